@@ -1,0 +1,231 @@
+//! An append-only, checksummed log of small entries with checkpoints: what commit logs are kept in.
+//!
+//! Purpose: a caller keeps a state in memory that is the fold of its entries; after a crash the entries come back in order.
+//!
+//! On disk, little-endian, back to back in one file:
+//! ```text
+//! magic "SWBJ" | length u32 | crc32c u32 over (sequence, payload) | sequence u64 | payload
+//! ```
+//! Invariants: [`Journal::append`] returned means the entry is durable. Sequence numbers grow by one; a checkpoint is a fresh
+//! file that begins with the caller's snapshot and takes the old one's place by rename.
+//! Limits: an entry is at most [`ENTRY_BYTES`].
+//! Crash story: a torn last entry is cut off. A damaged entry inside is skipped by looking for the next whole one, and counted:
+//! opening never fails for damage. After a failed write or sync the journal is poisoned; only a checkpoint (a new file) heals it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::disk::{Disk, DiskFile};
+
+/// Largest payload of an entry: a commit that drops a store of a million parts still fits.
+pub const ENTRY_BYTES: usize = 256 * 1024 * 1024;
+const MAGIC: [u8; 4] = *b"SWBJ";
+const HEAD: usize = 20;
+
+/// What opening found beside the entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Bytes of a torn tail that were cut off.
+    pub torn_bytes: u64,
+    /// Places inside where bytes were damaged and skipped.
+    pub damaged: u64,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    disk: Arc<dyn Disk>,
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    end: u64,
+    sequence: u64,
+    poisoned: bool,
+}
+
+impl Journal {
+    /// Opens the journal at `path` (its directory must exist), or starts an empty one, and gives back its entries in order.
+    ///
+    /// # Errors
+    /// The disk's; damage is no error.
+    pub fn open(disk: Arc<dyn Disk>, path: &Path) -> io::Result<(Self, Vec<Vec<u8>>, Found)> {
+        let file = disk.open(path, true)?;
+        let len = usize::try_from(file.len()?).map_err(|_| io::Error::other("journal larger than memory"))?;
+        let mut bytes = vec![0; len];
+        let got = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+
+        let mut entries = Vec::new();
+        let mut found = Found::default();
+        let mut sequence = 0;
+        let mut at = 0;
+        let mut end = 0;
+        while at < bytes.len() {
+            if let Some((number, payload)) = entry_at(&bytes[at..]) {
+                if at > end {
+                    found.damaged += 1;
+                }
+                at += HEAD + payload.len();
+                end = at;
+                // An older entry behind a newer one is left over from a file that was cut: not ours any more.
+                if number >= sequence {
+                    sequence = number + 1;
+                    entries.push(payload.to_vec());
+                }
+            } else {
+                at += 1 + memchr::memmem::find(&bytes[at + 1..], &MAGIC).unwrap_or(bytes.len() - at - 1);
+            }
+        }
+        found.torn_bytes = (bytes.len() - end) as u64;
+        if found.torn_bytes > 0 {
+            file.set_len(end as u64)?;
+        }
+        // What survived may only be in the page cache of a process that died: make it durable before anybody builds on it.
+        file.sync_data()?;
+        disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
+        let journal = Self { disk, file, path: path.to_owned(), end: end as u64, sequence, poisoned: false };
+        Ok((journal, entries, found))
+    }
+
+    /// Adds an entry; when it returns, the entry is durable.
+    ///
+    /// # Errors
+    /// The disk's. The journal is then poisoned: every further append fails until a [`Journal::checkpoint`] succeeds.
+    pub fn append(&mut self, payload: &[u8]) -> io::Result<()> {
+        if self.poisoned {
+            return Err(io::Error::other(format!("{}: an earlier write failed", self.path.display())));
+        }
+        let entry = encode(self.sequence, payload)?;
+        self.poisoned = true;
+        self.file.write_at(&entry, self.end)?;
+        self.file.sync_data()?;
+        self.poisoned = false;
+        self.end += entry.len() as u64;
+        self.sequence += 1;
+        Ok(())
+    }
+
+    /// Replaces all entries by these, which must say the same in fewer bytes. Durable and atomic.
+    ///
+    /// # Errors
+    /// The disk's; then the old entries stand.
+    pub fn checkpoint(&mut self, snapshot: &[&[u8]]) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        let mut sequence = self.sequence;
+        for payload in snapshot {
+            bytes.extend_from_slice(&encode(sequence, payload)?);
+            sequence += 1;
+        }
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let fresh = self.path.with_file_name(name);
+        let file = self.disk.open(&fresh, true)?;
+        file.set_len(0)?;
+        file.write_at(&bytes, 0)?;
+        file.sync_data()?;
+        self.disk.rename(&fresh, &self.path)?;
+        // From the rename on the new file is the journal, whatever the sync of its name says.
+        self.file = file;
+        self.end = bytes.len() as u64;
+        self.sequence = sequence;
+        self.poisoned = true;
+        self.disk.sync_dir(self.path.parent().unwrap_or(Path::new("")))?;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    /// Bytes of the file: when to checkpoint.
+    pub fn len(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether nothing was ever appended.
+    pub fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+}
+
+fn encode(sequence: u64, payload: &[u8]) -> io::Result<Vec<u8>> {
+    let length = u32::try_from(payload.len()).ok().filter(|_| payload.len() <= ENTRY_BYTES);
+    let length = length.ok_or_else(|| io::Error::other("journal entry over its limit"))?;
+    let mut entry = Vec::with_capacity(HEAD + payload.len());
+    entry.extend_from_slice(&MAGIC);
+    entry.extend_from_slice(&length.to_le_bytes());
+    entry.extend_from_slice(&checksum(sequence, payload).to_le_bytes());
+    entry.extend_from_slice(&sequence.to_le_bytes());
+    entry.extend_from_slice(payload);
+    Ok(entry)
+}
+
+fn entry_at(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (magic, rest) = bytes.split_first_chunk::<4>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let (sequence, rest) = rest.split_first_chunk::<8>()?;
+    let payload = rest.get(..u32::from_le_bytes(*length) as usize)?;
+    let sequence = u64::from_le_bytes(*sequence);
+    (*magic == MAGIC && checksum(sequence, payload) == u32::from_le_bytes(*crc)).then_some((sequence, payload))
+}
+
+fn checksum(sequence: u64, payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&sequence.to_le_bytes()), payload)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::base::disk::RealDisk;
+
+    fn disk() -> (tempfile::TempDir, Arc<dyn Disk>) {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+        (dir, disk)
+    }
+
+    fn entries(disk: &Arc<dyn Disk>) -> (Vec<Vec<u8>>, Found) {
+        let (_, entries, found) = Journal::open(disk.clone(), Path::new("J")).unwrap();
+        (entries, found)
+    }
+
+    #[test]
+    fn entries_come_back_in_order() {
+        let (_dir, disk) = disk();
+        let (mut journal, none, _) = Journal::open(disk.clone(), Path::new("J")).unwrap();
+        assert!(none.is_empty());
+        journal.append(b"one").unwrap();
+        journal.append(b"").unwrap();
+        journal.append(b"three").unwrap();
+        assert_eq!(entries(&disk), (vec![b"one".to_vec(), vec![], b"three".to_vec()], Found::default()));
+        journal.checkpoint(&[b"all"]).unwrap();
+        journal.append(b"more").unwrap();
+        assert_eq!(entries(&disk).0, vec![b"all".to_vec(), b"more".to_vec()]);
+    }
+
+    #[test]
+    fn a_torn_tail_is_cut_and_damage_costs_only_its_entry() {
+        let (_dir, disk) = disk();
+        let (mut journal, _, _) = Journal::open(disk.clone(), Path::new("J")).unwrap();
+        for payload in [b"aaaa", b"bbbb", b"cccc"] {
+            journal.append(payload).unwrap();
+        }
+        let file = disk.open(Path::new("J"), false).unwrap();
+        let len = file.len().unwrap();
+        for cut in (len - 23)..len {
+            let mut whole = vec![0; usize::try_from(len).unwrap()];
+            file.read_at(&mut whole, 0).unwrap();
+            file.set_len(cut).unwrap();
+            assert_eq!(entries(&disk).0, vec![b"aaaa".to_vec(), b"bbbb".to_vec()], "cut at {cut}");
+            file.write_at(&whole, 0).unwrap();
+        }
+        for flipped in 24..48 {
+            let mut byte = [0];
+            file.read_at(&mut byte, flipped).unwrap();
+            file.write_at(&[byte[0] ^ 0x10], flipped).unwrap();
+            let (some, found) = entries(&disk);
+            assert_eq!(some, vec![b"aaaa".to_vec(), b"cccc".to_vec()], "flipped at {flipped}");
+            assert_eq!(found, Found { torn_bytes: 0, damaged: 1 });
+            file.write_at(&byte, flipped).unwrap();
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A row as it goes from the filters into the store, and the values it is made of.
+//!
+//! Values borrow: a string is a slice of the record's payload or of an arena of the sandbox, so the store can see by address
+//! which parts of the message the fields were cut from. A name that occurs twice in a row makes a list.
+//! Strings are bytes; invalid UTF-8 is kept.
+
+use std::sync::Arc;
+
+use crate::base::ids::Offset;
+
+/// Name of the field that people read.
+pub const MESSAGE: &str = "message";
+/// Name under which a filter sets, and queries see, the row's time.
+pub const TIME: &str = "_time";
+/// Name of the list of tags.
+pub const TAGS: &str = "tags";
+
+/// One value of one field.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// A string, as bytes.
+    Str(&'a [u8]),
+    /// A whole number.
+    Int(i64),
+    /// A decimal number; never NaN with a payload (NaNs are canonicalised).
+    Float(f64),
+    /// Yes or no.
+    Bool(bool),
+}
+
+/// A value under a name, which is an index into a table of names that travels beside.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cell<'a> {
+    /// Index into [`Rows::names`].
+    pub name: u32,
+    /// The value.
+    pub value: Value<'a>,
+}
+
+/// What a row has beside its cells.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowHead {
+    /// Event time, nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Arrival time of its record, nanoseconds since 1970.
+    pub arrival_ns: i64,
+    /// Offset of the record that it was made of.
+    pub offset: Offset,
+    /// Which of the record's rows.
+    pub n: u16,
+    /// Range of its cells in [`Rows::cells`].
+    pub cells: (u32, u32),
+}
+
+/// Rows of one (topic, partition, generation) in offset order: what a lane gives to the store in one call.
+#[derive(Clone, Debug, Default)]
+pub struct Rows<'a> {
+    /// Field names; cells refer to them by index. Dotted, flattened, UTF-8.
+    pub names: Vec<Arc<str>>,
+    /// One a row.
+    pub heads: Vec<RowHead>,
+    /// All cells, row after row.
+    pub cells: Vec<Cell<'a>>,
+}
+
+impl<'a> Rows<'a> {
+    /// The cells of one of these rows.
+    pub fn cells_of(&self, head: &RowHead) -> &[Cell<'a>] {
+        &self.cells[head.cells.0 as usize..head.cells.1 as usize]
+    }
+}

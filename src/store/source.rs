@@ -1,0 +1,220 @@
+//! How queries read rows: the same way from the memtable and from parts.
+//!
+//! A [`Source`] is an immutable run of row groups of one topic. Columns come out decoded but not rendered: dictionary columns as
+//! codes, so that a predicate is tried once per distinct value and rows are compared as integers.
+//!
+//! A field may have several chunks in one group (a number here, a string there); at most one of them is present in any row.
+//! Damage is an error of that chunk alone; the caller counts it and goes on.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::store::StoreError;
+
+/// What a field's values are, in one column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Bytes, one value a row.
+    Str,
+    /// Bytes, several values a row; an entry is the list as [`list_items`] reads it.
+    List,
+    /// Whole numbers.
+    Int,
+    /// Decimal numbers.
+    Float,
+    /// Yes or no.
+    Bool,
+}
+
+/// A column of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Dotted field name.
+    pub name: Arc<str>,
+    /// What its values are.
+    pub kind: Kind,
+}
+
+/// Distinct values; entries are numbered from 0. Sorted bytewise in parts, in order of arrival in the memtable.
+#[derive(Clone, Debug, Default)]
+pub struct Dict {
+    /// End of each entry in `bytes`.
+    pub ends: Vec<u32>,
+    /// The entries, back to back.
+    pub bytes: Vec<u8>,
+    /// Whether the entries are sorted bytewise.
+    pub sorted: bool,
+}
+
+impl Dict {
+    /// How many entries.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// One entry; empty where there is none (damage is caught by checksums before).
+    pub fn entry(&self, index: usize) -> &[u8] {
+        let start = if index == 0 { 0 } else { self.ends.get(index - 1).copied().unwrap_or(0) as usize };
+        let end = self.ends.get(index).copied().unwrap_or(0) as usize;
+        self.bytes.get(start..end).unwrap_or(&[])
+    }
+}
+
+/// One column of one row group, decoded.
+#[derive(Clone, Debug)]
+pub enum Chunk {
+    /// `codes[row]` is 0 where the row has no value, else 1 + the entry's number. Kind `Str` or `List`.
+    Dict {
+        /// One a row.
+        codes: Vec<u32>,
+        /// Shared by the whole source where it can be: compare with `Arc::ptr_eq` to reuse a predicate's verdict per entry.
+        dict: Arc<Dict>,
+    },
+    /// Row `r` is `bytes[ends[r-1]..ends[r]]`. Kind `Str` or `List`.
+    Text {
+        /// One a row.
+        ends: Vec<u32>,
+        /// Back to back.
+        bytes: Vec<u8>,
+        /// Rows that have a value.
+        present: Present,
+    },
+    /// Whole numbers; undefined where not present.
+    Int {
+        /// One a row.
+        values: Vec<i64>,
+        /// Rows that have a value.
+        present: Present,
+    },
+    /// Decimal numbers; undefined where not present.
+    Float {
+        /// One a row.
+        values: Vec<f64>,
+        /// Rows that have a value.
+        present: Present,
+    },
+    /// Yes or no; undefined where not present.
+    Bool {
+        /// One a row.
+        values: Vec<bool>,
+        /// Rows that have a value.
+        present: Present,
+    },
+}
+
+/// Which rows of a group have a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// Every row.
+    All,
+    /// Those whose bit is set; row r is bit r % 64 of word r / 64.
+    Some(Vec<u64>),
+}
+
+impl Present {
+    /// Whether this row has a value.
+    pub fn has(&self, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(words) => words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1),
+        }
+    }
+}
+
+/// Lineage of the rows of a group, one entry a row.
+#[derive(Clone, Debug, Default)]
+pub struct Lineage {
+    /// Partition of each row's record.
+    pub partitions: Vec<PartitionId>,
+    /// Offset of each row's record.
+    pub offsets: Vec<Offset>,
+    /// Which of the record's rows.
+    pub ns: Vec<u16>,
+    /// Which generation made it.
+    pub generations: Vec<Generation>,
+}
+
+/// An immutable run of row groups of one topic: a part, or a frozen look at a memtable.
+pub trait Source: Send + Sync + Debug {
+    /// The topic.
+    fn topic(&self) -> TopicId;
+    /// The topic's name when the rows were written.
+    fn topic_name(&self) -> Arc<str>;
+    /// Every column that any group has.
+    fn columns(&self) -> &[Column];
+    /// How many row groups (at most 8,192 rows each).
+    fn groups(&self) -> usize;
+    /// Rows of a group.
+    fn rows(&self, group: usize) -> usize;
+    /// Least and greatest time of a group, both inclusive.
+    fn time_bounds(&self, group: usize) -> (i64, i64);
+    /// The rows' times, nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// Damage.
+    fn times(&self, group: usize) -> Result<Vec<i64>, StoreError>;
+    /// The chunks of one column (index into [`Source::columns`]); `None` where no row of the group has a value.
+    ///
+    /// # Errors
+    /// Damage.
+    fn column(&self, group: usize, column: usize) -> Result<Option<Chunk>, StoreError>;
+    /// Least and greatest value of an integer column in a group, where known without decoding.
+    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)>;
+    /// The dictionary of a column that has one for the whole source.
+    ///
+    /// # Errors
+    /// Damage.
+    fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError>;
+    /// Where the rows of a group came from.
+    ///
+    /// # Errors
+    /// Damage.
+    fn lineage(&self, group: usize) -> Result<Lineage, StoreError>;
+    /// Rows of a group that are deleted and must not be seen: set bits as in [`Present`]; `None` where there are none.
+    fn deleted(&self, group: usize) -> Option<Arc<[u64]>>;
+}
+
+/// Reads a list entry: each item is a LEB128 length and its bytes.
+pub fn list_items(entry: &[u8]) -> ListItems<'_> {
+    ListItems(entry)
+}
+
+/// Adds an item to a list entry.
+pub fn push_list_item(entry: &mut Vec<u8>, item: &[u8]) {
+    let mut length = item.len();
+    while length >= 0x80 {
+        entry.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    entry.push((length & 0x7f) as u8);
+    entry.extend_from_slice(item);
+}
+
+/// The items of a list entry; ends early where the bytes are not a list.
+#[derive(Clone, Debug)]
+pub struct ListItems<'a>(&'a [u8]);
+
+impl<'a> Iterator for ListItems<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let mut length = 0usize;
+        for shift in (0..35).step_by(7) {
+            let (&byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            length |= usize::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                let item = self.0.get(..length)?;
+                self.0 = &self.0[length..];
+                return Some(item);
+            }
+        }
+        None
+    }
+}
