@@ -1,6 +1,211 @@
 //! Sawbox: receivers, a durable queue, sandboxed filters, a log store, search and a page, in one binary.
 //!
-//! This file is the wiring: the only place that knows every house. See `ARCHITECTURE.md`.
+//! This file is the wiring: the only place that knows every house. Start-up opens what is behind before what is in front of it
+//! (store, queue, sandbox, relay, then the listeners), so that nothing is taken that could not be kept; shutdown goes the other
+//! way: stop taking, finish, flush. See `ARCHITECTURE.md` for the map.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub mod base;
+pub mod cli;
+pub mod config;
+pub mod ingest;
+pub mod queue;
+pub mod relay;
+pub mod sandbox;
 pub mod store;
+pub mod web;
+
+use base::clock::{Clock, RealClock};
+use base::disk::{Disk, RealDisk};
+use config::Loaded;
+use web::Listener;
+
+/// A box that runs.
+#[derive(Debug)]
+pub struct Running {
+    queue: Arc<queue::Queue>,
+    store: Arc<store::Store>,
+    relay: Arc<relay::Relay>,
+    ingest: Arc<ingest::Ingest>,
+    web: Arc<web::Web>,
+    listeners: Vec<Listener>,
+    servers: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    _lock: base::disk::DirLock,
+}
+
+/// Opens and starts everything.
+///
+/// # Errors
+/// What could not be opened or bound, where the configuration says it, and what to do.
+pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
+    let config = &loaded.config;
+    let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
+    let real = RealDisk::open(&config.data_dir).context("cannot use the data directory; `data_dir` names another")?;
+    let lock = real.lock().context("the data directory is in use by another box; stop it, or give this one another `data_dir`")?;
+    let disk: Arc<dyn Disk> = Arc::new(real);
+
+    // Ports first, though nothing is served yet: a busy one must not cost a recovery.
+    let tls = ingest::tls::load(&config.ingest).map_err(|why| loaded.problem("ingest", why))?;
+    let page = bind(loaded, "web.listen", config.web.listen).await?;
+    let dialect = bind(loaded, "ingest.elastic.listen", config.ingest.elastic.listen).await?;
+
+    let (store, opened) = store::Store::open(disk.clone(), clock.clone(), config.store.clone()).context("cannot open the store")?;
+    tracing::info!(report = ?opened, "store open");
+    let (queue, recovered) = queue::Queue::open(disk.clone(), clock.clone(), config.queue.clone()).context("cannot open the queue")?;
+    tracing::info!(report = ?recovered, "queue open");
+    let sandbox = sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
+    let relay_config = relay::config::Config {
+        lanes: config.relay.clone(),
+        topics: config.topics.clone(),
+        outputs: config.outputs.clone(),
+        watch_dir: Some(config.data_dir.join("filters")),
+    };
+    let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), relay_config)
+        .map_err(|error| loaded.problem(&error.key(), error.to_string()))?;
+    let ingest = ingest::Ingest::start(queue.clone(), clock.clone(), config.ingest.clone(), tls)
+        .await
+        .map_err(|error| loaded.problem(&format!("ingest.{}", error.key()), error.to_string()))?;
+
+    let houses = web::Houses { queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };
+    let web = web::Web::new(houses, config.web.clone(), config.data_dir.clone());
+    let counted = ingest.clone();
+    web.add_metrics(web::MetricSource::new(move || counted.counters().into_iter().map(metric).collect()));
+
+    let mut listeners = vec![
+        Listener { name: "page and API", scheme: "http", address: page.local_addr()? },
+        Listener { name: "Elasticsearch dialect", scheme: "http", address: dialect.local_addr()? },
+    ];
+    listeners.extend(ingest.listeners().into_iter().map(|(name, scheme, address)| Listener { name, scheme, address }));
+    web.set_listeners(listeners.clone());
+
+    let (stop, stopping) = watch::channel(false);
+    let servers = vec![
+        serve(page, web.router().merge(ingest::http::router(ingest.clone())), stopping.clone()),
+        serve(dialect, web::elastic::router(web.clone()).merge(ingest::elastic::router(ingest.clone())), stopping),
+    ];
+    web.set_ready(true);
+    Ok(Running { queue, store, relay, ingest, web, listeners, servers, stop, _lock: lock })
+}
+
+impl Running {
+    /// Every address that was bound.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// Stops taking, finishes what was taken, makes rows durable.
+    pub async fn shutdown(self) {
+        tracing::info!("stopping");
+        self.web.set_ready(false);
+        self.ingest.shutdown().await;
+        // Its receiver side ends with the servers below.
+        let _ = self.stop.send(true);
+        for server in self.servers {
+            let _ = server.await;
+        }
+        let (relay, queue, store) = (self.relay, self.queue, self.store);
+        let closed = tokio::task::spawn_blocking(move || {
+            relay.shutdown();
+            let flushed = store.shutdown();
+            queue.shutdown();
+            flushed
+        })
+        .await;
+        match closed {
+            Ok(Ok(())) => tracing::info!("stopped"),
+            // Nothing is lost: the queue holds what the store could not write, and the next start makes it again.
+            Ok(Err(error)) => tracing::error!(%error, "stopped without flushing the store; the next start does it from the queue"),
+            Err(error) => tracing::error!(%error, "a house failed while stopping"),
+        }
+    }
+}
+
+/// Reads everything a start would read, short of opening the data directory.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
+    ingest::tls::load(&loaded.config.ingest).map_err(|why| loaded.problem("ingest", why))?;
+    let engine = sandbox::Sandbox::in_memory(&loaded.config.sandbox)?;
+    for (name, topic) in &loaded.config.topics {
+        if let Some(spec) = &topic.chain {
+            engine.resolve(spec).map_err(|error| loaded.problem(&format!("topics.{name}.chain"), error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Says whether a module is a filter.
+///
+/// # Errors
+/// Why it is none.
+pub fn check_filter(wasm: &[u8]) -> anyhow::Result<String> {
+    let engine = sandbox::Sandbox::in_memory(&sandbox::config::Config::default())?;
+    Ok(engine.check(wasm)?.to_string())
+}
+
+fn metric(counter: ingest::Counter) -> web::Metric {
+    let labels = vec![("receiver", counter.receiver.to_owned())];
+    web::Metric::counter(counter.name, counter.help, labels, counter.value)
+}
+
+async fn bind(loaded: &Loaded, key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let why = format!("cannot listen on {address}: {error}. Stop what listens there, or set `{key}` to another address");
+        loaded.problem(key, why).into()
+    })
+}
+
+/// Serves HTTP/1 until told to stop, then finishes the requests under way.
+fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let graceful = GracefulShutdown::new();
+        loop {
+            let socket = tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, _)) => socket,
+                    // Out of descriptors: those who hold them must get a chance to finish.
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+                _ = stopping.wait_for(|stop| *stop) => break,
+            };
+            let _ = socket.set_nodelay(true);
+            let peer = socket.peer_addr().ok();
+            let router = router.clone();
+            let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+                if let Some(peer) = peer {
+                    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+                }
+                tower::ServiceExt::oneshot(router.clone(), request)
+            });
+            let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(256 * 1024);
+            let connection = graceful.watch(builder.serve_connection(TokioIo::new(socket), service).into_owned());
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "connection ended");
+                }
+            });
+        }
+        drop(listener);
+        if tokio::time::timeout(Duration::from_secs(10), graceful.shutdown()).await.is_err() {
+            tracing::warn!("some requests did not end in 10 s and were cut");
+        }
+    })
+}

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 mod real;
 
-pub use real::RealDisk;
+pub use real::{DirLock, RealDisk};
 
 /// What a directory holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,1 +1,4 @@
-//! stub
+//! One binary for all tests that need more than one house. What needs real clients, a browser or root is in the second tier:
+//! see `tests/README.md`.
+
+mod tidy;

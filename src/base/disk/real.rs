@@ -31,9 +31,26 @@ impl RealDisk {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// Takes the directory for this process alone, until the lock is dropped or the process ends.
+    ///
+    /// # Errors
+    /// Where another process has it.
+    pub fn lock(&self) -> io::Result<DirLock> {
+        let path = self.root.join("LOCK");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+        Ok(DirLock { _file: file })
+    }
+
     fn at(&self, path: &Path) -> PathBuf {
         self.root.join(path)
     }
+}
+
+/// Holds a data directory.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: File,
 }
 
 impl Disk for RealDisk {

@@ -1,0 +1,79 @@
+//! A client of the box's HTTP API, for the commands.
+
+use std::io::{BufRead, BufReader, Read};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+
+/// Speaks to one box.
+#[derive(Debug)]
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+}
+
+impl Client {
+    /// A client of the box at this URL.
+    pub fn new(url: &str) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(Duration::from_secs(5)))
+            .user_agent(concat!("sawbox/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Self { agent, base: url.trim_end_matches('/').to_owned() }
+    }
+
+    /// GET, as JSON.
+    ///
+    /// # Errors
+    /// Where the box can't be reached or says no.
+    pub fn get(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<Value> {
+        let mut text = String::new();
+        self.stream(path, query)?.read_to_string(&mut text)?;
+        serde_json::from_str(&text).with_context(|| format!("{}{path} gave no JSON", self.base))
+    }
+
+    /// GET, as it comes.
+    ///
+    /// # Errors
+    /// Where the box can't be reached or says no.
+    pub fn stream(&self, path: &str, query: &[(&str, &str)]) -> anyhow::Result<impl BufRead + use<>> {
+        let request = self.agent.get(format!("{}{path}", self.base)).query_pairs(query.iter().copied());
+        self.answer(request.call())
+    }
+
+    /// POST or PUT of bytes, answered by JSON.
+    ///
+    /// # Errors
+    /// Where the box can't be reached or says no.
+    pub fn send(&self, method: &str, path: &str, query: &[(&str, &str)], kind: &str, body: impl Read) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.base);
+        let request = if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
+        let mut body = body;
+        let request = request.content_type(kind).query_pairs(query.iter().copied());
+        let mut text = String::new();
+        self.answer(request.send(ureq::SendBody::from_reader(&mut body)))?.read_to_string(&mut text)?;
+        serde_json::from_str(&text).with_context(|| format!("{}{path} gave no JSON", self.base))
+    }
+
+    fn answer(&self, result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<impl BufRead + use<>> {
+        let response = result.with_context(|| format!("no box answers at {}; is it running, or is --url another?", self.base))?;
+        let status = response.status();
+        let mut reader = BufReader::new(response.into_body().into_reader());
+        if status.is_success() {
+            return Ok(reader);
+        }
+        let mut text = String::new();
+        reader.by_ref().take(64 * 1024).read_to_string(&mut text).ok();
+        let said: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
+        match said["error"]["message"].as_str() {
+            Some(message) => match said["error"]["position"].as_u64() {
+                Some(at) => bail!("{message} (at character {})", at + 1),
+                None => bail!("{message}"),
+            },
+            None => bail!("{} said {status}: {}", self.base, text.trim()),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The command line: what a person types. `run`, `check`, `demo` and `bench` start a box in this process; all others speak to a
+//! running one over its HTTP API, as any other program would.
+//!
+//! Standard output is for answers, standard error for everything else, so that answers can be piped. Exit codes: 0 done,
+//! 1 could not, 2 wrong arguments.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that talks to a terminal
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+mod bench;
+mod client;
+mod demo;
+mod run;
+mod search;
+mod topics;
+
+/// One binary for one box: receives logs, keeps them in a durable queue, runs sandboxed filters over them, stores and searches them.
+#[derive(Debug, Parser)]
+#[command(name = "sawbox", version, propagate_version = true, after_help = "Without a command, `sawbox` does what `sawbox run` does.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the box
+    Run(run::RunArguments),
+    /// Read a configuration as `run` would, and say what is wrong with it
+    Check(run::CheckArguments),
+    /// Print the default configuration, with every key
+    Config,
+    /// Start a box and stream a generated web shop's access logs at it
+    Demo(demo::DemoArguments),
+    /// Drive a whole box over real sockets and measure it
+    Bench(bench::BenchArguments),
+    /// Search: rows, or the result of a query's pipes, as NDJSON
+    Query(search::QueryArguments),
+    /// Follow rows as they are stored
+    Tail(search::TailArguments),
+    /// Send lines or NDJSON from files, or from standard input, to a topic
+    Send(search::SendArguments),
+    /// Topics of the queue
+    #[command(subcommand)]
+    Topic(topics::TopicCommand),
+    /// Filters: list, check, upload
+    #[command(subcommand)]
+    Filter(topics::FilterCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// A box to speak to.
+#[derive(Debug, clap::Args)]
+struct Remote {
+    /// Address of the box's page
+    #[arg(long, env = "SAWBOX_URL", default_value = "http://127.0.0.1:7800", global = true)]
+    url: String,
+}
+
+/// Where a box in this process finds its configuration.
+#[derive(Debug, clap::Args)]
+struct Source {
+    /// Configuration file; without one the defaults hold
+    #[arg(long, short, env = "SAWBOX_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory, instead of the configuration's
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Does what the arguments say.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command.unwrap_or_else(|| Command::Run(run::RunArguments::default())) {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => run::check(&arguments),
+        Command::Config => run::print_default(),
+        Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Query(arguments) => search::query(&arguments),
+        Command::Tail(arguments) => search::tail(&arguments),
+        Command::Send(arguments) => search::send(&arguments),
+        Command::Topic(command) => topics::topic(&command),
+        Command::Filter(command) => topics::filter(&command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "sawbox", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sawbox: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `sawbox query … | head` is no failure.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,128 @@
+//! `run`, `check` and `config`: a box in this process, from its configuration to its clean end.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anyhow::Context;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Source;
+use crate::config::{Config, Loaded};
+
+#[derive(Debug, Default, clap::Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    source: Source,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct CheckArguments {
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self { config: std::env::var_os("SAWBOX_CONFIG").map(Into::into), data_dir: None }
+    }
+}
+
+impl Source {
+    /// Reads and checks the configuration.
+    pub fn load(&self) -> anyhow::Result<Loaded> {
+        let mut loaded = match &self.config {
+            Some(path) => Loaded::from_file(path)?,
+            None => Loaded::defaults(),
+        };
+        if let Some(dir) = &self.data_dir {
+            loaded.config.data_dir.clone_from(dir);
+        }
+        Ok(loaded)
+    }
+}
+
+/// `sawbox run`
+pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    let loaded = arguments.source.load()?;
+    start_logging();
+    block_on(async {
+        let running = crate::start(&loaded).await?;
+        banner(&loaded.config, &running);
+        stopped().await?;
+        running.shutdown().await;
+        Ok(())
+    })
+}
+
+/// `sawbox check`
+pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
+    let loaded = arguments.source.load()?;
+    crate::check(&loaded)?;
+    match &loaded.path {
+        Some(path) => println!("{}: fine", path.display()),
+        None => println!("the defaults are fine"),
+    }
+    Ok(())
+}
+
+/// `sawbox config`
+pub fn print_default() -> anyhow::Result<()> {
+    print!("{}", toml::to_string_pretty(&Config::default())?);
+    Ok(())
+}
+
+/// Runs the network side: two threads are enough, since everything that computes has threads of its own.
+pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("network")
+        .enable_all()
+        .build()
+        .context("cannot start the network threads")?;
+    let done = runtime.block_on(future);
+    // Whatever still hangs (a reader that never reads) must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    done
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn stopped() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Human on a terminal, JSON otherwise; `SAWBOX_LOG` sets what is said (`info`, `debug`, `sawbox::queue=trace` …).
+pub fn start_logging() {
+    let filter = EnvFilter::try_from_env("SAWBOX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        lines.compact().with_target(false).init();
+    } else {
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    }
+}
+
+/// Where everything is: the first thing a newcomer looks for.
+pub fn banner(config: &Config, running: &crate::Running) {
+    let data = absolute(&config.data_dir);
+    eprintln!("\nSawbox {} is ready.\n", env!("CARGO_PKG_VERSION"));
+    for listener in running.listeners() {
+        eprintln!("  {:<22} {}", listener.name, listener.url());
+    }
+    eprintln!("  {:<22} {}", "data", data);
+    eprintln!("\n  Try it:   echo hello | sawbox send first && sawbox query hello");
+    eprintln!("  Stop it:  Ctrl-C; what was acknowledged stays.\n");
+    if config.listens_beyond_loopback() {
+        eprintln!("  Warning: this box listens beyond loopback and has no sign-in: whoever reaches it may read and write.\n");
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,229 @@
+//! The configuration: one TOML file, composed of every house's own `Config`, checked whole before anything binds.
+//!
+//! Zero configuration is a configuration: `Config::default()` is what a newcomer runs, and `appliance/sawbox.toml` says the same
+//! (a test holds them equal). Whatever is wrong is said with file, line, column and the line itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
+
+use crate::{ingest, queue, relay, sandbox, store, web};
+
+/// Everything a box can be told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where everything is kept; made on the first start.
+    pub data_dir: PathBuf,
+    /// The explicit word without which no listener may leave loopback, since there is no sign-in yet.
+    pub allow_network_without_sign_in: bool,
+    /// Page and API.
+    pub web: web::config::Config,
+    /// Receivers.
+    pub ingest: ingest::config::Config,
+    /// The durable queue.
+    pub queue: queue::config::Config,
+    /// Limits of filters.
+    pub sandbox: sandbox::config::Config,
+    /// Lanes.
+    pub relay: relay::config::LanesConfig,
+    /// The log store.
+    pub store: store::config::Config,
+    /// Topics that want more than the defaults, by name.
+    pub topics: BTreeMap<String, relay::config::TopicConfig>,
+    /// Where matching rows are also sent.
+    pub outputs: Vec<relay::config::OutputConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./sawbox-data"),
+            allow_network_without_sign_in: false,
+            web: Default::default(),
+            ingest: Default::default(),
+            queue: Default::default(),
+            sandbox: Default::default(),
+            relay: Default::default(),
+            store: Default::default(),
+            topics: BTreeMap::new(),
+            outputs: Vec::new(),
+        }
+    }
+}
+
+/// A configuration and where it came from, so that whatever turns out wrong later can still be pointed at.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Its file; `None` for the defaults.
+    pub path: Option<PathBuf>,
+    text: String,
+}
+
+/// What is wrong, and where.
+#[derive(Debug)]
+pub struct Problem {
+    place: Option<(PathBuf, usize, usize, String)>,
+    message: String,
+}
+
+impl std::error::Error for Problem {}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((path, line, column, text)) = &self.place else { return f.write_str(&self.message) };
+        let margin = line.to_string().len();
+        writeln!(f, "{}:{line}:{column}: {}", path.display(), self.message)?;
+        writeln!(f, "{:margin$} |", "")?;
+        writeln!(f, "{line} | {text}")?;
+        write!(f, "{:margin$} | {:>column$}", "", "^")
+    }
+}
+
+impl Loaded {
+    /// What holds without a file.
+    pub fn defaults() -> Self {
+        Self { config: Config::default(), path: None, text: String::new() }
+    }
+
+    /// Reads a file and checks it whole.
+    ///
+    /// # Errors
+    /// What is wrong, with line and column.
+    pub fn from_file(path: &Path) -> Result<Self, Problem> {
+        // The user's file, read once before there is a disk to read through.
+        #[allow(clippy::disallowed_methods)]
+        let text = std::fs::read(path).map_err(|error| Problem { place: None, message: format!("{}: {error}", path.display()) })?;
+        let text = String::from_utf8(text)
+            .map_err(|error| Problem { place: None, message: format!("{}: not UTF-8: {error}", path.display()) })?;
+        Self::from_text(path, text)
+    }
+
+    /// As [`Loaded::from_file`], of a text that is already there.
+    ///
+    /// # Errors
+    /// What is wrong, with line and column.
+    pub fn from_text(path: &Path, text: String) -> Result<Self, Problem> {
+        let mut loaded = Self { config: Config::default(), path: Some(path.to_owned()), text };
+        loaded.config = match toml::from_str(&loaded.text) {
+            Ok(config) => config,
+            Err(error) => {
+                let at = error.span().map(|span| span.start);
+                return Err(loaded.problem_at(at, error.message().to_owned()));
+            }
+        };
+        loaded.check()?;
+        Ok(loaded)
+    }
+
+    fn check(&self) -> Result<(), Problem> {
+        let config = &self.config;
+        config.web.check().map_err(|why| self.problem("web", why))?;
+        config.ingest.check().map_err(|why| self.problem("ingest", why))?;
+        config.queue.check().map_err(|why| self.problem("queue", why))?;
+        config.sandbox.check().map_err(|why| self.problem("sandbox", why))?;
+        config.relay.check().map_err(|why| self.problem("relay", why))?;
+        config.store.check().map_err(|why| self.problem("store", why))?;
+        for (name, topic) in &config.topics {
+            if !crate::base::limits::is_topic_name(name) || name.starts_with('_') {
+                let why = "a topic's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`";
+                return Err(self.problem(&format!("topics.{name}"), why.to_owned()));
+            }
+            topic.check().map_err(|why| self.problem(&format!("topics.{name}"), why))?;
+        }
+        for (n, output) in config.outputs.iter().enumerate() {
+            output.check().map_err(|why| self.problem(&format!("outputs.{n}"), why))?;
+            if config.outputs[..n].iter().any(|other| other.name == output.name) {
+                return Err(self.problem(&format!("outputs.{n}.name"), format!("two outputs are called `{}`", output.name)));
+            }
+        }
+        let mut taken: BTreeMap<(SocketAddr, &str), &str> = BTreeMap::new();
+        let listeners = config.listeners();
+        for (key, address, transport) in &listeners {
+            if !address.ip().is_loopback() && !config.allow_network_without_sign_in {
+                let why = format!(
+                    "{address} is not loopback, and there is no sign-in yet: whoever reaches it could read and write. \
+                     Listen on 127.0.0.1, or write `allow_network_without_sign_in = true` at the top if the network is trusted"
+                );
+                return Err(self.problem(key, why));
+            }
+            if address.port() != 0
+                && let Some(other) = taken.insert((*address, transport), key)
+            {
+                return Err(self.problem(key, format!("{address} is already taken by `{other}`")));
+            }
+        }
+        Ok(())
+    }
+
+    /// A problem of the value under this dotted key (or of the nearest table around it).
+    pub fn problem(&self, key: &str, message: String) -> Problem {
+        // A house's own message may name a key below: "listen: must …".
+        let (below, said) = match message.split_once(": ") {
+            Some((word, rest)) if !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.[]".contains(&b)) => {
+                (format!("{key}.{}", word.replace('[', ".").replace(']', "")), rest)
+            }
+            _ => (key.to_owned(), message.as_str()),
+        };
+        let at = self.find(&below).or_else(|| self.find(key));
+        self.problem_at(at, format!("`{below}`: {said}"))
+    }
+
+    fn problem_at(&self, at: Option<usize>, message: String) -> Problem {
+        let (Some(at), Some(path)) = (at, &self.path) else { return Problem { place: None, message } };
+        let before = self.text.get(..at).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let text = self.text.lines().nth(line - 1).unwrap_or_default().to_owned();
+        Problem { place: Some((path.clone(), line, column, text)), message }
+    }
+
+    /// Byte at which the value under a dotted key stands, or the nearest one around it.
+    fn find(&self, key: &str) -> Option<usize> {
+        let table = DeTable::parse(&self.text).ok()?;
+        let mut value: Option<&DeValue<'_>> = None;
+        let mut table: Option<&DeTable<'_>> = Some(table.get_ref());
+        let mut at = None;
+        for word in key.split('.') {
+            let found = match (table, value) {
+                (Some(table), _) => {
+                    let (name, found) = table.iter().find(|(name, _)| name.get_ref().as_ref() == word)?;
+                    at = Some(name.span().start);
+                    found
+                }
+                (None, Some(DeValue::Array(items))) => {
+                    let found = items.get(word.parse::<usize>().ok()?)?;
+                    at = Some(found.span().start);
+                    found
+                }
+                _ => break,
+            };
+            value = Some(found.get_ref());
+            table = match found.get_ref() {
+                DeValue::Table(table) => Some(table),
+                _ => None,
+            };
+        }
+        at
+    }
+}
+
+impl Config {
+    /// Every listener: its key, its address, and `tcp` or `udp`.
+    pub fn listeners(&self) -> Vec<(String, SocketAddr, &'static str)> {
+        let mut listeners = vec![("web.listen".to_owned(), self.web.listen, "tcp")];
+        listeners.extend(self.ingest.listeners().into_iter().map(|(key, address, transport)| (format!("ingest.{key}"), address, transport)));
+        listeners
+    }
+
+    /// Whether anybody else than this machine can reach the box.
+    pub fn listens_beyond_loopback(&self) -> bool {
+        self.listeners().iter().any(|(_, address, _)| !address.ip().is_loopback())
+    }
+}

@@ -1,0 +1,89 @@
+//! Changing what decides: filters and chains, while records flow.
+//!
+//! A module or chain that does not hold up is refused with the reason, and what runs goes on running.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use serde_json::{Value, json};
+
+use crate::base::limits::is_topic_name;
+use crate::sandbox::{ChainRecord, ChainSpec};
+use crate::web::Web;
+use crate::web::error::Refusal;
+
+/// `GET /api/v1/filters`
+pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
+    let chains = web.relay.chains();
+    let filters: Vec<Value> = web
+        .sandbox
+        .filters()
+        .into_iter()
+        .map(|filter| {
+            let users: Vec<&str> = chains
+                .iter()
+                .filter(|chain| chain.record.entries.iter().any(|entry| entry.filter == filter.name))
+                .map(|chain| chain.topic.as_str())
+                .collect();
+            json!({ "name": filter.name, "sha256": filter.sha256, "stock": filter.stock, "bytes": filter.bytes, "used_by": users })
+        })
+        .collect();
+    Json(json!({ "filters": filters }))
+}
+
+/// `PUT /api/v1/filters/{name}`
+pub async fn put_filter(State(web): State<Arc<Web>>, Path(name): Path<String>, wasm: Bytes) -> Result<Json<Value>, Refusal> {
+    if !is_topic_name(&name) || name.starts_with('_') {
+        return Err(Refusal::wrong("a filter's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`"));
+    }
+    blocking(move || {
+        let info = web.sandbox.put(&name, &wasm).map_err(|error| Refusal::wrong(error.to_string()))?;
+        let opened = web.relay.filter_replaced(&name).map_err(|error| Refusal::wrong(error.to_string()))?;
+        let generations: Vec<Value> =
+            opened.into_iter().map(|(topic, generation)| json!({ "topic": topic, "generation": generation })).collect();
+        Ok(json!({ "name": info.name, "sha256": info.sha256, "generations": generations }))
+    })
+    .await
+}
+
+/// `GET /api/v1/topics/{topic}/chain`
+pub async fn chain(State(web): State<Arc<Web>>, Path(topic): Path<String>) -> Result<Json<Value>, Refusal> {
+    let chains = web.relay.chains();
+    let chain = chains.iter().find(|chain| chain.topic == topic).ok_or_else(|| Refusal::missing(format!("no topic `{topic}`")))?;
+    Ok(Json(json!({ "topic": topic, "generation": chain.generation, "chain": chain_json(&chain.record) })))
+}
+
+/// `PUT /api/v1/topics/{topic}/chain`
+pub async fn put_chain(
+    State(web): State<Arc<Web>>,
+    Path(topic): Path<String>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    if !is_topic_name(&topic) || topic.starts_with('_') {
+        return Err(Refusal::wrong("a topic's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`"));
+    }
+    let spec: ChainSpec = serde_json::from_slice(&body)
+        .map_err(|error| Refusal::wrong(format!("the chain is a JSON list of {{\"filter\", \"when\", \"config\"}}: {error}")))?;
+    blocking(move || {
+        let generation = web.relay.promote(&topic, spec).map_err(|error| Refusal::wrong(error.to_string()))?;
+        Ok(json!({ "topic": topic, "generation": generation }))
+    })
+    .await
+}
+
+/// A chain as the API shows it.
+pub fn chain_json(record: &ChainRecord) -> Value {
+    record
+        .entries
+        .iter()
+        .map(|entry| json!({ "filter": entry.filter, "when": entry.when, "sha256": entry.sha256, "config": entry.config }))
+        .collect()
+}
+
+/// Compiling and committing block; the network's threads must not.
+async fn blocking(work: impl FnOnce() -> Result<Value, Refusal> + Send + 'static) -> Result<Json<Value>, Refusal> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Refusal::failed("the change failed; the log says why"))?.map(Json)
+}

@@ -1,0 +1,156 @@
+//! The HTTP face: page, API, health and metrics on one port; the Elasticsearch dialect's reading half on another.
+//!
+//! Comes in: requests of people and programs. Goes out: JSON, NDJSON streams, the page. Writes nothing to the disk itself; control
+//! (a new filter, a new chain) goes to the relay.
+//!
+//! Limits: queries at a time, their time, their rows and uploads are bounded by [`config::Config`]. Queries compute on threads of
+//! their own; a reader that goes away cancels its query.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::routing::{get, put};
+use tokio::sync::Semaphore;
+
+use crate::base::clock::Clock;
+use crate::base::disk::Disk;
+use crate::queue::Queue;
+use crate::relay::Relay;
+use crate::sandbox::Sandbox;
+use crate::store::Store;
+
+mod assets;
+pub mod config;
+mod control;
+pub mod elastic;
+mod error;
+mod metrics;
+mod rows;
+mod status;
+mod tail;
+
+/// An address the box listens on.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// What for, in words.
+    pub name: &'static str,
+    /// URL scheme or transport: `http`, `tcp`, `tls`, `udp`.
+    pub scheme: &'static str,
+    /// Where, with the port that was really bound.
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// What to point a client at.
+    pub fn url(&self) -> String {
+        match self.scheme {
+            "http" => format!("http://{}/", self.address),
+            scheme => format!("{scheme} {}", self.address),
+        }
+    }
+}
+
+/// What the handlers stand on.
+#[derive(Debug)]
+pub struct Web {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: config::Config,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) started_ns: i64,
+    queries: Arc<Semaphore>,
+    ready: AtomicBool,
+    listeners: parking_lot::RwLock<Vec<Listener>>,
+    extra_metrics: parking_lot::RwLock<Vec<metrics::Source>>,
+}
+
+/// What [`Web::new`] is made of.
+#[derive(Debug)]
+pub struct Houses {
+    /// The queue.
+    pub queue: Arc<Queue>,
+    /// The store.
+    pub store: Arc<Store>,
+    /// The sandbox.
+    pub sandbox: Arc<Sandbox>,
+    /// The relay.
+    pub relay: Arc<Relay>,
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Web {
+    /// A face for these houses.
+    pub fn new(houses: Houses, config: config::Config, data_dir: PathBuf) -> Arc<Self> {
+        let started_ns = houses.clock.now_ns();
+        Arc::new(Self {
+            queue: houses.queue,
+            store: houses.store,
+            sandbox: houses.sandbox,
+            relay: houses.relay,
+            disk: houses.disk,
+            clock: houses.clock,
+            queries: Arc::new(Semaphore::new(config.queries)),
+            config,
+            data_dir,
+            started_ns,
+            ready: AtomicBool::new(false),
+            listeners: parking_lot::RwLock::new(Vec::new()),
+            extra_metrics: parking_lot::RwLock::new(Vec::new()),
+        })
+    }
+
+    /// Says that everything is bound (or no longer wanted): what `/health/ready` answers.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Release);
+    }
+
+    /// Whether the box takes and answers.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Tells which addresses were bound.
+    pub fn set_listeners(&self, listeners: Vec<Listener>) {
+        *self.listeners.write() = listeners;
+    }
+
+    /// Adds counters of a house that this one does not know.
+    pub fn add_metrics(&self, source: metrics::Source) {
+        self.extra_metrics.write().push(source);
+    }
+
+    /// Page, API, health and metrics.
+    pub fn router(self: &Arc<Self>) -> Router {
+        let upload = usize::try_from(self.config.filter_bytes.0).unwrap_or(usize::MAX);
+        Router::new()
+            .route("/", get(assets::index))
+            .route("/assets/{file}", get(assets::asset))
+            .route("/health/live", get(status::live))
+            .route("/health/ready", get(status::ready))
+            .route("/metrics", get(metrics::metrics))
+            .route("/api/v1/query", get(rows::query).post(rows::query_form))
+            .route("/api/v1/histogram", get(rows::histogram))
+            .route("/api/v1/top", get(rows::top))
+            .route("/api/v1/fields", get(rows::fields))
+            .route("/api/v1/tail", get(tail::tail))
+            .route("/api/v1/status", get(status::status))
+            .route("/api/v1/topics", get(status::topics))
+            .route("/api/v1/outputs", get(status::outputs))
+            .route("/api/v1/filters", get(control::filters))
+            .route("/api/v1/filters/{name}", put(control::put_filter).layer(axum::extract::DefaultBodyLimit::max(upload)))
+            .route("/api/v1/topics/{topic}/chain", get(control::chain).put(control::put_chain))
+            .with_state(self.clone())
+    }
+}
+
+pub use metrics::{Metric, Source as MetricSource};

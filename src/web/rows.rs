@@ -1,0 +1,166 @@
+//! Searching: rows as an NDJSON stream, histograms, top values, fields.
+//!
+//! A query is parsed before anything is answered, so that what is wrong with it is a 400 that points at the character. It then
+//! runs on a thread of its own and hands over pieces of about 64 KiB through a short channel: a slow reader holds its own query
+//! back and nobody else, and one that goes away ends it.
+
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::{Form, Query as Parameters, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::base::time;
+use crate::store::query::{self, Cancel, Request};
+use crate::web::Web;
+use crate::web::error::Refusal;
+
+/// What a piece of the stream holds before it is sent.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Rows without a word about how many.
+const DEFAULT_ROWS: usize = 1000;
+/// Most bars of a histogram.
+const MOST_BUCKETS: usize = 2000;
+
+/// The parameters that all of these share.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    q: String,
+    from: Option<String>,
+    to: Option<String>,
+    limit: Option<usize>,
+    #[serde(default)]
+    stats: bool,
+    field: Option<String>,
+    buckets: Option<usize>,
+}
+
+impl Asked {
+    fn request(&self, web: &Web) -> Result<Request, Refusal> {
+        let parsed = query::parse(&self.q).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
+        let now = web.clock.now_ns();
+        let instant = |name: &str, text: &Option<String>| match text.as_deref().map(str::trim) {
+            None | Some("") => Ok(None),
+            Some(text) => time::parse_relative(text, now).map(Some).map_err(|why| Refusal::wrong(format!("{name}: {why}"))),
+        };
+        let mut request = Request::new(parsed);
+        request.from_ns = instant("from", &self.from)?;
+        request.to_ns = instant("to", &self.to)?;
+        request.limit = self.limit.unwrap_or(DEFAULT_ROWS).min(web.config.query_rows);
+        Ok(request)
+    }
+}
+
+/// `GET /api/v1/query`
+pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Response, Refusal> {
+    let request = asked.request(&web)?;
+    let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
+    let (pieces, received) = mpsc::channel::<Result<Bytes, Infallible>>(4);
+    let cancel = Cancel::after(web.clock.clone(), web.config.query_timeout.0);
+    tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let mut piece = Vec::with_capacity(PIECE_BYTES + 4096);
+        let ended = query::run(&web.store, &request, &cancel, &mut |row| {
+            row.write_json(&mut piece);
+            piece.push(b'\n');
+            if piece.len() >= PIECE_BYTES && pieces.blocking_send(Ok(Bytes::from(std::mem::take(&mut piece)))).is_err() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        let last = match ended {
+            Ok(stats) if asked.stats => Some(json!({ "_stats": stats })),
+            Ok(_) => None,
+            Err(error) => Some(json!({ "_error": error.to_string() })),
+        };
+        if let Some(last) = last {
+            piece.extend_from_slice(last.to_string().as_bytes());
+            piece.push(b'\n');
+        }
+        // A reader that went away needs no last piece.
+        let _ = pieces.blocking_send(Ok(Bytes::from(piece)));
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(ReceiverStream::new(received))).into_response())
+}
+
+/// `POST /api/v1/query`: the same, for queries too long for a URL.
+pub async fn query_form(state: State<Arc<Web>>, Form(asked): Form<Asked>) -> Result<Response, Refusal> {
+    query(state, Parameters(asked)).await
+}
+
+/// Runs a query that is answered in one piece on a thread of its own.
+async fn compute(
+    web: Arc<Web>,
+    work: impl FnOnce(&Web, &Cancel) -> Result<Value, Refusal> + Send + 'static,
+) -> Result<Json<Value>, Refusal> {
+    let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
+    let cancel = Cancel::after(web.clock.clone(), web.config.query_timeout.0);
+    // A request that goes away drops this, which ends the query.
+    let guard = cancel.on_drop();
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work(&web, &cancel)
+    });
+    let done = done.await.map_err(|_| Refusal::failed("the query failed; the log says why"))?;
+    drop(guard);
+    done.map(Json)
+}
+
+fn refuse(error: query::QueryError) -> Refusal {
+    Refusal::wrong(error.to_string())
+}
+
+/// `GET /api/v1/histogram`
+pub async fn histogram(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Json<Value>, Refusal> {
+    let request = asked.request(&web)?;
+    let buckets = asked.buckets.unwrap_or(60).clamp(1, MOST_BUCKETS);
+    compute(web, move |web, cancel| {
+        let histogram = query::histogram(&web.store, &request, buckets, cancel).map_err(refuse)?;
+        let bars: Vec<Value> = histogram
+            .buckets
+            .iter()
+            .map(|bucket| json!({ "time": time::format(bucket.time_ns), "count": bucket.count }))
+            .collect();
+        Ok(json!({
+            "from": time::format(histogram.from_ns),
+            "to": time::format(histogram.to_ns),
+            "step_ms": histogram.step_ns / 1_000_000,
+            "buckets": bars,
+            "total": histogram.total,
+            "stats": histogram.stats,
+        }))
+    })
+    .await
+}
+
+/// `GET /api/v1/top`
+pub async fn top(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Json<Value>, Refusal> {
+    let request = asked.request(&web)?;
+    let field = asked.field.clone().filter(|field| !field.is_empty()).ok_or_else(|| Refusal::wrong("`field` says which field's values"))?;
+    let limit = asked.limit.unwrap_or(10).clamp(1, 1000);
+    compute(web, move |web, cancel| {
+        let top = query::top_values(&web.store, &request, &field, limit, cancel).map_err(refuse)?;
+        let values: Vec<Value> = top.values.iter().map(|(value, count)| json!({ "value": value, "count": count })).collect();
+        Ok(json!({ "field": field, "total": top.total, "values": values, "stats": top.stats }))
+    })
+    .await
+}
+
+/// `GET /api/v1/fields`
+pub async fn fields(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Json<Value>, Refusal> {
+    let request = asked.request(&web)?;
+    compute(web, move |web, cancel| {
+        let fields = query::fields(&web.store, &request, cancel).map_err(refuse)?;
+        Ok(json!({ "fields": fields }))
+    })
+    .await
+}
