@@ -1,4 +1,6 @@
 //! One binary for all tests that need more than one house. What needs real clients, a browser or root is in the second tier:
 //! see `tests/README.md`.
 
+mod end_to_end;
+mod support;
 mod tidy;

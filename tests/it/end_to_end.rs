@@ -1,0 +1,189 @@
+//! From a shipper's socket to a found row, and what a person meets on the way.
+
+use std::path::Path;
+
+use sawbox::config::Loaded;
+use sawbox_appliance::lumberjack::{Client as Shipper, Target};
+use sawbox_appliance::workload::Shop;
+
+use crate::support::TestBox;
+
+const CHAIN: &str = r#"
+[[topics.web.chain]]
+filter = "access-log"
+[[topics.web.chain]]
+filter = "drop"
+when = 'request:"/f5.txt"'
+[[topics.web.chain]]
+filter = "tag"
+when = 'response:503'
+config = { add = ["zabbix-sender"] }
+"#;
+
+#[test]
+fn access_lines_over_lumberjack_become_rows_that_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut expected = std::collections::BTreeMap::<String, usize>::new();
+    let (mut stored, mut unavailable) = (0, 0);
+    {
+        let sawbox = TestBox::start(dir.path(), CHAIN);
+        let mut shop = Shop::new(3);
+        let mut shipper = Shipper::connect(&Target::plain(&sawbox.address("Lumberjack"))).unwrap();
+        for n in 0..5_000_i64 {
+            let request = shop.request(1_795_000_000_000 + n * 10);
+            let status = request.line.split('"').nth(2).unwrap().split_whitespace().next().unwrap().to_owned();
+            if !request.line.contains("/f5.txt") {
+                stored += 1;
+                unavailable += usize::from(status == "503");
+                *expected.entry(status).or_default() += 1;
+            }
+            let (line, host, app) = (request.line.as_bytes(), request.server.as_bytes(), request.app.as_bytes());
+            shipper.push(&[("line", line), ("host", host), ("app", app)]);
+            if n % 500 == 499 {
+                shipper.send_window().unwrap();
+            }
+        }
+        sawbox.settle();
+        check(&sawbox, stored, unavailable, &expected);
+    }
+    // The same after a clean stop: rows come from parts now.
+    let sawbox = TestBox::start(dir.path(), CHAIN);
+    sawbox.settle();
+    check(&sawbox, stored, unavailable, &expected);
+}
+
+fn check(sawbox: &TestBox, stored: usize, unavailable: usize, expected: &std::collections::BTreeMap<String, usize>) {
+    assert_eq!(sawbox.query("_topic:=web | stats count() as n")[0]["n"], stored);
+    assert_eq!(sawbox.query("request:\"/f5.txt\" | stats count() as n")[0]["n"], 0, "health checks are dropped");
+    assert!(unavailable > 0);
+    assert_eq!(sawbox.query("tags:zabbix-sender | stats count() as n")[0]["n"], unavailable);
+    let by_status: std::collections::BTreeMap<String, usize> = sawbox
+        .query("* | stats count() by response")
+        .iter()
+        .map(|row| (row["response"].to_string(), usize::try_from(row["count()"].as_u64().unwrap()).unwrap()))
+        .collect();
+    assert_eq!(&by_status, expected);
+    let row = &sawbox.query("app:shop response:200 | limit 1")[0];
+    assert!(row["host"].as_str().unwrap().starts_with("shop-"), "{row}");
+    assert!(row["message"].as_str().unwrap().contains(row["clientip"].as_str().unwrap()), "{row}");
+    assert_eq!((row["_topic"].as_str(), row["_generation"].as_u64()), (Some("web"), Some(1)), "{row}");
+    let origin = format!("_topic:=web _partition:{} _offset:{}", row["_partition"], row["_offset"]);
+    assert_eq!(sawbox.query(&origin), std::slice::from_ref(row), "an origin names one row");
+}
+
+#[test]
+fn a_topic_that_nobody_configured_works_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start(dir.path(), "");
+    sawbox.ingest(
+        "fresh",
+        "just a line\n{\"@timestamp\":\"2026-11-20T10:00:00Z\",\"message\":\"hot\",\"level\":\"warn\",\"http\":{\"code\":404},\"ok\":true}\n",
+    );
+    let rows = sawbox.query("_topic:=fresh");
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    let json = &sawbox.query("level:warn")[0];
+    assert_eq!(json["_time"], "2026-11-20T10:00:00Z");
+    assert_eq!(json["message"], "hot");
+    assert_eq!((json["http.code"].as_i64(), json["ok"].as_bool()), (Some(404), Some(true)));
+    assert_eq!(sawbox.query("\"just a line\"")[0]["message"], "just a line");
+}
+
+#[test]
+fn the_elasticsearch_dialect_takes_and_finds() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start(dir.path(), "");
+    let url = format!("http://{}", sawbox.address("Elasticsearch"));
+    let body = "{\"index\":{\"_index\":\"app-2026.11.20\"}}\n{\"message\":\"one\",\"status\":200,\"service\":\"a\"}\n\
+                {\"create\":{\"_index\":\"app-2026.11.20\"}}\n{\"message\":\"two\",\"status\":503,\"service\":\"b\"}\n\
+                {\"delete\":{\"_index\":\"app\",\"_id\":\"1\"}}\n";
+    let (status, text) = sawbox.send("POST", &format!("{url}/_bulk"), "application/x-ndjson", body.as_bytes());
+    assert_eq!(status, 200, "{text}");
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(answer["items"].as_array().map(Vec::len), Some(3));
+    assert_eq!((answer["errors"].as_bool(), answer["items"][1]["create"]["status"].as_u64()), (Some(true), Some(201)), "{text}");
+    sawbox.settle();
+    let search = serde_json::json!({
+        "query": { "bool": { "filter": [{ "range": { "status": { "gte": 500 } } }] } },
+        "aggs": { "services": { "terms": { "field": "service" } } },
+    });
+    let (status, text) = sawbox.send("POST", &format!("{url}/app/_search"), "application/json", search.to_string().as_bytes());
+    assert_eq!(status, 200, "{text}");
+    let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(found["hits"]["total"]["value"], 1, "{text}");
+    assert_eq!(found["hits"]["hits"][0]["_source"]["message"], "two");
+    assert_eq!(found["aggregations"]["services"]["buckets"][0], serde_json::json!({ "key": "b", "doc_count": 1 }));
+    let (status, text) = sawbox.send("POST", &format!("{url}/app/_count"), "application/json", b"{\"query\":{\"match_all\":{}}}");
+    assert_eq!((status, serde_json::from_str::<serde_json::Value>(&text).unwrap()["count"].as_u64()), (200, Some(2)));
+    let (status, text) = sawbox.send("POST", &format!("{url}/app/_search"), "application/json", b"{\"query\":{\"fuzzy\":{}}}");
+    assert_eq!(status, 400);
+    assert!(text.contains("fuzzy"), "{text}");
+}
+
+#[test]
+fn a_query_that_is_wrong_is_a_400_that_points() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start(dir.path(), "");
+    let (status, text) = sawbox.get("/api/v1/query", &[("q", "status:>=500 | stats cuont()")]);
+    assert_eq!(status, 400);
+    let said: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(said["error"]["position"].as_u64(), Some(21), "{text}");
+    assert!(said["error"]["message"].as_str().unwrap().contains("cuont"), "{text}");
+    let (status, text) = sawbox.get("/api/v1/query", &[("q", "*"), ("from", "yesterday-ish")]);
+    assert_eq!(status, 400, "{text}");
+}
+
+#[test]
+fn what_is_wrong_in_a_configuration_is_said_with_its_place() {
+    for (text, place, word) in [
+        ("[web]\nlisen = \"127.0.0.1:1\"\n", "c.toml:2:1", "lisen"),
+        ("[web]\nlisten = \"nowhere\"\n", "c.toml:2:10", "socket address"),
+        ("# x\nweb.listen = \"0.0.0.0:7800\"\n", "c.toml:2:5", "allow_network_without_sign_in"),
+        ("[[topics.web.chain]]\nfilter = \"drop\"\nwhen = 'a:('\n", "c.toml:", "when"),
+        ("[topics.\"not ok\"]\n", "c.toml:1:", "topic"),
+        ("[[ingest.beats]]\nlisten = \"127.0.0.1:7800\"\n", "c.toml:", "already taken"),
+        ("[[outputs]]\ntype = \"zabix\"\nname = \"x\"\n", "c.toml:", "zabix"),
+    ] {
+        let problem = Loaded::from_text(Path::new("c.toml"), text.to_owned())
+            .map_err(anyhow::Error::new)
+            .and_then(|loaded| sawbox::check(&loaded))
+            .expect_err(text)
+            .to_string();
+        assert!(problem.contains(place) && problem.contains(word), "{text}\n=> {problem}");
+    }
+}
+
+#[test]
+fn a_busy_port_is_said_with_its_place_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!("data_dir = {:?}\nweb.listen = \"{}\"\n", dir.path(), taken.local_addr().unwrap());
+    let loaded = Loaded::from_text(Path::new("c.toml"), text).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let error = runtime.block_on(sawbox::start(&loaded)).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("c.toml:2:5") && error.contains("cannot listen"), "{error}");
+}
+
+#[test]
+fn the_default_file_says_what_the_defaults_say() {
+    let text = include_str!("../../appliance/sawbox.toml");
+    let file: toml::Table = toml::from_str(text).unwrap();
+    let mut defaults = toml::Table::try_from(sawbox::config::Config::default()).unwrap();
+    // Where a service keeps its data is not where a newcomer does.
+    defaults.insert("data_dir".into(), "/var/lib/sawbox".into());
+    assert_eq!(file, defaults);
+}
+
+#[test]
+fn page_health_and_metrics_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start(dir.path(), "");
+    sawbox.ingest("one", "a\nb\n");
+    assert_eq!(sawbox.get("/health/live", &[]).0, 200);
+    assert_eq!(sawbox.get("/health/ready", &[]).0, 200);
+    let (status, page) = sawbox.get("/", &[]);
+    assert!(status == 200 && page.contains("<html"), "{page}");
+    let (status, metrics) = sawbox.get("/metrics", &[]);
+    assert_eq!(status, 200);
+    assert!(metrics.contains("sawbox_lane_stored_total{topic=\"one\",partition=\"0\"} 2"), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"));
+}
