@@ -1,0 +1,206 @@
+//! What a filter decides: fields, store or not, emissions. Collected into the sections of an answer frame.
+
+use crate::abi::answer::{
+    EMISSION_BYTES, EmissionEntry, HEADER_BYTES, Head, HeaderEntry, Kind, VERDICT_BYTES, VerdictEntry, WHOLE,
+};
+use crate::abi::{Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VALUES, VALUE_BYTES, ValueEntry};
+use crate::names::{Table, ToName};
+use crate::record::{Record, Value};
+
+/// The sections of an answer, reused from call to call.
+#[derive(Debug, Default)]
+pub(crate) struct Sections {
+    pub(crate) names: Table,
+    verdicts: Vec<[u8; VERDICT_BYTES]>,
+    values: Vec<[u8; VALUE_BYTES]>,
+    emissions: Vec<[u8; EMISSION_BYTES]>,
+    headers: Vec<[u8; HEADER_BYTES]>,
+    arena: Vec<u8>,
+}
+
+impl Sections {
+    pub(crate) fn begin_call(&mut self) {
+        self.names.begin_call();
+        self.verdicts.clear();
+        self.values.clear();
+        self.emissions.clear();
+        self.headers.clear();
+        self.arena.clear();
+    }
+
+    /// In the order in which they stand in the head.
+    pub(crate) fn all(&self) -> [&[u8]; 6] {
+        [
+            self.verdicts.as_flattened(),
+            self.values.as_flattened(),
+            &self.names.section,
+            self.emissions.as_flattened(),
+            self.headers.as_flattened(),
+            &self.arena,
+        ]
+    }
+
+    /// The head, where `address` tells where a section lies.
+    pub(crate) fn head(&self, mut address: impl FnMut(&[u8]) -> u32) -> Head {
+        let [verdicts, values, names, emissions, headers, arena] =
+            self.all().map(|section| (address(section), small(section.len())));
+        Head { records: small(self.verdicts.len()), verdicts, values, names, emissions, headers, arena }
+    }
+}
+
+/// Lengths within a guest's memory fit 32 bits.
+fn small(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+/// What an emission carries.
+#[derive(Clone, Copy, Debug)]
+pub enum Payload<'a> {
+    /// The record's own payload, as it arrived.
+    Original,
+    /// These bytes: a slice of the payload or of a field, or built.
+    Bytes(&'a [u8]),
+}
+
+/// The verdict on one record. Left alone it means: store, with the fields as they were.
+#[derive(Debug)]
+pub struct Verdict<'v> {
+    sections: &'v mut Sections,
+    record: &'v Record<'v>,
+    entry: VerdictEntry,
+    values_before: usize,
+    emissions_before: usize,
+}
+
+impl<'v> Verdict<'v> {
+    pub(crate) fn new(sections: &'v mut Sections, record: &'v Record<'v>) -> Self {
+        let (values_before, emissions_before) = (sections.values.len(), sections.emissions.len());
+        let entry = VerdictEntry { kind: Kind::Store, consumed: false, values: 0, reason: (0, 0), emissions: 0 };
+        Self { sections, record, entry, values_before, emissions_before }
+    }
+
+    pub(crate) fn finish(mut self) {
+        self.entry.values = small(self.sections.values.len() - self.values_before);
+        self.entry.emissions = small(self.sections.emissions.len() - self.emissions_before);
+        self.sections.verdicts.push(self.entry.encode());
+    }
+
+    /// Sets a field; whatever it held is replaced.
+    #[inline]
+    pub fn set<'x>(&mut self, name: impl ToName, value: impl Into<Value<'x>>) {
+        self.push(name, Operation::Set, value.into());
+    }
+
+    /// Adds a value to a field: a second one makes it a list.
+    #[inline]
+    pub fn add<'x>(&mut self, name: impl ToName, value: impl Into<Value<'x>>) {
+        self.push(name, Operation::Add, value.into());
+    }
+
+    /// Adds a tag to the list `tags`, unless it has it.
+    pub fn tag(&mut self, tag: &str) {
+        self.push("tags", Operation::AddNew, Value::Str(tag.as_bytes()));
+    }
+
+    /// Takes a field away.
+    pub fn remove(&mut self, name: impl ToName) {
+        let name = name.number(&mut self.sections.names);
+        self.sections.values.push(ValueEntry { name, operation: Operation::Remove, body: Body::None }.encode());
+    }
+
+    /// Sets a string field to what `build` appends to the buffer: for values that have to be built, without a copy in between.
+    /// (What `build` finds in the buffer belongs to others: append only.)
+    pub fn set_built(&mut self, name: impl ToName, build: impl FnOnce(&mut Vec<u8>)) {
+        let name = name.number(&mut self.sections.names);
+        let start = self.sections.arena.len();
+        build(&mut self.sections.arena);
+        let body =
+            Body::Str { slot: SLOT_ARENA, at: small(start), len: small(self.sections.arena.len().saturating_sub(start)) };
+        self.sections.values.push(ValueEntry { name, operation: Operation::Set, body }.encode());
+    }
+
+    /// Sets the row's time, nanoseconds since 1970.
+    pub fn set_time(&mut self, ns: i64) {
+        self.set("_time", ns);
+    }
+
+    /// Leaves the record out.
+    pub fn drop(&mut self, reason: &str) {
+        self.end(Kind::Drop, reason);
+    }
+
+    /// The record could not be handled: it goes to the topic's dead letters, with the reason.
+    pub fn fail(&mut self, reason: &str) {
+        self.end(Kind::Fail, reason);
+    }
+
+    /// The fields say all that the payload says: no `message` is made of it.
+    pub fn payload_consumed(&mut self) {
+        self.entry.consumed = true;
+    }
+
+    /// Appends a record to another topic. With `with_headers`, the record's own headers go before `headers`.
+    pub fn emit(&mut self, topic: &str, payload: Payload<'_>, with_headers: bool, headers: &[(&str, &[u8])]) {
+        let topic = self.built(topic.as_bytes());
+        let payload = match payload {
+            Payload::Original => (SLOT_PAYLOAD, 0, WHOLE),
+            Payload::Bytes(bytes) => self.span(bytes),
+        };
+        for (name, value) in headers {
+            let entry = HeaderEntry { name: self.built(name.as_bytes()), value: self.span(value) };
+            self.sections.headers.push(entry.encode());
+        }
+        let entry = EmissionEntry { topic, payload, headers: small(headers.len()), with_headers };
+        self.sections.emissions.push(entry.encode());
+    }
+
+    fn end(&mut self, kind: Kind, reason: &str) {
+        self.entry.kind = kind;
+        self.entry.reason = self.built(reason.as_bytes());
+    }
+
+    #[inline]
+    fn push(&mut self, name: impl ToName, operation: Operation, value: Value<'_>) {
+        let name = name.number(&mut self.sections.names);
+        let body = match value {
+            Value::Str(bytes) => {
+                let (slot, at, len) = self.span(bytes);
+                Body::Str { slot, at, len }
+            }
+            Value::Int(value) => Body::Int(value),
+            Value::Float(value) => Body::Float(value),
+            Value::Bool(value) => Body::Bool(value),
+        };
+        self.sections.values.push(ValueEntry { name, operation, body }.encode());
+    }
+
+    /// Where these bytes are, seen from the host: in the payload, in a field that was read, or (a copy) in the arena.
+    #[inline]
+    fn span(&mut self, bytes: &[u8]) -> (u32, u32, u32) {
+        if let Some(at) = within(self.record.payload, bytes) {
+            return (SLOT_PAYLOAD, at, small(bytes.len()));
+        }
+        if within(self.record.frame.frame(), bytes).is_some() {
+            for (number, index) in (0u32..).zip(0..self.record.values.len()) {
+                if let Some(at) = self.record.str_at(index).and_then(|value| within(value, bytes)) {
+                    return (SLOT_VALUES + number, at, small(bytes.len()));
+                }
+            }
+        }
+        let (at, len) = self.built(bytes);
+        (SLOT_ARENA, at, len)
+    }
+
+    fn built(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let at = small(self.sections.arena.len());
+        self.sections.arena.extend_from_slice(bytes);
+        (at, small(bytes.len()))
+    }
+}
+
+/// Where in `whole` the slice `part` lies, if it is a part of it (the same memory, not merely equal).
+#[inline]
+fn within(whole: &[u8], part: &[u8]) -> Option<u32> {
+    let at = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
+    (at.checked_add(part.len())? <= whole.len()).then(|| small(at))
+}
