@@ -107,13 +107,18 @@ impl Delivery {
         self.notify();
     }
 
+    /// How many records wait for it.
+    pub(crate) fn lag(&self) -> u64 {
+        self.partition.high_watermark().saturating_sub(self.next.load(Ordering::Relaxed))
+    }
+
     /// What people see of it.
     pub(crate) fn status(&self) -> OutputStatus {
         let shown = self.shown.lock();
         OutputStatus {
             name: self.name.clone(),
             kind: self.kind,
-            lag_records: self.partition.high_watermark().saturating_sub(self.next.load(Ordering::Relaxed)),
+            lag_records: self.lag(),
             sent: self.sent.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             state: if shown.failing.is_some() { "failing" } else { "running" },
