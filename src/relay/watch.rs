@@ -123,16 +123,20 @@ impl Watch {
             return Ok(());
         };
         let topic = topic.to_str().ok_or_else(|| RelayError::Config("the folder's name is no topic's".into()))?;
+        // Without a .toml what the chain says of the filter stays.
         let beside = match std::fs::read_to_string(path.with_extension("toml")) {
-            Ok(text) => toml::from_str::<Beside>(&text).map_err(|e| RelayError::Config(format!("{name}.toml: {e}")))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Beside::default(),
+            Ok(text) => Some(toml::from_str::<Beside>(&text).map_err(|e| RelayError::Config(format!("{name}.toml: {e}")))?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(RelayError::Config(format!("{name}.toml: {error}"))),
         };
         let generations = relay.ensure_topic(topic)?;
-        let same = |filter: &str, when: &Option<String>, config: &serde_json::Map<String, serde_json::Value>, hash: &str| {
-            filter == name && hash == sha256 && *when == beside.when && *config == beside.config
-        };
-        if generations.any(|made| made.chain.entries().any(|e| same(&e.filter, &e.when, &e.config, &e.sha256))) {
+        let before = generations.any(|made| {
+            made.chain.entries().any(|entry| {
+                let same = |beside: &Beside| entry.when == beside.when && entry.config == beside.config;
+                entry.filter == name && entry.sha256 == sha256 && beside.as_ref().is_none_or(same)
+            })
+        });
+        if before {
             return Ok(());
         }
         // Checked before the catalog changes: what does not hold leaves no trace.
@@ -140,16 +144,17 @@ impl Watch {
         if !known {
             shared.sandbox.put(name, &bytes)?;
         }
-        let entry = EntrySpec { filter: name.to_owned(), when: beside.when, config: beside.config };
         let mut entries = match generations.newest() {
             Some((_, newest)) => newest.spec.clone().map(|spec| spec.0).unwrap_or_default(),
             None => Vec::new(),
         };
-        match entries.iter_mut().find(|old| old.filter == name) {
-            // Without a .toml what the chain says of it stays.
-            Some(old) if entry.when.is_none() && entry.config.is_empty() => old.filter.clone_from(&entry.filter),
-            Some(old) => *old = entry,
-            None => entries.push(entry),
+        match (entries.iter_mut().find(|old| old.filter == name), beside) {
+            (Some(_), None) => {}
+            (Some(old), Some(beside)) => (old.when, old.config) = (beside.when, beside.config),
+            (None, beside) => {
+                let Beside { when, config } = beside.unwrap_or_default();
+                entries.push(EntrySpec { filter: name.to_owned(), when, config });
+            }
         }
         let spec = ChainSpec(entries);
         let record = shared.sandbox.resolve(&spec)?;
