@@ -1,0 +1,349 @@
+//! What an administrator may say about topics, lanes and outputs.
+//!
+//! Everything has a default; what parses but makes no sense is refused by [`Config::check`] before anything starts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::limits;
+use crate::base::predicate;
+use crate::base::units::{Bytes, Span};
+use crate::queue::Durability;
+use crate::relay::output::template::Template;
+use crate::sandbox::ChainSpec;
+
+/// The relay's part of the configuration.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Threads that lanes share; 0 is one per core.
+    pub workers: usize,
+    /// How many lanes an emission may come through before it is a dead letter: what stops a cycle of topics.
+    pub hops: u32,
+    /// What happens to a topic whose filter keeps failing.
+    pub quarantine: Quarantine,
+    /// Topics with settings or a chain of their own; all others work with defaults.
+    pub topics: BTreeMap<String, TopicConfig>,
+    /// Where matching rows are also sent.
+    pub outputs: Vec<OutputConfig>,
+    /// The folder people drop filters into (`<data>/filters`); the wiring sets it, not the file.
+    #[serde(skip)]
+    pub filters_dir: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: 0,
+            hops: 8,
+            quarantine: Quarantine::default(),
+            topics: BTreeMap::new(),
+            outputs: Vec::new(),
+            filters_dir: None,
+        }
+    }
+}
+
+/// One topic.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct TopicConfig {
+    /// How many partitions it is made with.
+    pub partitions: u32,
+    /// How long the queue keeps its records; without it the queue's default.
+    pub retention: Option<Span>,
+    /// How much the queue keeps of it; without it the queue's default.
+    pub retention_bytes: Option<Bytes>,
+    /// When an append is acknowledged.
+    pub durability: Durability,
+    /// Its filters, in order; without it JSON objects become fields and all else messages.
+    pub chain: Option<ChainSpec>,
+}
+
+impl Default for TopicConfig {
+    fn default() -> Self {
+        Self { partitions: 1, retention: None, retention_bytes: None, durability: Durability::default(), chain: None }
+    }
+}
+
+/// More than `traps` failures among `of` records in a row is too many.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quarantine {
+    /// How many failures are still bearable.
+    pub traps: u32,
+    /// Among how many records.
+    pub of: u32,
+    /// What to do beyond.
+    pub then: Then,
+}
+
+impl Default for Quarantine {
+    fn default() -> Self {
+        Self { traps: 900, of: 1000, then: Then::DeadLetter }
+    }
+}
+
+/// What a lane does about a filter that fails too often.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Then {
+    /// Go on: every failing record is a dead letter, the count is shown.
+    DeadLetter,
+    /// Promote the default chain, so that records pass as they are.
+    Pass,
+    /// Stop until a person promotes a chain.
+    Hold,
+}
+
+/// One output.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum OutputConfig {
+    /// A Zabbix server or proxy, by the trapper protocol.
+    Zabbix(ZabbixConfig),
+    /// Anything that takes JSON by HTTP.
+    Webhook(WebhookConfig),
+}
+
+impl OutputConfig {
+    /// Its name; its topic is `_out.<name>`.
+    pub fn name(&self) -> &str {
+        &self.select().name
+    }
+
+    /// `zabbix` or `webhook`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Zabbix(_) => "zabbix",
+            Self::Webhook(_) => "webhook",
+        }
+    }
+
+    /// Which rows it wants.
+    pub fn select(&self) -> Select<'_> {
+        match self {
+            Self::Zabbix(c) => {
+                Select { name: &c.name, topics: c.topics.as_deref(), when: c.when.as_deref(), hold_bytes: c.hold_bytes }
+            }
+            Self::Webhook(c) => {
+                Select { name: &c.name, topics: c.topics.as_deref(), when: c.when.as_deref(), hold_bytes: c.hold_bytes }
+            }
+        }
+    }
+}
+
+/// What all outputs have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Select<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Only rows of these topics; without it all but the box's own.
+    pub topics: Option<&'a [String]>,
+    /// Only rows that this predicate keeps.
+    pub when: Option<&'a str>,
+    /// How much may wait for it.
+    pub hold_bytes: Bytes,
+}
+
+/// An output of type `zabbix`.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZabbixConfig {
+    /// Its name.
+    pub name: String,
+    /// Only rows of these topics; without it all but the box's own.
+    pub topics: Option<Vec<String>>,
+    /// Only rows that this predicate keeps: `tags:zabbix-sender`.
+    pub when: Option<String>,
+    /// How much may wait for it before lanes that feed it wait too.
+    pub hold_bytes: Bytes,
+    /// Server or proxy, `host:port`.
+    pub address: String,
+    /// Name of the host in Zabbix; `{field}` stands for a field of the row.
+    pub host: String,
+    /// Key of its trapper item.
+    pub key: String,
+    /// What is sent.
+    pub value: String,
+    /// Most items of one request.
+    pub batch: usize,
+    /// How long to wait for a connection or an answer.
+    pub timeout: Span,
+}
+
+impl Default for ZabbixConfig {
+    fn default() -> Self {
+        Self {
+            name: "zabbix".into(),
+            topics: None,
+            when: None,
+            hold_bytes: Bytes(1 << 30),
+            address: "127.0.0.1:10051".into(),
+            host: "{host}".into(),
+            key: "sawbox".into(),
+            value: "{message}".into(),
+            batch: 250,
+            timeout: Span(Duration::from_secs(10)),
+        }
+    }
+}
+
+/// How a webhook's body is written.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One JSON array of rows.
+    Json,
+    /// One row a line.
+    Ndjson,
+}
+
+/// An output of type `webhook`.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebhookConfig {
+    /// Its name.
+    pub name: String,
+    /// Only rows of these topics; without it all but the box's own.
+    pub topics: Option<Vec<String>>,
+    /// Only rows that this predicate keeps.
+    pub when: Option<String>,
+    /// How much may wait for it before lanes that feed it wait too.
+    pub hold_bytes: Bytes,
+    /// Where rows are POSTed to.
+    pub url: String,
+    /// Headers sent along, such as `authorization`.
+    pub headers: BTreeMap<String, String>,
+    /// How the body is written.
+    pub format: Format,
+    /// Most rows of one request.
+    pub batch: usize,
+    /// How long one request may take.
+    pub timeout: Span,
+}
+
+impl Default for WebhookConfig {
+    fn default() -> Self {
+        Self {
+            name: "webhook".into(),
+            topics: None,
+            when: None,
+            hold_bytes: Bytes(1 << 30),
+            url: String::new(),
+            headers: BTreeMap::new(),
+            format: Format::Json,
+            batch: 100,
+            timeout: Span(Duration::from_secs(10)),
+        }
+    }
+}
+
+impl Config {
+    /// Refuses what parses but makes no sense.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn check(&self) -> Result<(), String> {
+        if self.hops == 0 || self.hops > 64 {
+            return Err("hops: between 1 and 64".into());
+        }
+        if self.quarantine.of == 0 || self.quarantine.traps >= self.quarantine.of {
+            return Err("quarantine: `traps` must be below `of`, else it never acts".into());
+        }
+        for (name, topic) in &self.topics {
+            if !limits::is_topic_name(name) {
+                return Err(format!("topics.{name}: a topic's name is made of letters, digits, `.`, `_` and `-`"));
+            }
+            if name.starts_with('_') {
+                return Err(format!("topics.{name}: names that begin with `_` are the box's own"));
+            }
+            if topic.partitions == 0 {
+                return Err(format!("topics.{name}.partitions: at least 1"));
+            }
+        }
+        let mut seen = BTreeSet::new();
+        for output in &self.outputs {
+            let select = output.select();
+            let at = |what: &str| format!("outputs.{}.{what}", select.name);
+            if !limits::is_topic_name(&format!("_out.{}", select.name)) {
+                return Err(format!("outputs: `{}` is no name; use letters, digits, `.`, `_` and `-`", select.name));
+            }
+            if !seen.insert(select.name.to_owned()) {
+                return Err(format!("outputs: `{}` stands there twice", select.name));
+            }
+            if let Some(when) = select.when {
+                predicate::parse(when).map_err(|e| format!("{}: at byte {}: {}", at("when"), e.position, e.message))?;
+            }
+            if select.hold_bytes.0 < 1 << 20 {
+                return Err(format!("{}: at least 1MiB", at("hold_bytes")));
+            }
+            match output {
+                OutputConfig::Zabbix(zabbix) => {
+                    for (what, text) in [("host", &zabbix.host), ("key", &zabbix.key), ("value", &zabbix.value)] {
+                        Template::parse(text).map_err(|e| format!("{}: {e}", at(what)))?;
+                    }
+                    if zabbix.batch == 0 || zabbix.batch > 10_000 {
+                        return Err(format!("{}: between 1 and 10000", at("batch")));
+                    }
+                    if zabbix.address.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) {
+                        return Err(format!("{}: write it as host:port", at("address")));
+                    }
+                    check_timeout(zabbix.timeout).map_err(|e| format!("{}: {e}", at("timeout")))?;
+                }
+                OutputConfig::Webhook(webhook) => {
+                    if !webhook.url.starts_with("http://") && !webhook.url.starts_with("https://") {
+                        return Err(format!("{}: must begin with http:// or https://", at("url")));
+                    }
+                    if webhook.batch == 0 || webhook.batch > 10_000 {
+                        return Err(format!("{}: between 1 and 10000", at("batch")));
+                    }
+                    check_timeout(webhook.timeout).map_err(|e| format!("{}: {e}", at("timeout")))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_timeout(timeout: Span) -> Result<(), &'static str> {
+    let fits = timeout.0 >= Duration::from_millis(10) && timeout.0 <= Duration::from_secs(3600);
+    fits.then_some(()).ok_or("between 10ms and 1h")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(text: &str) -> Result<(), String> {
+        toml::from_str::<Config>(text).map_err(|e| e.to_string()).and_then(|config| config.check())
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_where_it_stands() {
+        for (text, wrong) in [
+            ("hops = 0", "hops"),
+            ("colour = 1", "colour"),
+            ("[topics.\"a b\"]", "topics.a b"),
+            ("[topics._x]", "topics._x"),
+            ("[topics.a]\npartitions = 0", "topics.a.partitions"),
+            ("[[outputs]]\ntype = \"fax\"", "fax"),
+            ("[[outputs]]\ntype = \"zabbix\"\ncolour = 1", "colour"),
+            ("[[outputs]]\ntype = \"zabbix\"\nkey = \"{\"", "outputs.zabbix.key"),
+            ("[[outputs]]\ntype = \"zabbix\"\naddress = \"here\"", "outputs.zabbix.address"),
+            ("[[outputs]]\ntype = \"zabbix\"\nwhen = \"a:(\"", "outputs.zabbix.when"),
+            ("[[outputs]]\ntype = \"webhook\"", "outputs.webhook.url"),
+            ("[[outputs]]\ntype = \"zabbix\"\n[[outputs]]\ntype = \"zabbix\"", "twice"),
+        ] {
+            let error = checked(text).expect_err(text);
+            assert!(error.contains(wrong), "{text}: {error}");
+        }
+        let good = "[[outputs]]\ntype = \"zabbix\"\nwhen = \"tags:zabbix-sender\"\nkey = \"apache.error[{app}]\"\n\
+                    [[outputs]]\ntype = \"webhook\"\nurl = \"https://example.org/in\"\n[outputs.headers]\nauthorization = \"x\"";
+        assert_eq!(checked(good), Ok(()));
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+}

@@ -1,0 +1,42 @@
+//! The relay's own thread: promotions that lanes ask for, and the folder people drop filters into.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use crate::base::ids::{Generation, TopicId};
+use crate::relay::Relay;
+use crate::relay::watch::Watch;
+
+/// What the thread is asked to do.
+pub(crate) enum Control {
+    /// A filter of this generation fails too often: let records pass as they are.
+    Pass { topic: TopicId, generation: Generation },
+    /// Something happened in the filters' folder.
+    Look,
+    /// End.
+    Stop,
+}
+
+/// How long a file must stay as it is before it counts as wholly copied.
+pub(crate) const SETTLED: Duration = Duration::from_millis(300);
+
+/// What the thread does.
+pub(crate) fn run(relay: &Arc<Relay>, asked: &Receiver<Control>, mut watch: Option<Watch>) {
+    // Files may have been dropped while the box was down.
+    let mut look = watch.is_some();
+    loop {
+        let next = if look {
+            asked.recv_timeout(SETTLED)
+        } else {
+            asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        };
+        match next {
+            Ok(Control::Pass { topic, generation }) => relay.pass(topic, generation),
+            Ok(Control::Look) => look = true,
+            Ok(Control::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => look = watch.as_mut().is_some_and(|watch| watch.look(relay)),
+        }
+    }
+}

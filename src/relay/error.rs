@@ -1,0 +1,31 @@
+//! What can go wrong in the relay; a variant is the caller's reaction.
+
+use crate::queue::QueueError;
+use crate::sandbox::FilterError;
+use crate::store::StoreError;
+
+/// Why the relay did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// Name one that is there.
+    #[error("there is no topic `{0}`")]
+    NoTopic(String),
+    /// Mend the chain; the running one stays in place.
+    #[error("{0}")]
+    Filter(#[from] FilterError),
+    /// The queue's reaction holds.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The store's reaction holds.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Mend the configuration.
+    #[error("{0}")]
+    Config(String),
+    /// The operating system gave no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The relay is closing.
+    #[error("the relay is shutting down")]
+    Closed,
+}

@@ -1,0 +1,404 @@
+//! A lane takes one partition from the queue to the store.
+//!
+//! ```text
+//! read durable batches → claim (which generation) → calls of at most 1,024 records → chain → verdicts
+//!    → emissions, dead letters, rows for outputs: appended and durable → rows and next offset into the store
+//! ```
+//! Invariants: calls are cut from the log alone (one record batch, at multiples of [`CALL_RECORDS`] within it, never across a
+//! generation's boundary). Rows reach the store only after every emission of theirs, and of all rows before, is durable: a
+//! committed offset never leaves an emission behind. The store is the lane's only commit.
+//! A lane has no thread: [`Lane::step`] works for a slice or until it must wait, then gives its thread back. What a slice holds
+//! while it waits for emissions lives in the slice's future; an idle lane holds nothing.
+//! Limits: a slice reads [`READ_BYTES`] of batches and stops at [`SLICE_BYTES`] inflated or after the scheduler's quantum.
+//! Crash story: starts at the store's cursor, makes the same rows again, sends the same emissions, which targets know.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::base::ids::Offset;
+use crate::base::limits::CALL_RECORDS;
+use crate::base::record::Records;
+use crate::base::row::Rows;
+use crate::queue::batch::{self, Scratch};
+use crate::queue::{Partition, QueueError, Source};
+use crate::relay::RelayError;
+use crate::relay::generations::{Claim, Generations, MadeBy, Promoted};
+use crate::relay::outbox::Outbox;
+use crate::relay::schedule::QUANTUM;
+use crate::relay::shared::Shared;
+use crate::relay::status::{Counters, LaneStatus};
+use crate::relay::verdicts::{Handled, handle};
+use crate::sandbox::Arena;
+
+/// Most bytes of batches that a slice reads, as they lie in the queue.
+const READ_BYTES: usize = 1024 * 1024;
+/// Inflated bytes after which a slice ends.
+const SLICE_BYTES: usize = 8 * 1024 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing to do until new batches are durable.
+    Idle,
+    /// There is more to do at once.
+    Again,
+    /// Waits to be woken.
+    Waiting,
+    /// Waits to be woken, at the latest after this time.
+    After(Duration),
+}
+
+#[derive(Default)]
+struct Shown {
+    state: Option<&'static str>,
+    last_error: Option<String>,
+}
+
+/// What a lane shares with its slices and with those who look at it.
+pub(crate) struct LaneCore {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) generations: Arc<Generations>,
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) counters: Counters,
+    next: AtomicU64,
+    pub(crate) committed: AtomicU64,
+    shown: Mutex<Shown>,
+    // When the slice wants to go on by itself, on the monotonic clock.
+    retry_at: Mutex<Option<Duration>>,
+    // Records and failures since the quarantine's window began.
+    window: Mutex<(u64, u64)>,
+}
+
+/// A lane.
+pub(crate) struct Lane {
+    core: Arc<LaneCore>,
+    slice: Option<Pin<Box<dyn Future<Output = Result<End, RelayError>> + Send>>>,
+    pause: Duration,
+}
+
+/// How a slice ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It did something, or found nothing.
+    Done,
+    /// A promotion is under way, or the lane is held.
+    Blocked,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        generations: Arc<Generations>,
+        partition: Arc<Partition>,
+        committed: Offset,
+    ) -> Self {
+        generations.start(partition.id(), committed);
+        let core = LaneCore {
+            shared,
+            generations,
+            partition,
+            counters: Counters::default(),
+            next: AtomicU64::new(committed),
+            committed: AtomicU64::new(committed),
+            shown: Mutex::default(),
+            retry_at: Mutex::new(None),
+            window: Mutex::default(),
+        };
+        Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE }
+    }
+
+    pub(crate) fn core(&self) -> Arc<LaneCore> {
+        self.core.clone()
+    }
+
+    /// Works for a slice, or until it must wait; `waker` says when to come again.
+    pub(crate) fn step(&mut self, waker: &Waker) -> Step {
+        let core = &self.core;
+        if self.slice.is_none() && core.partition.high_watermark() <= core.next.load(Ordering::Relaxed) {
+            core.show("idle");
+            return Step::Idle;
+        }
+        core.show("running");
+        let slice = self.slice.get_or_insert_with(|| Box::pin(slice(core.clone())));
+        match slice.as_mut().poll(&mut Context::from_waker(waker)) {
+            Poll::Pending => {
+                core.show("waiting");
+                match core.retry_at.lock().take() {
+                    Some(at) => Step::After(at.saturating_sub(core.shared.clock.monotonic())),
+                    None => Step::Waiting,
+                }
+            }
+            Poll::Ready(Ok(End::Done)) => {
+                self.slice = None;
+                self.pause = FIRST_PAUSE;
+                Step::Again
+            }
+            Poll::Ready(Ok(End::Blocked)) => {
+                self.slice = None;
+                core.show(if core.generations.is_held() { "held" } else { "waiting" });
+                Step::Waiting
+            }
+            Poll::Ready(Err(error)) => {
+                self.slice = None;
+                core.show("waiting");
+                core.trouble(&error.to_string());
+                let pause = self.pause;
+                self.pause = (pause * 2).min(LONGEST_PAUSE);
+                Step::After(pause)
+            }
+        }
+    }
+
+    /// Its code panicked: start over from where the store knows it.
+    pub(crate) fn panicked(&mut self) {
+        self.slice = None;
+        self.core.show("waiting");
+        self.core.trouble("a bug in the box stopped this lane for a while; the log has the panic");
+    }
+}
+
+impl LaneCore {
+    fn show(&self, state: &'static str) {
+        self.shown.lock().state = Some(state);
+    }
+
+    /// Keeps an error for the status, and logs it unless it is the same as before.
+    pub(crate) fn trouble(&self, error: &str) {
+        let mut shown = self.shown.lock();
+        if shown.last_error.as_deref() != Some(error) {
+            tracing::warn!(topic = %self.generations.name, partition = self.partition.id(), error, "lane waits");
+            shown.last_error = Some(error.to_owned());
+        }
+    }
+
+    /// What people see of it.
+    pub(crate) fn status(&self) -> LaneStatus {
+        let next = self.next.load(Ordering::Relaxed);
+        let high_watermark = self.partition.high_watermark();
+        let shown = self.shown.lock();
+        LaneStatus {
+            topic: self.generations.name.clone(),
+            partition: self.partition.id(),
+            next,
+            committed: self.committed.load(Ordering::Relaxed),
+            high_watermark,
+            lag_records: high_watermark.saturating_sub(next),
+            generation: self.generations.at(self.partition.id(), next),
+            state: shown.state.unwrap_or("idle"),
+            last_error: shown.last_error.clone(),
+            records: self.counters.records.load(Ordering::Relaxed),
+            stored: self.counters.stored.load(Ordering::Relaxed),
+            dropped: self.counters.dropped.load(Ordering::Relaxed),
+            failed: self.counters.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Gives the thread back until the waker, or at the latest for so long.
+    fn pause(self: &Arc<Self>, pause: Duration, why: String) -> Pause {
+        self.trouble(&why);
+        Pause { core: self.clone(), until: self.shared.clock.monotonic() + pause }
+    }
+
+    /// The chain for `[at, end)`; loads or makes what is missing. `None` where the lane must wait.
+    fn claim(&self, at: Offset, end: Offset) -> Result<Option<(u32, Arc<crate::sandbox::Chain>, Offset)>, RelayError> {
+        loop {
+            match self.generations.claim(self.partition.id(), at, end) {
+                Claim::Go { generation, chain, until } => return Ok(Some((generation, chain, until))),
+                Claim::Wait | Claim::Held => return Ok(None),
+                Claim::Load { generation, promoted } => {
+                    let chain = self.shared.sandbox.chain(&promoted.chain)?;
+                    self.generations.loaded(generation, chain);
+                }
+                Claim::First => {
+                    let record = self.shared.default_chain()?;
+                    let chain = self.shared.sandbox.chain(&record)?;
+                    let promoted = Promoted { made_by: MadeBy::Default, spec: None, chain: record };
+                    let made = self.generations.promote(&self.shared.store, promoted, chain, true);
+                    self.shared.wake_topic(self.generations.topic);
+                    made?;
+                }
+            }
+        }
+    }
+
+    fn give(&self, rows: &Rows<'_>, generation: u32, next: Offset) -> Result<(), RelayError> {
+        let generations = &self.generations;
+        self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
+        self.next.store(next, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Counts a call, and acts when a filter fails too often.
+    fn count(&self, generation: u32, handled: &Handled<'_>) {
+        let records = handled.records;
+        self.counters.add(records, handled.rows.heads.len() as u64, handled.dropped, handled.failed);
+        let quarantine = &self.shared.config.quarantine;
+        let mut window = self.window.lock();
+        window.0 += records;
+        window.1 += handled.failed;
+        if window.0 < u64::from(quarantine.of) {
+            return;
+        }
+        let (seen, failed) = std::mem::take(&mut *window);
+        drop(window);
+        if failed.saturating_mul(u64::from(quarantine.of)) > seen.saturating_mul(u64::from(quarantine.traps)) {
+            self.shared.quarantine(&self.generations, generation, failed, seen);
+        }
+    }
+}
+
+/// A wait of a slice.
+struct Pause {
+    core: Arc<LaneCore>,
+    until: Duration,
+}
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.core.shared.clock.monotonic() >= self.until {
+            return Poll::Ready(());
+        }
+        *self.core.retry_at.lock() = Some(self.until);
+        Poll::Pending
+    }
+}
+
+/// Rows that may not be given before emissions are durable.
+struct Held<'b> {
+    rows: Rows<'b>,
+    generation: u32,
+    next: Offset,
+}
+
+async fn slice(core: Arc<LaneCore>) -> Result<End, RelayError> {
+    let mut at = core.next.load(Ordering::Relaxed);
+    let batches = match core.partition.read(at, READ_BYTES) {
+        Ok(batches) => batches,
+        Err(QueueError::Deleted { start }) => {
+            // Retention was forced past the lane: a loss that configuration chose. The queue counts it; here it is shown.
+            core.trouble(&format!("offsets {at} to {start} were deleted before they were handled"));
+            core.give(&Rows::default(), core.generations.at(core.partition.id(), at), start)?;
+            return Ok(End::Done);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let begin = core.shared.clock.monotonic();
+    let source = Source { topic: core.generations.topic, partition: core.partition.id(), run: 0 };
+    let arena = Arena::new();
+    let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();
+    let mut outbox = Outbox::new(source);
+    let mut held: Vec<Held<'_>> = Vec::new();
+    let mut end = End::Done;
+    let mut bytes = 0;
+    'slice: for (stored, scratch) in batches.iter().zip(&mut scratches) {
+        at = at.max(stored.base_offset);
+        let records = match batch::decode(stored, scratch) {
+            Ok(records) => records,
+            Err(error) => {
+                // It was whole when it was taken, so this is damage: it costs this batch, and is shown.
+                core.trouble(&format!("offsets {at} to {} cannot be read: {error}", stored.next_offset));
+                core.counters.add(0, 0, 0, stored.next_offset - at);
+                let generation = core.generations.at(core.partition.id(), at);
+                at = stored.next_offset;
+                held.push(Held { rows: Rows::default(), generation, next: at });
+                continue;
+            }
+        };
+        while at < stored.next_offset {
+            let Some((generation, chain, until)) = core.claim(at, stored.next_offset)? else {
+                end = End::Blocked;
+                break 'slice;
+            };
+            let (call, next) = cut(&records, at, until);
+            bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>();
+            let handled = handle(&core, generation, &call, chain.run(&call, &arena), &mut outbox)?;
+            core.count(generation, &handled);
+            at = next;
+            if held.is_empty() && outbox.is_empty() {
+                core.give(&handled.rows, generation, next)?;
+            } else {
+                held.push(Held { rows: handled.rows, generation, next });
+            }
+            if bytes >= SLICE_BYTES || core.shared.clock.monotonic().saturating_sub(begin) >= QUANTUM {
+                break 'slice;
+            }
+        }
+    }
+    if !outbox.is_empty() {
+        let shared = core.shared.clone();
+        outbox.flush(|topic| shared.is_full(topic), |pause, why| core.pause(pause, why)).await?;
+    }
+    for Held { rows, generation, next } in held {
+        core.give(&rows, generation, next)?;
+    }
+    Ok(end)
+}
+
+/// The next call within `[at, until)`, and the offset after it. Boundaries depend on the batch alone.
+fn cut<'a>(records: &Records<'a>, at: Offset, until: Offset) -> (Records<'a>, Offset) {
+    let all = &records.records;
+    let first = all.partition_point(|record| record.offset < at);
+    let limit = all.partition_point(|record| record.offset < until);
+    let last = limit.min((first / CALL_RECORDS + 1) * CALL_RECORDS);
+    let next = if last == limit { until } else { all[last].offset };
+    if first == 0 && last == all.len() {
+        return (records.clone(), next);
+    }
+    let mut call = Records { records: all[first..last].to_vec(), headers: Vec::new() };
+    for record in &mut call.records {
+        let own = records.headers_of(record);
+        let begin = u32::try_from(call.headers.len()).unwrap_or(u32::MAX);
+        call.headers.extend_from_slice(own);
+        record.headers = (begin, begin + (record.headers.1 - record.headers.0));
+    }
+    (call, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::record::RecordView;
+
+    fn batch(count: u64, base: Offset) -> Records<'static> {
+        let view = |index: u64| RecordView {
+            offset: base + index,
+            arrival_ns: 0,
+            timestamp_ms: 0,
+            key: None,
+            payload: b"",
+            headers: (u32::try_from(index).unwrap_or(0), u32::try_from(index + 1).unwrap_or(0)),
+        };
+        Records { records: (0..count).map(view).collect(), headers: (0..count).map(|_| (&b"a"[..], &b"b"[..])).collect() }
+    }
+
+    #[test]
+    fn calls_depend_on_the_batch_alone() {
+        let records = batch(3000, 100);
+        let calls = |mut at: Offset, until: Offset| {
+            let mut cuts = Vec::new();
+            while at < until {
+                let (call, next) = cut(&records, at, until);
+                assert!(call.records.iter().all(|record| call.headers_of(record).len() == 1));
+                assert_eq!(call.records.first().map(|record| record.offset), Some(at));
+                cuts.push(next);
+                at = next;
+            }
+            cuts
+        };
+        assert_eq!(calls(100, 3100), [1124, 2148, 3100]);
+        assert_eq!(calls(1124, 3100), [2148, 3100], "a lane that starts in between cuts the same");
+        assert_eq!(calls(100, 1500), [1124, 1500], "a generation's boundary");
+        assert_eq!(calls(1500, 3100), [2148, 3100]);
+        let (call, next) = cut(&batch(0, 5), 5, 9);
+        assert_eq!((call.records.len(), next), (0, 9), "a batch of which no record is left");
+    }
+}

@@ -1,0 +1,220 @@
+//! Emissions of a slice on their way to other topics.
+//!
+//! Invariants: all emissions of one record for one partition lie in one batch; batches of one (source, target) go one after the
+//! other, the next only when the one before is durable; a record at or below what the target has of this source is left out
+//! (it was sent before a crash). So a target holds each emission once, whatever the batches were before the crash and are now.
+//! The target partition follows from the record's key, or without one from the source's topic and partition, so that order
+//! holds and the same record always goes the same way.
+//! Limits: a batch is sealed at [`BATCH_BYTES`]; what a slice emits is bounded by what filters may answer.
+//! A full target is tried again until it has room: the lane waits, others do not.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::ids::{Offset, TopicId};
+use crate::queue::batch::{BatchBuilder, Compression};
+use crate::queue::{Partition, Queue, QueueError, Source, Topic};
+
+/// A batch is sent when it has grown to this.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// A batch is sent when it has this many records.
+const BATCH_RECORDS: usize = 8192;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is emitted.
+pub(crate) struct Sending<'a> {
+    /// The record that caused it.
+    pub(crate) offset: Offset,
+    pub(crate) timestamp_ms: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) payload: &'a [u8],
+    pub(crate) headers: &'a [(&'a [u8], &'a [u8])],
+}
+
+struct Target {
+    topic: Arc<Topic>,
+    partition: Arc<Partition>,
+    upto: Option<Offset>,
+    sealed: VecDeque<(Offset, Bytes)>,
+    open: BatchBuilder,
+    last: Option<Offset>,
+}
+
+impl Target {
+    fn seal(&mut self) {
+        if let Some(last) = self.last.take() {
+            let batch = std::mem::replace(&mut self.open, BatchBuilder::new());
+            self.sealed.push_back((last, batch.finish(Compression::Lz4)));
+        }
+    }
+}
+
+/// The emissions of one slice.
+pub(crate) struct Outbox {
+    source: Source,
+    targets: Vec<Target>,
+}
+
+impl Outbox {
+    pub(crate) fn new(source: Source) -> Self {
+        Self { source, targets: Vec::new() }
+    }
+
+    /// Whether anything has to become durable before rows may be committed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.targets.iter().all(|target| target.last.is_none() && target.sealed.is_empty())
+    }
+
+    /// Adds an emission to a topic.
+    ///
+    /// # Errors
+    /// [`QueueError::Refused`] where it can never be taken; nothing was added then.
+    pub(crate) fn push(&mut self, topic: &Arc<Topic>, sending: &Sending<'_>) -> Result<(), QueueError> {
+        let number = pick(sending.key, &self.source, topic.partitions().len());
+        let known = self.targets.iter().position(|t| t.topic.id() == topic.id() && t.partition.id() == number);
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let Some(partition) = topic.partition(number) else { return Ok(()) };
+                let upto = partition.emitted_upto(self.source);
+                self.targets.push(Target {
+                    topic: topic.clone(),
+                    partition,
+                    upto,
+                    sealed: VecDeque::new(),
+                    open: BatchBuilder::new(),
+                    last: None,
+                });
+                self.targets.len() - 1
+            }
+        };
+        let target = &mut self.targets[at];
+        if target.upto.is_some_and(|upto| sending.offset <= upto) {
+            return Ok(());
+        }
+        let full = target.open.len_bytes() >= BATCH_BYTES || target.open.records() as usize >= BATCH_RECORDS;
+        if full && target.last != Some(sending.offset) {
+            target.seal();
+        }
+        let add = |open: &mut BatchBuilder| open.push(sending.timestamp_ms, sending.key, sending.payload, sending.headers);
+        match add(&mut target.open) {
+            Err(QueueError::Full(_)) if target.last != Some(sending.offset) => {
+                target.seal();
+                add(&mut target.open)?;
+            }
+            // Never split over two batches: the target would take the second for a repetition.
+            Err(QueueError::Full(what)) => return Err(QueueError::Refused(format!("one record emits too much: {what}"))),
+            other => other?,
+        }
+        target.last = Some(sending.offset);
+        Ok(())
+    }
+
+    /// Makes all of it durable. `full` is asked whether a topic has its cap; `pause` waits and is told why.
+    pub(crate) async fn flush<P: Future<Output = ()>>(
+        &mut self,
+        full: impl Fn(&Topic) -> bool,
+        pause: impl Fn(Duration, String) -> P,
+    ) -> Result<(), QueueError> {
+        self.targets.iter_mut().for_each(Target::seal);
+        let mut wait = FIRST_PAUSE;
+        loop {
+            let mut trouble = None;
+            let mut sent = Vec::new();
+            for (at, target) in self.targets.iter().enumerate() {
+                let Some((last, batch)) = target.sealed.front() else { continue };
+                if full(&target.topic) {
+                    trouble = Some(format!("topic `{}` holds as much as it may", target.topic.name()));
+                    continue;
+                }
+                sent.push((at, target.partition.append_emissions(self.source, *last, batch.clone())));
+            }
+            if sent.is_empty() && trouble.is_none() {
+                return Ok(());
+            }
+            for (at, ticket) in sent {
+                match ticket.await {
+                    Ok(_) => {
+                        let target = &mut self.targets[at];
+                        target.upto = target.sealed.pop_front().map(|(last, _)| last);
+                        wait = FIRST_PAUSE;
+                    }
+                    Err(QueueError::Closed) => return Err(QueueError::Closed),
+                    Err(error) => trouble = Some(format!("topic `{}`: {error}", self.targets[at].topic.name())),
+                }
+            }
+            if let Some(trouble) = trouble {
+                pause(wait, trouble).await;
+                wait = (wait * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// The target partition: of the key as Kafka's clients do it, else of the source.
+fn pick(key: Option<&[u8]>, source: &Source, partitions: usize) -> u32 {
+    let partitions = u32::try_from(partitions).unwrap_or(u32::MAX).max(1);
+    if partitions == 1 {
+        return 0;
+    }
+    let hash = match key {
+        Some(key) => murmur2(key),
+        None => murmur2(&source_bytes(source.topic, source.partition)),
+    };
+    (hash & 0x7fff_ffff) % partitions
+}
+
+fn source_bytes(topic: TopicId, partition: u32) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes[..16].copy_from_slice(topic.as_bytes());
+    bytes[16..].copy_from_slice(&partition.to_le_bytes());
+    bytes
+}
+
+/// The hash that Kafka's clients choose partitions by.
+fn murmur2(bytes: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ u32::try_from(bytes.len() & 0xffff_ffff).unwrap_or(0);
+    let (words, rest) = bytes.as_chunks::<4>();
+    for word in words {
+        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
+        k ^= k >> 24;
+        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
+    }
+    if !rest.is_empty() {
+        for (at, byte) in rest.iter().enumerate() {
+            hash ^= u32::from(*byte) << (8 * at);
+        }
+        hash = hash.wrapping_mul(M);
+    }
+    hash ^= hash >> 13;
+    hash = hash.wrapping_mul(M);
+    hash ^ hash >> 15
+}
+
+/// The topic of that name; made with defaults if it is not there.
+pub(crate) fn target(queue: &Queue, name: &str) -> Result<Arc<Topic>, QueueError> {
+    match queue.topic(name) {
+        Some(topic) => Ok(topic),
+        None => queue.ensure_topic(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_go_where_kafkas_clients_put_them() {
+        // Values of the Java client's own test.
+        for (key, hash) in
+            [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536), ("abc", 479_470_107)]
+        {
+            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
+        }
+    }
+}

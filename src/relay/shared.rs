@@ -1,0 +1,288 @@
+//! What all lanes share: the houses around, the topics' generations, the outputs' selections, and the registry of lanes.
+//!
+//! Invariant: a partition has one lane at most, for ever; `_out.` topics have none (their output consumes them).
+//! Lanes are made when a partition is first seen, here or by the queue's callbacks, and cost some hundred bytes while idle.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crossbeam_channel::Sender;
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use crate::base::clock::Clock;
+use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::predicate::{self, Bound, Predicate};
+use crate::base::units::Bytes;
+use crate::queue::{Durability, Partition, Queue, QueueError, Topic, TopicSettings};
+use crate::relay::RelayError;
+use crate::relay::config::{Config, Then};
+use crate::relay::control::Control;
+use crate::relay::generations::Generations;
+use crate::relay::lane::{Lane, LaneCore};
+use crate::relay::output::{Delivery, GROUP_PREFIX};
+use crate::relay::schedule::{Pool, Task};
+use crate::relay::verdicts::DEAD_PREFIX;
+use crate::sandbox::{ChainRecord, Sandbox};
+use crate::store::Store;
+
+/// What a topic of dead letters keeps: a ring, so that a bad filter cannot fill the disk.
+const DEAD_BYTES: Bytes = Bytes(256 * 1024 * 1024);
+
+/// Which rows an output wants.
+pub(crate) struct Selection {
+    name: String,
+    topics: Option<Vec<String>>,
+    when: Option<Predicate>,
+    hold_bytes: Bytes,
+}
+
+/// A lane, its scheduling and what is to be seen of it.
+#[derive(Clone)]
+pub(crate) struct Registered {
+    pub(crate) task: Arc<Task>,
+    pub(crate) core: Arc<LaneCore>,
+}
+
+/// See the module.
+pub(crate) struct Shared {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) config: Config,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) control: Sender<Control>,
+    pub(crate) quarantines: AtomicU64,
+    pub(crate) deliveries: OnceLock<Vec<Arc<Delivery>>>,
+    selections: Vec<Selection>,
+    topics: RwLock<HashMap<TopicId, Arc<Generations>>>,
+    lanes: RwLock<HashMap<(TopicId, PartitionId), Registered>>,
+    default_chain: Mutex<Option<ChainRecord>>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        store: Arc<Store>,
+        sandbox: Arc<Sandbox>,
+        clock: Arc<dyn Clock>,
+        config: Config,
+        control: Sender<Control>,
+    ) -> Result<Arc<Self>, RelayError> {
+        let mut selections = Vec::new();
+        for output in &config.outputs {
+            let select = output.select();
+            let when = select.when.map(predicate::parse).transpose();
+            selections.push(Selection {
+                name: select.name.to_owned(),
+                topics: select.topics.map(<[String]>::to_vec),
+                when: when.map_err(|e| RelayError::Config(format!("outputs.{}.when: {}", select.name, e.message)))?,
+                hold_bytes: select.hold_bytes,
+            });
+        }
+        Ok(Arc::new(Self {
+            pool: Pool::new(clock.clone()),
+            queue,
+            store,
+            sandbox,
+            clock,
+            config,
+            control,
+            quarantines: AtomicU64::new(0),
+            deliveries: OnceLock::new(),
+            selections,
+            topics: RwLock::default(),
+            lanes: RwLock::default(),
+            default_chain: Mutex::new(None),
+        }))
+    }
+
+    /// The chain of topics that have none, resolved once.
+    pub(crate) fn default_chain(&self) -> Result<ChainRecord, RelayError> {
+        let mut known = self.default_chain.lock();
+        if let Some(record) = &*known {
+            return Ok(record.clone());
+        }
+        let record = self.sandbox.resolve_default()?;
+        *known = Some(record.clone());
+        Ok(record)
+    }
+
+    /// A filter was replaced: the default chain may be another.
+    pub(crate) fn forget_default(&self) {
+        *self.default_chain.lock() = None;
+    }
+
+    /// The generations of a topic.
+    pub(crate) fn generations(&self, topic: &Topic) -> Arc<Generations> {
+        if let Some(known) = self.topics.read().get(&topic.id()) {
+            return known.clone();
+        }
+        let mut topics = self.topics.write();
+        let made = topics.entry(topic.id()).or_insert_with(|| {
+            let (generations, wrong) =
+                Generations::load(topic.id(), Arc::from(topic.name()), self.store.generations(topic.id()));
+            for (generation, error) in wrong {
+                tracing::error!(topic = topic.name(), generation, error, "a generation's record cannot be read");
+            }
+            Arc::new(generations)
+        });
+        made.clone()
+    }
+
+    /// All topics that have lanes.
+    pub(crate) fn all_generations(&self) -> Vec<Arc<Generations>> {
+        let mut all: Vec<_> = self.topics.read().values().cloned().collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// The lane of a partition; made if it is not there, except for outputs' topics.
+    pub(crate) fn lane(self: &Arc<Self>, topic: &Topic, partition: &Arc<Partition>) -> Option<Registered> {
+        let key = (topic.id(), partition.id());
+        if let Some(known) = self.lanes.read().get(&key) {
+            return Some(known.clone());
+        }
+        if topic.name().starts_with(GROUP_PREFIX) {
+            return None;
+        }
+        // Before the lock: a writer of the queue that holds the partition may be asking for its lane.
+        let generations = self.generations(topic);
+        let committed = self.store.cursor(key.0, key.1).unwrap_or(0);
+        partition.set_committed(committed);
+        let mut lanes = self.lanes.write();
+        let made = lanes.entry(key).or_insert_with(|| {
+            let lane = Lane::new(self.clone(), generations, partition.clone(), committed);
+            let core = lane.core();
+            Registered { task: Task::new(lane, &self.pool), core }
+        });
+        Some(made.clone())
+    }
+
+    /// A lane that is there.
+    pub(crate) fn known_lane(&self, topic: TopicId, partition: PartitionId) -> Option<Registered> {
+        self.lanes.read().get(&(topic, partition)).cloned()
+    }
+
+    /// All lanes, by topic and partition.
+    pub(crate) fn all_lanes(&self) -> Vec<Registered> {
+        let mut all: Vec<_> = self.lanes.read().values().cloned().collect();
+        all.sort_by(|a, b| {
+            (&a.core.generations.name, a.core.partition.id()).cmp(&(&b.core.generations.name, b.core.partition.id()))
+        });
+        all
+    }
+
+    /// Batches became durable in a partition.
+    pub(crate) fn durable(self: &Arc<Self>, partition: &Arc<Partition>) {
+        if let Some(known) = self.known_lane(partition.topic_id(), partition.id()) {
+            known.task.notify();
+            return;
+        }
+        if let Some(delivery) =
+            self.deliveries.get().and_then(|all| all.iter().find(|d| d.topic().id() == partition.topic_id()))
+        {
+            delivery.notify();
+            return;
+        }
+        if let Some(topic) = self.queue.topic_by_id(partition.topic_id())
+            && let Some(made) = self.lane(&topic, partition)
+        {
+            made.task.notify();
+        }
+    }
+
+    /// Rows became durable in the store: retention may go so far.
+    pub(crate) fn committed(&self, topic: TopicId, partition: PartitionId, next: Offset) {
+        if let Some(known) = self.known_lane(topic, partition) {
+            known.core.committed.store(next, Ordering::Relaxed);
+            known.core.partition.set_committed(next);
+        }
+    }
+
+    /// Wakes the lanes of a topic.
+    pub(crate) fn wake_topic(&self, topic: TopicId) {
+        for ((owner, _), registered) in &*self.lanes.read() {
+            if *owner == topic {
+                registered.task.notify();
+            }
+        }
+    }
+
+    /// The topic a filter emits to; made with defaults if it is not there.
+    pub(crate) fn target(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        match self.queue.topic(name) {
+            Some(topic) => Ok(topic),
+            None => self.queue.ensure_topic(name),
+        }
+    }
+
+    fn own_topic(&self, name: &str, settings: impl FnOnce() -> TopicSettings) -> Result<Arc<Topic>, QueueError> {
+        match self.queue.topic(name) {
+            Some(topic) => Ok(topic),
+            None => match self.queue.create_topic(name, settings()) {
+                Ok(topic) => Ok(topic),
+                // Another lane was quicker.
+                Err(error) => self.queue.topic(name).ok_or(error),
+            },
+        }
+    }
+
+    /// The topic of a topic's dead letters.
+    pub(crate) fn dead_topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        self.own_topic(&format!("{DEAD_PREFIX}{name}"), || TopicSettings {
+            partitions: 1,
+            retention_bytes: Some(DEAD_BYTES),
+            durability: Durability::Fsync,
+            ..TopicSettings::default()
+        })
+    }
+
+    /// The topic of an output.
+    pub(crate) fn output_topic(&self, output: &str) -> Result<Arc<Topic>, QueueError> {
+        let hold = self.selections.iter().find(|s| s.name == output).map(|s| s.hold_bytes);
+        self.own_topic(&format!("{GROUP_PREFIX}{output}"), || TopicSettings {
+            partitions: 1,
+            // What was delivered goes early, so that what is held counts against the cap alone.
+            retention_bytes: hold.map(|hold| Bytes(hold.0 / 2)),
+            durability: Durability::Fsync,
+            ..TopicSettings::default()
+        })
+    }
+
+    /// Whether a topic is an output's that holds as much as it may.
+    pub(crate) fn is_full(&self, topic: &Topic) -> bool {
+        let Some(output) = topic.name().strip_prefix(GROUP_PREFIX) else { return false };
+        let Some(selection) = self.selections.iter().find(|s| s.name == output) else { return false };
+        let Some(delivery) = self.deliveries.get().and_then(|all| all.iter().find(|d| d.topic().id() == topic.id())) else {
+            return false;
+        };
+        delivery.lag() > 0 && topic.partition(0).is_some_and(|partition| partition.size_bytes() > selection.hold_bytes.0)
+    }
+
+    /// The outputs that want rows of this topic, with their predicates for rows of these names.
+    pub(crate) fn bind_outputs(&self, topic: &str, names: &[Arc<str>]) -> Vec<(&str, Option<Bound>)> {
+        self.selections
+            .iter()
+            .filter(|selection| match &selection.topics {
+                Some(topics) => topics.iter().any(|name| name == topic),
+                None => !topic.starts_with('_'),
+            })
+            .map(|selection| (selection.name.as_str(), selection.when.as_ref().map(|when| when.bind(names))))
+            .collect()
+    }
+
+    /// A filter of this generation failed too often.
+    pub(crate) fn quarantine(&self, generations: &Arc<Generations>, generation: Generation, failed: u64, of: u64) {
+        self.quarantines.fetch_add(1, Ordering::Relaxed);
+        let then = self.config.quarantine.then;
+        tracing::error!(topic = %generations.name, generation, failed, of, ?then, "a filter fails too often");
+        match then {
+            Then::DeadLetter => {}
+            Then::Hold => generations.hold(),
+            // Not here: a promotion waits for the disk, and this is a lane. If the relay is closing, the next start finds out.
+            Then::Pass => drop(self.control.send(Control::Pass { topic: generations.topic, generation })),
+        }
+    }
+}

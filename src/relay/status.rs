@@ -1,0 +1,103 @@
+//! What people and programs may know of lanes, chains and outputs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+use crate::base::ids::{Generation, Offset, PartitionId};
+
+/// A lane, now.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneStatus {
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// Its partition.
+    pub partition: PartitionId,
+    /// The first offset that it has not handled.
+    pub next: Offset,
+    /// The first offset whose rows are not durable in the store.
+    pub committed: Offset,
+    /// End of what is durable in the queue.
+    pub high_watermark: Offset,
+    /// Records between `next` and `high_watermark`.
+    pub lag_records: u64,
+    /// Generation that handles `next`.
+    pub generation: Generation,
+    /// `idle`, `running`, `waiting` (for the disk, a full target or the store) or `held` (by its quarantine).
+    pub state: &'static str,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+    /// Records handled since the start.
+    pub records: u64,
+    /// Of these, stored as rows.
+    pub stored: u64,
+    /// Of these, dropped by a filter.
+    pub dropped: u64,
+    /// Of these, put among the dead letters.
+    pub failed: u64,
+}
+
+/// One filter of a chain.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChainEntry {
+    /// The filter's name.
+    pub filter: String,
+    /// For which rows.
+    pub when: Option<String>,
+    /// Which module, hex.
+    pub sha256: String,
+    /// Its configuration.
+    pub config: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The chain that a topic has now.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChainStatus {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its newest generation.
+    pub generation: Generation,
+    /// `default`, `config` or `hot`.
+    pub made_by: &'static str,
+    /// Its filters, in order.
+    pub chain: Vec<ChainEntry>,
+}
+
+/// An output, now.
+#[derive(Clone, Debug, Serialize)]
+pub struct OutputStatus {
+    /// Its name.
+    pub name: String,
+    /// `zabbix` or `webhook`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Rows that wait for it.
+    pub lag_records: u64,
+    /// Rows delivered since the start.
+    pub sent: u64,
+    /// Rows that the receiver refused for good, since the start.
+    pub failed: u64,
+    /// `running` or `failing`.
+    pub state: &'static str,
+    /// What went wrong last.
+    pub last_error: Option<String>,
+}
+
+/// Counts of one lane.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) records: AtomicU64,
+    pub(crate) stored: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(&self, records: u64, stored: u64, dropped: u64, failed: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.stored.fetch_add(stored, Ordering::Relaxed);
+        self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.failed.fetch_add(failed, Ordering::Relaxed);
+    }
+}

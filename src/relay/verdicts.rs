@@ -1,0 +1,215 @@
+//! From what a chain answered to rows, and to what leaves the lane sideways.
+//!
+//! A record that no filter could handle is a dead letter: topic `_dead.<topic>`, its bytes as they came, its headers, and
+//! `_reason`, `_filter`, `_generation`, `_origin` beside them. A dead letter that fails again is stored as it is: it never
+//! makes another. An emission that cannot be sent as the filter asked (no such name, too large, too many hops) makes a dead
+//! letter of its record, while the row is stored all the same.
+
+use std::sync::Arc;
+
+use crate::base::ids::{Generation, Origin};
+use crate::base::limits::HEADERS;
+use crate::base::record::{RecordView, Records, header};
+use crate::base::row::{Cell, MESSAGE, RowHead, Rows, Value};
+use crate::queue::QueueError;
+use crate::relay::lane::LaneCore;
+use crate::relay::outbox::{Outbox, Sending};
+use crate::relay::output::row::{Lineage, origin_text, write_json};
+use crate::sandbox::{Emission, Output, Verdict, VerdictKind};
+
+/// Prefix of dead letters' topics.
+pub(crate) const DEAD_PREFIX: &str = "_dead.";
+/// Headers that only the box writes.
+const OWN: [&str; 5] = [header::ORIGIN, header::HOPS, header::REASON, header::FILTER, header::GENERATION];
+/// What is left of the message of a row that is too large for an output's record.
+const CUT_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// A call, handled.
+pub(crate) struct Handled<'b> {
+    pub(crate) rows: Rows<'b>,
+    pub(crate) records: u64,
+    pub(crate) dropped: u64,
+    pub(crate) failed: u64,
+}
+
+/// Makes rows of a call's output and puts what it emits into the outbox.
+pub(crate) fn handle<'b>(
+    core: &LaneCore,
+    generation: Generation,
+    call: &Records<'b>,
+    output: Output<'b>,
+    outbox: &mut Outbox,
+) -> Result<Handled<'b>, QueueError> {
+    let Output { names, cells, verdicts, .. } = output;
+    let mut handled = Handled {
+        rows: Rows { names, heads: Vec::with_capacity(verdicts.len()), cells },
+        records: verdicts.len() as u64,
+        dropped: 0,
+        failed: 0,
+    };
+    let bound = core.shared.bind_outputs(&core.generations.name, &handled.rows.names);
+    let mut room = Room { core, generation, call, outbox, json: Vec::new() };
+    for (record, verdict) in call.records.iter().zip(&verdicts) {
+        let Verdict { kind, emissions } = verdict;
+        for (n, emission) in emissions.iter().enumerate() {
+            if let Err(reason) = room.emit(record, n, emission)? {
+                handled.failed += 1;
+                if !core.generations.name.starts_with(DEAD_PREFIX) {
+                    room.bury(record, "", &reason)?;
+                }
+            }
+        }
+        match kind {
+            VerdictKind::Store { time_ns, cells } => {
+                let time_ns = time_ns.unwrap_or(record.arrival_ns);
+                let head = RowHead { time_ns, arrival_ns: record.arrival_ns, offset: record.offset, n: 0, cells: *cells };
+                for (output, predicate) in &bound {
+                    let own = handled.rows.cells_of(&head);
+                    if predicate.as_ref().is_none_or(|predicate| predicate.matches(own, time_ns)) {
+                        room.select(record, output, &handled.rows, &head)?;
+                    }
+                }
+                handled.rows.heads.push(head);
+            }
+            VerdictKind::Drop { .. } => handled.dropped += 1,
+            VerdictKind::Fail { filter, reason } => {
+                handled.failed += 1;
+                if core.generations.name.starts_with(DEAD_PREFIX) {
+                    store_as_it_is(&mut handled.rows, record);
+                } else {
+                    room.bury(record, filter, reason)?;
+                }
+            }
+        }
+    }
+    Ok(handled)
+}
+
+/// A row of nothing but the payload.
+fn store_as_it_is<'b>(rows: &mut Rows<'b>, record: &RecordView<'b>) {
+    let name = rows.names.iter().position(|name| &**name == MESSAGE).unwrap_or_else(|| {
+        rows.names.push(Arc::from(MESSAGE));
+        rows.names.len() - 1
+    });
+    let (Ok(name), Ok(at)) = (u32::try_from(name), u32::try_from(rows.cells.len())) else { return };
+    rows.cells.push(Cell { name, value: Value::Str(record.payload) });
+    rows.heads.push(RowHead {
+        time_ns: record.arrival_ns,
+        arrival_ns: record.arrival_ns,
+        offset: record.offset,
+        n: 0,
+        cells: (at, at + 1),
+    });
+}
+
+struct Room<'r, 'b> {
+    core: &'r LaneCore,
+    generation: Generation,
+    call: &'r Records<'b>,
+    outbox: &'r mut Outbox,
+    json: Vec<u8>,
+}
+
+impl<'b> Room<'_, 'b> {
+    fn origin(&self, record: &RecordView<'b>, n: usize) -> String {
+        origin_text(&Origin {
+            topic: self.core.generations.topic,
+            partition: self.core.partition.id(),
+            offset: record.offset,
+            n: u16::try_from(n).unwrap_or(u16::MAX),
+        })
+    }
+
+    fn hops(&self, record: &RecordView<'b>) -> u32 {
+        let hops = self.call.headers_of(record).iter().find(|(name, _)| *name == header::HOPS.as_bytes());
+        hops.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0)
+    }
+
+    /// What a filter sends to another topic; the inner error is why that cannot be.
+    fn emit(&mut self, record: &RecordView<'b>, n: usize, emission: &Emission<'b>) -> Result<Result<(), String>, QueueError> {
+        let name = &*emission.topic;
+        if name.starts_with('_') {
+            return Ok(Err(format!("a filter may not emit to `{name}`: names that begin with `_` are the box's own")));
+        }
+        let hops = self.hops(record).saturating_add(1);
+        if hops > self.core.shared.config.hops {
+            return Ok(Err(format!("came through {hops} lanes: the topics' chains go round in a circle")));
+        }
+        let topic = match self.core.shared.target(name) {
+            Ok(topic) => topic,
+            Err(QueueError::Closed) => return Err(QueueError::Closed),
+            Err(error) => return Ok(Err(format!("cannot emit to `{name}`: {error}"))),
+        };
+        let (origin, hops) = (self.origin(record, n), hops.to_string());
+        let mut headers = kept(&emission.headers);
+        headers.push((header::ORIGIN.as_bytes(), origin.as_bytes()));
+        headers.push((header::HOPS.as_bytes(), hops.as_bytes()));
+        let sent = self.outbox.push(&topic, &Sending { headers: &headers, ..sending(record, emission.payload) });
+        Ok(sent.map_err(|error| format!("cannot emit to `{name}`: {error}")))
+    }
+
+    /// A dead letter.
+    fn bury(&mut self, record: &RecordView<'b>, filter: &str, reason: &str) -> Result<(), QueueError> {
+        let topic = self.core.shared.dead_topic(&self.core.generations.name)?;
+        let (origin, generation) = (self.origin(record, 0), self.generation.to_string());
+        let hops = self.hops(record).saturating_add(1).to_string();
+        let mut headers = kept(self.call.headers_of(record));
+        headers.push((header::REASON.as_bytes(), reason.as_bytes()));
+        headers.push((header::FILTER.as_bytes(), filter.as_bytes()));
+        headers.push((header::GENERATION.as_bytes(), generation.as_bytes()));
+        headers.push((header::ORIGIN.as_bytes(), origin.as_bytes()));
+        headers.push((header::HOPS.as_bytes(), hops.as_bytes()));
+        let whole = Sending { headers: &headers, ..sending(record, record.payload) };
+        match self.outbox.push(&topic, &whole) {
+            // Headers so large that the letter fits no batch: without the sender's own it does.
+            Err(QueueError::Refused(_)) => {
+                let own = &headers[headers.len() - OWN.len()..];
+                self.outbox.push(&topic, &Sending { headers: own, ..sending(record, record.payload) })
+            }
+            other => other,
+        }
+    }
+
+    /// A row that an output wants.
+    fn select(&mut self, record: &RecordView<'b>, output: &str, rows: &Rows<'b>, head: &RowHead) -> Result<(), QueueError> {
+        let topic = self.core.shared.output_topic(output)?;
+        let origin = Origin {
+            topic: self.core.generations.topic,
+            partition: self.core.partition.id(),
+            offset: record.offset,
+            n: head.n,
+        };
+        let generation = self.generation.to_string();
+        let (origin_text, hops) = (origin_text(&origin), self.hops(record).saturating_add(1).to_string());
+        let headers: [(&[u8], &[u8]); 3] = [
+            (header::ORIGIN.as_bytes(), origin_text.as_bytes()),
+            (header::GENERATION.as_bytes(), generation.as_bytes()),
+            (header::HOPS.as_bytes(), hops.as_bytes()),
+        ];
+        let name = self.core.generations.name.clone();
+        let lineage = Lineage { origin, topic: &name, generation: self.generation, time_ns: head.time_ns };
+        self.json.clear();
+        write_json(&mut self.json, &lineage, &rows.names, rows.cells_of(head));
+        match self.outbox.push(&topic, &Sending { headers: &headers, ..sending(record, &self.json) }) {
+            Err(QueueError::Refused(_)) => {
+                let message = record.payload.get(..CUT_MESSAGE_BYTES).unwrap_or(record.payload);
+                let cells = [Cell { name: 0, value: Value::Str(message) }, Cell { name: 1, value: Value::Bool(true) }];
+                self.json.clear();
+                write_json(&mut self.json, &lineage, &[Arc::from(MESSAGE), Arc::from("_cut")], &cells);
+                self.outbox.push(&topic, &Sending { headers: &headers, ..sending(record, &self.json) })
+            }
+            other => other,
+        }
+    }
+}
+
+fn sending<'a>(record: &RecordView<'a>, payload: &'a [u8]) -> Sending<'a> {
+    let timestamp_ms = record.arrival_ns.div_euclid(1_000_000);
+    Sending { offset: record.offset, timestamp_ms, key: record.key, payload, headers: &[] }
+}
+
+/// Headers without the box's own, and with room for them.
+fn kept<'a>(headers: &[(&'a [u8], &'a [u8])]) -> Vec<(&'a [u8], &'a [u8])> {
+    let others = headers.iter().filter(|(name, _)| !OWN.iter().any(|own| own.as_bytes() == *name));
+    others.take(HEADERS - OWN.len()).copied().collect()
+}
