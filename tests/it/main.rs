@@ -1,16 +1,11 @@
-<<<<<<< HEAD
 //! One binary for all tests that need more than one house. What needs real clients, a browser or root is in the second tier:
 //! see `tests/README.md`.
 
 mod end_to_end;
-mod support;
-mod tidy;
-=======
-//! Tests of the whole library, in one binary.
-
 mod lineage_model;
 mod relay_box;
 mod relay_guest;
 mod relay_outputs;
 mod relay_swap;
->>>>>>> relay
+mod support;
+mod tidy;
