@@ -30,13 +30,32 @@ pub struct Config {
     /// Limits of filters.
     pub sandbox: sandbox::config::Config,
     /// Lanes.
-    pub relay: relay::config::LanesConfig,
+    pub relay: Lanes,
     /// The log store.
     pub store: store::config::Config,
     /// Topics that want more than the defaults, by name.
     pub topics: BTreeMap<String, relay::config::TopicConfig>,
     /// Where matching rows are also sent.
     pub outputs: Vec<relay::config::OutputConfig>,
+}
+
+/// What lanes have in common; topics and outputs stand at the top of the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lanes {
+    /// Threads that lanes share; 0 is one per core.
+    pub workers: usize,
+    /// How many lanes an emission may come through before it is a dead letter: what stops a cycle of topics.
+    pub hops: u32,
+    /// What happens to a topic whose filter keeps failing.
+    pub quarantine: relay::config::Quarantine,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        let relay::Config { workers, hops, quarantine, .. } = relay::Config::default();
+        Self { workers, hops, quarantine }
+    }
 }
 
 impl Default for Config {
@@ -128,21 +147,8 @@ impl Loaded {
         config.ingest.check().map_err(|why| self.problem("ingest", why))?;
         config.queue.check().map_err(|why| self.problem("queue", why))?;
         config.sandbox.check().map_err(|why| self.problem("sandbox", why))?;
-        config.relay.check().map_err(|why| self.problem("relay", why))?;
         config.store.check().map_err(|why| self.problem("store", why))?;
-        for (name, topic) in &config.topics {
-            if !crate::base::limits::is_topic_name(name) || name.starts_with('_') {
-                let why = "a topic's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`";
-                return Err(self.problem(&format!("topics.{name}"), why.to_owned()));
-            }
-            topic.check().map_err(|why| self.problem(&format!("topics.{name}"), why))?;
-        }
-        for (n, output) in config.outputs.iter().enumerate() {
-            output.check().map_err(|why| self.problem(&format!("outputs.{n}"), why))?;
-            if config.outputs[..n].iter().any(|other| other.name == output.name) {
-                return Err(self.problem(&format!("outputs.{n}.name"), format!("two outputs are called `{}`", output.name)));
-            }
-        }
+        config.relay().check().map_err(|why| self.problem("", why))?;
         let mut taken: BTreeMap<(SocketAddr, &str), &str> = BTreeMap::new();
         let listeners = config.listeners();
         for (key, address, transport) in &listeners {
@@ -167,12 +173,20 @@ impl Loaded {
         // A house's own message may name a key below: "listen: must …".
         let (below, said) = match message.split_once(": ") {
             Some((word, rest)) if !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.[]".contains(&b)) => {
-                (format!("{key}.{}", word.replace('[', ".").replace(']', "")), rest)
+                let word = word.replace('[', ".").replace(']', "");
+                (if key.is_empty() { word } else { format!("{key}.{word}") }, rest)
             }
             _ => (key.to_owned(), message.as_str()),
         };
-        let at = self.find(&below).or_else(|| self.find(key));
-        self.problem_at(at, format!("`{below}`: {said}"))
+        // The value itself, or else the nearest table around it.
+        let mut sought = below.as_str();
+        let mut at = self.find(sought);
+        while let (None, Some((around, _))) = (at, sought.rsplit_once('.')) {
+            sought = around;
+            at = self.find(sought);
+        }
+        let message = if below.is_empty() { said.to_owned() } else { format!("`{below}`: {said}") };
+        self.problem_at(at, message)
     }
 
     fn problem_at(&self, at: Option<usize>, message: String) -> Problem {
@@ -198,7 +212,15 @@ impl Loaded {
                     found
                 }
                 (None, Some(DeValue::Array(items))) => {
-                    let found = items.get(word.parse::<usize>().ok()?)?;
+                    // By number, or by the name that the item gives itself.
+                    let named = |item: &&toml::Spanned<DeValue<'_>>| match item.get_ref() {
+                        DeValue::Table(table) => table.get("name").and_then(|name| name.get_ref().as_str()) == Some(word),
+                        _ => false,
+                    };
+                    let found = match word.parse::<usize>() {
+                        Ok(number) => items.get(number),
+                        Err(_) => items.iter().find(named),
+                    }?;
                     at = Some(found.span().start);
                     found
                 }
@@ -215,6 +237,13 @@ impl Loaded {
 }
 
 impl Config {
+    /// What the relay is told.
+    pub fn relay(&self) -> relay::Config {
+        let Lanes { workers, hops, quarantine } = self.relay.clone();
+        let (topics, outputs) = (self.topics.clone(), self.outputs.clone());
+        relay::Config { workers, hops, quarantine, topics, outputs, filters_dir: Some(self.data_dir.join("filters")) }
+    }
+
     /// Every listener: its key, its address, and `tcp` or `udp`.
     pub fn listeners(&self) -> Vec<(String, SocketAddr, &'static str)> {
         let mut listeners = vec![("web.listen".to_owned(), self.web.listen, "tcp")];

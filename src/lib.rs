@@ -66,14 +66,8 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let (queue, recovered) = queue::Queue::open(disk.clone(), clock.clone(), config.queue.clone()).context("cannot open the queue")?;
     tracing::info!(report = ?recovered, "queue open");
     let sandbox = sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
-    let relay_config = relay::config::Config {
-        lanes: config.relay.clone(),
-        topics: config.topics.clone(),
-        outputs: config.outputs.clone(),
-        watch_dir: Some(config.data_dir.join("filters")),
-    };
-    let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), relay_config)
-        .map_err(|error| loaded.problem(&error.key(), error.to_string()))?;
+    let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())
+        .map_err(|error| loaded.problem("", error.to_string()))?;
     let ingest = ingest::Ingest::start(queue.clone(), clock.clone(), config.ingest.clone(), tls)
         .await
         .map_err(|error| loaded.problem(&format!("ingest.{}", error.key()), error.to_string()))?;

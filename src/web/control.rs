@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use crate::base::limits::is_topic_name;
-use crate::sandbox::{ChainRecord, ChainSpec};
+use crate::sandbox::ChainSpec;
 use crate::web::Web;
 use crate::web::error::Refusal;
 
@@ -24,8 +24,8 @@ pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
         .map(|filter| {
             let users: Vec<&str> = chains
                 .iter()
-                .filter(|chain| chain.record.entries.iter().any(|entry| entry.filter == filter.name))
-                .map(|chain| chain.topic.as_str())
+                .filter(|chain| chain.chain.iter().any(|entry| entry.filter == filter.name))
+                .map(|chain| &*chain.topic)
                 .collect();
             json!({ "name": filter.name, "sha256": filter.sha256, "stock": filter.stock, "bytes": filter.bytes, "used_by": users })
         })
@@ -40,7 +40,7 @@ pub async fn put_filter(State(web): State<Arc<Web>>, Path(name): Path<String>, w
     }
     blocking(move || {
         let info = web.sandbox.put(&name, &wasm).map_err(|error| Refusal::wrong(error.to_string()))?;
-        let opened = web.relay.filter_replaced(&name).map_err(|error| Refusal::wrong(error.to_string()))?;
+        let opened = web.relay.filter_replaced(&name);
         let generations: Vec<Value> =
             opened.into_iter().map(|(topic, generation)| json!({ "topic": topic, "generation": generation })).collect();
         Ok(json!({ "name": info.name, "sha256": info.sha256, "generations": generations }))
@@ -51,8 +51,8 @@ pub async fn put_filter(State(web): State<Arc<Web>>, Path(name): Path<String>, w
 /// `GET /api/v1/topics/{topic}/chain`
 pub async fn chain(State(web): State<Arc<Web>>, Path(topic): Path<String>) -> Result<Json<Value>, Refusal> {
     let chains = web.relay.chains();
-    let chain = chains.iter().find(|chain| chain.topic == topic).ok_or_else(|| Refusal::missing(format!("no topic `{topic}`")))?;
-    Ok(Json(json!({ "topic": topic, "generation": chain.generation, "chain": chain_json(&chain.record) })))
+    let chain = chains.iter().find(|chain| *chain.topic == *topic).ok_or_else(|| Refusal::missing(format!("no topic `{topic}`")))?;
+    Ok(Json(json!({ "topic": topic, "generation": chain.generation, "chain": chain.chain })))
 }
 
 /// `PUT /api/v1/topics/{topic}/chain`
@@ -67,19 +67,12 @@ pub async fn put_chain(
     let spec: ChainSpec = serde_json::from_slice(&body)
         .map_err(|error| Refusal::wrong(format!("the chain is a JSON list of {{\"filter\", \"when\", \"config\"}}: {error}")))?;
     blocking(move || {
+        // A chain may be there before the first record.
+        web.queue.ensure_topic(&topic).map_err(|error| Refusal::wrong(error.to_string()))?;
         let generation = web.relay.promote(&topic, spec).map_err(|error| Refusal::wrong(error.to_string()))?;
         Ok(json!({ "topic": topic, "generation": generation }))
     })
     .await
-}
-
-/// A chain as the API shows it.
-pub fn chain_json(record: &ChainRecord) -> Value {
-    record
-        .entries
-        .iter()
-        .map(|entry| json!({ "filter": entry.filter, "when": entry.when, "sha256": entry.sha256, "config": entry.config }))
-        .collect()
 }
 
 /// Compiling and committing block; the network's threads must not.

@@ -111,14 +111,14 @@ fn collect(web: &Web) -> Vec<Metric> {
     }
     for topic in web.queue.topics() {
         for partition in topic.partitions() {
-            let labels = || vec![("topic", topic.name().to_string()), ("partition", partition.number().to_string())];
+            let labels = || vec![("topic", topic.name().to_string()), ("partition", partition.id().to_string())];
             let taken = partition.high_watermark();
             metrics.push(Metric::counter("queue_records", "Records acknowledged into the queue", labels(), taken));
             metrics.push(Metric::gauge("queue_bytes", "Bytes the queue retains", labels(), partition.size_bytes()));
         }
     }
     for lane in web.relay.lanes() {
-        let labels = || vec![("topic", lane.topic.clone()), ("partition", lane.partition.to_string())];
+        let labels = || vec![("topic", lane.topic.to_string()), ("partition", lane.partition.to_string())];
         metrics.push(Metric::gauge("lane_lag_records", "Durable records that the lane has not handled", labels(), lane.lag_records));
         metrics.push(Metric::counter("lane_records", "Records handled since the start", labels(), lane.records));
         metrics.push(Metric::counter("lane_stored", "Rows stored since the start", labels(), lane.stored));
@@ -132,7 +132,7 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::counter("output_failed", "Rows that the output refused", labels(), output.failed));
     }
     for stats in web.store.stats() {
-        let labels = || vec![("topic", stats.topic_name.to_string())];
+        let labels = || vec![("topic", stats.name.clone())];
         metrics.push(Metric::gauge("store_rows", "Rows that can be searched", labels(), stats.rows));
         metrics.push(Metric::gauge("store_bytes", "Bytes of parts", labels(), stats.disk_bytes));
         metrics.push(Metric::gauge("store_parts", "Parts", labels(), stats.parts));

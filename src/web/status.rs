@@ -48,8 +48,8 @@ pub fn memory_bytes() -> Option<u64> {
 pub async fn topics(State(web): State<Arc<Web>>) -> Json<Value> {
     let stats: BTreeMap<_, _> = web.store.stats().into_iter().map(|stats| (stats.topic, stats)).collect();
     let mut lanes: BTreeMap<(String, PartitionId), _> =
-        web.relay.lanes().into_iter().map(|lane| ((lane.topic.clone(), lane.partition), lane)).collect();
-    let chains: BTreeMap<_, _> = web.relay.chains().into_iter().map(|chain| (chain.topic.clone(), chain)).collect();
+        web.relay.lanes().into_iter().map(|lane| ((lane.topic.to_string(), lane.partition), lane)).collect();
+    let chains: BTreeMap<_, _> = web.relay.chains().into_iter().map(|chain| (chain.topic.to_string(), chain)).collect();
     let mut topics = Vec::new();
     for topic in web.queue.topics() {
         let name = topic.name().to_string();
@@ -58,12 +58,12 @@ pub async fn topics(State(web): State<Arc<Web>>) -> Json<Value> {
         for partition in topic.partitions() {
             queue_bytes += partition.size_bytes();
             let mut one = json!({
-                "partition": partition.number(),
+                "partition": partition.id(),
                 "log_start": partition.log_start(),
                 "high_watermark": partition.high_watermark(),
                 "bytes": partition.size_bytes(),
             });
-            if let Some(lane) = lanes.remove(&(name.clone(), partition.number())) {
+            if let Some(lane) = lanes.remove(&(name.clone(), partition.id())) {
                 records += lane.records;
                 stored += lane.stored;
                 dropped += lane.dropped;
@@ -72,7 +72,7 @@ pub async fn topics(State(web): State<Arc<Web>>) -> Json<Value> {
                 one["committed"] = lane.committed.into();
                 one["lag_records"] = lane.lag_records.into();
                 one["generation"] = lane.generation.into();
-                one["state"] = lane.state.to_string().into();
+                one["state"] = lane.state.into();
                 one["last_error"] = lane.last_error.into();
             }
             partitions.push(one);
@@ -90,7 +90,7 @@ pub async fn topics(State(web): State<Arc<Web>>) -> Json<Value> {
             "memtable_bytes": stats.map_or(0, |stats| stats.memtable_bytes),
             "queue_bytes": queue_bytes,
             "generation": chain.map_or(0, |chain| chain.generation),
-            "chain": chain.map_or_else(|| json!([]), |chain| crate::web::control::chain_json(&chain.record)),
+            "chain": chain.map(|chain| &chain.chain),
             "counters": { "records": records, "stored": stored, "dropped": dropped, "failed": failed },
         }));
     }
