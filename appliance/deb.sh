@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Packs the release binary as a Debian package: program, service unit, configuration, completions.
+# usage: appliance/deb.sh [DIR]     needs dpkg-deb; leaves sawbox_<version>_<architecture>.deb in DIR (default: target/)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+out=${1:-$target}
+cargo build --release --locked
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+architecture=$(dpkg --print-architecture)
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+install -D -m 755 "$target/release/sawbox" "$root/usr/bin/sawbox"
+install -D -m 644 appliance/sawbox.service "$root/lib/systemd/system/sawbox.service"
+install -D -m 644 appliance/sawbox.toml "$root/etc/sawbox/sawbox.toml"
+install -D -m 644 README.md "$root/usr/share/doc/sawbox/README.md"
+install -D -m 644 LICENSE "$root/usr/share/doc/sawbox/copyright"
+mkdir -p "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vendor-completions" "$root/DEBIAN"
+"$root/usr/bin/sawbox" completions bash > "$root/usr/share/bash-completion/completions/sawbox"
+"$root/usr/bin/sawbox" completions zsh > "$root/usr/share/zsh/vendor-completions/_sawbox"
+cat > "$root/DEBIAN/control" <<CONTROL
+Package: sawbox
+Version: $version
+Architecture: $architecture
+Maintainer: Sawbox maintainers <maintainers@sawbox.invalid>
+Section: admin
+Priority: optional
+Depends: libc6, libgcc-s1, adduser
+Description: logs in one box
+ Receives logs, keeps them in a durable queue, cuts them with sandboxed
+ WebAssembly filters, stores and searches them, with a page to look at.
+CONTROL
+echo /etc/sawbox/sawbox.toml > "$root/DEBIAN/conffiles"
+cat > "$root/DEBIAN/postinst" <<'POSTINST'
+#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+  adduser --system --group --no-create-home --home /var/lib/sawbox --quiet sawbox
+  if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+fi
+POSTINST
+chmod 755 "$root/DEBIAN/postinst"
+dpkg-deb --root-owner-group --build "$root" "$out/sawbox_${version}_${architecture}.deb"
