@@ -12,7 +12,8 @@ use super::super::source::{Dict, Source};
 use super::super::{Config, Store, StoreError};
 use super::{Owned, TODAY, TestRow, rows};
 use crate::base::clock::SimClock;
-use crate::base::disk::{Disk, SimDisk};
+use crate::base::disk::Disk;
+use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
 
 fn open(disk: &Arc<SimDisk>) -> Arc<Store> {

@@ -10,7 +10,7 @@ use proptest::{collection, sample};
 use super::super::{Config, Store};
 use super::{Owned, SeenRows, TODAY, TestRow, read, rows};
 use crate::base::clock::SimClock;
-use crate::base::disk::SimDisk;
+use crate::base::disk::sim::SimDisk;
 use crate::base::ids::{PartitionId, TopicId};
 use crate::base::time::DAY_NS;
 

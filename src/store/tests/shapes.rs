@@ -6,7 +6,7 @@ use super::super::source::{Chunk, Source};
 use super::super::{Config, Store};
 use super::{Owned, Seen, SeenRows, TODAY, TestRow, read, rows};
 use crate::base::clock::SimClock;
-use crate::base::disk::SimDisk;
+use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
 use crate::base::time::DAY_NS;
 use crate::base::units::{Bytes, Span};
