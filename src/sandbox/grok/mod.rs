@@ -1,0 +1,266 @@
+//! Grok: names for patterns, patterns for fields.
+//!
+//! **Purpose.** `%{IPORHOST:clientip} %{NUMBER:bytes:int}` becomes a compiled matcher that cuts a line into fields. Filters
+//! reach it through the host imports; it knows nothing of guests.
+//! In: an expression, the names that configuration added, a flavour (legacy or ECS field names). Out: [`Grok`], which gives
+//! spans of the text it is shown, never copies.
+//!
+//! **Meaning**, which is Logstash's: the expression is not anchored; `.` matches a line feed and `^`, `$` match at lines (Ruby's
+//! MULTILINE); only named groups capture; a capture of nothing is no capture; two captures of one name are a list, in the
+//! order in which they stand in the expression; `:int` and `:float` read as far as the digits go; `[a][b]` is the field `a.b`.
+//! `\w`, `\d`, `\s` and `\b` are ASCII, as in Ruby, and text is bytes: invalid UTF-8 neither fails nor is lost.
+//!
+//! **Engines.** The linear-time engine (`regex::bytes`) is tried first. An expression with look-around, a back reference or an
+//! atomic group that matters runs on the backtracking engine, but only on texts that its *superset* matches in linear time:
+//! the same expression with assertions left out and atomic groups made plain, which matches wherever the exact one does.
+//! Backtracking is bounded by [`BACKTRACK_STEPS`]; a text that exhausts them is an error that the filter can tag, never a
+//! silent "no match".
+//!
+//! **Limits.** An expanded expression has at most [`EXPANDED_BYTES`] and [`FIELDS`] captures, names nest at most [`DEPTH`]
+//! deep (so a name defined by itself is an error, not a loop), and a compiled program is bounded by [`PROGRAM_BYTES`].
+//!
+//! **Why not** the `grok` or `onig` crates: a C library in the path of hostile bytes, unbounded backtracking, and a
+//! fifteenth of the speed. Why not only `fancy-regex`: most expressions need none of it, and linear time is a promise.
+
+mod expand;
+pub mod patterns;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::base::row::Value;
+
+pub use patterns::Flavour;
+
+/// Longest expression after all names are replaced.
+pub const EXPANDED_BYTES: usize = 256 * 1024;
+/// Most captures of one expression.
+pub const FIELDS: usize = 512;
+/// How deep names may stand for names.
+pub const DEPTH: usize = 32;
+/// Memory that one compiled program may take.
+pub const PROGRAM_BYTES: usize = 8 << 20;
+/// Steps that the backtracking engine may take back on one text: some milliseconds.
+pub const BACKTRACK_STEPS: usize = 200_000;
+
+/// Patterns that configuration adds, or puts in place of a standard one.
+pub type Custom = BTreeMap<String, String>;
+
+/// Why an expression is refused, or a text was given up. The sentence is for the person who wrote the expression.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrokError {
+    /// The expression cannot be compiled: configuration is refused.
+    #[error("{0}")]
+    Expression(String),
+    /// This text took more steps than allowed: the record is tagged.
+    #[error("the pattern went back more than {BACKTRACK_STEPS} steps on this text")]
+    Exhausted,
+}
+
+/// What a captured text becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// The text itself.
+    #[default]
+    Text,
+    /// `:int`.
+    Int,
+    /// `:float`.
+    Float,
+}
+
+/// One field that an expression may capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Dotted name.
+    pub name: String,
+    /// What it becomes.
+    pub kind: Kind,
+}
+
+/// One capture: which field, and where in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Index into [`Grok::fields`].
+    pub field: usize,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// A compiled expression. Cheap to share between threads.
+pub struct Grok {
+    engine: Engine,
+    /// One a named group, in the order of the groups; a name may occur twice.
+    fields: Vec<Field>,
+}
+
+enum Engine {
+    Linear(regex::bytes::Regex),
+    Bounded { superset: Option<regex::bytes::Regex>, exact: Box<fancy_regex::Regex> },
+}
+
+/// Memory that a search needs; keep one per expression and thread.
+#[derive(Debug)]
+pub struct Scratch(Option<regex::bytes::CaptureLocations>);
+
+/// Compiles an expression with Logstash's legacy names and those of `custom`.
+///
+/// # Errors
+/// [`GrokError::Expression`], with the name or the place that is wrong.
+pub fn compile(expression: &str, custom: &Custom) -> Result<Grok, GrokError> {
+    compile_as(expression, custom, Flavour::Legacy)
+}
+
+/// Compiles an expression with the standard names of a flavour and those of `custom`.
+///
+/// # Errors
+/// [`GrokError::Expression`], with the name or the place that is wrong.
+pub fn compile_as(expression: &str, custom: &Custom, flavour: Flavour) -> Result<Grok, GrokError> {
+    let expanded = expand::expand(expression, custom, flavour).map_err(GrokError::Expression)?;
+    let parts = syntax::translate(&expanded).map_err(GrokError::Expression)?;
+    if parts.fields.len() > FIELDS {
+        return Err(GrokError::Expression(format!("the expression captures more than {FIELDS} fields")));
+    }
+    let linear = linear(&parts.superset);
+    let engine = match linear {
+        Ok(regex) if !parts.needs_exact => Engine::Linear(regex),
+        superset => Engine::Bounded { exact: Box::new(bounded(&parts.exact)?), superset: superset.ok() },
+    };
+    Ok(Grok { engine, fields: parts.fields })
+}
+
+fn linear(pattern: &str) -> Result<regex::bytes::Regex, regex::Error> {
+    let build = |unicode| {
+        regex::bytes::RegexBuilder::new(pattern)
+            .unicode(unicode)
+            .multi_line(true)
+            .dot_matches_new_line(true)
+            .size_limit(PROGRAM_BYTES)
+            .build()
+    };
+    // ASCII classes are what Ruby means and what is fast; an expression that names a class beyond ASCII gets Unicode's.
+    build(false).or_else(|_| build(true))
+}
+
+fn bounded(pattern: &str) -> Result<fancy_regex::Regex, GrokError> {
+    let build = |mode| {
+        fancy_regex::RegexBuilder::new(pattern)
+            .bytes_mode(mode)
+            .multi_line(true)
+            .dot_matches_new_line(true)
+            .backtrack_limit(BACKTRACK_STEPS)
+            .delegate_size_limit(PROGRAM_BYTES)
+            .max_prog_size(PROGRAM_BYTES / 64)
+            .build()
+    };
+    build(fancy_regex::BytesMode::Ascii)
+        .or_else(|_| build(fancy_regex::BytesMode::UnicodeBytes))
+        .map_err(|error| GrokError::Expression(format!("the expression cannot be compiled: {error}")))
+}
+
+impl Grok {
+    /// The fields that it may capture, one a named group.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Whether it runs in linear time on every text.
+    pub fn is_linear(&self) -> bool {
+        matches!(self.engine, Engine::Linear(_))
+    }
+
+    /// Memory for searches with this expression.
+    pub fn scratch(&self) -> Scratch {
+        match &self.engine {
+            Engine::Linear(regex) => Scratch(Some(regex.capture_locations())),
+            Engine::Bounded { .. } => Scratch(None),
+        }
+    }
+
+    /// Searches `text`. On a match appends what was captured to `found`, in the order of the expression, and says true.
+    ///
+    /// # Errors
+    /// [`GrokError::Exhausted`] when the bounded engine gave up; nothing is appended then.
+    pub fn search(&self, text: &[u8], scratch: &mut Scratch, found: &mut Vec<Found>) -> Result<bool, GrokError> {
+        match &self.engine {
+            Engine::Linear(regex) => {
+                let locations = scratch.0.get_or_insert_with(|| regex.capture_locations());
+                if regex.captures_read(locations, text).is_none() {
+                    return Ok(false);
+                }
+                self.collect(found, |group| locations.get(group));
+            }
+            Engine::Bounded { superset, exact } => {
+                if superset.as_ref().is_some_and(|superset| !superset.is_match(text)) {
+                    return Ok(false);
+                }
+                let Some(captures) = exact.captures(text).map_err(|_| GrokError::Exhausted)? else {
+                    return Ok(false);
+                };
+                self.collect(found, |group| captures.get(group).map(|capture| (capture.start(), capture.end())));
+            }
+        }
+        Ok(true)
+    }
+
+    fn collect(&self, found: &mut Vec<Found>, get: impl Fn(usize) -> Option<(usize, usize)>) {
+        for field in 0..self.fields.len() {
+            // Group 0 is the whole match; every later group is named, so group and field differ by one.
+            if let Some((start, end)) = get(field + 1).filter(|(start, end)| start < end) {
+                found.push(Found { field, start, end });
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Grok {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grok").field("linear", &self.is_linear()).field("fields", &self.fields).finish()
+    }
+}
+
+impl Kind {
+    /// What a captured text becomes: a number as far as its digits go, as Ruby's `to_i` and `to_f` read it. A text without
+    /// any digits, or a whole number that does not fit, stays a text: no capture is lost for its type.
+    pub fn value(self, text: &[u8]) -> Value<'_> {
+        match self {
+            Kind::Text => Value::Str(text),
+            Kind::Int => whole(text).map_or(Value::Str(text), Value::Int),
+            Kind::Float => decimal(text).map_or(Value::Str(text), Value::Float),
+        }
+    }
+}
+
+fn digits_from(text: &[u8], from: usize) -> usize {
+    text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count())
+}
+
+fn sign(text: &[u8]) -> usize {
+    usize::from(matches!(text.first(), Some(b'+' | b'-')))
+}
+
+fn whole(text: &[u8]) -> Option<i64> {
+    let sign = sign(text);
+    let digits = digits_from(text, sign);
+    std::str::from_utf8(text.get(..sign + digits)?).ok()?.parse().ok()
+}
+
+fn decimal(text: &[u8]) -> Option<f64> {
+    let mut end = sign(text);
+    end += digits_from(text, end);
+    if text.get(end) == Some(&b'.') {
+        let fraction = digits_from(text, end + 1);
+        end += if fraction > 0 { fraction + 1 } else { 0 };
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits_from(text, end + 1 + sign);
+        end += if exponent > 0 { 1 + sign + exponent } else { 0 };
+    }
+    std::str::from_utf8(text.get(..end)?).ok()?.parse::<f64>().ok().filter(|number| number.is_finite())
+}

@@ -1,0 +1,5 @@
+//! Written next.
+
+use super::Entry;
+
+pub(super) const PATTERNS: &[Entry] = &[];

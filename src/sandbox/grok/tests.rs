@@ -1,0 +1,196 @@
+//! What the library promises, and the public cases of the standard names.
+
+use super::*;
+use crate::base::row::Value;
+
+fn captured(expression: &str, text: &str) -> Result<Option<Vec<(String, String)>>, GrokError> {
+    let grok = compile(expression, &Custom::new())?;
+    let mut found = Vec::new();
+    let matched = grok.search(text.as_bytes(), &mut grok.scratch(), &mut found)?;
+    let fields =
+        found.iter().map(|capture| (grok.fields()[capture.field].name.clone(), text[capture.start..capture.end].to_owned()));
+    Ok(matched.then(|| fields.collect()))
+}
+
+/// `expected` as `name=value;name=value`, or `-` for no match.
+fn check(expression: &str, text: &str, expected: &str) {
+    let got = match captured(expression, text).unwrap() {
+        None => "-".to_owned(),
+        Some(fields) => fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(";"),
+    };
+    assert_eq!(got, expected, "{expression} on {text:?}");
+}
+
+#[test]
+fn names_become_groups_and_fields() {
+    check("%{WORD:verb} %{NOTSPACE:request}", "GET /a?b", "verb=GET;request=/a?b");
+    check("%{WORD:[http][verb]} %{INT:n:int}", "GET 5", "http.verb=GET;n=5");
+    check("%{WORD - the first} x", "a x", "");
+    check("%{WORD:a}", "...", "-");
+    check("(?<took>[0-9]+)ms", "in 12ms", "took=12");
+    check("%{WORD:a} %{WORD:a}", "x y", "a=x;a=y");
+}
+
+#[test]
+fn meaning_is_logstashs() {
+    check("^b%{DATA:rest}$", "a\nb-c", "rest=-c"); // lines are anchors
+    check("a%{GREEDYDATA:rest}", "a\nb", "rest=\nb"); // the dot is any byte
+    check("a%{DATA:nothing}b(%{WORD:none})?", "ab", ""); // a capture of nothing is none
+    check("(a|b)%{INT:n}", "b7", "n=7"); // a group without name captures nothing
+    check(r"\h+\:(?#remark)%{WORD:a}\Z", "fF0:x\n", "a=x");
+    check(r"{%{DATA:inside}}", "{x}", "inside=x");
+    check("(?m:.)%{WORD:a}", "\nx", "a=x");
+    check(r"\<%{WORD:a}\>", "<x>", "a=x");
+}
+
+#[test]
+fn look_around_runs_bounded_and_atomic_groups_keep_their_meaning() {
+    check(r"(?<![0-9])%{INT:n}(?!px)\b", "12px 34em 56", "n=56");
+    check(r"(?<q>['x])%{DATA:a}\k<q>", "'it x'", "q=';a=it x");
+    check(r"(?>a|ab)c", "abc", "-"); // gives nothing back
+    check(r"%{WORD:w}++!", "ab!", "w=ab");
+    check(r"(?>[0-9][0-9]){1,2}-", "1999-", "");
+    let linear = |expression| compile(expression, &Custom::new()).unwrap().is_linear();
+    assert!(linear(r"(?>[0-9][0-9]){1,2}"), "an atomic group without a choice is a plain one");
+    assert!(!linear(r"(?>[0-9]+)x"));
+    assert!(!linear(r"a(?=b)"));
+    let slow = compile(r"(?=x)(?:x+x+)+y(?!z)", &Custom::new()).unwrap();
+    let text = format!("{}yz", "x".repeat(200));
+    assert_eq!(slow.search(text.as_bytes(), &mut slow.scratch(), &mut Vec::new()), Err(GrokError::Exhausted));
+}
+
+#[test]
+fn mistakes_are_named() {
+    for (expression, says) in [
+        ("%{NOPE:x}", "NOPE"),
+        ("%{WORD:x:date}", "date"),
+        ("%{WORD", "brace"),
+        ("%{WORD:a b", "brace"),
+        ("%{WORD=x}", "write it as"),
+        ("(a", "not closed"),
+        ("a)", "not opened"),
+        ("[a", "not closed"),
+        (r"(a)\1", "name the group"),
+        ("a\\", "backslash"),
+    ] {
+        let error = compile(expression, &Custom::new()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(says), "{expression}: {error}");
+    }
+    let mut custom = Custom::new();
+    custom.insert("A".into(), "x%{B}".into());
+    custom.insert("B".into(), "%{A}".into());
+    assert!(compile("%{A}", &custom).is_err_and(|error| error.to_string().contains("itself")));
+    custom.insert("BIG".into(), "%{D}%{D}%{D}%{D}%{D}%{D}%{D}%{D}".into());
+    custom.insert("D".into(), "%{E}%{E}%{E}%{E}%{E}%{E}%{E}%{E}".into());
+    custom.insert("E".into(), "x".repeat(10_000));
+    assert!(compile("%{BIG}", &custom).is_err_and(|error| error.to_string().contains("grows")));
+}
+
+#[test]
+fn custom_names_come_first_and_invalid_text_is_text() {
+    let custom = Custom::from([("WORD".into(), "x+".into()), ("QUEUEID".into(), r"[0-9A-F]{10,11}".into())]);
+    let grok = compile("%{QUEUEID:id}: %{WORD:x}", &custom).unwrap();
+    let mut found = Vec::new();
+    let text = b"\xff\xfe BEF25A72965: xxx \xff";
+    assert!(grok.search(text, &mut grok.scratch(), &mut found).unwrap());
+    assert_eq!(&text[found[0].start..found[0].end], b"BEF25A72965");
+    assert_eq!(&text[found[1].start..found[1].end], b"xxx");
+}
+
+#[test]
+fn types_read_as_far_as_the_digits_go() {
+    for (kind, text, value) in [
+        (Kind::Int, "42", Value::Int(42)),
+        (Kind::Int, "-7x", Value::Int(-7)),
+        (Kind::Int, "1.9", Value::Int(1)),
+        (Kind::Int, "x", Value::Str(b"x")),
+        (Kind::Int, "99999999999999999999", Value::Str(b"99999999999999999999")),
+        (Kind::Float, "0.5s", Value::Float(0.5)),
+        (Kind::Float, "1e3", Value::Float(1000.0)),
+        (Kind::Float, "-.5", Value::Float(-0.5)),
+        (Kind::Float, "-", Value::Str(b"-")),
+        (Kind::Text, "42", Value::Str(b"42")),
+    ] {
+        assert_eq!(kind.value(text.as_bytes()), value, "{kind:?} {text}");
+    }
+}
+
+#[test]
+fn every_standard_name_compiles_to_the_linear_engine() {
+    for flavour in [Flavour::Legacy, Flavour::Ecs] {
+        let names = patterns::names(flavour);
+        assert!(names.len() > 300, "{} names", names.len());
+        for name in names {
+            let grok = compile_as(&format!("%{{{name}}}"), &Custom::new(), flavour);
+            assert!(grok.as_ref().is_ok_and(Grok::is_linear), "{name}: {:?}", grok.err());
+        }
+    }
+}
+
+/// Cases from the specifications of Logstash's patterns, each checked under Ruby. Not part of the project.
+#[test]
+#[allow(clippy::print_stderr, clippy::disallowed_methods)]
+fn public_cases_of_the_legacy_names() {
+    // Where ours differ on purpose: the case's line is one that the name misreads.
+    const EXPLAINED: [&str; 0] = [];
+    let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data").into();
+    let path = std::path::PathBuf::from(std::env::var_os("SAWBOX_DATA").unwrap_or_else(beside)).join("grok_cases_legacy.json");
+    let Ok(bytes) = std::fs::read(&path) else {
+        eprintln!("skipped: there is no {}; SAWBOX_DATA names the folder", path.display());
+        return;
+    };
+    let cases: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let cases = cases.as_array().unwrap();
+    let mut wrong = Vec::new();
+    for case in cases {
+        let (expression, line) = (case["grok"].as_str().unwrap(), case["message"].as_str().unwrap());
+        if let Err(why) = one_case(case) {
+            if !EXPLAINED.contains(&line) {
+                wrong.push(format!("{expression}\n   {line:?}\n   {why}"));
+            }
+        }
+    }
+    eprintln!("{} of {} cases", cases.len() - wrong.len(), cases.len());
+    assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn one_case(case: &serde_json::Value) -> Result<(), String> {
+    let text = case["message"].as_str().unwrap();
+    let grok = compile(case["grok"].as_str().unwrap(), &Custom::new()).map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    let matched = grok.search(text.as_bytes(), &mut grok.scratch(), &mut found).map_err(|error| error.to_string())?;
+    if matched != case["matched"].as_bool().unwrap() {
+        return Err(format!("matched: {matched}"));
+    }
+    let mut fields = serde_json::Map::new();
+    for capture in found {
+        let field = &grok.fields()[capture.field];
+        let value = match field.kind.value(&text.as_bytes()[capture.start..capture.end]) {
+            Value::Str(text) => String::from_utf8_lossy(text).into(),
+            Value::Int(number) => number.into(),
+            Value::Float(number) => number.into(),
+            Value::Bool(yes) => yes.into(),
+        };
+        // The record that grok reads has its line as `message` already.
+        let first = (field.name == "message").then(|| text.into());
+        match fields.remove(&field.name).or(first) {
+            None => fields.insert(field.name.clone(), value),
+            Some(serde_json::Value::Array(mut list)) => {
+                list.push(value);
+                fields.insert(field.name.clone(), list.into())
+            }
+            Some(before) => fields.insert(field.name.clone(), vec![before, value].into()),
+        };
+    }
+    let expected = case["fields"].as_object().cloned().unwrap_or_default();
+    if !matched || expected == fields {
+        return Ok(());
+    }
+    let differ = |a: &serde_json::Map<String, serde_json::Value>, b: &serde_json::Map<String, serde_json::Value>| {
+        a.iter()
+            .filter(|(name, value)| b.get(*name) != Some(value))
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+    };
+    Err(format!("ours {:?}, expected {:?}", differ(&fields, &expected), differ(&expected, &fields)))
+}
