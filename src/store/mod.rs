@@ -1,6 +1,54 @@
 //! The log store: columns, dictionaries, groups, parts, merges, days, and the queries over them.
+//!
+//! In come rows from the lanes ([`Store::append`]), out go [`Snapshot`]s for queries and the offsets that became durable
+//! ([`Store::on_commit`]). Rows are columns from the moment they arrive, in the memtable of their topic; a flush makes parts
+//! of them, a merge makes one part of many, retention drops whole days.
+//!
+//! ```text
+//! append ─→ memtable ─flush─→ parts ─merge─→ parts ─retention─→ gone
+//!              └──────────┬──────┘
+//!                     snapshot (each row once)
+//! ```
+//!
+//! Invariants: a row is in exactly one source of a snapshot; rows and the offset after them become durable in one record of
+//! one log (`commits.rs`); an offset below a partition's next is never taken again, so a lane may always start over.
+//!
+//! Limits: all memtables share `store.memory`; past it a lane waits, after helping to flush. One thread flushes and merges,
+//! however many topics there are.
+//!
+//! Crash story: there is no write-ahead log. What was not committed comes again from the queue; files that the log does not
+//! list are removed when the store opens.
 
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use hashbrown::HashMap;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use self::commits::CommitLog;
+use self::source::Source;
+use self::topic::TopicStore;
+use crate::base::clock::Clock;
+use crate::base::disk::Disk;
+use crate::base::ids::{Offset, PartitionId, TopicId};
+
+mod append;
+mod column;
+mod commits;
+pub mod config;
+mod flush;
+mod group;
+mod memtable;
+mod open;
 pub mod source;
+mod stats;
+mod topic;
+
+pub use commits::GenerationEntry;
+pub use config::Config;
+pub use open::OpenReport;
+pub use stats::{Counters, TopicStats};
 
 /// What can go wrong in the store; a variant is the caller's reaction.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +71,107 @@ pub enum StoreError {
         /// What the disk said.
         error: std::io::Error,
     },
+    /// A newer Sawbox wrote this.
+    #[error("{path} has version {version}, which this Sawbox does not know; start a newer one")]
+    Newer {
+        /// The file.
+        path: String,
+        /// Its version.
+        version: u32,
+    },
     /// The store is closing.
     #[error("the store is shutting down")]
     Closed,
+}
+
+/// Called with a partition's next offset when it became durable.
+pub type OnCommit = Box<dyn Fn(TopicId, PartitionId, Offset) + Send + Sync>;
+
+/// The store of all topics.
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    config: Config,
+    topics: RwLock<HashMap<TopicId, Arc<TopicStore>>>,
+    /// Held over every durable change; taken before any topic's lock.
+    log: Mutex<CommitLog>,
+    /// One flush at a time; taken before `log`.
+    flushing: Mutex<()>,
+    /// Wakes the store's thread, and lanes that wait for memory.
+    wake: Condvar,
+    wake_lock: Mutex<()>,
+    on_commit: RwLock<Vec<OnCommit>>,
+    closed: AtomicBool,
+    next_part: AtomicU64,
+    counters: Counters,
+}
+
+impl Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A consistent look at topics: every row is in exactly one source. Holding it holds its parts and memory.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Oldest parts first, then the memtable, topic by topic.
+    pub sources: Vec<Arc<dyn Source>>,
+}
+
+impl Store {
+    fn topic(&self, topic: TopicId) -> Option<Arc<TopicStore>> {
+        self.topics.read().get(&topic).cloned()
+    }
+
+    fn topic_or_new(&self, topic: TopicId, name: &str) -> Arc<TopicStore> {
+        if let Some(found) = self.topic(topic) {
+            return found;
+        }
+        let mut topics = self.topics.write();
+        topics.entry(topic).or_insert_with(|| Arc::new(TopicStore::new(topic, name))).clone()
+    }
+
+    fn all_topics(&self) -> Vec<Arc<TopicStore>> {
+        self.topics.read().values().cloned().collect()
+    }
+
+    /// The durable next offset of a partition: where its lane goes on.
+    pub fn cursor(&self, topic: TopicId, partition: PartitionId) -> Option<Offset> {
+        self.topic(topic)?.state.lock().durable.cursors.get(&partition).copied()
+    }
+
+    /// The generations of a topic, ascending.
+    pub fn generations(&self, topic: TopicId) -> Vec<GenerationEntry> {
+        self.topic(topic).map(|topic| topic.state.lock().durable.generations.clone()).unwrap_or_default()
+    }
+
+    /// Has `hook` called whenever a next offset became durable, by the thread that made it so; it must be quick.
+    pub fn on_commit(&self, hook: OnCommit) {
+        self.on_commit.write().push(hook);
+    }
+
+    /// A consistent look at the rows of `[from_ns, to_ns)`: all topics, or those of these names. Sources may hold rows
+    /// outside that time too.
+    pub fn snapshot(&self, from_ns: Option<i64>, to_ns: Option<i64>, topics: Option<&[String]>) -> Snapshot {
+        let mut chosen = self.all_topics();
+        chosen.sort_by_key(|topic| topic.id);
+        let mut sources = Vec::new();
+        for topic in chosen {
+            let mut state = topic.state.lock();
+            if topics.is_none_or(|names| names.contains(&state.durable.name)) {
+                state.look(topic.id, (from_ns, to_ns), &mut sources);
+            }
+        }
+        Snapshot { sources }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    fn wake_all(&self) {
+        drop(self.wake_lock.lock());
+        self.wake.notify_all();
+    }
 }

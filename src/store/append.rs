@@ -1,0 +1,110 @@
+//! Taking rows in: into the memtable, within the one budget of all topics.
+//!
+//! A lane that finds the memory full helps to flush if nobody does, else waits: back-pressure reaches the shippers through
+//! the queue. Rows below a partition's next offset are left out, so that a lane which starts over after an error adds
+//! nothing twice.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::commits::TopicChange;
+use super::{GenerationEntry, Store, StoreError};
+use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::row::Rows;
+
+/// How long a lane waits at a time for memory.
+const WAIT: Duration = Duration::from_millis(50);
+
+impl Store {
+    /// Adds rows of one partition, made by one generation, in offset order, and moves the partition on to `next`, the offset
+    /// after the last record handled. The rows are found by queries when this returns; [`Store::on_commit`] tells when they
+    /// are durable. `rows` may be empty: every record was dropped.
+    ///
+    /// Waits while memory is full.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`], and then nothing was added.
+    pub fn append(
+        &self,
+        topic: TopicId,
+        topic_name: &str,
+        partition: PartitionId,
+        generation: Generation,
+        rows: &Rows<'_>,
+        next: Offset,
+    ) -> Result<(), StoreError> {
+        self.wait_for_memory()?;
+        let topic = self.topic_or_new(topic, topic_name);
+        let mut state = topic.state.lock();
+        if *state.name != *topic_name {
+            state.name = topic_name.into();
+            topic_name.clone_into(&mut state.durable.name);
+        }
+        let known = state.next.get(&partition).copied();
+        let skip = known.map_or(0, |known| rows.heads.partition_point(|head| head.offset < known));
+        if skip > 0 {
+            self.counters.repeated.fetch_add(skip as u64, Ordering::Relaxed);
+        }
+        state.active.append(partition, generation, rows, skip);
+        if known.is_none_or(|known| next > known) {
+            state.next.insert(partition, next);
+            let first = known.or_else(|| rows.heads.first().map(|head| head.offset)).unwrap_or(next);
+            state.active_records += next - first.min(next);
+            state.since.get_or_insert_with(|| self.clock.monotonic());
+        }
+        let bytes = state.active.bytes();
+        let before = std::mem::replace(&mut state.active_bytes, bytes);
+        let replay = state.active_records >= self.config.replay_records;
+        drop(state);
+        self.counters.rows.fetch_add((rows.heads.len() - skip) as u64, Ordering::Relaxed);
+        let memory = self.counters.add_memory(before, bytes);
+        if replay || memory > self.flush_mark() {
+            self.wake_all();
+        }
+        Ok(())
+    }
+
+    /// Memory at which flushing begins: early enough that lanes need not wait while it runs.
+    pub(super) fn flush_mark(&self) -> usize {
+        self.config.memory.as_usize() / 4 * 3
+    }
+
+    fn wait_for_memory(&self) -> Result<(), StoreError> {
+        loop {
+            if self.is_closed() {
+                return Err(StoreError::Closed);
+            }
+            if self.counters.memory() < self.config.memory.as_usize() {
+                return Ok(());
+            }
+            if let Some(guard) = self.flushing.try_lock() {
+                // A failure is counted and logged there; waiting a moment is all a lane can do about it.
+                if self.flush_largest(&guard).is_ok() {
+                    continue;
+                }
+            }
+            let mut lock = self.wake_lock.lock();
+            self.wake.wait_for(&mut lock, WAIT);
+        }
+    }
+
+    /// Makes a generation known: which chain it is and which offset of each partition is the first that it handles.
+    /// Durable when it returns; no record may be handled by it before.
+    ///
+    /// # Errors
+    /// The disk's; then the generation is not.
+    pub fn promote(
+        &self,
+        topic: TopicId,
+        name: &str,
+        generation: Generation,
+        chain: &[u8],
+        from: &BTreeMap<PartitionId, Offset>,
+    ) -> Result<(), StoreError> {
+        let entry = GenerationEntry { generation, chain: chain.into(), from: from.clone() };
+        let change = TopicChange { generations: vec![entry], ..TopicChange::default() };
+        let topic = self.topic_or_new(topic, name);
+        self.commit(vec![(topic, change)], |_| {})
+    }
+}

@@ -1,0 +1,278 @@
+//! The commit log of the whole store: the only place that says which parts are live and how far each lane has come.
+//!
+//! On disk: `store/COMMITS`, a [`Journal`] whose entries are JSON, one a commit:
+//! ```text
+//! {"v":1,"topics":[{"id":"<topic id>","name":"apache",
+//!    "cursors":[[partition, next offset], …],            replaces what stood for those partitions
+//!    "add":[{part}, …], "remove":[part id, …],           parts that are live, parts that are no longer
+//!    "generations":[{"generation":1,"chain":"<base64>","from":[[partition, first offset], …]}, …],
+//!    "bitmaps":[]}, …]}                                  place for delete bitmaps
+//! ```
+//! The state is the fold of all entries, and a checkpoint is entries that add all of it, so there is one format, not two.
+//!
+//! Invariants: a part is named here only after its file and its name in the directory are durable. A lane's rows and its
+//! cursor are in one entry. JSON because commits are rare (one a flush, a merge or a promote) and people read them when
+//! something is wrong.
+//!
+//! Crash story: an entry is there whole or not at all. After a failed append nobody knows which, so nothing more is
+//! appended until a checkpoint has written down what this process holds to be true, and files that the entry named are
+//! not removed before that.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::base::disk::Disk;
+use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::journal::{Found, Journal};
+
+/// Where the log lies, relative to the data directory.
+pub const PATH: &str = "store/COMMITS";
+/// The log is checkpointed when it has grown by this and doubled.
+const CHECKPOINT_BYTES: u64 = 1 << 20;
+/// Parts in one entry of a checkpoint, which keeps entries far below the journal's limit.
+const PARTS_AN_ENTRY: usize = 10_000;
+const VERSION: u32 = 1;
+
+/// What the log says of a part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartMeta {
+    /// Its number, never used twice while its file may exist.
+    pub id: u64,
+    /// The UTC day of all its rows, in days since 1970; none when it holds late rows of many days.
+    pub day: Option<i64>,
+    /// The later of its last event's day and its last arrival's day: what retention counts from.
+    pub keep_day: i64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Bytes of what the rows were made of.
+    pub raw_bytes: u64,
+    /// Least event time.
+    pub from_ns: i64,
+    /// Greatest event time.
+    pub to_ns: i64,
+}
+
+/// One promoted state of a topic's chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GenerationEntry {
+    /// Its number.
+    pub generation: Generation,
+    /// The chain, opaque to the store.
+    pub chain: Arc<[u8]>,
+    /// The first offset of each partition that it handles.
+    pub from: BTreeMap<PartitionId, Offset>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct GenerationRecord {
+    generation: Generation,
+    chain: String,
+    from: Vec<(PartitionId, Offset)>,
+}
+
+/// What a commit changes in one topic.
+#[derive(Clone, Debug, Default)]
+pub struct TopicChange {
+    /// Next offsets.
+    pub cursors: Vec<(PartitionId, Offset)>,
+    /// Parts that become live.
+    pub add: Vec<PartMeta>,
+    /// Parts that are no longer.
+    pub remove: Vec<u64>,
+    /// Generations promoted.
+    pub generations: Vec<GenerationEntry>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct TopicRecord {
+    id: TopicId,
+    name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cursors: Vec<(PartitionId, Offset)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    add: Vec<PartMeta>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remove: Vec<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    generations: Vec<GenerationRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct CommitRecord {
+    v: u32,
+    topics: Vec<TopicRecord>,
+}
+
+/// What the log says of a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicState {
+    /// Its name when it was last written.
+    pub name: String,
+    /// Next offset of every partition.
+    pub cursors: BTreeMap<PartitionId, Offset>,
+    /// Live parts by number.
+    pub parts: BTreeMap<u64, PartMeta>,
+    /// Generations, ascending.
+    pub generations: Vec<GenerationEntry>,
+}
+
+impl TopicState {
+    /// Takes a change in.
+    pub fn apply(&mut self, change: &TopicChange) {
+        self.cursors.extend(change.cursors.iter().copied());
+        for id in &change.remove {
+            self.parts.remove(id);
+        }
+        self.parts.extend(change.add.iter().map(|part| (part.id, part.clone())));
+        for entry in &change.generations {
+            self.generations.retain(|old| old.generation != entry.generation);
+            self.generations.push(entry.clone());
+        }
+        self.generations.sort_by_key(|entry| entry.generation);
+    }
+}
+
+/// The open log and the state it adds up to.
+#[derive(Debug)]
+pub struct CommitLog {
+    journal: Journal,
+    /// What it adds up to.
+    pub topics: BTreeMap<TopicId, TopicState>,
+    checkpointed_bytes: u64,
+    unsure: bool,
+}
+
+impl CommitLog {
+    /// Opens it; its directory must exist.
+    ///
+    /// # Errors
+    /// The disk's, and a log that a newer Sawbox wrote.
+    pub fn open(disk: Arc<dyn Disk>) -> Result<(Self, Found), StoreError> {
+        let (journal, entries, mut found) = Journal::open(disk, Path::new(PATH)).map_err(refused)?;
+        let mut topics = BTreeMap::<TopicId, TopicState>::new();
+        for entry in &entries {
+            let Ok(record) = serde_json::from_slice::<CommitRecord>(entry) else {
+                found.damaged += 1;
+                continue;
+            };
+            if record.v > VERSION {
+                return Err(StoreError::Newer { path: PATH.into(), version: record.v });
+            }
+            for topic in record.topics {
+                let state = topics.entry(topic.id).or_default();
+                let (name, change) = read_record(topic);
+                state.name = name;
+                state.apply(&change);
+            }
+        }
+        let checkpointed_bytes = journal.len() / 2;
+        Ok((Self { journal, topics, checkpointed_bytes, unsure: false }, found))
+    }
+
+    /// Makes changes durable, all of them or none. When it fails, [`CommitLog::is_unsure`] says whether they may be
+    /// durable all the same until the next commit succeeds.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn commit(&mut self, changes: &[(TopicId, String, TopicChange)]) -> Result<(), StoreError> {
+        if self.unsure || self.journal.len() > (self.checkpointed_bytes + CHECKPOINT_BYTES) * 2 {
+            self.checkpoint()?;
+        }
+        let topics = changes.iter().map(|(id, name, change)| record_of(*id, name, change)).collect();
+        let entry = encode(&CommitRecord { v: VERSION, topics })?;
+        self.unsure = true;
+        self.journal.append(&entry).map_err(refused)?;
+        self.unsure = false;
+        for (id, name, change) in changes {
+            let state = self.topics.entry(*id).or_default();
+            state.name.clone_from(name);
+            state.apply(change);
+        }
+        Ok(())
+    }
+
+    /// Whether the last commit failed in a way that leaves open what is on the disk.
+    pub fn is_unsure(&self) -> bool {
+        self.unsure
+    }
+
+    /// Writes down the whole state anew.
+    ///
+    /// # Errors
+    /// The disk's; the old log stands.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let mut entries = Vec::new();
+        for (id, state) in &self.topics {
+            let parts: Vec<&PartMeta> = state.parts.values().collect();
+            let mut first = TopicChange {
+                cursors: state.cursors.iter().map(|(partition, next)| (*partition, *next)).collect(),
+                generations: state.generations.clone(),
+                ..TopicChange::default()
+            };
+            let mut runs = parts.chunks(PARTS_AN_ENTRY);
+            loop {
+                let run = runs.next();
+                first.add = run.unwrap_or(&[]).iter().map(|part| (*part).clone()).collect();
+                let topics = vec![record_of(*id, &state.name, &first)];
+                entries.push(encode(&CommitRecord { v: VERSION, topics })?);
+                first = TopicChange::default();
+                if runs.len() == 0 {
+                    break;
+                }
+            }
+        }
+        let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        self.journal.checkpoint(&slices).map_err(refused)?;
+        self.checkpointed_bytes = self.journal.len();
+        self.unsure = false;
+        Ok(())
+    }
+}
+
+fn refused(error: std::io::Error) -> StoreError {
+    StoreError::Disk { path: PATH.into(), error }
+}
+
+fn encode(record: &CommitRecord) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(record).map_err(|error| refused(std::io::Error::other(error)))
+}
+
+fn record_of(id: TopicId, name: &str, change: &TopicChange) -> TopicRecord {
+    let generation = |entry: &GenerationEntry| GenerationRecord {
+        generation: entry.generation,
+        chain: STANDARD.encode(&entry.chain),
+        from: entry.from.iter().map(|(partition, offset)| (*partition, *offset)).collect(),
+    };
+    TopicRecord {
+        id,
+        name: name.to_owned(),
+        cursors: change.cursors.clone(),
+        add: change.add.clone(),
+        remove: change.remove.clone(),
+        generations: change.generations.iter().map(generation).collect(),
+    }
+}
+
+fn read_record(record: TopicRecord) -> (String, TopicChange) {
+    let generation = |entry: GenerationRecord| GenerationEntry {
+        generation: entry.generation,
+        chain: STANDARD.decode(entry.chain).unwrap_or_default().into(),
+        from: entry.from.into_iter().collect(),
+    };
+    let change = TopicChange {
+        cursors: record.cursors,
+        add: record.add,
+        remove: record.remove,
+        generations: record.generations.into_iter().map(generation).collect(),
+    };
+    (record.name, change)
+}

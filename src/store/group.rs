@@ -1,0 +1,188 @@
+//! A group of the memtable: at most 8,192 rows of one partition in offset order.
+//!
+//! Groups are kept per partition so that rows stand in lane order, (partition, offset), without ever being sorted.
+//! Invariants: offsets never go back within a group; a sealed group never changes.
+
+use std::sync::Arc;
+
+use super::column::{OpenColumn, SealedColumn};
+use super::source::{Chunk, Lineage};
+use crate::base::ids::{Generation, Offset, PartitionId};
+
+/// Most rows of a group. Changing it changes the part format.
+pub const GROUP_ROWS: usize = 8192;
+/// A group is sealed early when its values are this many bytes, so that columns stay far below 4 GiB.
+pub const GROUP_BYTES: usize = 16 << 20;
+
+/// A group that is being filled.
+#[derive(Clone, Debug, Default)]
+pub struct OpenGroup {
+    head: Head,
+    /// One for every column of the memtable that this group has met, by the memtable's numbers.
+    pub columns: Vec<OpenColumn>,
+    /// Estimate of the memory it holds.
+    pub bytes: usize,
+}
+
+/// What a group has beside its columns.
+#[derive(Clone, Debug, Default)]
+struct Head {
+    partition: PartitionId,
+    times: Vec<i64>,
+    bounds: (i64, i64),
+    offsets: Vec<Offset>,
+    ns: Vec<u16>,
+    /// (first row, generation) wherever the generation changes.
+    generations: Vec<(u16, Generation)>,
+    last_arrival_ns: i64,
+    raw_bytes: u64,
+}
+
+impl OpenGroup {
+    /// An empty group of a partition.
+    pub fn new(partition: PartitionId) -> Self {
+        Self { head: Head { partition, ..Head::default() }, ..Self::default() }
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.head.times.len()
+    }
+
+    /// Whether the next row needs a new group.
+    pub fn is_full(&self) -> bool {
+        self.rows() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
+    }
+
+    /// Adds the row that the following pushes to columns belong to; its number.
+    pub fn begin_row(&mut self, time_ns: i64, arrival_ns: i64, offset: Offset, n: u16, generation: Generation) -> u16 {
+        let head = &mut self.head;
+        #[allow(clippy::cast_possible_truncation)] // at most GROUP_ROWS
+        let row = head.times.len() as u16;
+        if row == 0 {
+            head.bounds = (time_ns, time_ns);
+            head.last_arrival_ns = arrival_ns;
+        } else {
+            head.bounds = (head.bounds.0.min(time_ns), head.bounds.1.max(time_ns));
+            head.last_arrival_ns = head.last_arrival_ns.max(arrival_ns);
+        }
+        head.times.push(time_ns);
+        head.offsets.push(offset);
+        head.ns.push(n);
+        if head.generations.last().is_none_or(|last| last.1 != generation) {
+            head.generations.push((row, generation));
+        }
+        self.bytes += 20;
+        row
+    }
+
+    /// Notes the size of what a row was made of.
+    pub fn add_raw(&mut self, bytes: usize) {
+        self.head.raw_bytes += bytes as u64;
+    }
+
+    /// The group as it stands; `self` goes on.
+    pub fn frozen(&self) -> SealedGroup {
+        let rows = self.rows();
+        let columns = self.columns.iter().enumerate().filter(|(_, column)| !column.is_empty());
+        let columns = columns.map(|(number, column)| (number, column.frozen(rows))).collect();
+        SealedGroup::new(self.head.clone(), columns)
+    }
+
+    /// The group, finished.
+    pub fn sealed(self) -> SealedGroup {
+        let Self { mut head, columns, .. } = self;
+        head.times.shrink_to_fit();
+        head.offsets.shrink_to_fit();
+        head.ns.shrink_to_fit();
+        let rows = head.times.len();
+        let columns = columns.into_iter().enumerate().filter(|(_, column)| !column.is_empty());
+        let columns = columns.map(|(number, column)| (number, column.sealed(rows))).collect();
+        SealedGroup::new(head, columns)
+    }
+}
+
+/// A group that no longer changes, shared by the memtable and whoever looks at it.
+#[derive(Debug)]
+pub struct SealedGroup {
+    head: Head,
+    /// Those that have a value, by the memtable's column numbers, ascending.
+    columns: Vec<(usize, SealedColumn)>,
+    bytes: usize,
+}
+
+impl SealedGroup {
+    fn new(head: Head, columns: Vec<(usize, SealedColumn)>) -> Self {
+        let bytes = 256 + head.times.len() * 18 + columns.iter().map(|(_, column)| column.bytes()).sum::<usize>();
+        Self { head, columns, bytes }
+    }
+
+    /// Memory it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.head.times.len()
+    }
+
+    /// The rows' times.
+    pub fn times(&self) -> &[i64] {
+        &self.head.times
+    }
+
+    /// Least and greatest time.
+    pub fn time_bounds(&self) -> (i64, i64) {
+        self.head.bounds
+    }
+
+    /// Latest arrival of a row's record.
+    pub fn last_arrival_ns(&self) -> i64 {
+        self.head.last_arrival_ns
+    }
+
+    /// Bytes of what the rows were made of.
+    pub fn raw_bytes(&self) -> u64 {
+        self.head.raw_bytes
+    }
+
+    /// Where it stands in lane order.
+    pub fn order(&self) -> (PartitionId, Offset) {
+        (self.head.partition, self.head.offsets.first().copied().unwrap_or(0))
+    }
+
+    fn column(&self, number: usize) -> Option<&SealedColumn> {
+        let at = self.columns.binary_search_by_key(&number, |column| column.0).ok()?;
+        self.columns.get(at).map(|column| &column.1)
+    }
+
+    /// One column, decoded.
+    pub fn chunk(&self, number: usize) -> Option<Chunk> {
+        Some(self.column(number)?.chunk(self.rows()))
+    }
+
+    /// Bounds of a column of whole numbers.
+    pub fn int_bounds(&self, number: usize) -> Option<(i64, i64)> {
+        self.column(number)?.int_bounds()
+    }
+
+    /// Where the rows came from.
+    pub fn lineage(&self) -> Lineage {
+        let rows = self.rows();
+        let mut generations = Vec::with_capacity(rows);
+        for (at, (_, generation)) in self.head.generations.iter().enumerate() {
+            let end = self.head.generations.get(at + 1).map_or(rows, |next| usize::from(next.0));
+            generations.resize(end, *generation);
+        }
+        Lineage {
+            partitions: vec![self.head.partition; rows],
+            offsets: self.head.offsets.clone(),
+            ns: self.head.ns.clone(),
+            generations,
+        }
+    }
+}
+
+/// Shorthand of those that hold many.
+pub type Groups = Vec<Arc<SealedGroup>>;

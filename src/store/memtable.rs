@@ -1,0 +1,355 @@
+//! The memtable of a topic: rows that are not in a part yet, as columns, searchable as soon as they are added.
+//!
+//! There is no write-ahead log: the queue has the records and gives them again after a crash.
+//! Rows go into the open group of their partition; full groups are sealed and shared. A look at the memtable is the sealed
+//! groups and a frozen copy of the open ones (at most 8,192 rows or 16 MiB a partition), kept until the next row comes.
+//!
+//! A column is a (name, kind): a field that is a number here and a string there has two, and at most one of them has a value
+//! in any row. A name that occurs twice in a row is one list; its items are then all strings.
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use rustc_hash::FxHasher;
+
+use super::StoreError;
+use super::group::{Groups, OpenGroup, SealedGroup};
+use super::source::{Chunk, Column, Dict, Kind, Lineage, Source, push_list_item};
+use crate::base::ids::{Generation, PartitionId, TopicId};
+use crate::base::row::{Cell, MESSAGE, Rows, Value};
+use crate::base::time::{self, DAY_NS};
+
+/// Field that keeps an event time more than a day ahead of its record's arrival; the row itself is found by arrival.
+pub const TIME_CLAIMED: &str = "_time_claimed";
+/// Longest string that is kept whole; no record is near it.
+const VALUE_BYTES: usize = 16 << 20;
+const NONE: u32 = u32::MAX;
+const KINDS: usize = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+enum Slot {
+    Str,
+    List,
+    Int,
+    Float,
+    Bool,
+}
+
+/// A field name that the memtable has met.
+#[derive(Debug)]
+struct Name {
+    name: Arc<str>,
+    /// Its columns by [`Slot`].
+    columns: [u32; KINDS],
+    /// The last row that had it: how a second value in one row is seen.
+    last_row: u64,
+}
+
+/// Rows of one topic that are not in a part yet.
+#[derive(Debug, Default)]
+pub struct Memtable {
+    sealed: Groups,
+    sealed_bytes: usize,
+    open: BTreeMap<PartitionId, OpenGroup>,
+    numbers: HashMap<Arc<str>, u32, BuildHasherDefault<FxHasher>>,
+    names: Vec<Name>,
+    columns: Vec<Column>,
+    /// By column: whether new groups begin without a dictionary.
+    text: Vec<bool>,
+    rows: u64,
+    look: Option<Arc<MemSource>>,
+    /// By index into `Rows::names` of the call at hand.
+    scratch: Vec<u32>,
+    twice: Vec<u32>,
+}
+
+impl Memtable {
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Memory it holds, about.
+    pub fn bytes(&self) -> usize {
+        // Vectors that grow by doubling hold up to twice what is in them: a half more on average.
+        let open: usize = self.open.values().map(|group| group.bytes + group.bytes / 2 + 256).sum();
+        self.sealed_bytes + open + self.names.len() * 160
+    }
+
+    /// Adds rows of one partition from number `skip` on.
+    pub fn append(&mut self, partition: PartitionId, generation: Generation, rows: &Rows<'_>, skip: usize) {
+        let Some(heads) = rows.heads.get(skip..).filter(|heads| !heads.is_empty()) else { return };
+        self.look = None;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.resize(rows.names.len(), NONE);
+        let mut group = self.open.remove(&partition).unwrap_or_else(|| OpenGroup::new(partition));
+        for head in heads {
+            if group.is_full() {
+                let full = std::mem::replace(&mut group, OpenGroup::new(partition));
+                self.seal(full);
+            }
+            self.rows += 1;
+            let ahead = head.time_ns > head.arrival_ns.saturating_add(DAY_NS);
+            let time_ns = if ahead { head.arrival_ns } else { head.time_ns };
+            let row = group.begin_row(time_ns, head.arrival_ns, head.offset, head.n, generation);
+            let cells = rows.cells.get(head.cells.0 as usize..head.cells.1 as usize).unwrap_or(&[]);
+            for cell in cells {
+                let Some(number) = scratch.get(cell.name as usize).copied() else { continue };
+                let number = if number == NONE {
+                    let Some(name) = rows.names.get(cell.name as usize) else { continue };
+                    let number = self.number(name);
+                    scratch[cell.name as usize] = number;
+                    number
+                } else {
+                    number
+                };
+                let name = &mut self.names[number as usize];
+                if name.last_row == self.rows {
+                    self.twice.push(number);
+                    continue;
+                }
+                name.last_row = self.rows;
+                self.push(&mut group, row, number, cell.value);
+            }
+            if !self.twice.is_empty() {
+                self.lists(&mut group, row, cells, &scratch);
+            }
+            if ahead {
+                let number = self.number(TIME_CLAIMED);
+                self.push(&mut group, row, number, Value::Str(time::format(head.time_ns).as_bytes()));
+            }
+            group.add_raw(raw_bytes(rows, cells));
+        }
+        self.open.insert(partition, group);
+        self.scratch = scratch;
+    }
+
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(NONE - 1);
+        let name: Arc<str> = Arc::from(name);
+        self.numbers.insert(name.clone(), number);
+        self.names.push(Name { name, columns: [NONE; KINDS], last_row: 0 });
+        number
+    }
+
+    #[cold]
+    fn add_column(&mut self, number: u32, slot: Slot) -> usize {
+        let kind = match slot {
+            Slot::Str => Kind::Str,
+            Slot::List => Kind::List,
+            Slot::Int => Kind::Int,
+            Slot::Float => Kind::Float,
+            Slot::Bool => Kind::Bool,
+        };
+        let name = &mut self.names[number as usize];
+        let column = self.columns.len();
+        name.columns[slot as usize] = u32::try_from(column).unwrap_or(NONE - 1);
+        self.columns.push(Column { name: name.name.clone(), kind });
+        self.text.push(false);
+        column
+    }
+
+    #[inline]
+    fn column(&mut self, number: u32, slot: Slot) -> usize {
+        match self.names[number as usize].columns[slot as usize] {
+            NONE => self.add_column(number, slot),
+            column => column as usize,
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, group: &mut OpenGroup, row: u16, number: u32, value: Value<'_>) {
+        let slot = slot(value);
+        let column = self.column(number, slot);
+        if column >= group.columns.len() {
+            group.columns.resize_with(column + 1, Default::default);
+        }
+        let open = &mut group.columns[column];
+        group.bytes += match value {
+            Value::Str(bytes) => open.push_bytes(row, bytes.get(..VALUE_BYTES).unwrap_or(bytes), &mut self.text[column]),
+            Value::Int(value) => open.push_int(row, value),
+            Value::Float(value) => open.push_float(row, value),
+            Value::Bool(value) => open.push_bool(row, value),
+        };
+    }
+
+    /// Makes lists of the names that this row has more than once.
+    #[cold]
+    fn lists(&mut self, group: &mut OpenGroup, row: u16, cells: &[Cell<'_>], numbers: &[u32]) {
+        let mut twice = std::mem::take(&mut self.twice);
+        twice.sort_unstable();
+        twice.dedup();
+        for number in twice.drain(..) {
+            let mut entry = Vec::new();
+            let mut first = true;
+            for cell in cells.iter().filter(|cell| numbers.get(cell.name as usize) == Some(&number)) {
+                if first {
+                    let column = self.column(number, slot(cell.value));
+                    if let Some(open) = group.columns.get_mut(column) {
+                        open.pop(row);
+                    }
+                    first = false;
+                }
+                match cell.value {
+                    Value::Str(bytes) => push_list_item(&mut entry, bytes.get(..VALUE_BYTES).unwrap_or(bytes)),
+                    Value::Int(value) => push_list_item(&mut entry, value.to_string().as_bytes()),
+                    Value::Float(value) => push_list_item(&mut entry, value.to_string().as_bytes()),
+                    Value::Bool(value) => push_list_item(&mut entry, if value { b"true" } else { b"false" }),
+                }
+            }
+            let column = self.column(number, Slot::List);
+            if column >= group.columns.len() {
+                group.columns.resize_with(column + 1, Default::default);
+            }
+            group.bytes += group.columns[column].push_bytes(row, &entry, &mut self.text[column]);
+        }
+        self.twice = twice;
+    }
+
+    fn seal(&mut self, group: OpenGroup) {
+        for (column, text) in group.columns.iter().zip(&mut self.text) {
+            *text |= column.is_mostly_distinct();
+        }
+        let group = Arc::new(group.sealed());
+        self.sealed_bytes += group.bytes();
+        self.sealed.push(group);
+    }
+
+    /// A look at it as it stands, which later rows do not change.
+    pub fn look(&mut self, topic: TopicId, topic_name: &Arc<str>) -> Option<Arc<MemSource>> {
+        if self.rows == 0 {
+            return None;
+        }
+        if self.look.is_none() {
+            let mut groups = self.sealed.clone();
+            groups.extend(self.open.values().filter(|group| group.rows() > 0).map(|group| Arc::new(group.frozen())));
+            self.look = Some(Arc::new(MemSource::new(topic, topic_name.clone(), self.columns.clone(), groups)));
+        }
+        self.look.clone()
+    }
+
+    /// Everything in it, finished; the memtable is used up.
+    pub fn into_source(mut self, topic: TopicId, topic_name: &Arc<str>) -> MemSource {
+        for group in std::mem::take(&mut self.open).into_values() {
+            if group.rows() > 0 {
+                self.seal(group);
+            }
+        }
+        MemSource::new(topic, topic_name.clone(), self.columns, self.sealed)
+    }
+}
+
+fn slot(value: Value<'_>) -> Slot {
+    match value {
+        Value::Str(_) => Slot::Str,
+        Value::Int(_) => Slot::Int,
+        Value::Float(_) => Slot::Float,
+        Value::Bool(_) => Slot::Bool,
+    }
+}
+
+/// What a row was made of: its message where it has one, else its values.
+fn raw_bytes(rows: &Rows<'_>, cells: &[Cell<'_>]) -> usize {
+    let mut sum = 0;
+    for cell in cells.iter().rev() {
+        let bytes = match cell.value {
+            Value::Str(bytes) => bytes.len(),
+            Value::Int(_) | Value::Float(_) => 8,
+            Value::Bool(_) => 1,
+        };
+        if rows.names.get(cell.name as usize).is_some_and(|name| **name == *MESSAGE) {
+            return bytes;
+        }
+        sum += bytes;
+    }
+    sum
+}
+
+/// Groups of a memtable that no longer change, in lane order.
+#[derive(Debug)]
+pub struct MemSource {
+    topic: TopicId,
+    topic_name: Arc<str>,
+    columns: Vec<Column>,
+    groups: Groups,
+}
+
+impl MemSource {
+    fn new(topic: TopicId, topic_name: Arc<str>, columns: Vec<Column>, mut groups: Groups) -> Self {
+        groups.sort_by_key(|group| group.order());
+        Self { topic, topic_name, columns, groups }
+    }
+
+    /// One group.
+    pub fn group(&self, group: usize) -> Option<&SealedGroup> {
+        self.groups.get(group).map(|group| &**group)
+    }
+
+    /// Memory it holds.
+    pub fn bytes(&self) -> usize {
+        self.groups.iter().map(|group| group.bytes()).sum()
+    }
+
+    /// Rows in all its groups.
+    pub fn row_count(&self) -> u64 {
+        self.groups.iter().map(|group| group.rows() as u64).sum()
+    }
+}
+
+impl Source for MemSource {
+    fn topic(&self) -> TopicId {
+        self.topic
+    }
+
+    fn topic_name(&self) -> Arc<str> {
+        self.topic_name.clone()
+    }
+
+    fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    fn rows(&self, group: usize) -> usize {
+        self.group(group).map_or(0, SealedGroup::rows)
+    }
+
+    fn time_bounds(&self, group: usize) -> (i64, i64) {
+        self.group(group).map_or((0, 0), SealedGroup::time_bounds)
+    }
+
+    fn times(&self, group: usize) -> Result<Vec<i64>, StoreError> {
+        Ok(self.group(group).map(|group| group.times().to_vec()).unwrap_or_default())
+    }
+
+    fn column(&self, group: usize, column: usize) -> Result<Option<Chunk>, StoreError> {
+        Ok(self.group(group).and_then(|group| group.chunk(column)))
+    }
+
+    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
+        self.group(group)?.int_bounds(column)
+    }
+
+    fn dict(&self, _column: usize) -> Result<Option<Arc<Dict>>, StoreError> {
+        // Every group has its own.
+        Ok(None)
+    }
+
+    fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
+        Ok(self.group(group).map(SealedGroup::lineage).unwrap_or_default())
+    }
+
+    fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {
+        None
+    }
+}

@@ -1,0 +1,100 @@
+//! What the store holds of one topic: parts, memtables, and how far its lanes have come.
+//!
+//! One lock a topic, held for as long as a batch of rows takes to be added or a look to be taken, never over disk work.
+//! A flush takes the memtable away under the lock (it is then *frozen*, still searched) and puts parts in its place under
+//! the lock again: that is why a look sees each row once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::commits::TopicState;
+use super::memtable::{MemSource, Memtable};
+use super::source::Source;
+use crate::base::ids::{Offset, PartitionId, TopicId};
+
+/// One topic.
+#[derive(Debug)]
+pub struct TopicStore {
+    /// Its id.
+    pub id: TopicId,
+    /// All else.
+    pub state: Mutex<State>,
+}
+
+/// A memtable that a flush has taken and not committed yet.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    /// Its rows; none when all records were dropped.
+    pub source: Option<Arc<MemSource>>,
+    /// Next offsets after its rows.
+    pub cursors: Vec<(PartitionId, Offset)>,
+    /// Memory it was counted with.
+    pub bytes: usize,
+}
+
+/// What the store knows of a topic.
+#[derive(Debug)]
+pub struct State {
+    /// What the commit log says.
+    pub durable: TopicState,
+    /// The topic's name, shared with sources.
+    pub name: Arc<str>,
+    /// Next offsets with the memtable's rows.
+    pub next: BTreeMap<PartitionId, Offset>,
+    /// Rows as they come.
+    pub active: Memtable,
+    /// Memory of `active` as it was last counted.
+    pub active_bytes: usize,
+    /// Records handled since the memtable was last empty: what a crash would cost to do again.
+    pub active_records: u64,
+    /// When the first of them came, by the monotonic clock; none when there is nothing to flush.
+    pub since: Option<std::time::Duration>,
+    /// Taken by a flush, oldest first.
+    pub frozen: VecDeque<Frozen>,
+}
+
+impl TopicStore {
+    /// A topic that has nothing.
+    pub fn new(id: TopicId, name: &str) -> Self {
+        Self::from_log(id, TopicState { name: name.to_owned(), ..TopicState::default() })
+    }
+
+    /// A topic as the log has it.
+    pub fn from_log(id: TopicId, durable: TopicState) -> Self {
+        let state = State {
+            name: Arc::from(durable.name.as_str()),
+            next: durable.cursors.clone(),
+            durable,
+            active: Memtable::default(),
+            active_bytes: 0,
+            active_records: 0,
+            since: None,
+            frozen: VecDeque::new(),
+        };
+        Self { id, state: Mutex::new(state) }
+    }
+}
+
+impl State {
+    /// Adds this topic's sources that may have rows of `[from, to)`.
+    pub fn look(&mut self, id: TopicId, range: (Option<i64>, Option<i64>), sources: &mut Vec<Arc<dyn Source>>) {
+        for frozen in self.frozen.iter().filter_map(|frozen| frozen.source.as_ref()) {
+            push_within(frozen, range, sources);
+        }
+        if let Some(active) = self.active.look(id, &self.name) {
+            push_within(&active, range, sources);
+        }
+    }
+}
+
+fn push_within(source: &Arc<MemSource>, (from, to): (Option<i64>, Option<i64>), sources: &mut Vec<Arc<dyn Source>>) {
+    let touches = |group: usize| {
+        let (least, greatest) = source.time_bounds(group);
+        from.is_none_or(|from| greatest >= from) && to.is_none_or(|to| least < to)
+    };
+    if (0..source.groups()).any(touches) {
+        sources.push(source.clone());
+    }
+}
