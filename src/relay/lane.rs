@@ -14,7 +14,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::queue::batch::{self, Scratch};
 use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
 use crate::relay::generations::{Claim, Generations, MadeBy, Promoted};
-use crate::relay::outbox::Outbox;
+use crate::relay::outbox::{Blocked, CAPPED, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
 use crate::relay::shared::Shared;
 use crate::relay::status::{Counters, LaneStatus};
@@ -39,8 +39,12 @@ use crate::sandbox::Arena;
 const READ_BYTES: usize = 1024 * 1024;
 /// Inflated bytes after which a slice ends.
 const SLICE_BYTES: usize = 8 * 1024 * 1024;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A target that was full is not left alone longer than this.
+const LONGEST_FULL_PAUSE: Duration = Duration::from_secs(1);
+/// Payload bytes of slices that wait for emissions, in the whole box; past it a slice is given up and done again later.
+const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,17 +74,20 @@ pub(crate) struct LaneCore {
     next: AtomicU64,
     pub(crate) committed: AtomicU64,
     shown: Mutex<Shown>,
-    // When the slice wants to go on by itself, on the monotonic clock.
-    retry_at: Mutex<Option<Duration>>,
     // Records and failures since the quarantine's window began.
     window: Mutex<(u64, u64)>,
 }
 
+type Slice = Pin<Box<dyn Future<Output = Result<End, Trouble>> + Send>>;
+
 /// A lane.
 pub(crate) struct Lane {
     core: Arc<LaneCore>,
-    slice: Option<Pin<Box<dyn Future<Output = Result<End, RelayError>> + Send>>>,
+    slice: Option<Slice>,
     pause: Duration,
+    // After trouble: not to be tried before, whoever wakes it.
+    rest_until: Option<Duration>,
+    probe: Option<Probe>,
 }
 
 /// How a slice ended.
@@ -89,7 +96,21 @@ enum End {
     /// It did something, or found nothing.
     Done,
     /// A promotion is under way, or the lane is held.
-    Blocked,
+    Stopped,
+}
+
+/// Why a slice must be done again.
+enum Trouble {
+    Failed(RelayError),
+    Blocked(Blocked),
+    /// Too much waits already.
+    Crowded,
+}
+
+impl<E: Into<RelayError>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 impl Lane {
@@ -108,10 +129,9 @@ impl Lane {
             next: AtomicU64::new(committed),
             committed: AtomicU64::new(committed),
             shown: Mutex::default(),
-            retry_at: Mutex::new(None),
             window: Mutex::default(),
         };
-        Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE }
+        Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE, rest_until: None, probe: None }
     }
 
     pub(crate) fn core(&self) -> Arc<LaneCore> {
@@ -125,35 +145,42 @@ impl Lane {
             core.show("idle");
             return Step::Idle;
         }
-        core.show("running");
-        let slice = self.slice.get_or_insert_with(|| Box::pin(slice(core.clone())));
-        match slice.as_mut().poll(&mut Context::from_waker(waker)) {
-            Poll::Pending => {
-                core.show("waiting");
-                match core.retry_at.lock().take() {
-                    Some(at) => Step::After(at.saturating_sub(core.shared.clock.monotonic())),
-                    None => Step::Waiting,
-                }
-            }
-            Poll::Ready(Ok(End::Done)) => {
-                self.slice = None;
-                self.pause = FIRST_PAUSE;
-                Step::Again
-            }
-            Poll::Ready(Ok(End::Blocked)) => {
-                self.slice = None;
-                core.show(if core.generations.is_held() { "held" } else { "waiting" });
-                Step::Waiting
-            }
-            Poll::Ready(Err(error)) => {
-                self.slice = None;
-                core.show("waiting");
-                core.trouble(&error.to_string());
-                let pause = self.pause;
-                self.pause = (pause * 2).min(LONGEST_PAUSE);
-                Step::After(pause)
-            }
+        if self.rest_until.is_some_and(|until| core.shared.clock.monotonic() < until) {
+            // Its timer runs.
+            return Step::Waiting;
         }
+        self.rest_until = None;
+        core.show("running");
+        let slice = self.slice.get_or_insert_with(|| Box::pin(slice(core.clone(), self.probe.take())));
+        let Poll::Ready(outcome) = slice.as_mut().poll(&mut Context::from_waker(waker)) else {
+            core.show("waiting");
+            return Step::Waiting;
+        };
+        self.slice = None;
+        let (why, longest) = match outcome {
+            Ok(End::Done) => {
+                self.pause = FIRST_PAUSE;
+                return Step::Again;
+            }
+            Ok(End::Stopped) => {
+                core.show(if core.generations.is_held() { "held" } else { "waiting" });
+                return Step::Waiting;
+            }
+            Err(Trouble::Failed(error)) => (Some(error.to_string()), LONGEST_PAUSE),
+            Err(Trouble::Blocked(Blocked { error, topic, probe })) => {
+                self.probe = probe;
+                (Some(format!("topic `{topic}`: {error}")), LONGEST_FULL_PAUSE)
+            }
+            Err(Trouble::Crowded) => (None, FIRST_PAUSE),
+        };
+        core.show("waiting");
+        if let Some(why) = why {
+            core.trouble(&why);
+        }
+        let pause = self.pause.min(longest);
+        self.pause = (pause * 2).min(longest);
+        self.rest_until = Some(core.shared.clock.monotonic() + pause);
+        Step::After(pause)
     }
 
     /// Its code panicked: start over from where the store knows it.
@@ -198,12 +225,6 @@ impl LaneCore {
             dropped: self.counters.dropped.load(Ordering::Relaxed),
             failed: self.counters.failed.load(Ordering::Relaxed),
         }
-    }
-
-    /// Gives the thread back until the waker, or at the latest for so long.
-    fn pause(self: &Arc<Self>, pause: Duration, why: String) -> Pause {
-        self.trouble(&why);
-        Pause { core: self.clone(), until: self.shared.clock.monotonic() + pause }
     }
 
     /// The chain for `[at, end)`; loads or makes what is missing. `None` where the lane must wait.
@@ -254,21 +275,24 @@ impl LaneCore {
     }
 }
 
-/// A wait of a slice.
-struct Pause {
-    core: Arc<LaneCore>,
-    until: Duration,
+/// Memory of a slice that waits.
+struct Waiting<'c> {
+    sum: &'c AtomicUsize,
+    bytes: usize,
 }
 
-impl Future for Pause {
-    type Output = ();
+impl<'c> Waiting<'c> {
+    /// Notes it, unless others hold too much.
+    fn begin(sum: &'c AtomicUsize, bytes: usize) -> Option<Self> {
+        let before = sum.fetch_add(bytes, Ordering::Relaxed);
+        let waiting = Self { sum, bytes };
+        (before == 0 || before + bytes <= WAITING_BYTES).then_some(waiting)
+    }
+}
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if self.core.shared.clock.monotonic() >= self.until {
-            return Poll::Ready(());
-        }
-        *self.core.retry_at.lock() = Some(self.until);
-        Poll::Pending
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -279,7 +303,16 @@ struct Held<'b> {
     next: Offset,
 }
 
-async fn slice(core: Arc<LaneCore>) -> Result<End, RelayError> {
+async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble> {
+    let source = Source { topic: core.generations.topic, partition: core.partition.id(), run: 0 };
+    if let Some(probe) = probe {
+        if core.shared.is_full(&probe.topic) {
+            return Err(Trouble::Blocked(Blocked::by(CAPPED, probe)));
+        }
+        if let Err(error) = probe.send(source).await {
+            return Err(Trouble::Blocked(Blocked::by(error, probe)));
+        }
+    }
     let mut at = core.next.load(Ordering::Relaxed);
     let batches = match core.partition.read(at, READ_BYTES) {
         Ok(batches) => batches,
@@ -292,7 +325,6 @@ async fn slice(core: Arc<LaneCore>) -> Result<End, RelayError> {
         Err(error) => return Err(error.into()),
     };
     let begin = core.shared.clock.monotonic();
-    let source = Source { topic: core.generations.topic, partition: core.partition.id(), run: 0 };
     let arena = Arena::new();
     let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();
     let mut outbox = Outbox::new(source);
@@ -315,7 +347,7 @@ async fn slice(core: Arc<LaneCore>) -> Result<End, RelayError> {
         };
         while at < stored.next_offset {
             let Some((generation, chain, until)) = core.claim(at, stored.next_offset)? else {
-                end = End::Blocked;
+                end = End::Stopped;
                 break 'slice;
             };
             let (call, next) = cut(&records, at, until);
@@ -334,8 +366,8 @@ async fn slice(core: Arc<LaneCore>) -> Result<End, RelayError> {
         }
     }
     if !outbox.is_empty() {
-        let shared = core.shared.clone();
-        outbox.flush(|topic| shared.is_full(topic), |pause, why| core.pause(pause, why)).await?;
+        let _waiting = Waiting::begin(&core.shared.waiting_bytes, bytes).ok_or(Trouble::Crowded)?;
+        outbox.flush(|topic| core.shared.is_full(topic)).await.map_err(Trouble::Blocked)?;
     }
     for Held { rows, generation, next } in held {
         core.give(&rows, generation, next)?;

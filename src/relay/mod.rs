@@ -113,10 +113,12 @@ impl Relay {
         let _ = shared.deliveries.set(deliveries);
         for topic in queue.topics() {
             for partition in topic.partitions() {
-                if let Some(cursor) = store.cursor(topic.id(), partition.id())
+                let groups = queue.groups().of_topic(topic.id()).into_iter();
+                let cursors = groups.filter(|(_, number, _)| *number == partition.id()).map(|(_, _, offset)| offset);
+                if let Some(cursor) = cursors.chain(store.cursor(topic.id(), partition.id())).max()
                     && partition.high_watermark() < cursor
                 {
-                    tracing::warn!(topic = topic.name(), partition = partition.id(), cursor, "the log ends below what is stored; it goes on there");
+                    tracing::warn!(topic = %topic.name(), partition = partition.id(), cursor, "the log ends below what is stored; it goes on there");
                     partition.raise_to(cursor)?;
                 }
                 shared.lane(&topic, &partition);
@@ -189,7 +191,7 @@ impl Relay {
         let mut made = Vec::new();
         for generations in self.shared.all_generations() {
             let Some((_, newest)) = generations.newest() else { continue };
-            if !newest.chain.entries().any(|entry| entry.filter == name) {
+            if !newest.chain.uses(name) {
                 continue;
             }
             match self.again(&generations, &newest, MadeBy::Hot) {
@@ -273,7 +275,7 @@ impl Relay {
 
     fn is_all_stock(&self, chain: &ChainRecord) -> bool {
         let filters = self.shared.sandbox.filters();
-        chain.entries().all(|entry| filters.iter().any(|filter| filter.stock && filter.name == entry.filter))
+        chain.entries.iter().all(|entry| filters.iter().any(|filter| filter.stock && *filter.name == *entry.filter))
     }
 
     /// A quarantined topic's records pass as they are, unless its chain was replaced meanwhile.
@@ -316,10 +318,10 @@ impl Relay {
                     Err(_) => continue,
                 },
             };
-            let entries = record.entries().map(|entry| ChainEntry {
-                filter: entry.filter.clone(),
+            let entries = record.entries.iter().map(|entry| ChainEntry {
+                filter: entry.filter.to_string(),
                 when: entry.when.clone(),
-                sha256: entry.sha256.clone(),
+                sha256: entry.sha256.to_string(),
                 config: entry.config.clone(),
             });
             let (topic, chain) = (generations.name.clone(), entries.collect());
@@ -390,7 +392,7 @@ fn ensure(queue: &Queue, name: &str, config: &TopicConfig) -> Result<Arc<Topic>,
             // A topic never loses a partition: offsets and rows name it.
             let partitions = settings.partitions.max(there.partitions);
             let settings = TopicSettings { partitions, ..settings };
-            if there != settings {
+            if *there != settings {
                 topic.update_settings(settings)?;
             }
             Ok(topic)

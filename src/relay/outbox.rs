@@ -6,24 +6,23 @@
 //! The target partition follows from the record's key, or without one from the source's topic and partition, so that order
 //! holds and the same record always goes the same way.
 //! Limits: a batch is sealed at [`BATCH_BYTES`]; what a slice emits is bounded by what filters may answer.
-//! A full target is tried again until it has room: the lane waits, others do not.
+//! A target that takes nothing ends the slice, whose memory is given back; the lane tries again later, others go on.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
-use crate::queue::{Partition, Queue, QueueError, Source, Topic};
+use crate::queue::{Partition, QueueError, Source, Ticket, Topic};
 
 /// A batch is sent when it has grown to this.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// A batch is sent when it has this many records.
 const BATCH_RECORDS: usize = 8192;
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Largest batch that a waiting lane keeps.
+const PROBE_BYTES: usize = 64 * 1024;
 
 /// What is emitted.
 pub(crate) struct Sending<'a> {
@@ -47,7 +46,7 @@ struct Target {
 impl Target {
     fn seal(&mut self) {
         if let Some(last) = self.last.take() {
-            let batch = std::mem::replace(&mut self.open, BatchBuilder::new());
+            let mut batch = std::mem::take(&mut self.open);
             self.sealed.push_back((last, batch.finish(Compression::Lz4)));
         }
     }
@@ -114,44 +113,71 @@ impl Outbox {
         Ok(())
     }
 
-    /// Makes all of it durable. `full` is asked whether a topic has its cap; `pause` waits and is told why.
-    pub(crate) async fn flush<P: Future<Output = ()>>(
-        &mut self,
-        full: impl Fn(&Topic) -> bool,
-        pause: impl Fn(Duration, String) -> P,
-    ) -> Result<(), QueueError> {
+    /// Makes all of it durable. `full` is asked whether a topic has its cap.
+    pub(crate) async fn flush(&mut self, full: impl Fn(&Topic) -> bool) -> Result<(), Blocked> {
         self.targets.iter_mut().for_each(Target::seal);
-        let mut wait = FIRST_PAUSE;
         loop {
-            let mut trouble = None;
+            let mut blocked = None;
             let mut sent = Vec::new();
             for (at, target) in self.targets.iter().enumerate() {
                 let Some((last, batch)) = target.sealed.front() else { continue };
+                let probe = Probe { topic: target.topic.clone(), partition: target.partition.clone(), last: *last, batch: batch.clone() };
                 if full(&target.topic) {
-                    trouble = Some(format!("topic `{}` holds as much as it may", target.topic.name()));
-                    continue;
+                    blocked = Some(Blocked::by(CAPPED, probe));
+                } else {
+                    sent.push((at, probe.send(self.source), probe));
                 }
-                sent.push((at, target.partition.append_emissions(self.source, *last, batch.clone())));
             }
-            if sent.is_empty() && trouble.is_none() {
+            if sent.is_empty() && blocked.is_none() {
                 return Ok(());
             }
-            for (at, ticket) in sent {
+            // All of them are waited for, so that none is on its way when it is sent again.
+            for (at, ticket, probe) in sent {
                 match ticket.await {
                     Ok(_) => {
                         let target = &mut self.targets[at];
                         target.upto = target.sealed.pop_front().map(|(last, _)| last);
-                        wait = FIRST_PAUSE;
                     }
-                    Err(QueueError::Closed) => return Err(QueueError::Closed),
-                    Err(error) => trouble = Some(format!("topic `{}`: {error}", self.targets[at].topic.name())),
+                    Err(error) => blocked = Some(Blocked::by(error, probe)),
                 }
             }
-            if let Some(trouble) = trouble {
-                pause(wait, trouble).await;
-                wait = (wait * 2).min(LONGEST_PAUSE);
+            if let Some(blocked) = blocked {
+                return Err(blocked);
             }
         }
+    }
+}
+
+/// What a lane says about an output's topic that holds as much as it may.
+pub(crate) const CAPPED: QueueError = QueueError::Full("what reads it is too far behind");
+
+/// An emission that could not be made durable.
+pub(crate) struct Blocked {
+    pub(crate) error: QueueError,
+    pub(crate) topic: Arc<str>,
+    /// What to try next, if it is small enough to be kept.
+    pub(crate) probe: Option<Probe>,
+}
+
+impl Blocked {
+    pub(crate) fn by(error: QueueError, probe: Probe) -> Self {
+        let topic = probe.topic.name().clone();
+        Self { error, topic, probe: (probe.batch.len() <= PROBE_BYTES).then_some(probe) }
+    }
+}
+
+/// A batch that a target did not take: sent alone until it does, so that a lane need not run its filters to find out.
+pub(crate) struct Probe {
+    pub(crate) topic: Arc<Topic>,
+    partition: Arc<Partition>,
+    last: Offset,
+    batch: Bytes,
+}
+
+impl Probe {
+    /// Sends it; it may be there already.
+    pub(crate) fn send(&self, source: Source) -> Ticket {
+        self.partition.append_emissions(source, self.last, self.batch.clone())
     }
 }
 
@@ -194,14 +220,6 @@ fn murmur2(bytes: &[u8]) -> u32 {
     hash ^= hash >> 13;
     hash = hash.wrapping_mul(M);
     hash ^ hash >> 15
-}
-
-/// The topic of that name; made with defaults if it is not there.
-pub(crate) fn target(queue: &Queue, name: &str) -> Result<Arc<Topic>, QueueError> {
-    match queue.topic(name) {
-        Some(topic) => Ok(topic),
-        None => queue.ensure_topic(name),
-    }
 }
 
 #[cfg(test)]

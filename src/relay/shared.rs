@@ -3,8 +3,9 @@
 //! Invariant: a partition has one lane at most, for ever; `_out.` topics have none (their output consumes them).
 //! Lanes are made when a partition is first seen, here or by the queue's callbacks, and cost some hundred bytes while idle.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use hashbrown::HashMap;
@@ -13,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::base::clock::Clock;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{self, Bound, Predicate};
-use crate::base::units::Bytes;
+use crate::base::units::{Bytes, Span};
 use crate::queue::{Durability, Partition, Queue, QueueError, Topic, TopicSettings};
 use crate::relay::RelayError;
 use crate::relay::config::{Config, Then};
@@ -28,6 +29,8 @@ use crate::store::Store;
 
 /// What a topic of dead letters keeps: a ring, so that a bad filter cannot fill the disk.
 const DEAD_BYTES: Bytes = Bytes(256 * 1024 * 1024);
+/// How long dead letters wait for somebody to look at them.
+const DEAD_SPAN: Span = Span(Duration::from_secs(14 * 24 * 3600));
 
 /// Which rows an output wants.
 pub(crate) struct Selection {
@@ -54,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
     pub(crate) control: Sender<Control>,
     pub(crate) quarantines: AtomicU64,
+    /// Payload bytes of slices that wait for emissions.
+    pub(crate) waiting_bytes: AtomicUsize,
     pub(crate) deliveries: OnceLock<Vec<Arc<Delivery>>>,
     selections: Vec<Selection>,
     topics: RwLock<HashMap<TopicId, Arc<Generations>>>,
@@ -90,6 +95,7 @@ impl Shared {
             config,
             control,
             quarantines: AtomicU64::new(0),
+            waiting_bytes: AtomicUsize::new(0),
             deliveries: OnceLock::new(),
             selections,
             topics: RwLock::default(),
@@ -104,7 +110,7 @@ impl Shared {
         if let Some(record) = &*known {
             return Ok(record.clone());
         }
-        let record = self.sandbox.resolve_default()?;
+        let record = self.sandbox.unconfigured()?;
         *known = Some(record.clone());
         Ok(record)
     }
@@ -122,9 +128,9 @@ impl Shared {
         let mut topics = self.topics.write();
         let made = topics.entry(topic.id()).or_insert_with(|| {
             let (generations, wrong) =
-                Generations::load(topic.id(), Arc::from(topic.name()), self.store.generations(topic.id()));
+                Generations::load(topic.id(), topic.name().clone(), self.store.generations(topic.id()));
             for (generation, error) in wrong {
-                tracing::error!(topic = topic.name(), generation, error, "a generation's record cannot be read");
+                tracing::error!(topic = %topic.name(), generation, error, "a generation's record cannot be read");
             }
             Arc::new(generations)
         });
@@ -233,9 +239,9 @@ impl Shared {
     pub(crate) fn dead_topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
         self.own_topic(&format!("{DEAD_PREFIX}{name}"), || TopicSettings {
             partitions: 1,
+            retention: Some(DEAD_SPAN),
             retention_bytes: Some(DEAD_BYTES),
             durability: Durability::Fsync,
-            ..TopicSettings::default()
         })
     }
 
@@ -245,9 +251,9 @@ impl Shared {
         self.own_topic(&format!("{GROUP_PREFIX}{output}"), || TopicSettings {
             partitions: 1,
             // What was delivered goes early, so that what is held counts against the cap alone.
+            retention: None,
             retention_bytes: hold.map(|hold| Bytes(hold.0 / 2)),
             durability: Durability::Fsync,
-            ..TopicSettings::default()
         })
     }
 

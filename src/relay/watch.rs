@@ -131,9 +131,9 @@ impl Watch {
         };
         let generations = relay.ensure_topic(topic)?;
         let before = generations.any(|made| {
-            made.chain.entries().any(|entry| {
+            made.chain.entries.iter().any(|entry| {
                 let same = |beside: &Beside| entry.when == beside.when && entry.config == beside.config;
-                entry.filter == name && entry.sha256 == sha256 && beside.as_ref().is_none_or(same)
+                *entry.filter == *name && *entry.sha256 == *sha256 && beside.as_ref().is_none_or(same)
             })
         });
         if before {

@@ -22,7 +22,7 @@ use proptest::test_runner::TestCaseError;
 
 use sawbox::base::clock::{Clock, SimClock};
 use sawbox::base::disk::Disk;
-use sawbox::base::disk::SimDisk;
+use sawbox::base::disk::sim::SimDisk;
 use sawbox::base::ids::{Generation, Offset, PartitionId, TopicId};
 use sawbox::base::record::header;
 use sawbox::base::units::Bytes;

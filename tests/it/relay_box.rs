@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sawbox::base::clock::{Clock, RealClock};
-use sawbox::base::disk::{Disk, SimDisk};
+use sawbox::base::disk::Disk;
+use sawbox::base::disk::sim::SimDisk;
 use sawbox::base::ids::Offset;
 use sawbox::queue::batch::{self, BatchBuilder, Compression, Scratch};
 use sawbox::queue::{self, Queue};

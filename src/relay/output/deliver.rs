@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::base::clock::Clock;
 use crate::base::ids::{Offset, Origin};
 use crate::base::record::{RecordView, Records, header};
-use crate::queue::batch::{BatchBuilder, Compression, Decoder, Scratch};
+use crate::queue::batch::{self, BatchBuilder, Compression, Scratch};
 use crate::queue::{Partition, Queue, QueueError, Source, Topic};
 use crate::relay::RelayError;
 use crate::relay::output::row::origin_text;
@@ -61,7 +61,7 @@ impl Delivery {
         clock: &Arc<dyn Clock>,
         topic: Arc<Topic>,
     ) -> Result<Self, RelayError> {
-        let partition = topic.partition(0).ok_or_else(|| RelayError::NoTopic(topic.name().to_owned()))?;
+        let partition = topic.partition(0).ok_or_else(|| RelayError::NoTopic(topic.name().to_string()))?;
         let group = format!("{GROUP_PREFIX}{name}");
         let next = match queue.groups().committed(&group, topic.id(), 0) {
             Some(next) => next,
@@ -185,9 +185,9 @@ impl Delivery {
         let local = |e: QueueError| (e.to_string(), None);
         let mut next = self.next.load(Ordering::Relaxed).max(self.partition.log_start());
         let mut done = 0;
-        let mut scratch = Scratch::default();
-        for batch in self.partition.read(next, READ_BYTES).map_err(local)? {
-            match Decoder::decode(&batch, &mut scratch) {
+        let mut scratch = Scratch::new();
+        for stored in self.partition.read(next, READ_BYTES).map_err(local)? {
+            match batch::decode(&stored, &mut scratch) {
                 Ok(records) => {
                     let from = records.records.partition_point(|record| record.offset < next);
                     for some in records.records[from..].chunks(sender.batch().max(1)) {
@@ -201,14 +201,14 @@ impl Delivery {
                     }
                 }
                 Err(error) => {
-                    let lost = batch.next_offset.saturating_sub(next);
+                    let lost = stored.next_offset.saturating_sub(next);
                     self.failed.fetch_add(lost, Ordering::Relaxed);
-                    tracing::error!(output = self.name, offset = batch.base_offset, lost, %error, "damaged batch left out");
+                    tracing::error!(output = self.name, offset = stored.base_offset, lost, %error, "damaged batch left out");
                     done += 1;
                 }
             }
-            if next < batch.next_offset {
-                next = batch.next_offset;
+            if next < stored.next_offset {
+                next = stored.next_offset;
                 self.commit(next).map_err(local)?;
                 done += 1;
             }
@@ -250,7 +250,7 @@ impl Delivery {
     /// Puts refused rows into `_dead._out.<name>`, each once whatever crashes: as emissions of the output's topic.
     fn bury(&self, records: &Records<'_>, dead: &[(&RecordView<'_>, &str)]) -> Result<(), RelayError> {
         let topic = self.queue.ensure_topic(&format!("_dead.{}", self.topic.name()))?;
-        let target = topic.partition(0).ok_or_else(|| RelayError::NoTopic(topic.name().to_owned()))?;
+        let target = topic.partition(0).ok_or_else(|| RelayError::NoTopic(topic.name().to_string()))?;
         let source = Source { topic: self.topic.id(), partition: 0, run: 0 };
         let mut batch = BatchBuilder::new();
         let mut last = None;
@@ -269,7 +269,7 @@ impl Delivery {
                 .collect();
             headers.push((header::REASON.as_bytes(), reason.as_bytes()));
             headers.push((header::ORIGIN.as_bytes(), origin.as_bytes()));
-            batch.push(record.arrival_ns.div_euclid(1_000_000), record.key, record.payload, &headers);
+            batch.push(record.arrival_ns.div_euclid(1_000_000), record.key, record.payload, &headers)?;
             last = Some(record.offset);
         }
         if let Some(last) = last {
