@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 mod real;
+pub mod sim;
 
 pub use real::RealDisk;
 

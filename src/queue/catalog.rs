@@ -1,0 +1,131 @@
+//! Which topics there are.
+//!
+//! On disk: `queue/TOPICS`, a journal of JSON objects, `{"id":…,"name":…,"settings":{…}}`; the last one of an id counts. Each
+//! partition is a directory, `queue/<topic id>/<partition>/`, made before the entry that names it.
+//! Crash story: a directory without an entry that holds a segment lost its entry to damage: its topic comes back as
+//! `_lost.<id>`, so that its records can be read. One that holds none was being made: it stays, empty, and costs nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+
+use super::error::QueueError;
+use super::log::Log;
+use super::partition::Partition;
+use super::recovery::{self, RecoveryReport};
+use super::shared::Shared;
+use super::topic::TopicSettings;
+use super::view::View;
+use crate::base::disk::Disk;
+use crate::base::ids::{PartitionId, TopicId};
+use crate::base::journal::Journal;
+
+/// An entry of the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// The topic's id.
+    pub id: TopicId,
+    /// Its name.
+    pub name: String,
+    /// Its settings.
+    pub settings: TopicSettings,
+}
+
+/// Where all of the queue lies.
+pub const DIR: &str = "queue";
+/// A journal of more bytes than this, per topic, is written anew at start.
+const ENTRY_TYPICAL: u64 = 1024;
+
+/// Directory of a partition.
+pub fn partition_dir(id: TopicId, number: PartitionId) -> PathBuf {
+    Path::new(DIR).join(id.to_string()).join(number.to_string())
+}
+
+/// Opens the journal.
+pub fn open(
+    disk: &Arc<dyn Disk>,
+    defaults: &TopicSettings,
+    report: &mut RecoveryReport,
+) -> std::io::Result<(Journal, Vec<Entry>)> {
+    disk.create_dir_all(Path::new(DIR))?;
+    let (mut journal, raw, found) = Journal::open(disk.clone(), &Path::new(DIR).join("TOPICS"))?;
+    report.damaged_entries += found.damaged;
+    let mut entries: BTreeMap<TopicId, Entry> = BTreeMap::new();
+    for bytes in &raw {
+        match serde_json::from_slice::<Entry>(bytes) {
+            Ok(entry) => {
+                entries.insert(entry.id, entry);
+            }
+            Err(_) => report.damaged_entries += 1,
+        }
+    }
+    for dir in disk.list(Path::new(DIR))? {
+        let Ok(id) = TopicId::from_str(&dir.name) else { continue };
+        if dir.is_dir && !entries.contains_key(&id) {
+            let partitions = lost_partitions(disk, &dir.name)?;
+            if partitions > 0 {
+                let name = format!("_lost.{id}");
+                report.adopted.push(name.clone());
+                entries.insert(id, Entry { id, name, settings: TopicSettings { partitions, ..defaults.clone() } });
+            }
+        }
+    }
+    let entries: Vec<Entry> = entries.into_values().collect();
+    if journal.len() > (entries.len() as u64 + 64) * ENTRY_TYPICAL || !report.adopted.is_empty() {
+        let encoded: Vec<Vec<u8>> = entries.iter().filter_map(|entry| serde_json::to_vec(entry).ok()).collect();
+        let slices: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
+        // Only to save space; a full disk must not keep the box from starting.
+        if let Err(error) = journal.checkpoint(&slices) {
+            tracing::warn!(%error, "queue/TOPICS was not written anew");
+        }
+    }
+    Ok((journal, entries))
+}
+
+/// How many partitions a directory without an entry has: up to the last one with a segment.
+fn lost_partitions(disk: &Arc<dyn Disk>, topic: &str) -> std::io::Result<u32> {
+    let dir = Path::new(DIR).join(topic);
+    let mut partitions = 0;
+    for entry in disk.list(&dir)? {
+        if let Ok(number) = entry.name.parse::<u32>()
+            && number < super::topic::PARTITIONS
+            && disk.list(&dir.join(&entry.name))?.iter().any(|file| file.name.ends_with(".log") && file.len > 0)
+        {
+            partitions = partitions.max(number + 1);
+        }
+    }
+    Ok(partitions)
+}
+
+/// Writes a topic's entry durably.
+pub fn write(shared: &Shared, id: TopicId, name: &str, settings: &TopicSettings) -> Result<(), QueueError> {
+    let entry = Entry { id, name: name.to_owned(), settings: settings.clone() };
+    let bytes = serde_json::to_vec(&entry).map_err(|error| QueueError::Refused(error.to_string()))?;
+    let mut catalog = shared.catalog.lock();
+    let Err(error) = catalog.append(&bytes) else { return Ok(()) };
+    // A failed sync poisons the journal; a new file with all entries heals it.
+    let (_, entries, _) =
+        Journal::open(shared.disk.clone(), &Path::new(DIR).join("TOPICS")).map_err(QueueError::not_durable)?;
+    let mut slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+    slices.push(&bytes);
+    tracing::warn!(%error, "queue/TOPICS is written anew after a failed write");
+    catalog.checkpoint(&slices).map_err(QueueError::not_durable)
+}
+
+/// Makes a partition that was never there.
+pub fn make_partition(
+    shared: &Arc<Shared>,
+    id: TopicId,
+    name: &Arc<str>,
+    number: PartitionId,
+    settings: &Arc<ArcSwap<TopicSettings>>,
+) -> Result<Arc<Partition>, QueueError> {
+    shared.disk.create_dir_all(&partition_dir(id, number)).map_err(QueueError::not_durable)?;
+    let log = Log::new(None, 0, 0, std::collections::HashMap::new());
+    let recovered = recovery::Recovered { log, view: View::default(), start: 0, bytes: 0 };
+    Ok(Arc::new(Partition::new(shared.clone(), id, name.clone(), number, settings.clone(), recovered)))
+}

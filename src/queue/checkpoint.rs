@@ -1,0 +1,92 @@
+//! What a restart need not find out again.
+//!
+//! On disk: `queue/CHECKPOINTS`, a journal of JSON arrays of [`Mark`]s; the last one of a partition counts. One entry covers
+//! all partitions that need it: a thousand topics cost one sync.
+//! Invariant: a mark says only what is durable. Recovery trusts it as far as the files agree (a sealed segment has at least the
+//! length it says); without it everything is scanned. So it bounds the start-up time and never decides what is there, but for
+//! two things that segments alone lose when retention deletes them: the next offset and the sources of emissions.
+//! Crash story: a damaged entry makes recovery use an older mark, and scan more.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::frame::Source;
+use super::view::Sealed;
+use crate::base::disk::Disk;
+use crate::base::ids::{Offset, PartitionId, Run, TopicId};
+use crate::base::journal::Journal;
+
+/// What is known of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first offset that is still there.
+    pub start: Offset,
+    /// Sealed segments, oldest first.
+    pub sealed: Vec<Sealed>,
+    /// The segment that is written: base offset, durable end, append time of its first batch.
+    pub active: Option<(Offset, u64, i64)>,
+    /// The next offset.
+    pub next: Offset,
+    /// Append time of the last batch.
+    pub last_ns: i64,
+    /// Emission sources: topic, partition, run, last offset.
+    pub sources: Vec<(TopicId, PartitionId, Run, Offset)>,
+}
+
+impl Mark {
+    /// The sources, as the log keeps them.
+    pub fn sources(&self) -> HashMap<Source, Offset> {
+        let source = |(topic, partition, run, last): &(TopicId, PartitionId, Run, Offset)| {
+            (Source { topic: *topic, partition: *partition, run: *run }, *last)
+        };
+        self.sources.iter().map(source).collect()
+    }
+}
+
+/// The open journal.
+#[derive(Debug)]
+pub struct Checkpoints {
+    journal: Journal,
+    /// Bytes when it was last written anew.
+    anew: u64,
+}
+
+/// It is written anew when it has grown by this, and is four times what it was.
+const REWRITE_BYTES: u64 = 1 << 20;
+
+impl Checkpoints {
+    /// Opens it, and gives the last mark of each partition.
+    pub fn open(disk: Arc<dyn Disk>) -> io::Result<(Self, HashMap<(TopicId, PartitionId), Mark>, u64)> {
+        let (journal, entries, found) = Journal::open(disk, Path::new("queue/CHECKPOINTS"))?;
+        let mut damaged = found.damaged;
+        let mut marks = HashMap::new();
+        for entry in &entries {
+            match serde_json::from_slice::<Vec<Mark>>(entry) {
+                Ok(some) => marks.extend(some.into_iter().map(|mark| ((mark.topic, mark.partition), mark))),
+                Err(_) => damaged += 1,
+            }
+        }
+        let anew = journal.len();
+        Ok((Self { journal, anew }, marks, damaged))
+    }
+
+    /// Writes these marks; `all` gives every partition's, asked only when the journal is written anew.
+    pub fn write(&mut self, some: &[Mark], all: impl FnOnce() -> Vec<Mark>) -> io::Result<()> {
+        let bytes = serde_json::to_vec(some)?;
+        let appended = self.journal.append(&bytes);
+        if appended.is_err() || self.journal.len() > self.anew.saturating_mul(4).max(REWRITE_BYTES) {
+            let bytes = serde_json::to_vec(&all())?;
+            self.journal.checkpoint(&[&bytes])?;
+            self.anew = self.journal.len();
+        }
+        Ok(())
+    }
+}

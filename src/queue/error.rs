@@ -1,0 +1,51 @@
+//! What can go wrong in the queue, by what the caller should do about it.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::base::ids::Offset;
+
+/// An error of the queue; each variant is a reaction of the caller's.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum QueueError {
+    /// There is no room now: stop reading from the sender and try again later.
+    #[error("the queue takes nothing now: {0}")]
+    Full(&'static str),
+    /// It will never be taken as it is: tell the sender what is wrong with it.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// Stored or sent bytes are no valid record batch: set this batch aside and go on behind it.
+    #[error("malformed batch: {0}")]
+    Malformed(&'static str),
+    /// It did not become durable (or nobody knows): do not acknowledge; the sender sends it again.
+    #[error("not durable: {0}")]
+    NotDurable(Arc<io::Error>),
+    /// Reading from the disk failed: try again, then tell the operator.
+    #[error("disk: {0}")]
+    Disk(Arc<io::Error>),
+    /// These offsets are gone: go on at `start`.
+    #[error("offsets below {start} are deleted")]
+    Deleted {
+        /// The first offset that is still there.
+        start: Offset,
+    },
+    /// The queue is shutting down.
+    #[error("the queue is closed")]
+    Closed,
+}
+
+impl QueueError {
+    /// A failure of the disk at something that has nothing to lose.
+    pub(super) fn disk(error: io::Error) -> Self {
+        Self::Disk(Arc::new(error))
+    }
+
+    /// A failure on the way to durability; a full disk is its own case.
+    pub(super) fn not_durable(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::StorageFull {
+            Self::Full("the disk is full")
+        } else {
+            Self::NotDurable(Arc::new(error))
+        }
+    }
+}

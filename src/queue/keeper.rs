@@ -1,0 +1,246 @@
+//! The keeper: one thread that, every second, does what nobody waits for.
+//!
+//! In order: writes checkpoints (so that a restart scans at most [`UNCHECKED_BYTES`]), seals segments that grew old, deletes
+//! whole segments past retention, looks whether there is room, and says so to those who append.
+//! Invariants: a segment is deleted only if a checkpoint covers it, the store has committed past it, and no output wants it
+//! still; except where the configuration chose `drop_oldest` and the disk forces it, and that is counted and logged.
+//! An output's topic (`_out.`) has no lane: it is held by its groups alone, and by nobody having committed yet.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::checkpoint::Mark;
+use super::config::WhenFull;
+use super::files::{index_path, log_path};
+use super::groups::OUTPUT;
+use super::log::Log;
+use super::partition::Partition;
+use super::shared::{Shared, sub};
+use super::topic::Topic;
+use super::view::Sealed;
+use crate::base::ids::{Offset, PartitionId, TopicId};
+
+/// Bytes appended since the last checkpoint at which a new one is written.
+pub const UNCHECKED_BYTES: u64 = 256 << 20;
+const EVERY: Duration = Duration::from_secs(1);
+
+type Holds = HashMap<(TopicId, PartitionId), Offset>;
+
+/// What the keeper's thread does until `stop` is closed.
+pub fn run(shared: &Shared, topics: &dyn Fn() -> Vec<Arc<Topic>>, stop: &Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
+        tick(shared, &topics());
+    }
+}
+
+/// One round.
+pub fn tick(shared: &Shared, topics: &[Arc<Topic>]) {
+    let holds = shared.groups.holds();
+    for topic in topics {
+        roll(topic);
+    }
+    let gauges = &shared.gauges;
+    if gauges.unchecked.load(Ordering::Relaxed) > UNCHECKED_BYTES || gauges.sealed.swap(false, Ordering::Relaxed) {
+        checkpoint(shared, topics, UNCHECKED_BYTES / 4 / (topics.len() as u64 + 1));
+    }
+    for topic in topics {
+        retain(topic, &holds);
+    }
+    room(shared, topics, &holds);
+}
+
+impl Partition {
+    /// What a checkpoint says of it.
+    fn mark(&self, log: &Log) -> Mark {
+        Mark {
+            topic: self.topic,
+            partition: self.number,
+            start: self.log_start(),
+            sealed: self.view.read().sealed.iter().copied().collect(),
+            active: log.active.map(|active| (active.base, active.position, active.first_ns)),
+            next: log.next,
+            last_ns: log.last_ns,
+            sources: log.sources.iter().map(|(source, last)| (source.topic, source.partition, source.run, *last)).collect(),
+        }
+    }
+
+    /// Takes its mark, durable as it stands.
+    fn take_mark(&self) -> Option<(Mark, u64)> {
+        let mut log = self.log.lock();
+        self.sync_written(&mut log).ok()?;
+        Some((self.mark(&log), log.unchecked))
+    }
+
+    /// Up to where it may be deleted.
+    fn floor(&self, holds: &Holds) -> Offset {
+        let hold = holds.get(&(self.topic, self.number)).copied();
+        let taken = if self.topic_name.starts_with(OUTPUT) {
+            hold.unwrap_or(0)
+        } else {
+            self.committed().min(hold.unwrap_or(Offset::MAX))
+        };
+        taken.min(self.checked.load(Ordering::Acquire))
+    }
+
+    /// Its oldest sealed segment, unless it is the only segment there is: its name is what says, beside the checkpoint, where
+    /// offsets go on.
+    fn first_sealed(&self) -> Option<Sealed> {
+        let view = self.view.read();
+        view.sealed.front().copied().filter(|_| view.sealed.len() > 1 || view.tail.is_some())
+    }
+
+    /// Deletes its oldest segment. The file goes after nobody is led to it any more.
+    fn drop_first(&self) -> u64 {
+        let dropped = {
+            let mut view = self.view.write();
+            let Some(dropped) = view.sealed.pop_front() else { return 0 };
+            let start = view.sealed.front().map(|sealed| sealed.base).or(view.tail.as_ref().map(|tail| tail.base));
+            self.start.store(start.unwrap_or(dropped.next), Ordering::Release);
+            dropped
+        };
+        self.shared.files.forget(&self.key(dropped.base));
+        let removed = self.shared.disk.remove_file(&log_path(&self.dir, dropped.base));
+        // It may never have been written.
+        let _absent = self.shared.disk.remove_file(&index_path(&self.dir, dropped.base));
+        if let Err(error) = removed.and_then(|()| self.shared.disk.sync_dir(&self.dir)) {
+            tracing::error!(topic = %self.topic_name, partition = self.number, %error, "could not delete a segment");
+        }
+        sub(&self.bytes, dropped.len);
+        sub(&self.shared.gauges.bytes, dropped.len);
+        dropped.len
+    }
+}
+
+/// Writes the marks of all partitions with more than `over` unchecked bytes, or new sealed segments.
+pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
+    let mut marks = Vec::new();
+    let mut marked = Vec::new();
+    for partition in topics.iter().flat_map(|topic| topic.partitions()) {
+        let sealed =
+            partition.view.read().sealed.back().is_some_and(|last| last.next > partition.checked.load(Ordering::Relaxed));
+        if (sealed || partition.log.lock().unchecked > over)
+            && let Some((mark, unchecked)) = partition.take_mark()
+        {
+            marked.push((partition, mark.next, unchecked));
+            marks.push(mark);
+        }
+    }
+    if marks.is_empty() {
+        return;
+    }
+    let all = || {
+        let partitions = topics.iter().flat_map(|topic| topic.partitions());
+        partitions.filter_map(|partition| partition.take_mark()).map(|(mark, _)| mark).collect()
+    };
+    if let Err(error) = shared.checkpoints.lock().write(&marks, all) {
+        // The next round tries again; until then a restart takes longer.
+        shared.gauges.sealed.store(true, Ordering::Relaxed);
+        tracing::error!(%error, "checkpoint of the queue failed");
+        return;
+    }
+    for (partition, next, unchecked) in marked {
+        partition.checked.fetch_max(next, Ordering::AcqRel);
+        let mut log = partition.log.lock();
+        log.unchecked = log.unchecked.saturating_sub(unchecked);
+        sub(&shared.gauges.unchecked, unchecked);
+    }
+}
+
+/// Seals segments so old that retention by whole segments would keep them too long; syncs what was only written.
+fn roll(topic: &Topic) {
+    let settings = topic.settings();
+    for partition in topic.partitions() {
+        let retention = settings.retention.unwrap_or(partition.shared.config.retention).as_ns();
+        // Busy: there is another second.
+        let Some(mut log) = partition.log.try_lock() else { continue };
+        if let Err(error) = partition.sync_written(&mut log) {
+            tracing::error!(topic = %topic.name(), partition = partition.id(), %error, "sync failed");
+        }
+        let now = partition.shared.clock.now_ns();
+        let old = log.active.is_some_and(|active| active.position > 0 && now.saturating_sub(active.first_ns) > retention / 8);
+        if old && let Err(error) = partition.seal(&mut log).and_then(|()| partition.begin_segment(&mut log)) {
+            tracing::error!(topic = %topic.name(), partition = partition.id(), %error, "could not begin a new segment");
+        }
+    }
+}
+
+/// Deletes what is past retention and no longer wanted.
+fn retain(topic: &Topic, holds: &Holds) {
+    let settings = topic.settings();
+    let partitions = topic.partitions();
+    let mut over = settings.retention_bytes.map_or(0, |most| {
+        let bytes: u64 = partitions.iter().map(|partition| partition.size_bytes()).sum();
+        bytes.saturating_sub(most.0)
+    });
+    let mut held = 0;
+    for partition in &partitions {
+        let config = &partition.shared.config;
+        let oldest = partition.shared.clock.now_ns().saturating_sub(settings.retention.unwrap_or(config.retention).as_ns());
+        let floor = partition.floor(holds);
+        while let Some(first) = partition.first_sealed() {
+            if first.next > floor || (first.last_ns >= oldest && over == 0) {
+                break;
+            }
+            over = over.saturating_sub(partition.drop_first());
+        }
+        let view = partition.view.read();
+        let unwanted: u64 = view.sealed.iter().filter(|sealed| sealed.next <= floor).map(|sealed| sealed.len).sum();
+        held += partition.size_bytes().saturating_sub(unwanted);
+    }
+    for partition in &partitions {
+        partition.held.store(held > partition.shared.config.hold_bytes.0, Ordering::Relaxed);
+    }
+}
+
+/// Makes room if there is too little, and tells those who append whether there is.
+fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
+    let config = &shared.config;
+    let (available, reserve) = match shared.disk.space() {
+        Ok(space) => (space.available, config.disk_reserve.0.min(space.total / 20)),
+        Err(error) => {
+            tracing::warn!(%error, "could not ask for the free space");
+            (u64::MAX, 0)
+        }
+    };
+    let most = config.max_bytes.map_or(u64::MAX, |most| most.0);
+    let used = shared.gauges.bytes.load(Ordering::Relaxed);
+    let mut short = used.saturating_sub(most).max(reserve.saturating_sub(available));
+    // Pushing back begins when it is full, and ends when a little is free again.
+    for even_wanted in [false, true] {
+        while short > 0 && (!even_wanted || config.when_full == WhenFull::DropOldest) {
+            let Some((partition, segment)) = oldest(topics, holds, even_wanted) else { break };
+            if even_wanted {
+                let lost = segment.next.saturating_sub(segment.base.max(partition.floor(holds)));
+                shared.gauges.lost_records.fetch_add(lost, Ordering::Relaxed);
+                tracing::error!(topic = %partition.topic_name, partition = partition.number, records = lost,
+                    "the disk is full: deleted records that nobody had taken yet");
+            }
+            short = short.saturating_sub(partition.drop_first());
+        }
+    }
+    if shared.gauges.full.swap(short > 0, Ordering::Relaxed) != (short > 0) {
+        if short > 0 {
+            tracing::error!(used, available, "no room: the queue takes nothing until there is");
+        } else {
+            tracing::info!("there is room again");
+        }
+    }
+}
+
+/// The partition with the oldest segment that may go.
+fn oldest(topics: &[Arc<Topic>], holds: &Holds, even_wanted: bool) -> Option<(Arc<Partition>, Sealed)> {
+    let mut oldest: Option<(Arc<Partition>, Sealed)> = None;
+    for partition in topics.iter().flat_map(|topic| topic.partitions()) {
+        let Some(first) = partition.first_sealed() else { continue };
+        let may = even_wanted || first.next <= partition.floor(holds);
+        let older = oldest.as_ref().is_none_or(|(_, known)| first.last_ns < known.last_ns);
+        if may && older {
+            oldest = Some((partition, first));
+        }
+    }
+    oldest
+}

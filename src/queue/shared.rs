@@ -1,0 +1,96 @@
+//! What all partitions of a queue have in common.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_channel::Sender;
+use parking_lot::{Mutex, RwLock};
+
+use super::checkpoint::Checkpoints;
+use super::config::Config;
+use super::error::QueueError;
+use super::files::Files;
+use super::groups::Groups;
+use super::partition::Partition;
+use super::topic::Topic;
+use crate::base::clock::Clock;
+use crate::base::disk::Disk;
+use crate::base::journal::Journal;
+
+/// Called by a writer thread after each group commit; must be quick and must not wait for the queue.
+pub type DurableHook = Box<dyn Fn(&Arc<Partition>) + Send + Sync>;
+/// Called after a topic was made, or got more partitions.
+pub type TopicHook = Box<dyn Fn(&Arc<Topic>) + Send + Sync>;
+
+/// Work for a writer thread.
+pub enum Job {
+    /// The partition has appends waiting.
+    Commit(Arc<Partition>),
+    /// Go home.
+    Stop,
+}
+
+/// Disk, clock, configuration, caches, gauges, hooks.
+pub struct Shared {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub config: Config,
+    pub jobs: Sender<Job>,
+    pub files: Files,
+    pub groups: Groups,
+    /// `queue/TOPICS`.
+    pub catalog: Mutex<Journal>,
+    /// `queue/CHECKPOINTS`.
+    pub checkpoints: Mutex<Checkpoints>,
+    pub on_durable: RwLock<Vec<DurableHook>>,
+    pub on_topic: RwLock<Vec<TopicHook>>,
+    pub gauges: Gauges,
+}
+
+/// Numbers of the whole queue.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Bytes of batches that wait for a writer.
+    pub pending: AtomicU64,
+    /// Bytes of all segments.
+    pub bytes: AtomicU64,
+    /// Bytes appended since they were last covered by a checkpoint: what a restart would have to scan.
+    pub unchecked: AtomicU64,
+    /// A segment was sealed since the last checkpoint.
+    pub sealed: AtomicBool,
+    /// No room: appends are refused.
+    pub full: AtomicBool,
+    /// Records deleted before anybody took them, because the configuration chose that.
+    pub lost_records: AtomicU64,
+    /// Places where stored bytes were found broken while reading.
+    pub damaged: AtomicU64,
+    /// Group commits, and fdatasyncs of segments.
+    pub commits: AtomicU64,
+    pub syncs: AtomicU64,
+}
+
+impl Shared {
+    /// Whether an append of `bytes` may be taken now.
+    pub fn room_for(&self, bytes: u64) -> Result<(), QueueError> {
+        if self.gauges.full.load(Ordering::Relaxed) {
+            return Err(QueueError::Full("no disk space is left for it"));
+        }
+        let pending = self.gauges.pending.load(Ordering::Relaxed);
+        if pending > 0 && pending + bytes > self.config.pending_bytes.0 {
+            return Err(QueueError::Full("the disk is behind"));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("gauges", &self.gauges).finish_non_exhaustive()
+    }
+}
+
+/// Subtracts without wrapping: a gauge that is a little wrong must not become huge.
+pub fn sub(gauge: &AtomicU64, by: u64) {
+    let _previous = gauge.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |value| Some(value.saturating_sub(by)));
+}

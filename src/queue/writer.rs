@@ -1,0 +1,63 @@
+//! The pool of writer threads: a few for the whole box, however many partitions there are.
+//!
+//! A partition with waiting appends is in the channel once. Whoever takes it out drains all that wait, writes and syncs them as
+//! one group, settles the tickets, and puts it back if more came meanwhile: so a group is as large as the last sync was long,
+//! with no window added, several files are synced in parallel, and no partition starves another.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use super::partition::Partition;
+use super::shared::{Job, sub};
+
+/// What a writer thread does.
+pub fn run(jobs: &Receiver<Job>) {
+    while let Ok(Job::Commit(partition)) = jobs.recv() {
+        commit(&partition);
+    }
+}
+
+/// Commits what waits, if anything does.
+pub fn commit(partition: &Arc<Partition>) {
+    let shared = &partition.shared;
+    let mut log = partition.log.lock();
+    let group = std::mem::take(&mut partition.inbox.lock().waiting);
+    if group.is_empty() {
+        drop(log);
+        return turn(partition);
+    }
+    let bytes = group.iter().map(|pending| pending.batch.len() as u64).sum();
+    let result = partition.write_group(&mut log, &group);
+    drop(log);
+    sub(&shared.gauges.pending, bytes);
+    let moved = result.as_ref().is_ok_and(|committed| committed.moved);
+    match result {
+        Ok(committed) => {
+            for (pending, place) in group.into_iter().zip(committed.places) {
+                // Who dropped his ticket does not want to know.
+                let _gone = pending.done.send(Ok(place));
+            }
+        }
+        Err(error) => {
+            for pending in group {
+                let _gone = pending.done.send(Err(error.clone()));
+            }
+        }
+    }
+    if moved {
+        for hook in shared.on_durable.read().iter() {
+            hook(partition);
+        }
+    }
+    turn(partition);
+}
+
+/// Puts the partition back into the channel if more waits.
+fn turn(partition: &Arc<Partition>) {
+    let mut inbox = partition.inbox.lock();
+    inbox.scheduled = !inbox.waiting.is_empty();
+    if inbox.scheduled {
+        let _gone = partition.shared.jobs.send(Job::Commit(partition.clone()));
+    }
+}
