@@ -1,0 +1,339 @@
+//! The door to the queue: every receiver's records go through it, and its memory is bounded here.
+//!
+//! What comes in: records, one by one, in a [`Gather`] per connection or request. What goes out: record batches, appended to
+//! partitions, and a [`Flight`] that lands when all of them are durable. Only then may a receiver acknowledge.
+//!
+//! Invariants: batches on their way to the disk hold permits of one budget, so a slow disk makes receivers stop reading, not
+//! memory grow. Gathers that hold records share a quarter: the more there are, the sooner each is sent off ([`Gather::is_ripe`]).
+//! Each batch has a small task that waits for it and then gives its permit back, whatever its connection does meanwhile: a
+//! client that stops in the middle of a window holds nothing that others wait for.
+//! Limits: `ingest.memory` in all; a batch is sent off between 64 KiB and 1 MiB; records above 64 KiB need room ([`Door::room`]).
+//! Crash story: none; what is here was not acknowledged.
+//! Why not a channel of records to one appender: it would move every record twice and know nothing of who waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+
+use super::counters::Counters;
+use crate::base::clock::Clock;
+use crate::base::ids::{Offset, TopicId};
+use crate::queue::batch::{BatchBuilder, Compression};
+use crate::queue::{Partition, Queue, QueueError, Ticket, Topic};
+
+/// A batch is sent off at this size at the latest.
+const LARGEST: usize = 1024 * 1024;
+/// And not before this one, unless its window or body ends.
+const SMALLEST: usize = 64 * 1024;
+/// Batches below this are not compressed.
+const COMPRESS_FROM: usize = 1024;
+/// Topics that one gather keeps open at a time.
+const BUCKETS: usize = 64;
+/// How soon a full queue is asked again.
+const AGAIN: Duration = Duration::from_millis(250);
+const KIB: usize = 1024;
+
+/// The door; one for the box.
+#[derive(Debug)]
+pub struct Door {
+    queue: Arc<Queue>,
+    clock: Arc<dyn Clock>,
+    /// KiB of batches on their way to the disk.
+    in_flight: Arc<Semaphore>,
+    in_flight_kib: usize,
+    /// KiB of buffers for records that are larger than what every connection has.
+    large: Arc<Semaphore>,
+    large_kib: usize,
+    gathers: AtomicUsize,
+    gather_bytes: usize,
+}
+
+impl Door {
+    /// A door that lets through at most `memory` bytes at a time: half on the way to the disk, a quarter being gathered, a
+    /// quarter for large records.
+    pub fn new(queue: Arc<Queue>, clock: Arc<dyn Clock>, memory: usize) -> Arc<Self> {
+        // A record at its limit must fit; a semaphore counts to 2^61.
+        let kib = (memory / KIB).clamp(4 * KIB, 1 << 40);
+        let (in_flight_kib, large_kib) = (kib / 2, kib / 4);
+        Arc::new(Self {
+            queue,
+            clock,
+            in_flight: Arc::new(Semaphore::new(in_flight_kib)),
+            in_flight_kib,
+            large: Arc::new(Semaphore::new(large_kib)),
+            large_kib,
+            gathers: AtomicUsize::new(0),
+            gather_bytes: memory / 4,
+        })
+    }
+
+    /// The clock, for record times and quiet log lines.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// Now, as records carry it.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ns() / 1_000_000
+    }
+
+    /// Waits until there is room for a buffer of `size` bytes; hold what comes back as long as the buffer.
+    pub async fn room(&self, size: usize) -> Option<OwnedSemaphorePermit> {
+        permits(&self.large, size, self.large_kib).await
+    }
+
+    /// Starts gathering. A full queue is asked again until `patience` ends (`None`: never).
+    pub fn gather(self: &Arc<Self>, counters: &Arc<Counters>, patience: Option<Duration>) -> Gather {
+        let (door, counters) = (self.clone(), counters.clone());
+        Gather { door, counters, patience, buckets: Vec::new(), held: 0, last: 0, numbers: 0, sent: Vec::new() }
+    }
+}
+
+async fn permits(of: &Arc<Semaphore>, size: usize, all: usize) -> Option<OwnedSemaphorePermit> {
+    let kib = size.div_ceil(KIB).clamp(1, all);
+    // The semaphore is never closed.
+    of.clone().acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX)).await.ok()
+}
+
+struct Bucket {
+    topic: Arc<Topic>,
+    /// Chosen by key, or when the batch is sent off.
+    partition: Option<Arc<Partition>>,
+    builder: BatchBuilder,
+    number: u32,
+    payload: u64,
+}
+
+/// A batch on its way, and the task that waits for it.
+struct Sent {
+    records: u64,
+    task: JoinHandle<Landed>,
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        // Nobody waits for it any more: it shall not knock at a full queue for ever.
+        self.task.abort();
+    }
+}
+
+/// Where a record is: which batch of its gather, and which record of that batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    /// Number of the batch.
+    pub batch: u32,
+    /// Number of the record in it.
+    pub n: u32,
+}
+
+/// Records of one sender, on their way into batches: one open batch per topic (and partition, where keys choose it).
+pub struct Gather {
+    door: Arc<Door>,
+    counters: Arc<Counters>,
+    patience: Option<Duration>,
+    buckets: Vec<Bucket>,
+    /// Bytes in all open batches.
+    held: usize,
+    last: usize,
+    numbers: u32,
+    sent: Vec<Sent>,
+}
+
+impl Drop for Gather {
+    fn drop(&mut self) {
+        self.emptied();
+    }
+}
+
+impl Gather {
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// [`QueueError::Refused`] if the topic or the record will never be taken. Others as the queue says.
+    pub fn push(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        timestamp_ms: i64,
+        payload: &[u8],
+        headers: &[(&[u8], &[u8])],
+    ) -> Result<Seat, QueueError> {
+        let at = self.bucket(topic, key)?;
+        let bucket = &mut self.buckets[at];
+        let before = bucket.builder.len_bytes();
+        bucket.builder.push(timestamp_ms, key, payload, headers)?;
+        bucket.payload += payload.len() as u64;
+        if self.held == 0 {
+            self.door.gathers.fetch_add(1, Ordering::Relaxed);
+        }
+        self.held += bucket.builder.len_bytes() - before;
+        Ok(Seat { batch: bucket.number, n: bucket.builder.records() - 1 })
+    }
+
+    fn bucket(&mut self, name: &str, key: Option<&[u8]>) -> Result<usize, QueueError> {
+        let is_it = |bucket: &Bucket| {
+            bucket.topic.name() == name
+                && match (&bucket.partition, key) {
+                    (None, None) => true,
+                    (Some(own), Some(key)) => own.id() == bucket.topic.partition_for(key).id(),
+                    _ => false,
+                }
+        };
+        if self.buckets.get(self.last).is_some_and(is_it) {
+            return Ok(self.last);
+        }
+        if let Some(at) = self.buckets.iter().position(is_it) {
+            self.last = at;
+            return Ok(at);
+        }
+        let topic = self.door.queue.ensure_topic(name)?;
+        let partition = key.map(|key| topic.partition_for(key));
+        self.buckets.push(Bucket { topic, partition, builder: BatchBuilder::new(), number: self.numbers, payload: 0 });
+        self.numbers += 1;
+        self.last = self.buckets.len() - 1;
+        Ok(self.last)
+    }
+
+    /// Whether the records should be sent off before more are added.
+    pub fn is_ripe(&self) -> bool {
+        let share = self.door.gather_bytes / self.door.gathers.load(Ordering::Relaxed).max(1);
+        self.held >= share.clamp(SMALLEST, LARGEST) || self.buckets.len() >= BUCKETS
+    }
+
+    /// Whether nothing is gathered that was not sent off.
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
+    }
+
+    /// Sends off what was gathered. Waits while too much is on its way already: whoever calls it stops reading meanwhile.
+    pub async fn send(&mut self) {
+        self.last = 0;
+        for mut bucket in std::mem::take(&mut self.buckets) {
+            let (length, records) = (bucket.builder.len_bytes(), bucket.builder.records());
+            if records == 0 {
+                continue;
+            }
+            // Counted uncompressed: the queue's reader will need it so, and the ratio is not known before.
+            let permit = permits(&self.door.in_flight, length, self.door.in_flight_kib).await;
+            let batch = bucket.builder.finish(if length < COMPRESS_FROM { Compression::None } else { Compression::Lz4 });
+            let partition = bucket.partition.take().unwrap_or_else(|| bucket.topic.next_partition());
+            let records = u64::from(records);
+            let arriving = Arriving {
+                landed: Landed { batch: bucket.number, topic: bucket.topic.id(), partition: partition.id(), records, base: Err(QueueError::Closed) },
+                ticket: partition.append(batch.clone()),
+                partition,
+                batch,
+                payload: bucket.payload,
+                patience: self.patience,
+                counters: self.counters.clone(),
+                permit,
+            };
+            self.sent.push(Sent { records, task: tokio::spawn(arriving.land()) });
+        }
+        self.emptied();
+    }
+
+    fn emptied(&mut self) {
+        if std::mem::take(&mut self.held) > 0 {
+            self.door.gathers.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What was sent off since the last flight.
+    pub fn flight(&mut self) -> Flight {
+        Flight(std::mem::take(&mut self.sent))
+    }
+}
+
+/// A batch that was appended and is not durable yet.
+struct Arriving {
+    landed: Landed,
+    ticket: Ticket,
+    partition: Arc<Partition>,
+    batch: Bytes,
+    payload: u64,
+    patience: Option<Duration>,
+    counters: Arc<Counters>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Arriving {
+    async fn land(mut self) -> Landed {
+        let deadline = self.patience.map(|patience| tokio::time::Instant::now() + patience);
+        self.landed.base = loop {
+            match self.ticket.await {
+                Ok(appended) => break Ok(appended.base_offset),
+                Err(QueueError::Full(_)) if deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline) => {
+                    tokio::time::sleep(AGAIN).await;
+                    self.ticket = self.partition.append(self.batch.clone());
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        if self.landed.base.is_ok() {
+            Counters::add(&self.counters.records, self.landed.records);
+            Counters::add(&self.counters.bytes, self.payload);
+            Counters::add(&self.counters.batches, 1);
+        }
+        drop(self.permit);
+        self.landed
+    }
+}
+
+/// Where a batch came to lie.
+#[derive(Clone, Debug)]
+pub struct Landed {
+    /// Its number in the gather.
+    pub batch: u32,
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition's number.
+    pub partition: u32,
+    /// Records in it.
+    pub records: u64,
+    /// Offset of its first record, or why it is not durable.
+    pub base: Result<Offset, QueueError>,
+}
+
+/// Batches on their way to the disk.
+#[must_use = "what has not landed may not be acknowledged"]
+pub struct Flight(Vec<Sent>);
+
+impl Flight {
+    /// Waits for every batch.
+    pub async fn each(mut self) -> Vec<Landed> {
+        let mut landed = Vec::with_capacity(self.0.len());
+        for sent in &mut self.0 {
+            // The task ends early only when the runtime does.
+            landed.extend((&mut sent.task).await.ok());
+        }
+        landed
+    }
+
+    /// Waits for every batch; the first failure fails all.
+    ///
+    /// # Errors
+    /// As the queue says.
+    pub async fn land(self) -> Result<(), QueueError> {
+        let sent = self.0.len();
+        let landed = self.each().await;
+        if landed.len() < sent {
+            return Err(QueueError::Closed);
+        }
+        landed.into_iter().try_for_each(|landed| landed.base.map(drop))
+    }
+
+    /// Records that are waited for.
+    pub fn records(&self) -> u64 {
+        self.0.iter().map(|sent| sent.records).sum()
+    }
+
+    /// Adds what was sent off later.
+    pub fn join(&mut self, mut later: Self) {
+        self.0.append(&mut later.0);
+    }
+}
