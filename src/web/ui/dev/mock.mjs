@@ -14,7 +14,7 @@ const TYPES = { html: 'text/html; charset=utf-8', js: 'text/javascript; charset=
 const started = Date.now();
 const hex = (length) => Array.from({ length }, (_, at) => ((at * 7919 + length * 31) % 16).toString(16)).join('');
 
-export function mock(total = 12_000) {
+export function mock(total = 12_000, { flowing = true } = {}) {
   const rows = total ? makeRows(total) : [];
   const tails = new Set();
   const chains = {
@@ -93,12 +93,11 @@ export function mock(total = 12_000) {
       listeners: [{ name: 'page and API', address: '127.0.0.1:7800' }, { name: 'Beats (Lumberjack)', address: '127.0.0.1:5044' }, { name: 'Elasticsearch dialect', address: '127.0.0.1:9200' }, { name: 'syslog TCP', address: '127.0.0.1:5514' }, { name: 'syslog UDP', address: '127.0.0.1:5514' }] }),
   };
 
-  function arrive() {
-    const row = accessRow(Date.now(), arrived++);
+  function arrive(row = accessRow(Date.now(), arrived++)) {
     rows.unshift(row);
     for (const tail of tails) if (tail.matches(row)) tail.response.write(`${JSON.stringify(row)}\n`);
   }
-  const timer = total ? setInterval(() => { for (let count = 0; count < 3; count++) arrive(); }, 300) : null;
+  const timer = total && flowing ? setInterval(() => { for (let count = 0; count < 3; count++) arrive(); }, 300) : null;
 
   const body = async (request) => {
     const pieces = [];
@@ -124,6 +123,11 @@ export function mock(total = 12_000) {
       response.flushHeaders();
       tails.add(tail);
       return request.on('close', () => tails.delete(tail));
+    }
+    if (path.startsWith('ingest/') && request.method === 'POST') {
+      const lines = (await body(request)).toString().split('\n').filter(Boolean);
+      for (const message of lines) arrive({ _time: new Date().toISOString(), _topic: path.slice(7), _partition: 0, _offset: arrived++, _n: 0, _generation: 1, message });
+      return json({ accepted: lines.length, rejected: 0 });
     }
     const put = /^(filters|topics)\/([^/]+)(\/chain)?$/.exec(path);
     if (put && request.method === 'PUT') {

@@ -4,8 +4,8 @@
 export type PieceKind = 'space' | 'word' | 'field' | 'operator' | 'string' | 'number' | 'logic' | 'pipe' | 'command' | 'bracket';
 export interface Piece { kind: PieceKind; text: string; start: number }
 
-const COMMANDS = new Set(['stats', 'sort', 'limit', 'fields']);
-const NAME = /[\p{L}\p{N}_@.$/*?%+~#-]/u;
+const COMMANDS = new Set(['stats', 'sort', 'limit', 'fields', 'where']);
+const OPERATORS = ':<>=!~';
 
 /** The end of a quoted string that begins at `start`: behind the closing quote, or the end of the text. */
 function quoteEnd(text: string, start: number): number {
@@ -16,58 +16,70 @@ function quoteEnd(text: string, start: number): number {
   return text.length;
 }
 
+/** The end of a bare word: at a blank or one of `stops`; a backslash takes the next character with it. */
+function bareEnd(text: string, start: number, stops: string): number {
+  for (let at = start; at < text.length; at++) {
+    const char = text[at] as string;
+    if (char === '\\') at++;
+    else if (at > start && (/\s/.test(char) || stops.includes(char))) return at;
+  }
+  return text.length;
+}
+
 export function pieces(text: string): Piece[] {
   const found: Piece[] = [];
-  const push = (kind: PieceKind, start: number, end: number): void => void found.push({ kind, text: text.slice(start, end), start });
   let piped = false;
+  let inRange = false;
   let at = 0;
+  const push = (kind: PieceKind, end: number): void => {
+    found.push({ kind, text: text.slice(at, end), start: at });
+    at = end;
+  };
   while (at < text.length) {
-    const start = at;
     const char = text[at] as string;
+    const last = found.at(-1);
+    const isValue = !piped && last?.kind === 'operator';
+    const begins = !last || last.kind === 'space' || last.text === '(' || last.kind === 'pipe';
     if (/\s/.test(char)) {
-      while (at < text.length && /\s/.test(text[at] as string)) at++;
-      push('space', start, at);
+      const end = text.slice(at).search(/\S/);
+      push('space', end < 0 ? text.length : at + end);
     } else if (char === '"') {
-      at = quoteEnd(text, at);
-      push(text[at] === ':' ? 'field' : 'string', start, at);
-    } else if (char === '|') {
-      at++;
+      const end = quoteEnd(text, at);
+      push(!isValue && OPERATORS.includes(text[end] ?? ' ') ? 'field' : 'string', end);
+    } else if (/^(\|\||&&)/.test(text.slice(at))) push('logic', at + 2);
+    else if (char === '|') {
       piped = true;
-      push('pipe', start, at);
-    } else if ('()[]{},'.includes(char)) {
-      at++;
-      push('bracket', start, at);
-    } else if (':<>=!'.includes(char)) {
-      while (at < text.length && ':<>=!'.includes(text[at] as string)) at++;
-      push('operator', start, at);
-    } else if (char === '-' && /[\s(|]|^$/.test(text[at - 1] ?? '') && at + 1 < text.length) {
-      at++;
-      push('logic', start, at);
+      push('pipe', at + 1);
+    } else if (char === '(' || char === ')' || char === ',' || ((char === '[' || char === '{') && isValue)) {
+      inRange = char === '[' || char === '{';
+      push('bracket', at + 1);
+    } else if (inRange && (char === ']' || char === '}')) {
+      inRange = false;
+      push('bracket', at + 1);
+    } else if (begins && (char === '-' || char === '!') && !piped && /\S/.test(text[at + 1] ?? ' ')) push('logic', at + 1);
+    else if (OPERATORS.includes(char) && !isValue) {
+      let end = at + 1;
+      while (OPERATORS.includes(text[end] ?? ' ')) end++;
+      push('operator', end);
     } else {
-      at++;
-      while (at < text.length && NAME.test(text[at] as string)) at++;
-      const word = text.slice(start, at);
-      const before = found.findLast((piece) => piece.kind !== 'space');
-      let kind: PieceKind = 'word';
-      if (before?.kind === 'pipe' && COMMANDS.has(word)) kind = 'command';
-      else if (/^(and|or|not)$/i.test(word) || (piped && /^(by|as|asc|desc)$/i.test(word))) kind = 'logic';
-      else if (word === 'TO') kind = 'logic';
-      else if (text[at] === '(' && piped) kind = 'command';
-      else if (':<>=!'.includes(text[at] ?? ' ')) kind = 'field';
-      else if (/^-?[0-9]+(\.[0-9]+)?$/.test(word)) kind = 'number';
-      push(kind, start, at);
+      const end = bareEnd(text, at, piped ? `"()|,${OPERATORS}-` : inRange ? '"()|]}' : isValue ? '"()|' : `"()|${OPERATORS}`);
+      push(kindOf(text.slice(at, end), found, text[end] ?? ' ', piped, inRange), end);
     }
   }
   return found;
 }
 
+function kindOf(word: string, found: Piece[], next: string, piped: boolean, inRange: boolean): PieceKind {
+  const before = found.findLast((piece) => piece.kind !== 'space');
+  if (piped && (before?.kind === 'pipe' ? COMMANDS.has(word) : next === '(')) return 'command';
+  if (before?.kind !== 'operator' && (/^(and|or|not)$/i.test(word) || (piped && /^(by|as|asc|desc)$/i.test(word)) || (inRange && /^to$/i.test(word)))) return 'logic';
+  if (/^-?[0-9]+(\.[0-9]+)?$/.test(word)) return 'number';
+  return !inRange && OPERATORS.includes(next) && found.at(-1)?.kind !== 'operator' ? 'field' : 'word';
+}
+
 /** Where the first pipe stands, or the end of the text. */
 function pipeAt(text: string): number {
-  for (let at = 0; at < text.length; at++) {
-    if (text[at] === '"') at = quoteEnd(text, at) - 1;
-    else if (text[at] === '|') return at;
-  }
-  return text.length;
+  return pieces(text).find((piece) => piece.kind === 'pipe')?.start ?? text.length;
 }
 
 /** The part before the pipes: what decides which rows there are. */
@@ -137,23 +149,18 @@ export function narrowed(text: string, field: string, value: unknown, keep: bool
   return [[top, wanted].filter(Boolean).join(' '), pipes(text)].filter(Boolean).join(' ');
 }
 
-/** Words and phrases the query looks for in the message, to be marked in it. */
+/** Words and phrases the query looks for, to be marked in the message. */
 export function needles(text: string): string[] {
-  const list = pieces(predicate(text));
+  const solid = pieces(predicate(text)).filter((piece) => piece.kind !== 'space');
   const found: string[] = [];
-  let skip = false;
-  list.forEach((piece, index) => {
-    if (piece.kind === 'space') return;
-    const previous = list.slice(0, index).findLast((other) => other.kind !== 'space');
-    if (piece.kind === 'logic') skip = piece.text === '-' || /^not$/i.test(piece.text);
-    else if (['word', 'string', 'number'].includes(piece.kind)) {
-      if (!skip && !(previous?.kind === 'operator' && /[<>]/.test(previous.text))) {
-        const plain = (piece.kind === 'string' ? piece.text.slice(1, -1).replace(/\\(.)/g, '$1') : piece.text).replace(/^\*+|\*+$/g, '');
-        if (plain.length > 1 && !/[*?]/.test(plain)) found.push(plain);
-      }
-      if (piece.kind !== 'word' || previous?.kind !== 'operator') skip = false;
-      else skip = false;
-    }
+  solid.forEach((piece, at) => {
+    if (!['word', 'string', 'number'].includes(piece.kind)) return;
+    const operator = solid[at - 1]?.kind === 'operator' ? solid[at - 1] : undefined;
+    const before = solid[operator ? at - 3 : at - 1];
+    if (before?.kind === 'logic' && /^(-|!|not)$/i.test(before.text)) return;
+    if (operator && !/^:?=?$/.test(operator.text)) return;
+    const plain = (piece.kind === 'string' ? unquoted(piece.text) : piece.text).replace(/\\(.)/g, '$1').replace(/^\*+|\*+$/g, '');
+    if (plain.length > 1 && !(piece.kind !== 'string' && /[*?]/.test(plain))) found.push(plain);
   });
   return found;
 }
@@ -176,7 +183,7 @@ export function askedAt(text: string, caret: number): Asked | null {
     if (/^stats\b/.test(rest) && !/\bby\b/.test(rest) && !/\([^)]*$/.test(rest)) return ask('function', typed);
     return /^limit\b/.test(rest) ? null : ask('field', typed);
   }
-  if (!last || last.kind === 'space' || last.kind === 'bracket' || last.text === '-') return ask('field', '');
+  if (!last || last.kind === 'space' || last.kind === 'bracket' || /^[-!]$/.test(last.text)) return ask('field', '');
   if (last.kind === 'operator') {
     const field = solid.at(-2);
     return field && /^:=?$/.test(last.text) ? ask('value', '', unquoted(field.text)) : null;
@@ -186,10 +193,10 @@ export function askedAt(text: string, caret: number): Asked | null {
     const field = solid.at(-3);
     return field ? ask('value', last.text, unquoted(field.text)) : null;
   }
-  return last.kind === 'string' ? null : ask('field', last.text);
+  return last.kind === 'string' || operator?.kind === 'operator' ? null : ask('field', last.text);
 }
 
-const unquoted = (text: string): string => (text.startsWith('"') ? text.slice(1, -1) : text);
+const unquoted = (text: string): string => (text.startsWith('"') ? text.replace(/^"|"$/g, '').replace(/\\(["\\])/g, '$1') : text);
 
 /** How a value is written after `field:`. */
 export function written(value: unknown): string {

@@ -12,7 +12,8 @@ import * as state from './state';
 import type { Range } from './time';
 import { bounds, rowMs } from './time';
 
-export type Phase = 'idle' | 'loading' | 'done' | 'failed';
+/** `refused`: the query could not be read, which is said at the query. */
+export type Phase = 'idle' | 'loading' | 'done' | 'failed' | 'refused';
 
 /** What is being typed. */
 export const draft = signal('');
@@ -36,7 +37,11 @@ export const elsewhere = signal<HistogramAnswer | null>(null);
 /** Identities of the rows that are open. */
 export const opened = signal<ReadonlySet<string>>(new Set());
 /** How many bars fit; set by the histogram as it is laid out. */
-export const barCount = signal(80);
+export const barCount = signal(barsFor(innerWidth - (innerWidth > 980 ? 320 : 70)));
+
+export function barsFor(width: number): number {
+  return Math.max(24, Math.min(120, Math.round(width / 10)));
+}
 
 export const tabular = computed(() => {
   const first = rows.value[0];
@@ -111,21 +116,25 @@ async function runSideways(side: Span, quiet: boolean): Promise<void> {
   const mine = new AbortController();
   sideways = mine;
   if (!quiet) barsPhase.value = fieldsPhase.value = 'loading';
-  const settle = async <T,>(work: Promise<T>, put: (answer: T) => void, failed: (text: string) => void): Promise<void> => {
+  // A query that cannot be read is said once, at the query.
+  const isQueryFault = (error: unknown): boolean => error instanceof api.ApiError && error.status === 400 && error.position !== null;
+  const settle = async <T,>(work: Promise<T>, put: (answer: T) => void, failed: (text: string) => void, phaseOf: { value: Phase }): Promise<void> => {
     try {
       const answer = await work;
       if (sideways === mine) batch(() => put(answer));
     } catch (error) {
-      if (!api.isAbort(error) && sideways === mine) batch(() => failed(api.sentence(error)));
+      if (api.isAbort(error) || sideways !== mine) return;
+      if (isQueryFault(error)) phaseOf.value = 'refused';
+      else batch(() => failed(api.sentence(error)));
     }
   };
   await Promise.all([
     settle(api.histogram(side, barCount.value, mine.signal),
       (answer) => { bars.value = answer; barsPhase.value = 'done'; },
-      (text) => { barsProblem.value = text; barsPhase.value = 'failed'; }),
+      (text) => { barsProblem.value = text; barsPhase.value = 'failed'; }, barsPhase),
     settle(api.fields(side, mine.signal),
       (answer) => { fieldList.value = answer; fieldsPhase.value = 'done'; },
-      (text) => { fieldsProblem.value = text; fieldsPhase.value = 'failed'; }),
+      (text) => { fieldsProblem.value = text; fieldsPhase.value = 'failed'; }, fieldsPhase),
   ]);
 }
 

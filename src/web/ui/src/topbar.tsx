@@ -31,8 +31,8 @@ export function TopBar(): JSX.Element {
       <div class="acts">
         {searching && <>
           <TimePicker />
-          <button type="button" class={`button live ${live.value ? 'on' : ''}`} aria-pressed={live.value} title="Live tail (l)" onClick={toggleLive}><i class={`dot ${connection.value}`} />Live</button>
-          <IconButton icon="refresh" label="Refresh (r)" onClick={() => void run()} />
+          <button type="button" class={`button live ${live.value ? 'on' : ''}`} aria-pressed={live.value} title="Live tail (l)" aria-label="Live" onClick={toggleLive}><i class={`dot ${connection.value}`} /><span>Live</span></button>
+          <IconButton class="refresh" icon="refresh" label="Refresh (r)" onClick={() => void run()} />
         </>}
         <IconButton class="theme" icon={isDark() ? 'sun' : 'moon'} label={isDark() ? 'Light theme (t)' : 'Dark theme (t)'} onClick={toggleTheme} />
       </div>

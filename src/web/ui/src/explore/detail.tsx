@@ -54,7 +54,7 @@ function FieldRow({ name, value, open, onTop }: { name: string; value: unknown; 
   return (
     <>
       <tr data-field={name}>
-        <th scope="row"><TypeMark type={known?.types[0] ?? typeOf(value)} />{name}</th>
+        <th scope="row"><span><TypeMark type={known?.types[0] ?? typeOf(value)} />{name}</span></th>
         <td class="value">
           {values.length > 1 || name === 'tags' ? values.map((one, at) => (
             <button key={at} type="button" class="tag" title={`Show only ${name} ${plain(one)}`} onClick={() => narrow(name, one, true)}>{plain(one)}</button>

@@ -43,8 +43,8 @@ function Toolbar(): JSX.Element {
     <div class="toolbar">
       <IconButton class="only-narrow" icon="panel" label="Show the fields" text="Fields" onClick={() => void (panelOpen.value = true)} />
       <p class="figures" title={scanned()} aria-live="polite">
-        {total === undefined ? <span class="quiet">…</span> : <><strong data-total={total}>{count(total)}</strong> {total === 1 ? 'row' : 'rows'}</>}
-        {!tabular.value && shown > 0 && total !== undefined && shown < total && <span class="quiet"> · newest {count(shown)} shown</span>}
+        {phase.value === 'failed' ? <span class="quiet">–</span> : total === undefined ? <span class="quiet">…</span> : <><strong data-total={total}>{count(total)}</strong> {total === 1 ? 'row' : 'rows'}</>}
+        {!tabular.value && phase.value !== 'failed' && shown > 0 && total !== undefined && shown < total && <span class="quiet"> · newest {count(shown)} shown</span>}
         {took.value !== null && phase.value === 'done' && !live.value && <span class="quiet wide"> · {took.value < 1000 ? `${Math.max(1, Math.round(took.value))} ms` : `${(took.value / 1000).toFixed(1)} s`}</span>}
         {busy && <span class="spinner" aria-label="Loading" />}
       </p>

@@ -41,9 +41,9 @@ export function FieldPanel(): JSX.Element {
         {phase === 'failed' ? <Failed title="The fields could not be had" text={fieldsProblem.value} onRetry={refreshSideways} />
           : (phase === 'loading' || phase === 'idle') && !fieldList.value.length ? <Bones lines={10} />
           : (
-            <div class={phase === 'loading' ? 'stale' : ''}>
+            <div class={phase === 'loading' || phase === 'refused' ? 'stale' : ''}>
               <ul class="field-list">{own.map((field) => <FieldItem key={field.name} field={field} total={total} />)}</ul>
-              {!own.length && <p class="quiet pad">{needle ? 'No field of that name.' : 'The rows found have no fields of their own.'}</p>}
+              {!own.length && phase === 'done' && <p class="quiet pad">{needle ? 'No field of that name.' : 'The rows found have no fields of their own.'}</p>}
               {origin.length > 0 && <>
                 <h3>Origin</h3>
                 <ul class="field-list">{origin.map((field) => <FieldItem key={field.name} field={field} total={total} />)}</ul>

@@ -9,7 +9,7 @@ import uPlot from 'uplot';
 import type { HistogramAnswer } from '../api';
 import { count, short } from '../format';
 import { Failed, IconButton } from '../parts/bits';
-import { ask, barCount, bars, barsPhase, barsProblem, refreshSideways, span } from '../search';
+import { ask, barCount, barsFor, bars, barsPhase, barsProblem, refreshSideways, span } from '../search';
 import { range } from '../state';
 import { painted } from '../theme';
 import { clock, day, utc } from '../time';
@@ -55,7 +55,7 @@ export function Histogram(): JSX.Element {
     if (!node) return;
     const watch = new ResizeObserver(() => {
       setWidth(node.clientWidth);
-      barCount.value = Math.max(24, Math.min(120, Math.round(node.clientWidth / 11)));
+      barCount.value = barsFor(node.clientWidth - 50);
     });
     watch.observe(node);
     return () => watch.disconnect();
@@ -78,7 +78,7 @@ export function Histogram(): JSX.Element {
         y: { range: (_plot, _low, high) => [0, Math.max(1, high * 1.06)] },
       },
       axes: [
-        { ...axis, grid: { show: false }, size: 32, gap: 4, space: 80, values: (_plot, splits, _axis, _space, step) => splits.map((second, index) => tick(second * 1000, step * 1000, index === 0)) },
+        { ...axis, grid: { show: false }, size: 32, gap: 4, space: 80, values: (_plot, splits, _axis, _space, step) => splits.map((second, index) => (drawn.to / 1000 - second < ((drawn.to - drawn.from) / 1000) * (18 / Math.max(60, width - 48)) ? '' : tick(second * 1000, step * 1000, index === 0))) },
         { ...axis, grid: { stroke: faint, width: 1 }, size: 44, gap: 4, space: 28, incrs: [1, 2, 5, ...[1, 2, 3, 4, 5, 6, 7, 8].flatMap((power) => [1, 2, 2.5, 5].map((part) => part * 10 ** power))], values: (_plot, splits) => splits.map(short) },
       ],
       series: [{}, { fill: ink('--bar'), width: 0, points: { show: false }, paths: uPlot.paths.bars?.({ size: [0.9, Infinity, 1], align: 1, radius: 0.12 }) as uPlot.Series.PathBuilder }],
@@ -107,7 +107,7 @@ export function Histogram(): JSX.Element {
     };
   }, [answer, width, theme, inUtc]);
 
-  const busy = barsPhase.value === 'loading';
+  const busy = barsPhase.value === 'loading' || barsPhase.value === 'refused';
   const failed = barsPhase.value === 'failed';
   const under = at && drawn ? { time: drawn.times[at.index] ?? 0, hits: drawn.counts[at.index] ?? 0 } : null;
   const peak = drawn ? Math.max(...drawn.counts) : 0;

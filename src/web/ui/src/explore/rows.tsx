@@ -28,9 +28,9 @@ export function Results({ scroller }: { scroller: { current: HTMLElement | null 
   if (phase.value === 'idle') return <Bones lines={14} class="rows-bones" />;
   if (!list.length) return <NoRows />;
   return (
-    <div class={`results ${phase.value === 'loading' ? 'stale' : ''}`}>
+    <div class="results">
       {failed && <Trouble />}
-      {tabular.value ? <StatsTable rows={list} /> : <RowList scroller={scroller} list={list} />}
+      <div class={phase.value === 'loading' || phase.value === 'failed' ? 'stale' : ''}>{tabular.value ? <StatsTable rows={list} /> : <RowList scroller={scroller} list={list} />}</div>
     </div>
   );
 }

@@ -18,6 +18,8 @@ export function StatsTable({ rows }: { rows: Row[] }): JSX.Element {
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.data)))];
   const numeric = new Set(names.filter((name) => rows.every(({ data }) => data[name] === undefined || data[name] === null || typeof data[name] === 'number')));
   const measured = names.filter((name) => numeric.has(name) && isFigure(name));
+  const numericColumn = (name: string): boolean => numeric.has(name) && (isFigure(name) || measured.length === 0);
+  const digits = new Map(measured.map((name) => [name, Math.max(...rows.map(({ data }) => quantity(data[name]).length))]));
   const greatest = new Map(measured.map((name) => [name, Math.max(...rows.map(({ data }) => Number(data[name]) || 0))]));
   const groups = names.filter((name) => !isFigure(name));
   const sorted = sort ? [...rows].sort((a, b) => compare(a.data[sort.name], b.data[sort.name]) * (sort.up ? 1 : -1)) : rows;
@@ -32,7 +34,7 @@ export function StatsTable({ rows }: { rows: Row[] }): JSX.Element {
           <thead>
             <tr>
               {names.map((name) => (
-                <th key={name} class={numeric.has(name) ? 'number' : ''} aria-sort={sort?.name === name ? (sort.up ? 'ascending' : 'descending') : 'none'}>
+                <th key={name} class={numericColumn(name) ? 'number' : ''} aria-sort={sort?.name === name ? (sort.up ? 'ascending' : 'descending') : 'none'}>
                   <button type="button" onClick={() => setSort({ name, up: sort?.name === name ? !sort.up : !numeric.has(name) })}>{name}{sort?.name === name ? (sort.up ? ' ↑' : ' ↓') : ''}</button>
                 </th>
               ))}
@@ -47,7 +49,7 @@ export function StatsTable({ rows }: { rows: Row[] }): JSX.Element {
                   if (Number.isFinite(ms) && typeof data[name] === 'string') return <td key={name} title={bothZones(ms)}>{stamp(ms)}</td>;
                   const value = isFigure(name) ? quantity(data[name]) : plain(data[name]);
                   return (
-                    <td key={name} class={numeric.has(name) ? 'number' : ''}>
+                    <td key={name} class={numericColumn(name) ? 'number' : ''} style={{ '--digits': digits.get(name) ?? '' }}>
                       {measured[0] === name && rows.length > 1 && <Bar part={Number(data[name]) || 0} all={greatest.get(name) ?? 0} />}
                       <span>{value === '' ? <em class="quiet">none</em> : value}</span>
                     </td>
