@@ -46,7 +46,7 @@ pub struct Asked {
 
 impl Asked {
     fn request(&self, web: &Web) -> Result<Request, Refusal> {
-        let parsed = query::parse(&self.q).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
+        let parsed = query::parse_at(&self.q, web.clock.now_ns()).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
         let now = web.clock.now_ns();
         let instant = |name: &str, text: &Option<String>| match text.as_deref().map(str::trim) {
             None | Some("") => Ok(None),
@@ -65,7 +65,7 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
     let request = asked.request(&web)?;
     let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
     let (pieces, received) = mpsc::channel::<Result<Bytes, Infallible>>(4);
-    let cancel = Cancel::after(web.clock.clone(), web.config.query_timeout.0);
+    let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
         let mut piece = Vec::with_capacity(PIECE_BYTES + 4096);
@@ -103,9 +103,9 @@ async fn compute(
     work: impl FnOnce(&Web, &Cancel) -> Result<Value, Refusal> + Send + 'static,
 ) -> Result<Json<Value>, Refusal> {
     let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
-    let cancel = Cancel::after(web.clock.clone(), web.config.query_timeout.0);
+    let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     // A request that goes away drops this, which ends the query.
-    let guard = cancel.on_drop();
+    let guard = CancelOnDrop(cancel.clone());
     let done = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         work(&web, &cancel)
@@ -113,6 +113,14 @@ async fn compute(
     let done = done.await.map_err(|_| Refusal::failed("the query failed; the log says why"))?;
     drop(guard);
     done.map(Json)
+}
+
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 fn refuse(error: query::QueryError) -> Refusal {
@@ -159,8 +167,8 @@ pub async fn top(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Aske
 pub async fn fields(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Json<Value>, Refusal> {
     let request = asked.request(&web)?;
     compute(web, move |web, cancel| {
-        let fields = query::fields(&web.store, &request, cancel).map_err(refuse)?;
-        Ok(json!({ "fields": fields }))
+        let (fields, stats) = query::fields(&web.store, &request, cancel).map_err(refuse)?;
+        Ok(json!({ "fields": fields, "stats": stats }))
     })
     .await
 }
