@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::base::predicate::{self, Field, Glob, Predicate};
+use crate::base::predicate::{self, Field, Glob, Piece, Predicate};
 use crate::base::row::{MESSAGE, TIME};
 use crate::base::time;
 
@@ -19,6 +19,23 @@ pub fn field_name(name: &str) -> &str {
         "_index" => "_topic",
         other => other.strip_suffix(".keyword").unwrap_or(other),
     }
+}
+
+/// A pattern of `*` and `?` over a whole value.
+pub fn glob(pattern: &str) -> Glob {
+    let mut pieces = Vec::new();
+    for piece in pattern.split_inclusive(['*', '?']) {
+        let text = piece.trim_end_matches(['*', '?']);
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text.into()));
+        }
+        match piece.as_bytes().last() {
+            Some(b'*') => pieces.push(Piece::Run),
+            Some(b'?') => pieces.push(Piece::One),
+            _ => {}
+        }
+    }
+    Glob::whole(pieces)
 }
 
 /// Turns a `query` into a predicate.
@@ -59,7 +76,7 @@ fn clause(query: &Value, now_ns: i64, depth: usize) -> Result<Predicate, String>
         "prefix" => one_field(body, kind, &["value", "boost", "case_insensitive"], "value").map(|(field, value)| Predicate::prefix(field_name(&field), &value)),
         "wildcard" => {
             let (field, value) = one_field(body, kind, &["value", "wildcard", "boost", "case_insensitive"], "value")?;
-            Ok(Predicate::leaf(field_name(&field), predicate::Test::Like(Glob::parse(&value))))
+            Ok(Predicate::leaf(field_name(&field), predicate::Test::Like(glob(&value))))
         }
         "regexp" => {
             let (field, value) = one_field(body, kind, &["value", "flags", "boost", "max_determinized_states"], "value")?;

@@ -140,8 +140,7 @@ fn understand(web: &Web, index: &str, params: BTreeMap<String, String>, body: &[
     let mut topics = Vec::new();
     for pattern in index.split(',').map(str::trim) {
         let pattern = if pattern == "_all" { "*" } else { pattern };
-        let glob = |pattern: &str| predicate::Glob::parse(pattern);
-        let (whole, bare) = (glob(pattern), pattern.strip_suffix("-*").map(glob));
+                let (whole, bare) = (dsl::glob(pattern), pattern.strip_suffix("-*").map(dsl::glob));
         let before = topics.len();
         // The box's own topics are found by their names alone.
         topics.extend(
@@ -309,11 +308,11 @@ enum Shown {
 }
 
 fn source(written: Option<&Value>) -> Result<Shown, No> {
-    let list = |names: &[Value]| names.iter().filter_map(Value::as_str).map(predicate::Glob::parse).collect();
+    let list = |names: &[Value]| names.iter().filter_map(Value::as_str).map(dsl::glob).collect();
     Ok(match written {
         None | Some(Value::Bool(true)) => Shown::All,
         Some(Value::Bool(false)) => Shown::None,
-        Some(Value::String(name)) => Shown::Like(vec![predicate::Glob::parse(name)]),
+        Some(Value::String(name)) => Shown::Like(vec![dsl::glob(name)]),
         Some(Value::Array(names)) => Shown::Like(list(names)),
         Some(Value::Object(how)) => {
             dsl::only(how, "_source", &["includes", "include"])?;
