@@ -16,6 +16,9 @@ const dist = join(here, 'dist');
 /** The whole page, compressed, must stay under this. */
 const BUDGET = 130 * 1024;
 
+/** Whose code is bundled; their licences are shipped beside it. */
+const INSIDE = ['preact', '@preact/signals', '@preact/signals-core', 'uplot'];
+
 const options = {
   absWorkingDir: here,
   entryPoints: { app: 'src/main.tsx', style: 'src/style/app.css' },
@@ -38,6 +41,8 @@ async function assemble(result) {
   for (const file of result.outputFiles) {
     files.set(file.path.endsWith('.js') ? 'app.js' : 'app.css', Buffer.from(file.contents));
   }
+  const notices = await Promise.all(INSIDE.map(async (name) => `${name}\n\n${await readFile(join(here, 'node_modules', name, 'LICENSE'), 'utf8')}`));
+  files.set('licenses.txt', Buffer.from(`Code of others inside app.js and app.css.\n\n${notices.join('\n\n')}`));
   files.set('icon.svg', await readFile(join(here, 'src/icon.svg')));
   const page = (await readFile(join(here, 'src/index.html'), 'utf8')).replace(/\{\{(\S+)\}\}/g, (_, name) => {
     const hash = createHash('sha256').update(files.get(name)).digest('hex').slice(0, 12);

@@ -4,7 +4,7 @@
 export type PieceKind = 'space' | 'word' | 'field' | 'operator' | 'string' | 'number' | 'logic' | 'pipe' | 'command' | 'bracket';
 export interface Piece { kind: PieceKind; text: string; start: number }
 
-const COMMANDS = new Set(['stats', 'sort', 'limit', 'fields', 'where']);
+const COMMANDS = new Set(['stats', 'sort', 'limit', 'head', 'fields', 'where', 'top']);
 const OPERATORS = ':<>=!~';
 
 /** The end of a quoted string that begins at `start`: behind the closing quote, or the end of the text. */
@@ -86,7 +86,26 @@ function pipeAt(text: string): number {
 export const predicate = (text: string): string => text.slice(0, pipeAt(text)).trim();
 const pipes = (text: string): string => text.slice(pipeAt(text)).trim();
 /** Whether the answer is a table rather than rows with lineage. */
-export const isTable = (text: string): boolean => /^\|\s*(.*\|\s*)?(stats|fields)\b/s.test(pipes(text));
+export const isTable = (text: string): boolean => /^\|\s*(.*\|\s*)?(stats|fields|top)\b/s.test(pipes(text));
+
+/** The fields that the last `stats` of a query groups by, as they were written; null when there is none. */
+export function groupedBy(text: string): string[] | null {
+  const list = pieces(text).filter((piece) => piece.kind !== 'space');
+  const at = list.findLastIndex((piece) => piece.kind === 'command' && piece.text === 'stats');
+  if (at < 0) return null;
+  const end = list.findIndex((piece, index) => index > at && piece.kind === 'pipe');
+  const by = list.findIndex((piece, index) => index > at && piece.kind === 'logic' && /^by$/i.test(piece.text));
+  if (by < 0 || (end >= 0 && by > end)) return [];
+  const names: string[] = [''];
+  let depth = 0;
+  for (const piece of list.slice(by + 1, end < 0 ? undefined : end)) {
+    if (piece.text === '(') depth++;
+    if (piece.text === ')') depth--;
+    if (piece.text === ',' && depth === 0) names.push('');
+    else names[names.length - 1] += unquoted(piece.text);
+  }
+  return names.filter(Boolean);
+}
 
 /** A byte position of the box's, as a position in the text. */
 export function charAt(text: string, byte: number): number {
@@ -181,7 +200,8 @@ export function askedAt(text: string, caret: number): Asked | null {
     const typed = /[\p{L}\p{N}_.@]*$/u.exec(before)?.[0] ?? '';
     const rest = before.slice(before.lastIndexOf('|') + 1).trim();
     if (/^stats\b/.test(rest) && !/\bby\b/.test(rest) && !/\([^)]*$/.test(rest)) return ask('function', typed);
-    return /^limit\b/.test(rest) ? null : ask('field', typed);
+    if (/^where\b/.test(rest)) return ask('field', typed);
+    return /^(limit|head)\b/.test(rest) ? null : ask('field', typed);
   }
   if (!last || last.kind === 'space' || last.kind === 'bracket' || /^[-!]$/.test(last.text)) return ask('field', '');
   if (last.kind === 'operator') {

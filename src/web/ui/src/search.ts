@@ -84,7 +84,7 @@ export async function run(quiet = false): Promise<void> {
     span.value = side;
     problem.value = null;
     if (!quiet) phase.value = 'loading';
-    elsewhere.value = null;
+    if (!quiet) elsewhere.value = null;
     loadingMore.value = false;
   });
   void runSideways(side, quiet);

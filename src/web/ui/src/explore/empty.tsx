@@ -4,16 +4,23 @@ import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { count } from '../format';
 import { FirstLogs } from '../box/firstlogs';
-import { ask, elsewhere } from '../search';
+import { ask, elsewhere, run } from '../search';
 import { asked, live, range } from '../state';
 import { knownTopics, learnTopics } from '../topics';
 import { clock, day, rangeLabel } from '../time';
 
+const WATCH_EVERY_MS = 3_000;
+
 export function NoRows(): JSX.Element {
-  useEffect(() => learnTopics(), []);
+  useEffect(() => {
+    learnTopics();
+    // An empty page fills itself: somebody is likely trying to send something right now.
+    const timer = setInterval(() => { if (!document.hidden && !live.value && !elsewhere.value) void run(true); }, WATCH_EVERY_MS);
+    return () => clearInterval(timer);
+  }, []);
   const other = elsewhere.value;
   const nothingYet = knownTopics.value.every((topic) => topic.rows === 0);
-  if (!other && nothingYet && !asked.value) return <FirstLogs />;
+  if (!other && nothingYet && !asked.value) return <><FirstLogs /><p class="first-wait"><i class="dot open" />Waiting for the first rows …</p></>;
   const label = rangeLabel(range.value).replace(/^Last/, 'the last');
   const last = other?.buckets.findLast((bucket) => bucket.count > 0);
   const where = range.value.kind === 'all' ? 'at any time' : range.value.kind === 'last' ? `in ${label}` : `between ${label}`;

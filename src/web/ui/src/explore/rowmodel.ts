@@ -60,5 +60,5 @@ export function marked(text: string, needles: string[]): string[] {
 export function hue(name: string): number {
   let sum = 7;
   for (let at = 0; at < name.length; at++) sum = (sum * 31 + name.charCodeAt(at)) >>> 0;
-  return sum % 8;
+  return ((sum ^ (sum >>> 9) ^ (sum >>> 17)) >>> 0) % 8;
 }

@@ -21,11 +21,15 @@ const COMMANDS: Hint[] = [
   { text: 'stats', note: 'count() by field', insert: 'stats ' },
   { text: 'sort', note: '-count()', insert: 'sort ' },
   { text: 'limit', note: '20', insert: 'limit ' },
+  { text: 'top', note: '10 field', insert: 'top 10 ' },
+  { text: 'where', note: 'count()>100', insert: 'where ' },
   { text: 'fields', note: 'a, b', insert: 'fields ' },
 ];
 const FUNCTIONS: Hint[] = [
   { text: 'count()', note: 'rows', insert: 'count() ' },
   ...['sum', 'avg', 'min', 'max'].map((name) => ({ text: `${name}(field)`, note: 'of a number', insert: `${name}(` })),
+  ...['p50', 'p99'].map((name) => ({ text: `${name}(field)`, note: 'percentile', insert: `${name}(` })),
+  { text: 'count_distinct(field)', note: 'different values', insert: 'count_distinct(' },
   { text: 'by', note: 'group by fields', insert: 'by ' },
 ];
 const EXAMPLES: [string, string][] = [
@@ -36,9 +40,11 @@ const EXAMPLES: [string, string][] = [
   ['request:/blog/*', 'wildcards * and ?'],
   ['verb:=GET', 'the whole value, exactly'],
   ['referrer:*', 'the field is there'],
+  ['clientip:10.0.0.0/8', 'an address in a network'],
   ['-verb:GET', 'not; also not verb:GET'],
   ['verb:GET (response:404 or response:500)', 'side by side means and'],
   ['* | stats count() by response', 'a table instead of rows'],
+  ['* | stats count(), p99(took_ms) by bin(5m)', 'percentiles over time'],
   ['* | stats count(), avg(bytes) by verb | sort -count() | limit 10', 'pipes go on from left to right'],
 ];
 

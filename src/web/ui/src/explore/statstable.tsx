@@ -4,17 +4,18 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Row } from '../api';
 import { count, plain, quantity } from '../format';
-import { clause, predicate } from '../language';
+import { clause, groupedBy, predicate } from '../language';
 import { Bar, CopyButton } from '../parts/bits';
 import { ask } from '../search';
 import { asked } from '../state';
 import { bothZones, rowMs, stamp } from '../time';
 
-const isFigure = (name: string): boolean => /\(.*\)$/.test(name);
 const csvCell = (value: unknown): string => (/[",\n]/.test(plain(value)) ? `"${plain(value).replace(/"/g, '""')}"` : plain(value));
 
 export function StatsTable({ rows }: { rows: Row[] }): JSX.Element {
   const [sort, setSort] = useState<{ name: string; up: boolean } | null>(null);
+  const by = groupedBy(asked.value);
+  const isFigure = (name: string): boolean => (by ? !by.includes(name.replace(/\s/g, '')) : /\(.*\)$/.test(name));
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.data)))];
   const numeric = new Set(names.filter((name) => rows.every(({ data }) => data[name] === undefined || data[name] === null || typeof data[name] === 'number')));
   const measured = names.filter((name) => numeric.has(name) && isFigure(name));
@@ -25,7 +26,7 @@ export function StatsTable({ rows }: { rows: Row[] }): JSX.Element {
   const sorted = sort ? [...rows].sort((a, b) => compare(a.data[sort.name], b.data[sort.name]) * (sort.up ? 1 : -1)) : rows;
   const csv = (): string => [names, ...sorted.map(({ data }) => names.map((name) => data[name]))].map((cells) => cells.map(csvCell).join(',')).join('\n');
   const rowsOf = (data: Record<string, unknown>): string => [predicate(asked.value).replace(/^\*$/, ''), ...groups.map((name) => clause(name, data[name]))].filter(Boolean).join(' ');
-  const canLead = groups.length > 0 && measured.length > 0 && !groups.some((name) => /^bin|^_time$/.test(name));
+  const canLead = by !== null && groups.length === by.length && groups.length > 0 && measured.length > 0 && !groups.some((name) => /^bin\(|^_time$/.test(name));
   return (
     <div class="stats" data-stats>
       <div class="stats-bar"><span class="quiet">{count(rows.length)} {rows.length === 1 ? 'line' : 'lines'}</span><CopyButton text={csv} what="CSV" label="Copy CSV" /></div>

@@ -7,7 +7,9 @@ import type { RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 /** Pixels above and below the view that are kept ready. */
-const MARGIN = 400;
+const MARGIN = 480;
+/** Pixels of scrolling after which the window is drawn anew; well inside the margin. */
+const STEP = 160;
 
 export interface Window { first: number; last: number; before: number; after: number; measure: (node: HTMLElement | null) => void }
 
@@ -15,6 +17,7 @@ export function useWindow(scroller: RefObject<HTMLElement>, list: RefObject<HTML
   const heights = useRef(new Map<string, number>());
   const [, redraw] = useState(0);
   const observer = useRef<ResizeObserver | null>(null);
+  const drawnAt = useRef(0);
   const lastReset = useRef(reset);
   if (lastReset.current !== reset) {
     lastReset.current = reset;
@@ -47,10 +50,11 @@ export function useWindow(scroller: RefObject<HTMLElement>, list: RefObject<HTML
     if (!node) return;
     let pending = 0;
     const moved = (): void => {
+      if (Math.abs(node.scrollTop - drawnAt.current) < STEP) return;
       if (!pending) pending = requestAnimationFrame(() => { pending = 0; redraw((count) => count + 1); });
     };
     node.addEventListener('scroll', moved, { passive: true });
-    const resized = new ResizeObserver(moved);
+    const resized = new ResizeObserver(() => redraw((count) => count + 1));
     resized.observe(node);
     return () => {
       node.removeEventListener('scroll', moved);
@@ -60,6 +64,7 @@ export function useWindow(scroller: RefObject<HTMLElement>, list: RefObject<HTML
   }, []);
 
   const view = scroller.current;
+  drawnAt.current = view?.scrollTop ?? 0;
   const top = view && list.current ? list.current.getBoundingClientRect().top - view.getBoundingClientRect().top : 0;
   const from = -top - MARGIN;
   const to = -top + (view?.clientHeight ?? 900) + MARGIN;

@@ -1,0 +1,72 @@
+// The page's reading of the query language, as tables: `npm test`.
+
+import { strict as assert } from 'node:assert';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const entry = join(dirname(fileURLToPath(import.meta.url)), '../src/language.ts');
+const built = await build({ entryPoints: [entry], bundle: true, write: false, format: 'esm', logLevel: 'error' });
+const language = await import(`data:text/javascript;base64,${Buffer.from(built.outputFiles[0].contents).toString('base64')}`);
+const kinds = (text) => language.pieces(text).filter((piece) => piece.kind !== 'space').map((piece) => `${piece.kind} ${piece.text}`);
+
+test('pieces cover the text, whatever it is', () => {
+  for (const text of ['', ' ', '"', '\\', 'a:"b', '|||', '-', '!x', '[1 TO', 'é:ü "☃" | stats count() by bin(5m)', ':::', 'a\\ b', '(((', '{"a":1}']) {
+    assert.equal(language.pieces(text).map((piece) => piece.text).join(''), text);
+  }
+});
+
+test('pieces are what the box takes them for', () => {
+  assert.deepEqual(kinds('status:[400 TO 499] and -path:/a:b*'), ['field status', 'operator :', 'bracket [', 'number 400', 'logic TO', 'number 499', 'bracket ]', 'logic and', 'logic -', 'field path', 'operator :', 'word /a:b*']);
+  assert.deepEqual(kinds('a || "b|c" | stats count() by x'), ['word a', 'logic ||', 'string "b|c"', 'pipe |', 'command stats', 'command count', 'bracket (', 'bracket )', 'logic by', 'word x']);
+  assert.deepEqual(kinds('_time>=2026-01-01T10:00:00Z x-y!=z'), ['field _time', 'operator >=', 'word 2026-01-01T10:00:00Z', 'field x-y', 'operator !=', 'word z']);
+});
+
+test('the predicate ends at the first pipe that is none of a string', () => {
+  assert.equal(language.predicate('a "x | y" || b | stats count()'), 'a "x | y" || b');
+  assert.equal(language.isTable('a | stats count()'), true);
+  assert.equal(language.isTable('a | sort b | fields c'), true);
+  assert.equal(language.isTable('a | sort b'), false);
+});
+
+test('conditions are put in, replaced, and keep what stands beside them', () => {
+  for (const [query, field, value, keep, result] of [
+    ['', 'verb', 'GET', true, 'verb:=GET'],
+    ['*', 'request', '/a "b" \\', true, 'request:="/a \\"b\\" \\\\"'],
+    ['a or b | stats count()', 'n', 5, true, '(a or b) n:5 | stats count()'],
+    ['verb:=GET x', 'verb', 'GET', false, 'x -verb:=GET'],
+    ['-verb:=GET', 'verb', 'GET', true, 'verb:=GET'],
+    ['verb:=GET', 'verb', 'GET', true, 'verb:=GET'],
+    ['', 'my field', 'or', true, '"my field":="or"'],
+    ['', 'x', null, true, 'not x:*'],
+    ['', 'x', null, false, 'x:*'],
+  ]) assert.equal(language.narrowed(query, field, value, keep), result);
+});
+
+test('errors are underlined where the box points, in bytes', () => {
+  assert.equal(language.charAt('é:x (', 3), 2);
+  assert.deepEqual(language.errorSpan('a (b', 2), [2, 3]);
+  assert.deepEqual(language.errorSpan('verb:', 5), [4, 5]);
+});
+
+test('help asks for what can stand at the caret', () => {
+  for (const [text, caret, kind, typed, field] of [
+    ['re', 2, 'field', 're', ''], ['response:4', 10, 'value', '4', 'response'], ['a response:', 11, 'value', '', 'response'], ['-re', 3, 'field', 're', ''],
+    ['a | st', 6, 'command', 'st', ''], ['a | stats ', 10, 'function', '', ''], ['a | stats count() by re', 23, 'field', 're', ''], ['"my f":x', 8, 'value', 'x', 'my f'],
+  ]) {
+    const asked = language.askedAt(text, caret);
+    assert.deepEqual([asked?.kind, asked?.typed, asked?.field], [kind, typed, field], text);
+  }
+  assert.equal(language.askedAt('response>=4', 11), null);
+});
+
+test('groups of the last stats', () => {
+  assert.deepEqual(language.groupedBy('* | stats count(), p99(x) as slow by app, bin(_time, 5m) | sort -count()'), ['app', 'bin(_time,5m)']);
+  assert.deepEqual(language.groupedBy('* | stats count()'), []);
+  assert.equal(language.groupedBy('* | fields a'), null);
+});
+
+test('what is marked in the message', () => {
+  assert.deepEqual(language.needles('timeout "connection reset" -noise not x:drop verb:GET bytes>5000 path:/a*'), ['timeout', 'connection reset', 'GET', '/a']);
+});
