@@ -82,6 +82,9 @@ fn print_rows(rows: impl BufRead, as_text: bool) -> anyhow::Result<()> {
             out.flush()?;
             continue;
         }
+        if line.starts_with("{\"error\":{\"message\":") {
+            anyhow::bail!("the query broke off: {line}");
+        }
         if as_text {
             let row: Value = serde_json::from_str(&line).context("the box sent something that is not JSON")?;
             let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();

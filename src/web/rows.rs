@@ -80,7 +80,7 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
         let last = match ended {
             Ok(stats) if asked.stats => Some(json!({ "_stats": stats })),
             Ok(_) => None,
-            Err(error) => Some(json!({ "_error": error.to_string() })),
+            Err(error) => Some(json!({ "error": { "message": error.to_string() } })),
         };
         if let Some(last) = last {
             piece.extend_from_slice(last.to_string().as_bytes());

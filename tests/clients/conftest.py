@@ -105,7 +105,7 @@ topic = "syslog"
         """Rows of a query, as dictionaries."""
         body = self.get("/api/v1/query", raw=True, q=q, **{"limit": 1_000_000, **params})
         rows = [json.loads(line) for line in body.splitlines()]
-        assert not any("_error" in row for row in rows), rows
+        assert not any(list(row) == ["error"] for row in rows), rows
         return rows
 
     def count(self, q):
