@@ -28,7 +28,7 @@ pub struct Config {
     /// The durable queue.
     pub queue: queue::config::Config,
     /// Limits of filters.
-    pub sandbox: sandbox::config::Config,
+    pub sandbox: sandbox::Config,
     /// Lanes.
     pub relay: Lanes,
     /// The log store.

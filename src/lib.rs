@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -132,7 +132,7 @@ impl Running {
 /// What is wrong, and where.
 pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
     ingest::tls::load(&loaded.config.ingest).map_err(|why| loaded.problem("ingest", why))?;
-    let engine = sandbox::Sandbox::in_memory(&loaded.config.sandbox)?;
+    let engine = sandbox_in_memory(&loaded.config.sandbox)?;
     for (name, topic) in &loaded.config.topics {
         if let Some(spec) = &topic.chain {
             engine.resolve(spec).map_err(|error| loaded.problem(&format!("topics.{name}.chain"), error.to_string()))?;
@@ -146,8 +146,13 @@ pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
 /// # Errors
 /// Why it is none.
 pub fn check_filter(wasm: &[u8]) -> anyhow::Result<String> {
-    let engine = sandbox::Sandbox::in_memory(&sandbox::config::Config::default())?;
+    let engine = sandbox_in_memory(&sandbox::Config::default())?;
     Ok(engine.check(wasm)?.to_string())
+}
+
+/// A sandbox that keeps nothing: for looking at filters and chains without a box.
+fn sandbox_in_memory(config: &sandbox::Config) -> anyhow::Result<Arc<sandbox::Sandbox>> {
+    Ok(sandbox::Sandbox::open(base::disk::sim::SimDisk::new(0), Arc::new(RealClock::new()), config.clone())?)
 }
 
 fn metric(counter: ingest::Counter) -> web::Metric {
@@ -188,9 +193,9 @@ fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bo
                 }
                 tower::ServiceExt::oneshot(router.clone(), request)
             });
-            let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http1_only();
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(256 * 1024);
-            let connection = graceful.watch(builder.serve_connection(TokioIo::new(socket), service).into_owned());
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(256 * 1024);
+            let connection = graceful.watch(builder.serve_connection(TokioIo::new(socket), service));
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
                     tracing::debug!(%error, "connection ended");

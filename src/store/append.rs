@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::commits::TopicChange;
 use super::flush::Change;
-use super::{GenerationEntry, Store, StoreError};
+use super::{GenerationEntry, Store, StoreError, watch};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::row::Rows;
 
@@ -64,6 +64,7 @@ impl Store {
         if replay || memory > self.flush_mark() {
             self.wake_all();
         }
+        self.watchers.tell(&watch::Added { topic: topic_name, partition, generation, rows });
         Ok(())
     }
 

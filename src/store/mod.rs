@@ -45,11 +45,13 @@ mod memtable;
 mod merge;
 mod open;
 mod part;
+pub mod query;
 pub mod source;
 mod stats;
 #[cfg(test)]
 mod tests;
 mod topic;
+pub mod watch;
 
 pub use commits::GenerationEntry;
 pub use config::Config;
@@ -116,6 +118,7 @@ pub struct Store {
     /// Gives up the merge that is running; the flush at shutdown runs with it unset.
     stop_merges: AtomicBool,
     next_part: AtomicU64,
+    watchers: Arc<watch::Watchers>,
     /// When a flush that failed may be tried again, nanoseconds of the monotonic clock.
     retry_at: AtomicU64,
     counters: Counters,
@@ -159,6 +162,11 @@ impl Store {
     /// The generations of a topic, ascending.
     pub fn generations(&self, topic: TopicId) -> Vec<GenerationEntry> {
         self.topic(topic).map(|topic| topic.state.lock().durable.generations.clone()).unwrap_or_default()
+    }
+
+    /// Those who follow rows as they are added.
+    pub fn watchers(&self) -> &Arc<watch::Watchers> {
+        &self.watchers
     }
 
     /// Has `hook` called whenever a next offset became durable, by the thread that made it so; it must be quick.

@@ -122,6 +122,7 @@ impl Store {
             on_commit: RwLock::new(Vec::new()),
             closed: AtomicBool::new(false),
             stop_merges: AtomicBool::new(false),
+            watchers: Arc::default(),
             next_part: AtomicU64::new(greatest.max(named.unwrap_or(0)) + 1),
             retry_at: AtomicU64::new(0),
             counters: Counters::default(),

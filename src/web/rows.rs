@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::base::time;
-use crate::store::query::{self, Cancel, Request};
+use crate::store::query::{self, Cancel, OutValue, Request};
 use crate::web::Web;
 use crate::web::error::Refusal;
 
@@ -123,6 +123,13 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// A value as JSON.
+pub fn plain(value: &OutValue) -> Value {
+    let mut text = Vec::new();
+    value.write_json(&mut text);
+    serde_json::from_slice(&text).unwrap_or(Value::Null)
+}
+
 fn refuse(error: query::QueryError) -> Refusal {
     Refusal::wrong(error.to_string())
 }
@@ -136,12 +143,12 @@ pub async fn histogram(State(web): State<Arc<Web>>, Parameters(asked): Parameter
         let bars: Vec<Value> = histogram
             .buckets
             .iter()
-            .map(|bucket| json!({ "time": time::format(bucket.time_ns), "count": bucket.count }))
+            .map(|(start, count)| json!({ "time": time::format(*start), "count": count }))
             .collect();
         Ok(json!({
-            "from": time::format(histogram.from_ns),
-            "to": time::format(histogram.to_ns),
-            "step_ms": histogram.step_ns / 1_000_000,
+            "from": time::format(histogram.from),
+            "to": time::format(histogram.to),
+            "step_ms": histogram.step / 1_000_000,
             "buckets": bars,
             "total": histogram.total,
             "stats": histogram.stats,
@@ -157,7 +164,7 @@ pub async fn top(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Aske
     let limit = asked.limit.unwrap_or(10).clamp(1, 1000);
     compute(web, move |web, cancel| {
         let top = query::top_values(&web.store, &request, &field, limit, cancel).map_err(refuse)?;
-        let values: Vec<Value> = top.values.iter().map(|(value, count)| json!({ "value": value, "count": count })).collect();
+        let values: Vec<Value> = top.values.iter().map(|(value, count)| json!({ "value": plain(value), "count": count })).collect();
         Ok(json!({ "field": field, "total": top.total, "values": values, "stats": top.stats }))
     })
     .await

@@ -12,6 +12,7 @@ use crate::base::predicate::Predicate;
 use crate::base::row::TIME;
 use crate::base::time;
 use crate::store::query::{Agg as Figure, Function, Key, OutValue, Pipe, Query};
+use crate::web::rows::plain;
 use crate::web::elastic::dsl::{field_name, instant, object, only};
 
 /// Deepest nesting.
@@ -299,13 +300,6 @@ fn bucket(mut start: Value, key: &OutValue, count: u64, inside: Map<String, Valu
         start.extend(inside);
     }
     start
-}
-
-/// A value as JSON.
-pub fn plain(value: &OutValue) -> Value {
-    let mut text = Vec::new();
-    value.write_json(&mut text);
-    serde_json::from_slice(&text).unwrap_or(Value::Null)
 }
 
 fn instant_of(key: &OutValue) -> Option<i64> {

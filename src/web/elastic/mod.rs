@@ -22,6 +22,7 @@ use crate::base::predicate::{self, Predicate};
 use crate::base::row::TIME;
 use crate::store::query::{self, Agg, Cancel, Function, OutRow, OutValue, Pipe, Query, Request, SortKey};
 use crate::web::Web;
+use crate::web::rows::plain;
 
 mod aggs;
 mod dsl;
@@ -326,7 +327,7 @@ fn source(written: Option<&Value>) -> Result<Shown, No> {
 }
 
 fn hit(row: &OutRow, sort: &[SortKey], shown: &Shown) -> Value {
-    let value = |name: &str| row.get(name).map(aggs::plain).unwrap_or_default();
+    let value = |name: &str| row.get(name).map(plain).unwrap_or_default();
     let mut document = Map::new();
     for (name, value) in &row.fields {
         let name = if **name == *TIME { "@timestamp" } else { name };
@@ -336,7 +337,7 @@ fn hit(row: &OutRow, sort: &[SortKey], shown: &Shown) -> Value {
             Shown::Like(globs) => globs.iter().any(|glob| glob.matches(name.as_bytes())),
         };
         if wanted && !name.starts_with('_') {
-            document.insert(name.to_owned(), aggs::plain(value));
+            document.insert(name.to_owned(), plain(value));
         }
     }
     let topic = value("_topic");
@@ -351,7 +352,7 @@ fn hit(row: &OutRow, sort: &[SortKey], shown: &Shown) -> Value {
     if !sort.is_empty() {
         let keys = sort.iter().map(|key| match row.get(&key.field) {
             Some(OutValue::Time(ns)) => ns.div_euclid(1_000_000).into(),
-            Some(value) => aggs::plain(value),
+            Some(value) => plain(value),
             None => Value::Null,
         });
         hit["sort"] = keys.collect();
