@@ -122,7 +122,12 @@ fn people(before: &[u8]) -> Option<People<'_>> {
     if clientip.is_empty() || ident.is_empty() || auth.is_empty() {
         return None;
     }
-    Some((vhost.map(|vhost| &vhost[..vhost.iter().rposition(|byte| *byte == b':').unwrap_or(vhost.len())]), clientip, said(ident), said(auth)))
+    Some((
+        vhost.map(|vhost| &vhost[..vhost.iter().rposition(|byte| *byte == b':').unwrap_or(vhost.len())]),
+        clientip,
+        said(ident),
+        said(auth),
+    ))
 }
 
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {

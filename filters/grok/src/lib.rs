@@ -1,1 +1,311 @@
-//! stub
+//! `grok`: fields by patterns, as Logstash's filter of that name.
+//!
+//! ```toml
+//! [[topics.mail.chain]]
+//! filter = "grok"
+//! [topics.mail.chain.config]
+//! match = { message = ["%{SYSLOGBASE} %{QUEUEID:queue_id}: %{GREEDYDATA:rest}", "%{SYSLOGLINE}"] }
+//! pattern_definitions = { QUEUEID = "[0-9A-F]{10,11}" }
+//! overwrite = ["message"]
+//! ```
+//! * `match`: for each field its patterns, one or a list. Short for `message`: `pattern = "…"` or `patterns = ["…", …]`.
+//!   `message` is the field of that name, or the payload where there is none.
+//! * `pattern_definitions`: names of your own; they come before the standard ones.
+//! * `ecs_compatibility`: `"disabled"` (field names like `clientip`; the default) or `"v1"`, `"v8"` (like `source.address`).
+//! * `break_on_match` (default true): stop at the first pattern that matches; false tries them all.
+//! * `overwrite`: fields that a capture replaces. Any other field that has a value already becomes a list.
+//! * `tag_on_failure` (default `_grokparsefailure`; one or a list): when no pattern matched.
+//! * `tag_on_timeout` (default `_groktimeout`): when a pattern with look-around was given up on this text. That is never the
+//!   same as no match.
+//!
+//! Captures of nothing set nothing. `%{NUMBER:bytes:int}` and `:float` make numbers. Patterns are compiled once, in the host,
+//! on a linear-time engine where that is possible.
+
+use std::collections::BTreeMap;
+
+use sawbox_guest::{Filter, Json, Match, Name, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
+
+/// Longest pattern after own names are replaced.
+const EXPANDED_BYTES: usize = 64 * 1024;
+/// How deep own names may stand for own names.
+const DEPTH: usize = 16;
+/// How the host is told of ECS names: a remark at the pattern's beginning.
+const ECS_REMARK: &str = "(?#ecs)";
+
+/// The filter.
+#[derive(Debug)]
+pub struct Grok {
+    fields: Vec<Field>,
+    break_on_match: bool,
+    tag_on_failure: Vec<String>,
+    tag_on_timeout: String,
+    message: Read,
+}
+
+/// A field and what is tried on it.
+#[derive(Debug)]
+struct Field {
+    read: Read,
+    is_message: bool,
+    patterns: Vec<(Pattern, Vec<Option<Group>>)>,
+}
+
+/// What a named group of a pattern sets, by group number.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    name: Name,
+    kind: Kind,
+    is_message: bool,
+    overwrite: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Int,
+    Float,
+}
+
+type Definitions<'c> = BTreeMap<&'c str, &'c str>;
+
+impl Filter for Grok {
+    fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
+        let config = setup.config();
+        config.only(&[
+            "match",
+            "pattern",
+            "patterns",
+            "pattern_definitions",
+            "ecs_compatibility",
+            "break_on_match",
+            "overwrite",
+            "tag_on_failure",
+            "tag_on_timeout",
+        ])?;
+        let ecs = match config.str_or("ecs_compatibility", "disabled")? {
+            "disabled" => "",
+            "v1" | "v8" => ECS_REMARK,
+            other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
+        };
+        let definitions = definitions(config)?;
+        let overwrite = config.strings("overwrite")?;
+        let mut fields = Vec::new();
+        for (field, expressions) in wanted(config)? {
+            let mut patterns = Vec::new();
+            for expression in expressions {
+                let mut text = ecs.to_owned();
+                expand(expression, &definitions, DEPTH, &mut text)?;
+                let pattern = setup.pattern(PatternKind::Grok, &text).map_err(|error| format!("`{expression}`: {error}"))?;
+                let groups = groups(setup, &pattern, &overwrite);
+                patterns.push((pattern, groups));
+            }
+            fields.push(Field { read: setup.reads(field), is_message: field == "message", patterns });
+        }
+        setup.needs_payload(fields.iter().any(|field| field.is_message) || sets_message(&fields));
+        let tag_on_failure = match config.get("tag_on_failure") {
+            None => vec!["_grokparsefailure".to_owned()],
+            Some(_) => config.strings("tag_on_failure")?.into_iter().map(str::to_owned).collect(),
+        };
+        Ok(Self {
+            fields,
+            break_on_match: config.bool_or("break_on_match", true)?,
+            tag_on_failure,
+            tag_on_timeout: config.str_or("tag_on_timeout", "_groktimeout")?.to_owned(),
+            message: setup.reads("message"),
+        })
+    }
+
+    fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
+        let (mut matched, mut gave_up) = (false, false);
+        // Whether the row already has a message of its own; without one the payload is it.
+        let mut has_message = record.get(self.message).is_some();
+        for field in &mut self.fields {
+            let text = match record.get(field.read) {
+                Some(Value::Str(text)) => text,
+                None if field.is_message => record.payload(),
+                _ => continue,
+            };
+            for (pattern, groups) in &mut field.patterns {
+                match pattern.find(text) {
+                    Match::NotFound => continue,
+                    Match::GaveUp => {
+                        gave_up = true;
+                        continue;
+                    }
+                    Match::Found(spans) => {
+                        let captures = spans.filter_map(|(group, start, end)| {
+                            let group = (*groups.get(usize::from(group))?)?;
+                            Some((group, text.get(start..end).filter(|text| !text.is_empty())?))
+                        });
+                        set(captures, record.payload(), &mut has_message, verdict);
+                    }
+                }
+                matched = true;
+                if self.break_on_match {
+                    break;
+                }
+            }
+            if matched && self.break_on_match {
+                break;
+            }
+        }
+        if gave_up && !(matched && self.break_on_match) {
+            verdict.tag(&self.tag_on_timeout);
+        } else if !matched {
+            self.tag_on_failure.iter().for_each(|tag| verdict.tag(tag));
+        }
+    }
+}
+
+fn set<'a>(
+    captures: impl Iterator<Item = (Group, &'a [u8])>,
+    payload: &[u8],
+    has_message: &mut bool,
+    verdict: &mut Verdict<'_>,
+) {
+    for (group, text) in captures {
+        let value = group.kind.value(text);
+        if group.overwrite {
+            verdict.set(group.name, value);
+        } else {
+            if group.is_message && !*has_message {
+                verdict.set(group.name, payload);
+            }
+            verdict.add(group.name, value);
+        }
+        *has_message |= group.is_message;
+    }
+}
+
+fn sets_message(fields: &[Field]) -> bool {
+    let groups = fields.iter().flat_map(|field| &field.patterns).flat_map(|(_, groups)| groups);
+    groups.flatten().any(|group| group.is_message)
+}
+
+/// Fields and their expressions.
+fn wanted(config: &Json) -> Result<Vec<(&str, Vec<&str>)>, String> {
+    let mut wanted = Vec::new();
+    match config.get("match") {
+        None => {}
+        Some(table @ Json::Object(_)) => {
+            for (field, _) in table.members() {
+                wanted.push((field.as_str(), table.strings(field).map_err(|error| format!("`match`: {error}"))?));
+            }
+        }
+        Some(_) => return Err("`match` must be a table of fields and their patterns".into()),
+    }
+    let mut short = config.strings("pattern")?;
+    short.extend(config.strings("patterns")?);
+    if !short.is_empty() {
+        wanted.push(("message", short));
+    }
+    if wanted.iter().any(|(field, expressions)| field.is_empty() || expressions.is_empty()) || wanted.is_empty() {
+        return Err("give `match`, `pattern` or `patterns`, with at least one pattern for each field".into());
+    }
+    Ok(wanted)
+}
+
+fn definitions(config: &Json) -> Result<Definitions<'_>, String> {
+    let table = config.get("pattern_definitions");
+    if table.is_some_and(|table| !matches!(table, Json::Object(_))) {
+        return Err("`pattern_definitions` must be a table of names and patterns".into());
+    }
+    let mut definitions = Definitions::new();
+    for (name, definition) in table.map_or(&[][..], Json::members) {
+        let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let definition = definition.as_str().filter(|_| is_name);
+        let definition = definition
+            .ok_or_else(|| format!("`pattern_definitions.{name}`: a name of letters, digits and `_`, and a string"))?;
+        definitions.insert(name, definition);
+    }
+    Ok(definitions)
+}
+
+/// Puts own definitions in place of their names; the host knows the others.
+fn expand(expression: &str, definitions: &Definitions<'_>, depth: usize, out: &mut String) -> Result<(), String> {
+    let mut rest = expression;
+    while let Some(at) = rest.find("%{") {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let end = rest.find('}').map_or(rest.len(), |end| end + 1);
+        let inside = rest.get(2..end.saturating_sub(1)).unwrap_or("");
+        let name_end = inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inside.len());
+        let (name, field) = inside.split_at(name_end);
+        match definitions.get(name) {
+            None => out.push_str(&rest[..end]),
+            Some(definition) => {
+                let depth =
+                    depth.checked_sub(1).ok_or_else(|| format!("`{name}` stands for itself, or names nest too deep"))?;
+                match field.strip_prefix(':').map(|field| field.split(' ').next().unwrap_or(field)) {
+                    None => out.push_str("(?:"),
+                    Some(field) => {
+                        out.push_str("(?<");
+                        out.push_str(field);
+                        out.push('>');
+                    }
+                }
+                expand(definition, definitions, depth, out)?;
+                out.push(')');
+            }
+        }
+        if out.len() > EXPANDED_BYTES {
+            return Err(format!("`{name}`: the pattern grows beyond {EXPANDED_BYTES} bytes"));
+        }
+        rest = &rest[end..];
+    }
+    out.push_str(rest);
+    Ok(())
+}
+
+fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[&str]) -> Vec<Option<Group>> {
+    let mut groups = Vec::new();
+    for (number, typed) in pattern.groups() {
+        let (name, kind) = match typed.rsplit_once(':') {
+            Some((name, "int")) => (name, Kind::Int),
+            Some((name, "float")) => (name, Kind::Float),
+            _ => (typed.as_str(), Kind::Text),
+        };
+        let group = Group { name: setup.name(name), kind, is_message: name == "message", overwrite: overwrite.contains(&name) };
+        let number = usize::from(*number);
+        groups.resize(groups.len().max(number + 1), None);
+        groups[number] = Some(group);
+    }
+    groups
+}
+
+impl Kind {
+    /// A number as far as its digits go, as Ruby's `to_i` and `to_f` read it; what has no digits, or too many, stays a text.
+    fn value(self, text: &[u8]) -> Value<'_> {
+        let number = match self {
+            Kind::Text => None,
+            Kind::Int => prefix(text, false).and_then(|text| text.parse().ok()).map(Value::Int),
+            Kind::Float => prefix(text, true)
+                .and_then(|text| text.parse().ok())
+                .filter(|number: &f64| number.is_finite())
+                .map(Value::Float),
+        };
+        number.unwrap_or(Value::Str(text))
+    }
+}
+
+/// The front of a text that is a number.
+fn prefix(text: &[u8], is_decimal: bool) -> Option<&str> {
+    let digits = |from: usize| text.get(from..).map_or(0, |rest| rest.iter().take_while(|byte| byte.is_ascii_digit()).count());
+    let sign = |at: usize| usize::from(matches!(text.get(at), Some(b'+' | b'-')));
+    let mut end = sign(0) + digits(sign(0));
+    if is_decimal {
+        if text.get(end) == Some(&b'.') && digits(end + 1) > 0 {
+            end += 1 + digits(end + 1);
+        }
+        if matches!(text.get(end), Some(b'e' | b'E')) && digits(end + 1 + sign(end + 1)) > 0 {
+            end += 1 + sign(end + 1);
+            end += digits(end);
+        }
+    }
+    core::str::from_utf8(&text[..end]).ok()
+}
+
+sawbox_guest::filter!(Grok);
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,257 @@
-//! stub
+//! `json`: a JSON object becomes fields. The chain of every topic that has none.
+//!
+//! ```toml
+//! [[topics.shop.chain]]
+//! filter = "json"
+//! config = { source = "message", target = "app", mode = "strict" }   # all optional
+//! ```
+//! * `source`: the field to read; without it the payload.
+//! * `target`: put before all names, with a dot; then time and message are not looked for.
+//! * `mode`: `lenient` (what is no object is a message, and only what began with `{` is tagged) or `strict` (tagged in any
+//!   case). The tag is `_jsonparsefailure`; nothing is lost, the text stays the message.
+//!
+//! Objects are flattened to dotted names with their types, lists of scalars are lists, lists of objects their JSON text
+//! ([`scan`] has the rules). Two members of one name make a list. A document with too many or too long names keeps what fits
+//! and is tagged `_jsoncut`.
+//!
+//! Of the document itself, not of objects in it:
+//! * the first of `@timestamp`, `_time`, `timestamp`, `time`, `ts` that is a time ([`time`]) is the row's time;
+//! * the first of `message`, `_msg`, `msg`, `log` that is a string is the message (of `log`, without the line feed that
+//!   container runtimes leave on it); a `message` that is a number or a boolean is one too, as it was written;
+//! * `@metadata` is for the shipper's own use and is left out;
+//! * a name that the box itself uses (`_topic`, `_offset`, `_peer` …) goes under `json.`, so nobody forges an origin.
+//!
+//! When the payload was read, it is consumed: the row has a message only if the document has.
+
+pub mod scan;
+pub mod time;
+
+use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+use sawbox_guest::{Filter, Read, Record, Setup, Value, Verdict};
+
+use scan::{Cell, Doc, Scalar};
+
+const FAILURE: &str = "_jsonparsefailure";
+const CUT: &str = "_jsoncut";
+const TIMES: [&[u8]; 5] = [b"@timestamp", b"_time", b"timestamp", b"time", b"ts"];
+const MESSAGES: [&[u8]; 4] = [b"message", b"_msg", b"msg", b"log"];
+/// Names of columns and headers that only the box writes.
+const RESERVED: [&[u8]; 12] = [
+    b"_time",
+    b"_topic",
+    b"_partition",
+    b"_offset",
+    b"_n",
+    b"_generation",
+    b"_peer",
+    b"_receiver",
+    b"_origin",
+    b"_hops",
+    b"_reason",
+    b"_filter",
+];
+
+/// The filter.
+#[derive(Debug)]
+pub struct JsonFilter {
+    source: Option<Read>,
+    /// With its dot; empty for none.
+    target: String,
+    is_strict: bool,
+    doc: Doc,
+    seen: Seen,
+    name: Vec<u8>,
+}
+
+impl Filter for JsonFilter {
+    fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
+        let config = setup.config();
+        config.only(&["source", "target", "mode"])?;
+        let is_strict = match config.str_or("mode", "lenient")? {
+            "lenient" => false,
+            "strict" => true,
+            other => return Err(format!("`mode` is \"lenient\" or \"strict\", not \"{other}\"")),
+        };
+        let target = match config.str_or("target", "")? {
+            "" => String::new(),
+            target => format!("{target}."),
+        };
+        let source = config.str_or("source", "")?;
+        let source = (!source.is_empty()).then(|| setup.reads(source));
+        setup.needs_payload(source.is_none());
+        Ok(Self { source, target, is_strict, doc: Doc::default(), seen: Seen::default(), name: Vec::new() })
+    }
+
+    fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
+        let text = match self.source {
+            None => record.payload(),
+            Some(source) => match record.bytes(source) {
+                Some(text) => text,
+                None => return,
+            },
+        };
+        let begins = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+        if !begins || self.doc.scan(text).is_err() {
+            if begins || self.is_strict {
+                verdict.tag(FAILURE);
+            }
+            return;
+        }
+        self.write(text, verdict);
+        if self.doc.is_cut {
+            verdict.tag(CUT);
+        }
+        if self.source.is_none() {
+            verdict.payload_consumed();
+        }
+    }
+}
+
+impl JsonFilter {
+    fn write(&mut self, text: &[u8], verdict: &mut Verdict<'_>) {
+        let Self { doc, seen, name, target, .. } = self;
+        seen.clear();
+        let (mut time, mut message) = (None, None);
+        if target.is_empty() {
+            (time, message) = (time_of(doc, text), message_of(doc, text));
+        }
+        if let Some((_, ns)) = time {
+            verdict.set_time(ns);
+        }
+        if let Some((_, message)) = message {
+            verdict.set("message", message);
+            seen.is_new(b"message");
+        }
+        let used = [time.map(|(cell, _)| cell), message.map(|(cell, _)| cell)];
+        for (index, cell) in doc.cells.iter().enumerate() {
+            if used.contains(&Some(index)) {
+                continue;
+            }
+            let plain = doc.name(cell);
+            let value = match cell.value {
+                Scalar::Str(place) => Value::Str(doc.text(text, place)),
+                Scalar::Int(number) => Value::Int(number),
+                Scalar::Float(number) => Value::Float(number),
+                Scalar::Bool(yes) => Value::Bool(yes),
+            };
+            let full = if !target.is_empty() {
+                prefixed(name, target.as_bytes(), plain)
+            } else if plain.starts_with(b"@metadata") && matches!(plain.get(9), None | Some(b'.')) {
+                continue;
+            } else if plain == b"tags" {
+                match value {
+                    // Others may have tagged the record: a tag is added, not put in place of theirs.
+                    Value::Str(tag) if let Ok(tag) = core::str::from_utf8(tag) => {
+                        verdict.tag(tag);
+                        continue;
+                    }
+                    _ => plain,
+                }
+            } else if plain.first() == Some(&b'_') && RESERVED.contains(&plain) {
+                prefixed(name, b"json.", plain)
+            } else {
+                plain
+            };
+            if seen.is_new(full) {
+                verdict.set(full, value);
+            } else {
+                verdict.add(full, value);
+            }
+        }
+    }
+}
+
+fn prefixed<'n>(name: &'n mut Vec<u8>, prefix: &[u8], plain: &[u8]) -> &'n [u8] {
+    name.clear();
+    name.extend_from_slice(prefix);
+    name.extend_from_slice(plain);
+    name
+}
+
+/// The cell that is the row's time.
+fn time_of(doc: &Doc, text: &[u8]) -> Option<(usize, i64)> {
+    best(doc, &TIMES, |cell| match cell.value {
+        Scalar::Str(place) => time::parse(doc.text(text, place)),
+        Scalar::Int(_) | Scalar::Float(_) => time::parse(&text[cell.raw.0..cell.raw.1]),
+        Scalar::Bool(_) => None,
+    })
+}
+
+/// The cell that is the message.
+fn message_of<'a>(doc: &'a Doc, text: &'a [u8]) -> Option<(usize, &'a [u8])> {
+    best(doc, &MESSAGES, |cell| match (cell.value, doc.name(cell)) {
+        (Scalar::Str(place), b"log") => {
+            let line = doc.text(text, place);
+            Some(line.strip_suffix(b"\n").unwrap_or(line))
+        }
+        (Scalar::Str(place), _) => Some(doc.text(text, place)),
+        (_, b"message") => Some(&text[cell.raw.0..cell.raw.1]),
+        _ => None,
+    })
+}
+
+/// Of the document's own members, the one whose name comes first in `names` and which `read` can use.
+fn best<T>(doc: &Doc, names: &[&[u8]], read: impl Fn(&Cell) -> Option<T>) -> Option<(usize, T)> {
+    let mut found: Option<(usize, usize, T)> = None;
+    for (index, cell) in doc.cells.iter().enumerate().filter(|(_, cell)| cell.top) {
+        let rank = found.as_ref().map_or(names.len(), |(rank, ..)| *rank);
+        let name = doc.name(cell);
+        if let Some(better) = names[..rank].iter().position(|candidate| *candidate == name)
+            && let Some(value) = read(cell)
+        {
+            found = Some((better, index, value));
+        }
+    }
+    found.map(|(_, index, value)| (index, value))
+}
+
+/// Which names this record has had.
+#[derive(Debug, Default)]
+struct Seen {
+    few: Vec<u64>,
+    many: HashSet<u64, BuildHasherDefault<DefaultHasher>>,
+}
+
+/// Up to this many names are compared one by one.
+const FEW: usize = 32;
+
+impl Seen {
+    fn clear(&mut self) {
+        self.few.clear();
+        self.many.clear();
+    }
+
+    /// Two names with one 64-bit hash would make a list of two fields: with at most a thousand names that nobody can aim at
+    /// more than their own row, that is as good as never.
+    fn is_new(&mut self, name: &[u8]) -> bool {
+        let hash = hash(name);
+        if self.few.contains(&hash) {
+            return false;
+        }
+        if self.few.len() < FEW {
+            self.few.push(hash);
+            return true;
+        }
+        self.many.insert(hash)
+    }
+}
+
+/// Eight bytes at a time: multiply and fold.
+fn hash(name: &[u8]) -> u64 {
+    let (words, tail) = name.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..tail.len()].copy_from_slice(tail);
+    let mix = |hash: u64, word: [u8; 8]| {
+        let mixed = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        mixed ^ mixed >> 29
+    };
+    let seed = (name.len() as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    mix(words.iter().fold(seed, |hash, word| mix(hash, *word)), last)
+}
+
+sawbox_guest::filter!(JsonFilter);
+
+#[cfg(test)]
+mod tests;
