@@ -4,4 +4,6 @@
 
 pub mod base;
 pub mod queue;
+pub mod relay;
+pub mod sandbox;
 pub mod store;
