@@ -238,7 +238,9 @@ fn pattern_describe(mut caller: Caller<'_, Host>, handle: i32, at: i32, cap: i32
     charge(&mut caller, CALL_FUEL)?;
     let (memory, host) = memory(&mut caller)?.data_and_store_mut(&mut caller);
     let text = match usize::try_from(handle) {
-        Ok(handle) => &host.patterns.get(handle).ok_or_else(|| wasmtime::Error::msg("used a pattern it never compiled"))?.described,
+        Ok(handle) => {
+            &host.patterns.get(handle).ok_or_else(|| wasmtime::Error::msg("used a pattern it never compiled"))?.described
+        }
         Err(_) => &host.pattern_error,
     };
     if text.len() <= cap.cast_unsigned() as usize {
@@ -251,14 +253,7 @@ fn pattern_describe(mut caller: Caller<'_, Host>, handle: i32, at: i32, cap: i32
     Ok(i32::try_from(text.len()).unwrap_or(i32::MAX))
 }
 
-fn pattern_match(
-    mut caller: Caller<'_, Host>,
-    handle: i32,
-    at: i32,
-    len: i32,
-    out: i32,
-    cap: i32,
-) -> wasmtime::Result<i32> {
+fn pattern_match(mut caller: Caller<'_, Host>, handle: i32, at: i32, len: i32, out: i32, cap: i32) -> wasmtime::Result<i32> {
     let handle = usize::try_from(handle).unwrap_or(usize::MAX);
     let linear = caller.data().patterns.get(handle).is_some_and(|pattern| pattern.grok.is_linear());
     let rate = if linear { LINEAR_FUEL } else { BOUNDED_FUEL };

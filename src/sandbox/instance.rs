@@ -85,9 +85,8 @@ impl Instance {
             Err(error) => return Err(broken(&store, &error)),
         }
         let alloc = instance.get_typed_func(&mut store, export::ALLOC).map_err(|error| broken(&store, &error))?;
-        let init = instance
-            .get_typed_func::<(i32, i32), i64>(&mut store, export::INIT)
-            .map_err(|error| broken(&store, &error))?;
+        let init =
+            instance.get_typed_func::<(i32, i32), i64>(&mut store, export::INIT).map_err(|error| broken(&store, &error))?;
         let process = instance.get_typed_func(&mut store, export::PROCESS).map_err(|error| broken(&store, &error))?;
 
         let len = u32::try_from(config.len()).map_err(|_| StartError::Refused("the configuration is too long".into()))?;

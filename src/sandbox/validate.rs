@@ -13,9 +13,9 @@ pub(super) fn bytes(wasm: &[u8], limit: usize) -> Result<(), FilterError> {
     }
     match (wasm.get(..4), wasm.get(4..8)) {
         (Some(b"\0asm"), Some([1, 0, 0, 0])) => Ok(()),
-        (Some(b"\0asm"), Some([_, 0, 1, 0])) => {
-            refuse("this is a component; filters are core modules (build with crate type cdylib, and no `component new`)".into())
-        }
+        (Some(b"\0asm"), Some([_, 0, 1, 0])) => refuse(
+            "this is a component; filters are core modules (build with crate type cdylib, and no `component new`)".into(),
+        ),
         (Some(b"\0asm"), _) => refuse("this WebAssembly version is not known".into()),
         _ => refuse("this is no WebAssembly module".into()),
     }
@@ -64,7 +64,9 @@ pub(super) fn module(module: &Module) -> Result<(), FilterError> {
 /// Why this import is refused, if it is.
 fn refused_import(from: &str, name: &str, ty: &ExternType) -> Option<String> {
     if from.starts_with("wasi") {
-        return Some("filters have no files, no clock and no randomness; build for wasm32-unknown-unknown, without WASI".into());
+        return Some(
+            "filters have no files, no clock and no randomness; build for wasm32-unknown-unknown, without WASI".into(),
+        );
     }
     if from == "env" || from.starts_with("__wbindgen") {
         return Some("there is no such thing here; link everything the filter needs into the module".into());
