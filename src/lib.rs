@@ -3,5 +3,6 @@
 //! This file is the wiring: the only place that knows every house. See `ARCHITECTURE.md`.
 
 pub mod base;
+pub mod ingest;
 pub mod queue;
 pub mod store;
