@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::counters::Counters;
+use super::route;
 use crate::base::clock::Clock;
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
@@ -108,6 +109,11 @@ struct Bucket {
     payload: u64,
 }
 
+fn partition_for(topic: &Topic, key: &[u8]) -> Option<Arc<Partition>> {
+    let count = u32::try_from(topic.partitions().len()).unwrap_or(1);
+    topic.partition(route::partition_of(key, count))
+}
+
 /// A batch on its way, and the task that waits for it.
 struct Sent {
     records: u64,
@@ -176,10 +182,10 @@ impl Gather {
 
     fn bucket(&mut self, name: &str, key: Option<&[u8]>) -> Result<usize, QueueError> {
         let is_it = |bucket: &Bucket| {
-            bucket.topic.name() == name
+            bucket.topic.name().as_ref() == name
                 && match (&bucket.partition, key) {
                     (None, None) => true,
-                    (Some(own), Some(key)) => own.id() == bucket.topic.partition_for(key).id(),
+                    (Some(own), Some(key)) => partition_for(&bucket.topic, key).is_some_and(|other| own.id() == other.id()),
                     _ => false,
                 }
         };
@@ -191,7 +197,7 @@ impl Gather {
             return Ok(at);
         }
         let topic = self.door.queue.ensure_topic(name)?;
-        let partition = key.map(|key| topic.partition_for(key));
+        let partition = key.and_then(|key| partition_for(&topic, key));
         self.buckets.push(Bucket { topic, partition, builder: BatchBuilder::new(), number: self.numbers, payload: 0 });
         self.numbers += 1;
         self.last = self.buckets.len() - 1;

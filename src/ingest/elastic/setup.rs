@@ -13,8 +13,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{OriginalUri, Path, RawQuery, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -223,7 +223,7 @@ pub async fn make_index(Path(index): Path<String>) -> Response {
 }
 
 /// `GET` of all things of a kind.
-pub async fn list(State(elastic): State<Arc<Elastic>>, OriginalUri(uri): OriginalUri, RawQuery(query): RawQuery) -> Response {
+pub async fn list(State(elastic): State<Arc<Elastic>>, uri: Uri, RawQuery(query): RawQuery) -> Response {
     let Some(kind) = Kind::of(uri.path()) else { return StatusCode::NOT_FOUND.into_response() };
     reply(StatusCode::OK, shape(kind, elastic.setup.get(kind, "*")), query.as_deref())
 }
@@ -232,7 +232,7 @@ pub async fn list(State(elastic): State<Arc<Elastic>>, OriginalUri(uri): Origina
 pub async fn keep(
     State(elastic): State<Arc<Elastic>>,
     Path(name): Path<String>,
-    OriginalUri(uri): OriginalUri,
+    uri: Uri,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {

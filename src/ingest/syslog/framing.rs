@@ -133,41 +133,45 @@ impl Counted {
 
     fn next(&mut self, end: bool) -> Result<Option<Line<'_>>, BadFrame> {
         self.settle();
-        if self.skip > 0 {
-            let passed = self.skip.min(self.roll.data().len());
-            self.roll.consume(passed);
-            self.skip -= passed;
-            if self.skip == 0 {
-                return Ok(Some(Line::TooLong));
+        if self.skip == 0 {
+            // Some senders end a counted line with an LF that they did not count.
+            let ends = self.roll.data().iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+            self.roll.consume(ends);
+            let Some((head, count)) = count(self.roll.data())? else {
+                return if end && !self.roll.data().is_empty() { Err(BadFrame::Truncated) } else { Ok(None) };
+            };
+            if count <= self.cap + 2 {
+                let Some(line) = self.roll.data().get(head..head + count) else {
+                    return if end { Err(BadFrame::Truncated) } else { Ok(None) };
+                };
+                self.taken = head + count;
+                let line = line.strip_suffix(b"\n").unwrap_or(line);
+                return Ok(Some(Line::Whole(line.strip_suffix(b"\r").unwrap_or(line))));
             }
-            return if end { Err(BadFrame::Truncated) } else { Ok(None) };
-        }
-        // Some senders end a counted line with an LF that they did not count.
-        let ends = self.roll.data().iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
-        self.roll.consume(ends);
-        let bytes = self.roll.data();
-        let digits = bytes.iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
-        let short = if end { Err(BadFrame::Truncated) } else { Ok(None) };
-        match bytes.get(digits) {
-            None if bytes.is_empty() => return Ok(None),
-            None => return short,
-            Some(b' ') if digits > 0 => {}
-            Some(_) => return Err(BadFrame::NoCount),
-        }
-        let count = bytes[..digits].iter().fold(0usize, |sum, digit| sum * 10 + usize::from(digit - b'0'));
-        if count > COUNT {
-            return Err(BadFrame::TooLarge(count));
-        }
-        if count > self.cap + 2 {
-            self.taken = digits + 1;
+            self.roll.consume(head);
             self.skip = count;
-            return self.next(end);
         }
-        let Some(line) = bytes.get(digits + 1..digits + 1 + count) else { return short };
-        self.taken = digits + 1 + count;
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        Ok(Some(Line::Whole(line.strip_suffix(b"\r").unwrap_or(line))))
+        let passed = self.skip.min(self.roll.data().len());
+        self.roll.consume(passed);
+        self.skip -= passed;
+        match (self.skip, end) {
+            (0, _) => Ok(Some(Line::TooLong)),
+            (_, true) => Err(BadFrame::Truncated),
+            (_, false) => Ok(None),
+        }
     }
+}
+
+/// The count at the beginning of these bytes, and how long it is with its space; nothing if it is not all there.
+fn count(bytes: &[u8]) -> Result<Option<(usize, usize)>, BadFrame> {
+    let digits = bytes.iter().take(9).take_while(|byte| byte.is_ascii_digit()).count();
+    match bytes.get(digits) {
+        None => return Ok(None),
+        Some(b' ') if digits > 0 => {}
+        Some(_) => return Err(BadFrame::NoCount),
+    }
+    let count = bytes[..digits].iter().fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'));
+    if count > COUNT { Err(BadFrame::TooLarge(count)) } else { Ok(Some((digits + 1, count))) }
 }
 
 #[cfg(test)]
