@@ -141,13 +141,12 @@ pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says whether a module is a filter.
+/// Says what a module is, as a filter.
 ///
 /// # Errors
 /// Why it is none.
-pub fn check_filter(wasm: &[u8]) -> anyhow::Result<String> {
-    let engine = sandbox_in_memory(&sandbox::Config::default())?;
-    Ok(engine.check(wasm)?.to_string())
+pub fn check_filter(wasm: &[u8]) -> anyhow::Result<sandbox::FilterReport> {
+    Ok(sandbox_in_memory(&sandbox::Config::default())?.check(wasm)?)
 }
 
 /// A sandbox that keeps nothing: for looking at filters and chains without a box.
@@ -182,7 +181,7 @@ fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bo
                         continue;
                     }
                 },
-                _ = stopping.wait_for(|stop| *stop) => break,
+                _ = stopping.changed() => break,
             };
             let _ = socket.set_nodelay(true);
             let peer = socket.peer_addr().ok();

@@ -108,7 +108,15 @@ pub fn filter(command: &FilterCommand) -> anyhow::Result<()> {
         }
         FilterCommand::Check { file } => {
             let report = crate::check_filter(&read(file)?).with_context(|| format!("{} is no filter", file.display()))?;
-            println!("{report}");
+            println!("{} is a filter: {} bytes, frame version {}, sha256 {}", file.display(), report.bytes, report.abi, report.sha256);
+            let reads = if report.reads_all { "every field".to_owned() } else { report.reads.join(", ") };
+            println!("  reads {}{reads}", if report.needs_payload { "the payload; " } else { "" });
+            if !report.imports.is_empty() {
+                println!("  uses {}", report.imports.join(", "));
+            }
+            if let Some(why) = report.refuses_config {
+                println!("  wants a configuration: {why}");
+            }
             Ok(())
         }
         FilterCommand::Put { name, file, remote } => {
