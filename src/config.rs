@@ -170,23 +170,32 @@ impl Loaded {
 
     /// A problem of the value under this dotted key (or of the nearest table around it).
     pub fn problem(&self, key: &str, message: String) -> Problem {
-        // A house's own message may name a key below: "listen: must …".
-        let (below, said) = match message.split_once(": ") {
-            Some((word, rest)) if !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.[]".contains(&b)) => {
-                let word = word.replace('[', ".").replace(']', "");
-                (if key.is_empty() { word } else { format!("{key}.{word}") }, rest)
-            }
-            _ => (key.to_owned(), message.as_str()),
-        };
-        // The value itself, or else the nearest table around it.
-        let mut sought = below.as_str();
+        // A house's own sentence may begin with the key it is about, from the top of the file or from its own section.
+        let word = message.split([' ', ':', '=']).next().unwrap_or_default().trim_matches('`').replace('[', ".").replace(']', "");
+        let below = format!("{key}.{word}");
+        let named = [word.as_str(), below.as_str()].into_iter().find(|path| self.find(path).is_some());
+        if let Some(path) = named {
+            return self.problem_at(self.find(path), message);
+        }
+        // The nearest table around it.
+        let mut sought = if word.contains('.') { word.as_str() } else { key };
         let mut at = self.find(sought);
         while let (None, Some((around, _))) = (at, sought.rsplit_once('.')) {
             sought = around;
             at = self.find(sought);
         }
-        let message = if below.is_empty() { said.to_owned() } else { format!("`{below}`: {said}") };
-        self.problem_at(at, message)
+        let names_itself = key.is_empty() || message.starts_with(key) || !word.is_empty() && message.starts_with(&format!("{word}:"));
+        self.problem_at(at, if names_itself { message } else { format!("`{key}`: {message}") })
+    }
+
+    /// A problem of a receiver, which knows its address but not its key.
+    pub fn ingest_problem(&self, error: &ingest::IngestError) -> Problem {
+        let address = match error {
+            ingest::IngestError::Config(_) => None,
+            ingest::IngestError::Tls { address, .. } | ingest::IngestError::Bind { address, .. } => Some(*address),
+        };
+        let key = self.config.listeners().into_iter().find(|(_, own, _)| Some(*own) == address).map(|(key, _, _)| key);
+        self.problem(&key.unwrap_or_else(|| "ingest".to_owned()), error.to_string())
     }
 
     fn problem_at(&self, at: Option<usize>, message: String) -> Problem {
@@ -246,8 +255,17 @@ impl Config {
 
     /// Every listener: its key, its address, and `tcp` or `udp`.
     pub fn listeners(&self) -> Vec<(String, SocketAddr, &'static str)> {
-        let mut listeners = vec![("web.listen".to_owned(), self.web.listen, "tcp")];
-        listeners.extend(self.ingest.listeners().into_iter().map(|(key, address, transport)| (format!("ingest.{key}"), address, transport)));
+        let mut listeners = vec![
+            ("web.listen".to_owned(), self.web.listen, "tcp"),
+            ("ingest.elastic.listen".to_owned(), self.ingest.elastic.listen, "tcp"),
+        ];
+        listeners.extend(self.ingest.beats.iter().enumerate().map(|(n, beats)| (format!("ingest.beats.{n}.listen"), beats.listen, "tcp")));
+        for (n, syslog) in self.ingest.syslog.iter().enumerate() {
+            for transport in &syslog.transports {
+                let transport = if *transport == ingest::config::Transport::Udp { "udp" } else { "tcp" };
+                listeners.push((format!("ingest.syslog.{n}.listen"), syslog.listen, transport));
+            }
+        }
         listeners
     }
 

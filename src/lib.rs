@@ -57,7 +57,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let disk: Arc<dyn Disk> = Arc::new(real);
 
     // Ports first, though nothing is served yet: a busy one must not cost a recovery.
-    let tls = ingest::tls::load(&config.ingest).map_err(|why| loaded.problem("ingest", why))?;
+    ingest::check(&config.ingest).map_err(|error| loaded.ingest_problem(&error))?;
     let page = bind(loaded, "web.listen", config.web.listen).await?;
     let dialect = bind(loaded, "ingest.elastic.listen", config.ingest.elastic.listen).await?;
 
@@ -68,26 +68,33 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let sandbox = sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
     let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())
         .map_err(|error| loaded.problem("", error.to_string()))?;
-    let ingest = ingest::Ingest::start(queue.clone(), clock.clone(), config.ingest.clone(), tls)
-        .await
-        .map_err(|error| loaded.problem(&format!("ingest.{}", error.key()), error.to_string()))?;
+    let ingest =
+        ingest::Ingest::start(queue.clone(), clock.clone(), &config.ingest).await.map_err(|error| loaded.ingest_problem(&error))?;
 
     let houses = web::Houses { queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };
     let web = web::Web::new(houses, config.web.clone(), config.data_dir.clone());
     let counted = ingest.clone();
-    web.add_metrics(web::MetricSource::new(move || counted.counters().into_iter().map(metric).collect()));
+    web.add_metrics(web::MetricSource::new(move || counted.counters().iter().flat_map(metrics).collect()));
 
     let mut listeners = vec![
         Listener { name: "page and API", scheme: "http", address: page.local_addr()? },
         Listener { name: "Elasticsearch dialect", scheme: "http", address: dialect.local_addr()? },
     ];
-    listeners.extend(ingest.listeners().into_iter().map(|(name, scheme, address)| Listener { name, scheme, address }));
+    listeners.extend(ingest.addresses().iter().map(|(receiver, address)| {
+        let (name, scheme) = match *receiver {
+            "beats" => ("Lumberjack (Beats)", "tcp"),
+            "syslog/udp" => ("syslog", "udp"),
+            "syslog/tcp" => ("syslog", "tcp"),
+            other => (other, "tcp"),
+        };
+        Listener { name, scheme, address: *address }
+    }));
     web.set_listeners(listeners.clone());
 
     let (stop, stopping) = watch::channel(false);
     let servers = vec![
-        serve(page, web.router().merge(ingest::http::router(ingest.clone())), stopping.clone()),
-        serve(dialect, web::elastic::router(web.clone()).merge(ingest::elastic::router(ingest.clone())), stopping),
+        serve(page, web.router().merge(ingest::http::router(&ingest)), stopping.clone()),
+        serve(dialect, web::elastic::router(web.clone()).merge(ingest::elastic::router(&ingest)), stopping),
     ];
     web.set_ready(true);
     Ok(Running { queue, store, relay, ingest, web, listeners, servers, stop, _lock: lock })
@@ -131,7 +138,7 @@ impl Running {
 /// # Errors
 /// What is wrong, and where.
 pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
-    ingest::tls::load(&loaded.config.ingest).map_err(|why| loaded.problem("ingest", why))?;
+    ingest::check(&loaded.config.ingest).map_err(|error| loaded.ingest_problem(&error))?;
     let engine = sandbox_in_memory(&loaded.config.sandbox)?;
     for (name, topic) in &loaded.config.topics {
         if let Some(spec) = &topic.chain {
@@ -154,9 +161,21 @@ fn sandbox_in_memory(config: &sandbox::Config) -> anyhow::Result<Arc<sandbox::Sa
     Ok(sandbox::Sandbox::open(base::disk::sim::SimDisk::new(0), Arc::new(RealClock::new()), config.clone())?)
 }
 
-fn metric(counter: ingest::Counter) -> web::Metric {
-    let labels = vec![("receiver", counter.receiver.to_owned())];
-    web::Metric::counter(counter.name, counter.help, labels, counter.value)
+/// A receiver's counters as metrics.
+fn metrics(reading: &ingest::counters::Reading) -> Vec<web::Metric> {
+    let labels = || vec![("receiver", reading.receiver.to_owned()), ("listen", reading.listen.clone())];
+    let one = |(name, value): &(&'static str, u64)| match *name {
+        "connections_open" => web::Metric::gauge("ingest_connections_open", "Connections now", labels(), *value),
+        "connections" => web::Metric::counter("ingest_connections", "Connections taken", labels(), *value),
+        "refused" => web::Metric::counter("ingest_refused", "Connections refused", labels(), *value),
+        "records" => web::Metric::counter("ingest_records", "Records acknowledged", labels(), *value),
+        "bytes" => web::Metric::counter("ingest_bytes", "Bytes of records acknowledged", labels(), *value),
+        "batches" => web::Metric::counter("ingest_batches", "Batches appended", labels(), *value),
+        "rejected" => web::Metric::counter("ingest_rejected", "Records refused", labels(), *value),
+        "dropped" => web::Metric::counter("ingest_dropped", "Datagrams lost for want of room", labels(), *value),
+        _ => web::Metric::counter("ingest_errors", "Connections ended by broken bytes or a failure", labels(), *value),
+    };
+    reading.values.iter().map(one).collect()
 }
 
 async fn bind(loaded: &Loaded, key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

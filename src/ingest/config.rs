@@ -125,6 +125,8 @@ pub struct Syslog {
 #[derive(Deserialize, Serialize, Clone, Debug)]
 #[serde(deny_unknown_fields, default)]
 pub struct Elastic {
+    /// Address and port of both halves of the dialect; whoever wires the box binds it.
+    pub listen: SocketAddr,
     /// Takes all records, whatever index they name.
     pub topic: Option<String>,
     /// Largest body, inflated.
@@ -203,7 +205,7 @@ impl Default for Syslog {
 
 impl Default for Elastic {
     fn default() -> Self {
-        Self { topic: None, max_body: Bytes(128 << 20), max_items: 250_000, setup_memory: Bytes(16 << 20) }
+        Self { listen: loopback(9200), topic: None, max_body: Bytes(128 << 20), max_items: 250_000, setup_memory: Bytes(16 << 20) }
     }
 }
 
@@ -266,7 +268,7 @@ impl Config {
                 Transport::Tcp => ("syslog/tcp", syslog.listen),
             })
         });
-        beats.chain(syslog).collect()
+        beats.chain(syslog).chain([("elastic", self.elastic.listen)]).collect()
     }
 
     fn one_port_each(&self) -> Result<(), String> {
@@ -319,7 +321,7 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         let back: Config = toml::from_str(&text).unwrap();
         assert_eq!(format!("{back:?}"), format!("{config:?}"));
-        assert_eq!(config.listeners().len(), 3);
+        assert_eq!(config.listeners().len(), 4);
     }
 
     #[test]
