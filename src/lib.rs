@@ -32,7 +32,6 @@ use config::Loaded;
 use web::Listener;
 
 /// A box that runs.
-#[derive(Debug)]
 pub struct Running {
     queue: Arc<queue::Queue>,
     store: Arc<store::Store>,
@@ -98,6 +97,12 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     ];
     web.set_ready(true);
     Ok(Running { queue, store, relay, ingest, web, listeners, servers, stop, _lock: lock })
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
 }
 
 impl Running {
