@@ -41,6 +41,7 @@ mod flush;
 mod group;
 mod memtable;
 mod open;
+pub mod query;
 pub mod source;
 mod stats;
 mod topic;

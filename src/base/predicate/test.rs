@@ -171,6 +171,34 @@ impl Net {
     }
 }
 
+/// The least whole number at or above (above, if not `inclusive`) a number; `None` where there may be none.
+#[allow(clippy::cast_possible_truncation)]
+fn least_int(number: Number, inclusive: bool) -> Option<i64> {
+    match number {
+        Number::Int(int) if inclusive => Some(int),
+        Number::Int(int) => int.checked_add(1),
+        Number::Float(float) if float.abs() < 9.0e15 => {
+            let up = float.ceil();
+            Some(up as i64 + i64::from(up == float && !inclusive))
+        }
+        Number::Float(_) => None,
+    }
+}
+
+/// The greatest whole number at or below (below, if not `inclusive`) a number; `None` where there may be none.
+#[allow(clippy::cast_possible_truncation)]
+fn greatest_int(number: Number, inclusive: bool) -> Option<i64> {
+    match number {
+        Number::Int(int) if inclusive => Some(int),
+        Number::Int(int) => int.checked_sub(1),
+        Number::Float(float) if float.abs() < 9.0e15 => {
+            let down = float.floor();
+            Some(down as i64 - i64::from(down == float && !inclusive))
+        }
+        Number::Float(_) => None,
+    }
+}
+
 impl Test {
     /// Holds this word or phrase; the empty phrase is the empty value.
     pub fn words(text: &str) -> Self {
@@ -239,6 +267,27 @@ impl Test {
             Value::Int(int) => self.matches_number(Number::Int(*int)),
             Value::Float(float) => self.matches_number(Number::Float(*float)),
             Value::Bool(bool) => self.matches_bool(*bool),
+        }
+    }
+
+    /// The whole numbers that pass, where they are an unbroken range (both ends included, empty if the first is greater).
+    pub fn int_range(&self) -> Option<(i64, i64)> {
+        match self {
+            Self::Words(_, number) | Self::Exact(Exact { number, .. }) => Some(match number {
+                Some(number) => (least_int(*number, true)?, greatest_int(*number, true)?),
+                None => (1, 0),
+            }),
+            Self::Range(range) => {
+                let end = |end: &Option<(Literal, bool)>, open: i64, bound: fn(Number, bool) -> Option<i64>| match end {
+                    None => Some(open),
+                    Some((Literal { sense: Sense::Number(number), .. }, inclusive)) => bound(*number, *inclusive),
+                    Some(_) => None,
+                };
+                Some((end(&range.lower, i64::MIN, least_int)?, end(&range.upper, i64::MAX, greatest_int)?))
+            }
+            Self::Exists => Some((i64::MIN, i64::MAX)),
+            Self::Net(_) | Self::Time(_) => Some((1, 0)),
+            Self::Like(_) | Self::Regex(_) => None,
         }
     }
 

@@ -1,0 +1,263 @@
+//! Numbers the values of a key, and combinations of keys, from 0 in order of arrival, so that figures are arrays.
+//!
+//! A value is known by its text: 503 the number and "503" the string are one group, shown as the number. Values lie back to back in
+//! one buffer; the table holds only their numbers. Growth past the given limits is refused, and counted by the caller.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use rustc_hash::FxHashMap;
+
+use super::out::OutValue;
+use super::view::Datum;
+use crate::store::source::Dict;
+
+/// No number: past the limits.
+pub const NONE: u32 = u32::MAX;
+
+/// What a value was, at its most telling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Shape {
+    Str,
+    Bool,
+    Float,
+    Int,
+    Time,
+    Missing,
+}
+
+/// Values of one key, numbered.
+#[derive(Debug)]
+pub struct KeyTable {
+    hasher: DefaultHashBuilder,
+    table: HashTable<u32>,
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    shapes: Vec<Shape>,
+    /// Numbers seen as numbers, so that they need not be written as text each time.
+    ints: FxHashMap<i64, u32>,
+    times: FxHashMap<i64, u32>,
+    missing: Option<u32>,
+    most: usize,
+    most_bytes: usize,
+}
+
+impl KeyTable {
+    /// For at most so many values of so many bytes.
+    pub fn new(most: usize, most_bytes: usize) -> Self {
+        Self {
+            hasher: DefaultHashBuilder::default(),
+            table: HashTable::new(),
+            bytes: Vec::new(),
+            ends: Vec::new(),
+            shapes: Vec::new(),
+            ints: FxHashMap::default(),
+            times: FxHashMap::default(),
+            missing: None,
+            most,
+            most_bytes: most_bytes.min(u32::MAX as usize),
+        }
+    }
+
+    /// How many values.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn text(&self, number: u32) -> &[u8] {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends.get(number - 1).copied().unwrap_or(0) as usize };
+        let end = self.ends.get(number).copied().unwrap_or(0) as usize;
+        self.bytes.get(start..end).unwrap_or(&[])
+    }
+
+    fn push(&mut self, text: &[u8], shape: Shape) -> u32 {
+        let end = self.bytes.len() + text.len();
+        // What a value costs beside its bytes.
+        const BESIDE: usize = 32;
+        if self.len() >= self.most || end + self.len() * BESIDE > self.most_bytes {
+            return NONE;
+        }
+        let (Ok(end), Ok(number)) = (u32::try_from(end), u32::try_from(self.len())) else { return NONE };
+        self.bytes.extend_from_slice(text);
+        self.ends.push(end);
+        self.shapes.push(shape);
+        number
+    }
+
+    fn of_text(&mut self, text: &[u8], shape: Shape) -> u32 {
+        let hash = self.hasher.hash_one(text);
+        if let Some(&number) = self.table.find(hash, |&number| self.text(number) == text) {
+            let own = &mut self.shapes[number as usize];
+            *own = (*own).max(shape);
+            return number;
+        }
+        let number = self.push(text, shape);
+        if number != NONE {
+            let mut table = std::mem::take(&mut self.table);
+            table.insert_unique(hash, number, |&number| self.hasher.hash_one(self.text(number)));
+            self.table = table;
+        }
+        number
+    }
+
+    /// The number of a string.
+    pub fn of_str(&mut self, text: &[u8]) -> u32 {
+        self.of_text(text, Shape::Str)
+    }
+
+    /// The number of a whole number.
+    pub fn of_int(&mut self, int: i64) -> u32 {
+        if let Some(&number) = self.ints.get(&int) {
+            return number;
+        }
+        let number = self.of_text(int.to_string().as_bytes(), Shape::Int);
+        if number != NONE {
+            self.ints.insert(int, number);
+        }
+        number
+    }
+
+    /// The number of an instant.
+    pub fn of_time(&mut self, ns: i64) -> u32 {
+        if let Some(&number) = self.times.get(&ns) {
+            return number;
+        }
+        let number = self.push(&ns.to_le_bytes(), Shape::Time);
+        if number != NONE {
+            self.times.insert(ns, number);
+        }
+        number
+    }
+
+    /// The number of no value.
+    pub fn of_missing(&mut self) -> u32 {
+        if let Some(number) = self.missing {
+            return number;
+        }
+        let number = self.push(&[], Shape::Missing);
+        if number != NONE {
+            self.missing = Some(number);
+        }
+        number
+    }
+
+    /// The number of a single value (not a list).
+    pub fn of(&mut self, datum: Datum<'_>) -> u32 {
+        match datum {
+            Datum::Missing => self.of_missing(),
+            Datum::Str(bytes) | Datum::List(bytes) => self.of_str(bytes),
+            Datum::Int(int) => self.of_int(int),
+            Datum::Float(float) => self.of_text(float.to_string().as_bytes(), Shape::Float),
+            Datum::Bool(bool) => self.of_text(if bool { b"true" } else { b"false" }, Shape::Bool),
+            Datum::Time(ns) => self.of_time(ns),
+        }
+    }
+
+    /// The number here of a value of another table.
+    pub fn adopt(&mut self, other: &Self, number: u32) -> u32 {
+        let text = other.text(number);
+        match other.shapes.get(number as usize) {
+            Some(Shape::Missing) | None => self.of_missing(),
+            Some(Shape::Time) => self.of_time(<[u8; 8]>::try_from(text).map_or(0, i64::from_le_bytes)),
+            Some(&shape) => self.of_text(text, shape),
+        }
+    }
+
+    /// A value, by its number.
+    pub fn value(&self, number: u32) -> OutValue {
+        let text = self.text(number);
+        let read = |text: &[u8]| std::str::from_utf8(text).ok().map(str::to_owned).unwrap_or_default();
+        match self.shapes.get(number as usize) {
+            None | Some(Shape::Missing) => OutValue::Null,
+            Some(Shape::Str) => OutValue::Str(text.into()),
+            Some(Shape::Bool) => OutValue::Bool(text == b"true"),
+            Some(Shape::Int) => read(text).parse().map_or_else(|_| OutValue::Str(text.into()), OutValue::Int),
+            Some(Shape::Float) => read(text).parse().map_or_else(|_| OutValue::Str(text.into()), OutValue::Float),
+            Some(Shape::Time) => OutValue::Time(<[u8; 8]>::try_from(text).map_or(0, i64::from_le_bytes)),
+        }
+    }
+}
+
+/// From a dictionary's codes to the numbers of a [`KeyTable`], filled in as codes are met.
+#[derive(Debug)]
+pub struct Translation {
+    dict: Arc<Dict>,
+    numbers: Vec<u32>,
+}
+
+/// Not looked up yet.
+const UNKNOWN: u32 = u32::MAX - 1;
+
+impl Translation {
+    /// Of a dictionary.
+    pub fn new(dict: &Arc<Dict>) -> Self {
+        Self { dict: Arc::clone(dict), numbers: vec![UNKNOWN; dict.len() + 1] }
+    }
+
+    /// Whether it is of this dictionary.
+    pub fn is_of(&self, dict: &Arc<Dict>) -> bool {
+        Arc::ptr_eq(&self.dict, dict)
+    }
+
+    /// The number of a code.
+    pub fn number(&mut self, code: u32, keys: &mut KeyTable) -> u32 {
+        match self.numbers.get(code as usize) {
+            Some(&number) if number != UNKNOWN => number,
+            None => NONE,
+            Some(_) => {
+                let number = if code == 0 { keys.of_missing() } else { keys.of_str(self.dict.entry(code as usize - 1)) };
+                self.numbers[code as usize] = number;
+                number
+            }
+        }
+    }
+}
+
+/// Pairs of numbers, numbered.
+#[derive(Debug)]
+pub struct PairTable {
+    numbers: FxHashMap<u64, u32>,
+    pairs: Vec<(u32, u32)>,
+    last: (u64, u32),
+    most: usize,
+}
+
+impl PairTable {
+    /// For at most so many pairs.
+    pub fn new(most: usize) -> Self {
+        Self { numbers: FxHashMap::default(), pairs: Vec::new(), last: (u64::MAX, NONE), most }
+    }
+
+    /// The number of a pair.
+    pub fn of(&mut self, first: u32, second: u32) -> u32 {
+        let pair = u64::from(first) << 32 | u64::from(second);
+        // Rows that follow one another often fall into the same group.
+        if self.last.0 == pair {
+            return self.last.1;
+        }
+        let number = match self.numbers.get(&pair) {
+            Some(&number) => number,
+            None if self.pairs.len() >= self.most => return NONE,
+            None => {
+                let number = u32::try_from(self.pairs.len()).unwrap_or(NONE);
+                self.numbers.insert(pair, number);
+                self.pairs.push((first, second));
+                number
+            }
+        };
+        self.last = (pair, number);
+        number
+    }
+
+    /// The pair of a number.
+    pub fn pair(&self, number: u32) -> (u32, u32) {
+        self.pairs.get(number as usize).copied().unwrap_or((NONE, NONE))
+    }
+
+    /// How many pairs.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+}

@@ -1,0 +1,271 @@
+//! Queries: the search language's predicate and pipes, run over the sources of a snapshot.
+//!
+//! In: a [`Request`] (from text by [`parse()`], or built from [`Query`]'s public parts) and the sources. Out: [`OutRow`]s in the
+//! order asked for, and [`Stats`], which say what was read and whether the answer is whole.
+//!
+//! # How
+//! * **Which rows** ([`select`]): groups are ruled out by bounds and dictionaries; the rest is decided on codes and whole columns.
+//! * **Newest n** ([`rows`]): groups in descending order of their latest time; a heap of n keys; done when no group can add one.
+//!   Long answers come in pages of keys, so memory does not grow with them.
+//! * **Sort** ([`sort`]): the heap holds sort keys; other columns are read for the winners alone.
+//! * **Stats** ([`stats`]): groups of rows are numbered by their keys' values, through a table per dictionary; figures are arrays.
+//! * Pipes after these ([`table`]) work on the rows of the answer.
+//! * Two threads take groups from one list, each with its own heap or table; the results are merged by value.
+//!
+//! # Invariants
+//! Each row of the sources is seen once; deleted rows never. Rows are ordered by (time, topic, partition, offset, n), newest first
+//! unless asked otherwise, so answers do not depend on threads. What could not be read or kept is counted and said in [`Stats`].
+//!
+//! # Limits
+//! [`Limits`] bound groups of rows, sort keys and bytes; past them the answer is marked `partial`, with a note. A deadline
+//! ([`Cancel::within`]) ends a query early the same way; a cancelled one ends with [`QueryError::Cancelled`].
+//!
+//! Why no planner or vectorised expression engine: every query has this one shape, and what makes it fast is not reading.
+
+pub mod bits;
+mod cancel;
+mod facets;
+mod figures;
+mod key_table;
+mod out;
+mod parse;
+mod plan;
+mod render;
+mod rows;
+mod scan;
+mod select;
+mod sketch;
+mod sort;
+mod split;
+mod stats;
+mod table;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+pub use cancel::Cancel;
+pub use facets::{FieldSummary, Histogram, TopValues};
+pub use out::{OutRow, OutValue, virtual_field, write_string, write_time};
+pub use parse::{parse, parse_at};
+pub use plan::{Agg, Bin, Function, Key, Pipe, Query, SortKey};
+
+use crate::store::Store;
+use crate::store::source::Source;
+
+/// What is asked, of when, and how much of it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Predicate and pipes.
+    pub query: Query,
+    /// Rows at or after this instant, nanoseconds since 1970.
+    pub from_ns: Option<i64>,
+    /// Rows before this instant.
+    pub to_ns: Option<i64>,
+    /// How many rows, where the query's own pipes do not say. The rows of `stats` are not cut by it.
+    pub limit: usize,
+    /// Of which topics; all if none are named.
+    pub topics: Option<Vec<String>>,
+    /// Whether the latest rows come first.
+    pub newest_first: bool,
+    /// What it may cost.
+    pub limits: Limits,
+}
+
+impl Request {
+    /// The newest hundred rows of all time and topics.
+    pub fn new(query: Query) -> Self {
+        Self { query, from_ns: None, to_ns: None, limit: 100, topics: None, newest_first: true, limits: Limits::default() }
+    }
+}
+
+/// What one query may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Threads that read.
+    pub threads: usize,
+    /// Groups of rows that `stats` may tell apart.
+    pub groups: usize,
+    /// Bytes for the values of their keys, and for figures.
+    pub bytes: usize,
+    /// Rows that `sort` may keep.
+    pub sorted: usize,
+    /// Row keys held at a time while rows stream out.
+    pub page: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        // 64 MiB and a million keys of some 50 bytes: what a box of 1 GiB can give to one query.
+        Self { threads: 2, groups: 1_000_000, bytes: 64 << 20, sorted: 100_000, page: 32_768 }
+    }
+}
+
+/// What a query read, and whether the answer is whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stats {
+    /// Rows whose predicate was evaluated.
+    pub rows_scanned: u64,
+    /// Rows that it kept, among those that had to be looked at.
+    pub rows_matched: u64,
+    /// Row groups that were read.
+    pub groups_scanned: u64,
+    /// Row groups that were ruled out unread.
+    pub groups_skipped: u64,
+    /// Chunks that could not be read and were taken as absent.
+    pub damaged: u64,
+    /// Whether something is missing from the answer; `note` says what.
+    pub partial: bool,
+    /// Whether a figure is an estimate.
+    pub approximate: bool,
+    /// What is missing, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'static str>,
+    /// How long it took.
+    #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
+    pub elapsed: Duration,
+}
+
+fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((elapsed.as_secs_f64() * 1e6).round() / 1e3)
+}
+
+impl Stats {
+    /// Marks the answer as not whole.
+    fn miss(&mut self, note: &'static str) {
+        self.partial = true;
+        self.note.get_or_insert(note);
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum QueryError {
+    /// Whoever asked has gone.
+    #[error("the query was cancelled")]
+    Cancelled,
+    /// The question itself: say it to the person.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Runs a query over the store, handing out rows until the receiver breaks off.
+///
+/// # Errors
+/// Cancelled, or refused with a reason.
+pub fn run(
+    store: &Store,
+    request: &Request,
+    cancel: &Cancel,
+    emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
+) -> Result<Stats, QueryError> {
+    search(&sources(store, request), request, cancel, emit)
+}
+
+/// Counts kept rows in equal steps of time, at most `buckets` of them.
+///
+/// # Errors
+/// As [`run`].
+pub fn histogram(store: &Store, request: &Request, buckets: usize, cancel: &Cancel) -> Result<Histogram, QueryError> {
+    histogram_of(&sources(store, request), request, buckets, cancel)
+}
+
+/// The most frequent values of a field among kept rows.
+///
+/// # Errors
+/// As [`run`].
+pub fn top_values(
+    store: &Store,
+    request: &Request,
+    field: &str,
+    limit: usize,
+    cancel: &Cancel,
+) -> Result<TopValues, QueryError> {
+    top_values_of(&sources(store, request), request, field, limit, cancel)
+}
+
+/// Which fields kept rows have, by a sample of the newest groups.
+///
+/// # Errors
+/// As [`run`].
+pub fn fields(store: &Store, request: &Request, cancel: &Cancel) -> Result<(Vec<FieldSummary>, Stats), QueryError> {
+    fields_of(&sources(store, request), request, cancel)
+}
+
+pub use facets::{fields_of, histogram_of, top_values_of};
+
+fn sources(store: &Store, request: &Request) -> Vec<Arc<dyn Source>> {
+    store.snapshot(request.from_ns, request.to_ns, request.topics.as_deref()).sources
+}
+
+/// Runs a query over sources, handing out rows until the receiver breaks off.
+///
+/// # Errors
+/// Cancelled, or refused with a reason.
+pub fn search(
+    sources: &[Arc<dyn Source>],
+    request: &Request,
+    cancel: &Cancel,
+    emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
+) -> Result<Stats, QueryError> {
+    let start = cancel.elapsed();
+    let steps = split::split(&request.query, request.limit);
+    let scan = scan::Scan::new(sources, request, &steps.predicate, cancel);
+    let mut stats = Stats::default();
+    if steps.tail.is_empty() && matches!(steps.head, split::Head::Rows { .. }) {
+        head(&scan, &steps, request, &mut stats, emit)?;
+    } else {
+        let mut rows = Vec::new();
+        let mut bytes = 0usize;
+        let mut over = false;
+        head(&scan, &steps, request, &mut stats, &mut |row| {
+            bytes += table::bytes(&row);
+            over = bytes > request.limits.bytes.saturating_mul(2);
+            if over {
+                return ControlFlow::Break(());
+            }
+            rows.push(row);
+            ControlFlow::Continue(())
+        })?;
+        if over {
+            stats.miss("the rows between two pipes did not fit into memory; some are left out");
+        }
+        let rows = table::run(rows, &steps.tail, &request.limits, &mut stats);
+        for row in table::project(rows, steps.fields.as_deref()) {
+            if emit(row).is_break() {
+                break;
+            }
+        }
+    }
+    scan.finish(&mut stats)?;
+    stats.elapsed = cancel.elapsed().saturating_sub(start);
+    Ok(stats)
+}
+
+fn head(
+    scan: &scan::Scan<'_>,
+    steps: &split::Steps,
+    request: &Request,
+    stats: &mut Stats,
+    emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
+) -> Result<(), QueryError> {
+    let fields = if steps.tail.is_empty() { steps.fields.as_deref() } else { None };
+    match &steps.head {
+        split::Head::Rows { sort, limit } if sort.is_empty() => rows::newest(scan, *limit, request, fields, emit),
+        split::Head::Rows { sort, limit } => sort::sorted(scan, sort, *limit, request, fields, stats, emit),
+        split::Head::Stats { aggs, by } => {
+            for row in stats::grouped(scan, aggs, by, &request.limits, stats)? {
+                if emit(row).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+}

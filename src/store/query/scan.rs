@@ -1,0 +1,262 @@
+//! The list of row groups that a query has to read, and the threads that read them.
+//!
+//! Groups are taken one by one from one list in a given order, so that a query that has enough can stop early. Each thread keeps
+//! its own result; the caller merges them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::bits::Bits;
+use super::cancel::{Cancel, Go};
+use super::select::{Selector, SourceSelector};
+use super::view::GroupView;
+use super::{QueryError, Request, Stats};
+use crate::base::predicate::Predicate;
+use crate::store::source::Source;
+
+/// A row group that may hold kept rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Index of the source.
+    pub source: usize,
+    /// Group of the source.
+    pub group: usize,
+    /// Earliest time.
+    pub least: i64,
+    /// Latest time.
+    pub greatest: i64,
+}
+
+/// A query's way through the sources.
+#[derive(Debug)]
+pub struct Scan<'a> {
+    /// The sources.
+    pub sources: &'a [Arc<dyn Source>],
+    /// Their topics' names.
+    pub topics: Vec<Arc<str>>,
+    /// Place of each source's topic among the sorted names of topics.
+    pub topic_ranks: Vec<u32>,
+    /// What is to be read.
+    pub work: Vec<Work>,
+    selector: Selector,
+    per_source: Vec<OnceLock<SourceSelector>>,
+    cancel: &'a Cancel,
+    threads: usize,
+    late: AtomicBool,
+    rows_scanned: AtomicU64,
+    rows_matched: AtomicU64,
+    groups_scanned: AtomicU64,
+    groups_skipped: AtomicU64,
+    damaged: AtomicU64,
+}
+
+/// A row group with the rows that are kept.
+#[derive(Debug)]
+pub struct Found<'a, 'v> {
+    /// Which.
+    pub work: Work,
+    /// Its columns.
+    pub view: &'v GroupView<'a>,
+    /// The kept rows; at least one.
+    pub rows: &'v Bits,
+}
+
+impl<'a> Scan<'a> {
+    /// Lists what is to be read.
+    pub fn new(sources: &'a [Arc<dyn Source>], request: &Request, predicate: &Predicate, cancel: &'a Cancel) -> Self {
+        let predicate = within(predicate.clone(), request.from_ns, request.to_ns);
+        let topics: Vec<Arc<str>> = sources.iter().map(|source| source.topic_name()).collect();
+        let mut names: Vec<&Arc<str>> = topics.iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        let topic_ranks = topics
+            .iter()
+            .map(|name| names.binary_search(&name).map_or(0, |at| u32::try_from(at).unwrap_or(u32::MAX)))
+            .collect();
+        let (from, to) = (request.from_ns.unwrap_or(i64::MIN), request.to_ns.unwrap_or(i64::MAX));
+        let (mut work, mut skipped) = (Vec::new(), 0);
+        for (index, source) in sources.iter().enumerate() {
+            let wanted = request.topics.as_ref().is_none_or(|wanted| wanted.iter().any(|name| **name == *topics[index]));
+            for group in 0..if wanted { source.groups() } else { 0 } {
+                let (least, greatest) = source.time_bounds(group);
+                let open = request.to_ns.is_none();
+                if source.rows(group) == 0 || greatest < from || (!open && least >= to) {
+                    skipped += 1;
+                } else {
+                    work.push(Work { source: index, group, least, greatest });
+                }
+            }
+        }
+        Self {
+            sources,
+            topics,
+            topic_ranks,
+            work,
+            selector: Selector::new(&predicate),
+            per_source: sources.iter().map(|_| OnceLock::new()).collect(),
+            cancel,
+            threads: request.limits.threads.max(1),
+            late: AtomicBool::new(false),
+            rows_scanned: AtomicU64::new(0),
+            rows_matched: AtomicU64::new(0),
+            groups_scanned: AtomicU64::new(0),
+            groups_skipped: AtomicU64::new(skipped),
+            damaged: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether it keeps every row.
+    pub fn keeps_all(&self) -> bool {
+        self.selector.keeps_all()
+    }
+
+    /// A group, nothing of it read yet.
+    pub fn view(&self, source: usize, group: usize) -> GroupView<'a> {
+        GroupView::new(&*self.sources[source], Arc::clone(&self.topics[source]), group)
+    }
+
+    /// Adds what could not be read in a group.
+    pub fn note_damage(&self, view: &GroupView<'_>) {
+        self.damaged.fetch_add(view.damaged.replace(0), Ordering::Relaxed);
+    }
+
+    /// Counts a group whose rows were counted without reading it.
+    pub fn note_unread(&self, rows: usize) {
+        self.groups_skipped.fetch_add(1, Ordering::Relaxed);
+        self.rows_matched.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Rows of a group that are not deleted.
+    pub fn alive(&self, work: &Work) -> Bits {
+        let source = &self.sources[work.source];
+        let mut rows = Bits::all(source.rows(work.group));
+        if let Some(deleted) = source.deleted(work.group) {
+            rows.and_not_words(&deleted);
+        }
+        rows
+    }
+
+    /// Reads the groups of `order` (indexes into [`Scan::work`]) on up to the allowed threads. `wanted` is asked before a group is
+    /// read and may end the whole, `see` gets what was found. Gives each thread's result.
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn each<T: Send>(
+        &self,
+        order: &[usize],
+        fresh: impl Fn() -> T + Sync,
+        wanted: impl Fn(&Work) -> Want + Sync,
+        see: impl Fn(&mut T, &Found<'_, '_>) + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        let next = AtomicUsize::new(0);
+        let read = || {
+            let mut result = fresh();
+            while let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                match self.cancel.go() {
+                    Go::On => {}
+                    Go::Late => {
+                        self.late.store(true, Ordering::Relaxed);
+                        break;
+                    }
+                    Go::Cancelled => break,
+                }
+                let work = self.work[index];
+                match wanted(&work) {
+                    Want::Read => self.read(work, &mut result, &see),
+                    Want::Skip => {
+                        self.groups_skipped.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Want::Done => break,
+                }
+            }
+            result
+        };
+        let helpers = self.threads.min(order.len().div_ceil(2)).saturating_sub(1);
+        let results = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(read)).collect();
+            let mut results = vec![read()];
+            for thread in threads {
+                match thread.join() {
+                    Ok(result) => results.push(result),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            results
+        });
+        if self.cancel.go() == Go::Cancelled { Err(QueryError::Cancelled) } else { Ok(results) }
+    }
+
+    fn read<T>(&self, work: Work, result: &mut T, see: &impl Fn(&mut T, &Found<'_, '_>)) {
+        let source = &*self.sources[work.source];
+        let own = self.per_source[work.source].get_or_init(|| self.selector.for_source(source));
+        if !self.selector.may_match(own, source, work.group) {
+            self.groups_skipped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let view = self.view(work.source, work.group);
+        let rows = self.selector.select(own, &view, self.alive(&work));
+        self.groups_scanned.fetch_add(1, Ordering::Relaxed);
+        self.rows_scanned.fetch_add(view.rows as u64, Ordering::Relaxed);
+        let matched = rows.count();
+        if matched > 0 {
+            self.rows_matched.fetch_add(matched as u64, Ordering::Relaxed);
+            see(result, &Found { work, view: &view, rows: &rows });
+        }
+        self.note_damage(&view);
+    }
+
+    /// Whether the query should stop, for loops outside [`Scan::each`].
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn go(&self) -> Result<bool, QueryError> {
+        match self.cancel.go() {
+            Go::On => Ok(true),
+            Go::Cancelled => Err(QueryError::Cancelled),
+            Go::Late => {
+                self.late.store(true, Ordering::Relaxed);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Adds what was counted.
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn finish(&self, stats: &mut Stats) -> Result<(), QueryError> {
+        stats.rows_scanned += self.rows_scanned.load(Ordering::Relaxed);
+        stats.rows_matched += self.rows_matched.load(Ordering::Relaxed);
+        stats.groups_scanned += self.groups_scanned.load(Ordering::Relaxed);
+        stats.groups_skipped += self.groups_skipped.load(Ordering::Relaxed);
+        stats.damaged += self.damaged.load(Ordering::Relaxed);
+        if stats.damaged > 0 {
+            stats.miss("some stored bytes are damaged; their values are left out");
+        }
+        if self.late.load(Ordering::Relaxed) {
+            stats.miss("the time for this query was up before all was read");
+        }
+        if self.cancel.go() == Go::Cancelled { Err(QueryError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Whether a group is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Yes.
+    Read,
+    /// Not this one.
+    Skip,
+    /// Neither this nor any after it.
+    Done,
+}
+
+/// A predicate and a range of time `[from, to)`.
+pub fn within(predicate: Predicate, from: Option<i64>, to: Option<i64>) -> Predicate {
+    let range = match (from, to) {
+        (None, None) => return predicate,
+        (_, Some(i64::MIN)) => return Predicate::none(),
+        (from, to) => Predicate::time(from.unwrap_or(i64::MIN), to.map_or(i64::MAX, |to| to - 1)),
+    };
+    if predicate == Predicate::All { range } else { Predicate::And(vec![range, predicate]) }
+}

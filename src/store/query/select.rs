@@ -1,0 +1,490 @@
+//! Which rows of a group a predicate keeps, with as little decoding as it takes.
+//!
+//! 1. Time bounds, bounds of integers, absent columns and dictionaries without a match rule whole groups out ([`Selector::may_match`]).
+//! 2. A dictionary's entries are tried once for the source; rows then only look their code up.
+//! 3. Text is searched as one run of bytes for what a match must hold, and only rows that are hit are looked at.
+//! 4. `and` asks its cheap parts first, and asks the others only about rows that are left.
+
+use std::sync::{Arc, OnceLock};
+
+use super::bits::Bits;
+use super::view::{FieldReader, GroupView, text_value, virtual_reader};
+use crate::base::predicate::{Field, Leaf, Number, Predicate, Test};
+use crate::store::source::{Chunk, Dict, Kind, Present, Source, list_items};
+
+/// A predicate whose tests are numbered.
+#[derive(Debug)]
+enum Node {
+    All,
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    Not(Box<Node>),
+    Leaf(usize),
+}
+
+/// A predicate, prepared for any source.
+#[derive(Debug)]
+pub struct Selector {
+    root: Node,
+    leaves: Vec<Leaf>,
+}
+
+/// A predicate, prepared for one source: which columns each test is about, and what it said of their dictionaries.
+#[derive(Debug)]
+pub struct SourceSelector {
+    leaves: Vec<LeafPlan>,
+}
+
+#[derive(Debug)]
+enum LeafPlan {
+    /// The same for all rows of the source.
+    Fixed(bool),
+    Virtual(PerRow),
+    Columns(Vec<ColumnPlan>),
+}
+
+/// The virtual fields that differ by row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PerRow {
+    Time,
+    Partition,
+    Offset,
+    N,
+    Generation,
+}
+
+#[derive(Debug)]
+struct ColumnPlan {
+    column: usize,
+    kind: Kind,
+    whole: OnceLock<Option<Arc<DictVerdict>>>,
+}
+
+/// What a test said of each entry of a dictionary.
+#[derive(Debug)]
+struct DictVerdict {
+    dict: Arc<Dict>,
+    /// By code: entry 0 stands for "no value" and is 0.
+    by_code: Vec<u8>,
+    matching: usize,
+    /// The code, if only one matches.
+    only: Option<u32>,
+}
+
+/// What is known of a group before its rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Foresight {
+    None,
+    All,
+    Some,
+}
+
+impl Selector {
+    /// Prepares a predicate.
+    pub fn new(predicate: &Predicate) -> Self {
+        let mut leaves = Vec::new();
+        let root = number(predicate, &mut leaves);
+        Self { root, leaves }
+    }
+
+    /// Whether it keeps every row of everything.
+    pub fn keeps_all(&self) -> bool {
+        matches!(self.root, Node::All)
+    }
+
+    /// Prepares it for a source.
+    pub fn for_source(&self, source: &dyn Source) -> SourceSelector {
+        SourceSelector { leaves: self.leaves.iter().map(|leaf| plan(leaf, source)).collect() }
+    }
+
+    /// Whether some row of the group may be kept.
+    pub fn may_match(&self, own: &SourceSelector, source: &dyn Source, group: usize) -> bool {
+        self.foresee(&self.root, own, source, group) != Foresight::None
+    }
+
+    fn foresee(&self, node: &Node, own: &SourceSelector, source: &dyn Source, group: usize) -> Foresight {
+        match node {
+            Node::All => Foresight::All,
+            Node::Not(one) => match self.foresee(one, own, source, group) {
+                Foresight::None => Foresight::All,
+                Foresight::All => Foresight::None,
+                Foresight::Some => Foresight::Some,
+            },
+            Node::And(all) => {
+                let mut verdict = Foresight::All;
+                for one in all {
+                    match self.foresee(one, own, source, group) {
+                        Foresight::None => return Foresight::None,
+                        Foresight::Some => verdict = Foresight::Some,
+                        Foresight::All => {}
+                    }
+                }
+                verdict
+            }
+            Node::Or(any) => {
+                let mut verdict = Foresight::None;
+                for one in any {
+                    match self.foresee(one, own, source, group) {
+                        Foresight::All => return Foresight::All,
+                        Foresight::Some => verdict = Foresight::Some,
+                        Foresight::None => {}
+                    }
+                }
+                verdict
+            }
+            Node::Leaf(index) => {
+                let (Some(leaf), Some(plan)) = (self.leaves.get(*index), own.leaves.get(*index)) else {
+                    return Foresight::Some;
+                };
+                foresee_leaf(&leaf.test, plan, source, group)
+            }
+        }
+    }
+
+    /// The rows of `among` that are kept.
+    pub fn select(&self, own: &SourceSelector, view: &GroupView<'_>, among: Bits) -> Bits {
+        self.walk(&self.root, own, view, among)
+    }
+
+    fn walk(&self, node: &Node, own: &SourceSelector, view: &GroupView<'_>, among: Bits) -> Bits {
+        if among.is_empty() {
+            return among;
+        }
+        match node {
+            Node::All => among,
+            Node::And(all) => {
+                let mut left = among;
+                for one in all {
+                    left = self.walk(one, own, view, left);
+                    if left.is_empty() {
+                        break;
+                    }
+                }
+                left
+            }
+            Node::Or(any) => {
+                let mut kept = Bits::none(among.rows());
+                let mut left = among;
+                for one in any {
+                    let more = self.walk(one, own, view, left.clone());
+                    left.and_not(&more);
+                    kept.or(&more);
+                    if left.is_empty() {
+                        break;
+                    }
+                }
+                kept
+            }
+            Node::Not(one) => {
+                let dropped = self.walk(one, own, view, among.clone());
+                let mut kept = among;
+                kept.and_not(&dropped);
+                kept
+            }
+            Node::Leaf(index) => match (self.leaves.get(*index), own.leaves.get(*index)) {
+                (Some(leaf), Some(plan)) => select_leaf(&leaf.test, plan, view, among),
+                _ => Bits::none(among.rows()),
+            },
+        }
+    }
+}
+
+fn number(predicate: &Predicate, leaves: &mut Vec<Leaf>) -> Node {
+    match predicate {
+        Predicate::All => Node::All,
+        Predicate::And(all) => {
+            let mut parts: Vec<(u32, Node)> = all.iter().map(|one| (cost(one), number(one, leaves))).collect();
+            parts.sort_by_key(|(cost, _)| *cost);
+            Node::And(parts.into_iter().map(|(_, node)| node).collect())
+        }
+        Predicate::Or(any) => Node::Or(any.iter().map(|one| number(one, leaves)).collect()),
+        Predicate::Not(one) => Node::Not(Box::new(number(one, leaves))),
+        Predicate::Leaf(leaf) => {
+            leaves.push(leaf.clone());
+            Node::Leaf(leaves.len() - 1)
+        }
+    }
+}
+
+/// What a part is likely to cost; only the order matters.
+fn cost(predicate: &Predicate) -> u32 {
+    match predicate {
+        Predicate::All => 0,
+        Predicate::And(all) | Predicate::Or(all) => all.iter().map(cost).fold(0, u32::saturating_add),
+        Predicate::Not(one) => cost(one),
+        Predicate::Leaf(leaf) => {
+            let field = match &leaf.field {
+                Field::Named(name) if virtual_reader(name).is_some() => return 1,
+                Field::Named(name) if **name == *crate::base::row::MESSAGE => 20,
+                Field::Named(_) => 4,
+                Field::Like(_) => 100,
+            };
+            field + if matches!(leaf.test, Test::Regex(_) | Test::Like(_)) { 10 } else { 0 }
+        }
+    }
+}
+
+fn plan(leaf: &Leaf, source: &dyn Source) -> LeafPlan {
+    if let Field::Named(name) = &leaf.field {
+        match virtual_reader(name) {
+            Some(FieldReader::Topic) => return LeafPlan::Fixed(leaf.test.matches_str(source.topic_name().as_bytes())),
+            Some(FieldReader::Time) => return LeafPlan::Virtual(PerRow::Time),
+            Some(FieldReader::Partition) => return LeafPlan::Virtual(PerRow::Partition),
+            Some(FieldReader::Offset) => return LeafPlan::Virtual(PerRow::Offset),
+            Some(FieldReader::N) => return LeafPlan::Virtual(PerRow::N),
+            Some(FieldReader::Generation) => return LeafPlan::Virtual(PerRow::Generation),
+            Some(FieldReader::Chunks(_)) | None => {}
+        }
+    }
+    let columns = source.columns().iter().enumerate().filter(|(_, column)| leaf.field.is(&column.name));
+    let columns: Vec<ColumnPlan> =
+        columns.map(|(column, own)| ColumnPlan { column, kind: own.kind, whole: OnceLock::new() }).collect();
+    if columns.is_empty() { LeafPlan::Fixed(false) } else { LeafPlan::Columns(columns) }
+}
+
+impl ColumnPlan {
+    /// The verdict over the dictionary of the whole source, if the column has one.
+    fn whole(&self, test: &Test, source: &dyn Source) -> Option<&Arc<DictVerdict>> {
+        let judge = || {
+            // A damaged dictionary is found (and counted) again when its chunks are read.
+            let dict = source.dict(self.column).ok().flatten()?;
+            Some(Arc::new(judge(test, self.kind, dict)))
+        };
+        self.whole.get_or_init(judge).as_ref()
+    }
+}
+
+fn foresee_leaf(test: &Test, plan: &LeafPlan, source: &dyn Source, group: usize) -> Foresight {
+    match plan {
+        LeafPlan::Fixed(true) => Foresight::All,
+        LeafPlan::Fixed(false) => Foresight::None,
+        LeafPlan::Virtual(PerRow::Time) => match test {
+            Test::Exists => Foresight::All,
+            Test::Time(range) => {
+                let (least, greatest) = source.time_bounds(group);
+                if range.from <= least && greatest <= range.to {
+                    Foresight::All
+                } else if greatest < range.from || range.to < least {
+                    Foresight::None
+                } else {
+                    Foresight::Some
+                }
+            }
+            _ => Foresight::None,
+        },
+        LeafPlan::Virtual(_) => Foresight::Some,
+        LeafPlan::Columns(columns) => {
+            let may = |column: &ColumnPlan| match column.kind {
+                Kind::Int => {
+                    source.int_bounds(group, column.column).is_none_or(|(least, greatest)| test.may_match_int(least, greatest))
+                }
+                Kind::Str | Kind::List => column.whole(test, source).is_none_or(|verdict| verdict.matching > 0),
+                Kind::Float | Kind::Bool => true,
+            };
+            if columns.iter().any(may) { Foresight::Some } else { Foresight::None }
+        }
+    }
+}
+
+fn select_leaf(test: &Test, plan: &LeafPlan, view: &GroupView<'_>, among: Bits) -> Bits {
+    let rows = among.rows();
+    let columns = match plan {
+        LeafPlan::Fixed(true) => return among,
+        LeafPlan::Fixed(false) => return Bits::none(rows),
+        LeafPlan::Virtual(which) => return select_virtual(test, *which, view, &among),
+        LeafPlan::Columns(columns) => columns,
+    };
+    let mut kept = Bits::none(rows);
+    for column in columns {
+        if column.whole.get().is_some_and(|verdict| verdict.as_ref().is_some_and(|verdict| verdict.matching == 0)) {
+            continue;
+        }
+        let Some(chunk) = view.chunk(column.column) else { continue };
+        kept.or(&select_chunk(test, column, &chunk, view, &among));
+    }
+    kept
+}
+
+fn select_virtual(test: &Test, which: PerRow, view: &GroupView<'_>, among: &Bits) -> Bits {
+    if which == PerRow::Time {
+        let times = view.times();
+        return match test {
+            Test::Exists => among.clone(),
+            Test::Time(range) => {
+                let (least, greatest) = view.source.time_bounds(view.group);
+                if range.from <= least && greatest <= range.to && times.len() == among.rows() {
+                    return among.clone();
+                }
+                Bits::fill(among, |row| times.get(row).is_some_and(|ns| range.from <= *ns && *ns <= range.to))
+            }
+            _ => Bits::none(among.rows()),
+        };
+    }
+    let Some(lineage) = view.lineage() else { return Bits::none(among.rows()) };
+    let int = |value: Option<i64>| value.is_some_and(|value| test.matches_number(Number::Int(value)));
+    Bits::pick(among, |row| match which {
+        PerRow::Partition => int(lineage.partitions.get(row).map(|&n| i64::from(n))),
+        PerRow::Offset => int(lineage.offsets.get(row).and_then(|&n| i64::try_from(n).ok())),
+        PerRow::N => int(lineage.ns.get(row).map(|&n| i64::from(n))),
+        PerRow::Generation | PerRow::Time => int(lineage.generations.get(row).map(|&n| i64::from(n))),
+    })
+}
+
+fn only_present(mut bits: Bits, present: &Present) -> Bits {
+    if let Present::Some(words) = present {
+        bits.and_words(words);
+    }
+    bits
+}
+
+fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupView<'_>, among: &Bits) -> Bits {
+    match chunk {
+        Chunk::Dict { codes, dict } => {
+            let whole = column.whole(test, view.source).filter(|verdict| Arc::ptr_eq(&verdict.dict, dict));
+            let verdict = whole.cloned().unwrap_or_else(|| Arc::new(judge(test, column.kind, Arc::clone(dict))));
+            match (verdict.matching, verdict.only) {
+                (0, _) => Bits::none(among.rows()),
+                (_, Some(only)) => Bits::fill(among, |row| codes.get(row) == Some(&only)),
+                (all, _) if all == dict.len() => Bits::fill(among, |row| codes.get(row).is_some_and(|&code| code != 0)),
+                _ => Bits::fill(among, |row| {
+                    codes.get(row).and_then(|&code| verdict.by_code.get(code as usize)).is_some_and(|&yes| yes != 0)
+                }),
+            }
+        }
+        Chunk::Text { ends, bytes, present } => {
+            let asked = only_present(among.clone(), present);
+            if matches!(test, Test::Exists) { asked } else { select_text(test, column.kind, ends, bytes, &asked) }
+        }
+        Chunk::Int { values, present } => match test.int_range() {
+            Some((least, greatest)) => only_present(
+                Bits::fill(among, |row| values.get(row).is_some_and(|value| least <= *value && *value <= greatest)),
+                present,
+            ),
+            None => Bits::pick(&only_present(among.clone(), present), |row| {
+                values.get(row).is_some_and(|&value| test.matches_number(Number::Int(value)))
+            }),
+        },
+        Chunk::Float { values, present } => Bits::pick(&only_present(among.clone(), present), |row| {
+            values.get(row).is_some_and(|&value| test.matches_number(Number::Float(value)))
+        }),
+        Chunk::Bool { values, present } => {
+            let (yes, no) = (test.matches_bool(true), test.matches_bool(false));
+            only_present(Bits::fill(among, |row| values.get(row).is_some_and(|&value| if value { yes } else { no })), present)
+        }
+    }
+}
+
+/// Whether a stored string or list passes.
+fn passes(test: &Test, kind: Kind, value: &[u8]) -> bool {
+    if kind == Kind::List { list_items(value).any(|item| test.matches_str(item)) } else { test.matches_str(value) }
+}
+
+/// Tries every entry of a dictionary.
+fn judge(test: &Test, kind: Kind, dict: Arc<Dict>) -> DictVerdict {
+    let entries = dict.len();
+    let kept = match sorted_prefix(test, kind, &dict) {
+        Some(prefix) => {
+            let first = partition_point(entries, |entry| dict.entry(entry) < prefix);
+            let mut kept = Bits::none(entries);
+            for entry in (first..entries).take_while(|&entry| dict.entry(entry).starts_with(prefix)) {
+                if test.matches_str(dict.entry(entry)) {
+                    kept.set(entry);
+                }
+            }
+            kept
+        }
+        None => select_text(test, kind, &dict.ends, &dict.bytes, &Bits::all(entries)),
+    };
+    let mut by_code = vec![0u8; entries + 1];
+    kept.iter().for_each(|entry| by_code[entry + 1] = 1);
+    let matching = kept.count();
+    let only = if matching == 1 { kept.iter().next().and_then(|entry| u32::try_from(entry + 1).ok()) } else { None };
+    DictVerdict { dict, by_code, matching, only }
+}
+
+/// What matching entries of a sorted dictionary begin with, if that is known.
+fn sorted_prefix<'a>(test: &'a Test, kind: Kind, dict: &Dict) -> Option<&'a [u8]> {
+    if !dict.sorted || kind != Kind::Str {
+        return None;
+    }
+    match test {
+        Test::Exact(exact) => Some(exact.text.as_bytes()),
+        Test::Like(glob) if !glob.prefix().is_empty() => Some(glob.prefix().as_bytes()),
+        _ => None,
+    }
+}
+
+fn partition_point(length: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (0, length);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+/// Asks `among` of values that lie back to back.
+fn select_text(test: &Test, kind: Kind, ends: &[u32], bytes: &[u8], among: &Bits) -> Bits {
+    let ask = |row: usize| passes(test, kind, text_value(ends, bytes, row));
+    let Some(needle) = test.needle() else {
+        if let (Test::Exact(exact), Kind::Str) = (test, kind) {
+            let text = exact.text.as_bytes();
+            return Bits::pick(among, |row| text_value(ends, bytes, row) == text);
+        }
+        if matches!(test, Test::Exists) {
+            return among.clone();
+        }
+        return Bits::pick(among, ask);
+    };
+    // Few rows left: look at them. Else search all the bytes at once; what is hit in between costs less than the calls.
+    if among.count() * 8 < among.rows() {
+        return Bits::pick(among, ask);
+    }
+    let mut kept = Bits::none(among.rows());
+    let (mut at, mut row) = (0usize, 0usize);
+    while let Some(hit) = needle.find(bytes, at) {
+        // The row that the hit begins in: hits come in order, so usually the next few.
+        row += next_above(ends.get(row..).unwrap_or(&[]), hit.start);
+        let Some(&end) = ends.get(row) else { break };
+        let end = end as usize;
+        if !among.has(row) {
+            at = end;
+            continue;
+        }
+        if hit.end > end {
+            // Across two rows. Another may begin before this row ends.
+            at = hit.start + 1;
+            continue;
+        }
+        match test {
+            Test::Words(words, _) if kind == Kind::Str => {
+                let start = if row == 0 { 0 } else { ends.get(row - 1).copied().unwrap_or(0) as usize };
+                let value = bytes.get(start..end).unwrap_or(&[]);
+                if words.is_whole(value, &(hit.start - start..hit.end - start)) {
+                    kept.set(row);
+                    at = end;
+                } else {
+                    at = hit.start + 1;
+                }
+            }
+            _ => {
+                if ask(row) {
+                    kept.set(row);
+                }
+                at = end;
+            }
+        }
+    }
+    kept
+}
+
+/// Index of the first end above a byte: steps that double, then halve.
+fn next_above(ends: &[u32], byte: usize) -> usize {
+    let above = |index: usize| ends.get(index).is_none_or(|&end| end as usize > byte);
+    let mut step = 1;
+    while !above(step - 1) {
+        step *= 2;
+    }
+    let low = step / 2;
+    low + partition_point(step - low, |index| !above(low + index))
+}

@@ -1,0 +1,364 @@
+//! `stats … by …` over stored rows.
+//!
+//! For every group of stored rows: the kept rows' keys are turned into numbers (through a table per dictionary, so that a string
+//! is hashed once per source and not once per row), combinations of keys into further numbers, and figures are added up in
+//! arrays by that number. A row whose key is a list counts once for each different item. Threads merge by value.
+
+use std::sync::Arc;
+
+use super::figures::Figure;
+use super::key_table::{KeyTable, NONE, PairTable, Translation};
+use super::out::{OutRow, OutValue};
+use super::plan::{Agg, Key};
+use super::scan::{Found, Scan, Want};
+use super::view::{Datum, FieldReader};
+use super::{Limits, QueryError, Stats};
+use crate::base::predicate::Number;
+use crate::store::source::{Chunk, Kind, Present, list_items};
+
+/// Tables of dictionaries kept; sources are read one after the other, so few are in use at a time.
+const TRANSLATIONS: usize = 4;
+/// Ranges of integers up to this wide are numbered by an array instead of a hash table.
+const DENSE_SPAN: usize = 4096;
+
+/// Rows grouped by keys, and their figures: a thread's own.
+#[derive(Debug)]
+pub struct Grouping {
+    keys: Vec<KeyTable>,
+    translations: Vec<Vec<Translation>>,
+    pairs: Vec<PairTable>,
+    figures: Vec<Figure>,
+    bytes: usize,
+    /// Rows that could not be counted for want of memory.
+    pub lost: bool,
+}
+
+impl Grouping {
+    /// Nothing yet.
+    pub fn new(aggs: &[Agg], by: &[Key], limits: &Limits, threads: usize) -> Self {
+        let bytes = limits.bytes / threads.max(1);
+        Self {
+            keys: by.iter().map(|_| KeyTable::new(limits.groups, bytes)).collect(),
+            translations: by.iter().map(|_| Vec::new()).collect(),
+            pairs: by.iter().skip(1).map(|_| PairTable::new(limits.groups)).collect(),
+            figures: aggs.iter().map(Figure::new).collect(),
+            bytes,
+            lost: false,
+        }
+    }
+
+    /// Adds the kept rows of a group.
+    fn see(&mut self, found: &Found<'_, '_>, aggs: &[Agg], by: &[Key]) {
+        if by.is_empty() && aggs.iter().all(|agg| agg.function.field().is_none()) {
+            let rows = found.rows.count();
+            self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
+            return;
+        }
+        let mut rows: Vec<u32> = found.rows.iter().map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
+        let mut groups: Vec<u32> = if by.is_empty() { vec![0; rows.len()] } else { Vec::new() };
+        for (index, key) in by.iter().enumerate() {
+            let reader = found.view.field(&key.field);
+            let mut numbers = self.key_numbers(index, key, &reader, found, &mut rows, &mut groups);
+            if index > 0
+                && let Some(pairs) = self.pairs.get_mut(index - 1)
+            {
+                for (number, group) in numbers.iter_mut().zip(&groups) {
+                    *number = if *number == NONE || *group == NONE { NONE } else { pairs.of(*group, *number) };
+                }
+            }
+            groups = numbers;
+        }
+        self.lost |= groups.contains(&NONE);
+        // Figures that can grow are watched: past the budget new groups of rows are left out.
+        if self.figures.iter().any(Figure::grows) && self.figures.iter().map(Figure::bytes).sum::<usize>() > self.bytes {
+            self.lost = true;
+            return;
+        }
+        for (figure, agg) in self.figures.iter_mut().zip(aggs) {
+            match agg.function.field() {
+                None => figure.count_rows(&groups),
+                Some(field) => {
+                    let reader = found.view.field(field);
+                    for (&row, &group) in rows.iter().zip(&groups) {
+                        if group != NONE {
+                            figure.add(group, found.view.get(&reader, row as usize));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The number of each row's value. Rows may become several (lists) or be left out (`skip_missing`); `groups` follows them.
+    fn key_numbers(
+        &mut self,
+        index: usize,
+        key: &Key,
+        reader: &FieldReader,
+        found: &Found<'_, '_>,
+        rows: &mut Vec<u32>,
+        groups: &mut Vec<u32>,
+    ) -> Vec<u32> {
+        let table = &mut self.keys[index];
+        if key.bin.is_none()
+            && let FieldReader::Chunks(chunks) = reader
+            && let [(kind, chunk)] = chunks.as_slice()
+        {
+            match (&**chunk, kind) {
+                (Chunk::Dict { codes, dict }, Kind::Str) if !key.skip_missing => {
+                    let translations = &mut self.translations[index];
+                    let at = translations.iter().position(|own| own.is_of(dict)).unwrap_or_else(|| {
+                        if translations.len() == TRANSLATIONS {
+                            translations.remove(0);
+                        }
+                        translations.push(Translation::new(dict));
+                        translations.len() - 1
+                    });
+                    let translation = &mut translations[at];
+                    return rows
+                        .iter()
+                        .map(|&row| translation.number(codes.get(row as usize).copied().unwrap_or(0), table))
+                        .collect();
+                }
+                (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, table),
+                _ => {}
+            }
+        }
+        let mut numbers = Vec::with_capacity(rows.len());
+        let (mut out_rows, mut out_groups) = (Vec::with_capacity(rows.len()), Vec::with_capacity(groups.len()));
+        let mut last: Option<(i64, u32)> = None;
+        let mut push = |number: u32, at: usize, row: u32| {
+            numbers.push(number);
+            out_rows.push(row);
+            if let Some(&group) = groups.get(at) {
+                out_groups.push(group);
+            }
+        };
+        for (at, &row) in rows.iter().enumerate() {
+            let datum = binned(found.view.get(reader, row as usize), key);
+            match datum {
+                Datum::Missing if key.skip_missing => {}
+                Datum::List(entry) => {
+                    let mut items: Vec<&[u8]> = list_items(entry).collect();
+                    items.sort_unstable();
+                    items.dedup();
+                    items.into_iter().for_each(|item| push(table.of_str(item), at, row));
+                }
+                // Times of a bin come in runs.
+                Datum::Time(ns) => {
+                    let number = match last {
+                        Some((last_ns, number)) if last_ns == ns => number,
+                        _ => table.of_time(ns),
+                    };
+                    last = Some((ns, number));
+                    push(number, at, row);
+                }
+                datum => push(table.of(datum), at, row),
+            }
+        }
+        *rows = out_rows;
+        *groups = out_groups;
+        numbers
+    }
+
+    /// Adds a row of an answer (for pipes after pipes).
+    pub fn add_row(&mut self, out: &OutRow, aggs: &[Agg], by: &[Key]) {
+        let mut groups = vec![0u32];
+        for (index, key) in by.iter().enumerate() {
+            let value = out.get(&key.field).unwrap_or(&OutValue::Null);
+            let numbers: Vec<u32> = match value {
+                OutValue::Null if key.skip_missing => Vec::new(),
+                OutValue::List(items) => {
+                    let mut items: Vec<&[u8]> = items.iter().map(AsRef::as_ref).collect();
+                    items.sort_unstable();
+                    items.dedup();
+                    items.into_iter().map(|item| self.keys[index].of_str(item)).collect()
+                }
+                value => vec![self.keys[index].of(binned(datum_of(value), key))],
+            };
+            groups = groups
+                .iter()
+                .flat_map(|&group| numbers.iter().map(move |&number| (group, number)))
+                .map(|(group, number)| match index.checked_sub(1).and_then(|before| self.pairs.get_mut(before)) {
+                    _ if number == NONE || group == NONE => NONE,
+                    None => number,
+                    Some(pairs) => pairs.of(group, number),
+                })
+                .collect();
+        }
+        for &group in &groups {
+            if group == NONE {
+                self.lost = true;
+                continue;
+            }
+            for (figure, agg) in self.figures.iter_mut().zip(aggs) {
+                match (agg.function.field(), agg.function.field().and_then(|field| out.get(field))) {
+                    (Some(_), Some(OutValue::List(items))) => {
+                        let mut entry = Vec::new();
+                        items.iter().for_each(|item| crate::store::source::push_list_item(&mut entry, item));
+                        figure.add(group, Datum::List(&entry));
+                    }
+                    (_, value) => figure.add(group, value.map_or(Datum::Missing, datum_of)),
+                }
+            }
+        }
+    }
+
+    fn groups(&self) -> usize {
+        match (self.pairs.last(), self.keys.last()) {
+            (Some(pairs), _) => pairs.len(),
+            (None, Some(keys)) => keys.len(),
+            // Without keys there is one group, even of no rows.
+            (None, None) => 1,
+        }
+    }
+
+    /// The numbers of a group's values, key by key.
+    fn values_of(&self, group: u32) -> Vec<u32> {
+        let mut values = Vec::with_capacity(self.keys.len());
+        let mut group = group;
+        for pairs in self.pairs.iter().rev() {
+            let (before, value) = pairs.pair(group);
+            values.push(value);
+            group = before;
+        }
+        if !self.keys.is_empty() {
+            values.push(group);
+        }
+        values.reverse();
+        values
+    }
+
+    /// Adds another thread's.
+    fn merge(&mut self, other: Self) {
+        let adopted: Vec<Vec<u32>> = self
+            .keys
+            .iter_mut()
+            .zip(&other.keys)
+            .map(|(own, theirs)| {
+                (0..theirs.len()).map(|number| own.adopt(theirs, u32::try_from(number).unwrap_or(NONE))).collect()
+            })
+            .collect();
+        let groups: Vec<u32> = (0..other.groups())
+            .map(|group| {
+                let values = other.values_of(u32::try_from(group).unwrap_or(NONE));
+                let mut group = 0;
+                for (index, value) in values.into_iter().enumerate() {
+                    let value = adopted[index].get(value as usize).copied().unwrap_or(NONE);
+                    group = match index.checked_sub(1).and_then(|before| self.pairs.get_mut(before)) {
+                        _ if value == NONE || group == NONE => NONE,
+                        None => value,
+                        Some(pairs) => pairs.of(group, value),
+                    };
+                }
+                group
+            })
+            .collect();
+        self.lost |= other.lost || groups.contains(&NONE);
+        for (own, theirs) in self.figures.iter_mut().zip(other.figures) {
+            own.merge(theirs, &groups);
+        }
+    }
+
+    /// One row for each group, in the order of its keys.
+    pub fn finish(self, aggs: &[Agg], by: &[Key], stats: &mut Stats) -> Vec<OutRow> {
+        if self.lost {
+            stats.miss("there are more groups or values than memory allows; some rows are not counted");
+        }
+        stats.approximate |= self.figures.iter().any(Figure::is_estimate);
+        let key_names: Vec<Arc<str>> = by.iter().map(|key| Arc::from(key.name.as_str())).collect();
+        let names: Vec<Arc<str>> = aggs.iter().map(|agg| Arc::from(agg.name.as_str())).collect();
+        let mut rows: Vec<OutRow> = (0..self.groups())
+            .map(|group| {
+                let group = u32::try_from(group).unwrap_or(NONE);
+                let values = self.values_of(group);
+                let keys = key_names
+                    .iter()
+                    .zip(&self.keys)
+                    .zip(values)
+                    .map(|((name, keys), value)| (Arc::clone(name), keys.value(value)));
+                let figures = names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group)));
+                OutRow { fields: keys.chain(figures).collect() }
+            })
+            .collect();
+        let keys = by.len();
+        rows.sort_by(|a, b| {
+            let pairs = a.fields.iter().zip(&b.fields).take(keys);
+            pairs.map(|((_, a), (_, b))| a.order(b)).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+        });
+        rows
+    }
+}
+
+/// A value of an answer as one that is stored; lists are the caller's.
+fn datum_of(value: &OutValue) -> Datum<'_> {
+    match value {
+        OutValue::Null | OutValue::List(_) => Datum::Missing,
+        OutValue::Str(bytes) => Datum::Str(bytes),
+        OutValue::Int(int) => Datum::Int(*int),
+        OutValue::Float(float) => Datum::Float(*float),
+        OutValue::Bool(bool) => Datum::Bool(*bool),
+        OutValue::Time(ns) => Datum::Time(*ns),
+    }
+}
+
+/// A value, rounded down to its bin if the key has one; what is no number is then missing.
+#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
+fn binned<'a>(datum: Datum<'a>, key: &Key) -> Datum<'a> {
+    let Some(bin) = &key.bin else { return datum };
+    let of_number = |number| match number {
+        Number::Int(int) => Datum::Int(bin.floor(int)),
+        // Saturates; a bin that wide holds all.
+        Number::Float(float) => Datum::Int(bin.floor(float.floor() as i64)),
+    };
+    match datum {
+        Datum::Time(ns) => Datum::Time(bin.floor(ns)),
+        Datum::Int(int) => of_number(Number::Int(int)),
+        Datum::Float(float) if float.is_finite() => of_number(Number::Float(float)),
+        Datum::Str(bytes) => Number::parse(bytes).map_or(Datum::Missing, of_number),
+        _ => Datum::Missing,
+    }
+}
+
+/// Numbers of whole numbers: by an array where they lie close together.
+fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
+    let of = |row: &u32| values.get(*row as usize).copied().unwrap_or(0);
+    let (least, greatest) =
+        rows.iter().map(of).fold((i64::MAX, i64::MIN), |(least, greatest), value| (least.min(value), greatest.max(value)));
+    let span = usize::try_from(greatest.saturating_sub(least)).unwrap_or(usize::MAX);
+    if span >= DENSE_SPAN {
+        return rows.iter().map(|row| table.of_int(of(row))).collect();
+    }
+    let mut dense: Vec<Option<u32>> = vec![None; span + 1];
+    rows.iter()
+        .map(|row| {
+            let value = of(row);
+            let slot = usize::try_from(value - least).ok().and_then(|at| dense.get_mut(at));
+            match slot {
+                Some(slot) => *slot.get_or_insert_with(|| table.of_int(value)),
+                None => table.of_int(value),
+            }
+        })
+        .collect()
+}
+
+/// The rows of `stats`.
+pub fn grouped(
+    scan: &Scan<'_>,
+    aggs: &[Agg],
+    by: &[Key],
+    limits: &Limits,
+    stats: &mut Stats,
+) -> Result<Vec<OutRow>, QueryError> {
+    let order: Vec<usize> = (0..scan.work.len()).collect();
+    let results = scan.each(
+        &order,
+        || Grouping::new(aggs, by, limits, limits.threads),
+        |_| Want::Read,
+        |grouping, found| grouping.see(found, aggs, by),
+    )?;
+    let mut results = results.into_iter();
+    let mut whole = results.next().unwrap_or_else(|| Grouping::new(aggs, by, limits, 1));
+    results.for_each(|result| whole.merge(result));
+    Ok(whole.finish(aggs, by, stats))
+}
