@@ -64,9 +64,36 @@ fn nice_step(span: i64, buckets: usize) -> i64 {
     const MS: i64 = 1_000_000;
     const S: i64 = 1000 * MS;
     const STEPS: [i64; 30] = [
-        MS, 2 * MS, 5 * MS, 10 * MS, 20 * MS, 50 * MS, 100 * MS, 200 * MS, 500 * MS,
-        S, 2 * S, 5 * S, 10 * S, 15 * S, 30 * S, 60 * S, 120 * S, 300 * S, 600 * S, 900 * S, 1800 * S,
-        3600 * S, 7200 * S, 10_800 * S, 21_600 * S, 43_200 * S, 86_400 * S, 172_800 * S, 604_800 * S, 2_592_000 * S,
+        MS,
+        2 * MS,
+        5 * MS,
+        10 * MS,
+        20 * MS,
+        50 * MS,
+        100 * MS,
+        200 * MS,
+        500 * MS,
+        S,
+        2 * S,
+        5 * S,
+        10 * S,
+        15 * S,
+        30 * S,
+        60 * S,
+        120 * S,
+        300 * S,
+        600 * S,
+        900 * S,
+        1800 * S,
+        3600 * S,
+        7200 * S,
+        10_800 * S,
+        21_600 * S,
+        43_200 * S,
+        86_400 * S,
+        172_800 * S,
+        604_800 * S,
+        2_592_000 * S,
     ];
     let buckets = i64::try_from(buckets.max(1)).unwrap_or(i64::MAX);
     // One bucket more than fits exactly may be touched at the ends.
@@ -189,7 +216,11 @@ pub fn top_values_of(
 ///
 /// # Errors
 /// Cancelled.
-pub fn fields_of(sources: &[Arc<dyn Source>], request: &Request, cancel: &Cancel) -> Result<(Vec<FieldSummary>, Stats), QueryError> {
+pub fn fields_of(
+    sources: &[Arc<dyn Source>],
+    request: &Request,
+    cancel: &Cancel,
+) -> Result<(Vec<FieldSummary>, Stats), QueryError> {
     type Seen = BTreeMap<Arc<str>, (u64, Vec<&'static str>)>;
     let start = cancel.elapsed();
     let predicate = split(&request.query, 0).predicate;
@@ -220,7 +251,9 @@ pub fn fields_of(sources: &[Arc<dyn Source>], request: &Request, cancel: &Cancel
                     }
                 };
                 let rows = match &*chunk {
-                    Chunk::Dict { codes, .. } => found.rows.iter().filter(|&row| codes.get(row).is_some_and(|&code| code != 0)).count(),
+                    Chunk::Dict { codes, .. } => {
+                        found.rows.iter().filter(|&row| codes.get(row).is_some_and(|&code| code != 0)).count()
+                    }
                     Chunk::Text { present, .. }
                     | Chunk::Int { present, .. }
                     | Chunk::Float { present, .. }
@@ -245,7 +278,8 @@ pub fn fields_of(sources: &[Arc<dyn Source>], request: &Request, cancel: &Cancel
         types.sort_unstable();
         types.dedup();
     }
-    let mut fields: Vec<FieldSummary> = all.into_iter().map(|(name, (count, types))| FieldSummary { name, count, types }).collect();
+    let mut fields: Vec<FieldSummary> =
+        all.into_iter().map(|(name, (count, types))| FieldSummary { name, count, types }).collect();
     fields.sort_by_key(|field| std::cmp::Reverse(field.count));
     let mut stats = Stats::default();
     scan.finish(&mut stats)?;

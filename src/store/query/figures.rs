@@ -158,12 +158,14 @@ impl Figure {
                 both(own, theirs, groups, |own, their| *own += their);
             }
             (State::Distinct(own), State::Distinct(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
-            (State::Sum(own), State::Sum(theirs)) | (State::Avg(own), State::Avg(theirs)) => both(own, theirs, groups, |own, their| {
-                own.whole += their.whole;
-                own.rest += their.rest;
-                own.decimals |= their.decimals;
-                own.count += their.count;
-            }),
+            (State::Sum(own), State::Sum(theirs)) | (State::Avg(own), State::Avg(theirs)) => {
+                both(own, theirs, groups, |own, their| {
+                    own.whole += their.whole;
+                    own.rest += their.rest;
+                    own.decimals |= their.decimals;
+                    own.count += their.count;
+                })
+            }
             (State::Least(own), State::Least(theirs)) => both(own, theirs, groups, |own, their| {
                 if let Some(number) = their {
                     better(own, number, std::cmp::Ordering::Less);
@@ -174,7 +176,9 @@ impl Figure {
                     better(own, number, std::cmp::Ordering::Greater);
                 }
             }),
-            (State::Percentile(own, _), State::Percentile(theirs, _)) => both(own, theirs, groups, |own, their| own.merge(&their)),
+            (State::Percentile(own, _), State::Percentile(theirs, _)) => {
+                both(own, theirs, groups, |own, their| own.merge(&their))
+            }
             _ => {}
         }
     }
@@ -207,7 +211,8 @@ impl Figure {
     /// The result for a group.
     pub fn value(&self, group: u32) -> OutValue {
         let index = group as usize;
-        let count = |counts: &[u64]| OutValue::Int(counts.get(index).map_or(0, |&count| i64::try_from(count).unwrap_or(i64::MAX)));
+        let count =
+            |counts: &[u64]| OutValue::Int(counts.get(index).map_or(0, |&count| i64::try_from(count).unwrap_or(i64::MAX)));
         let number = |number: Option<Number>| match number {
             None => OutValue::Null,
             Some(Number::Int(int)) if self.times => OutValue::Time(int),
@@ -216,7 +221,9 @@ impl Figure {
         };
         match &self.state {
             State::Count(counts) | State::CountOf(counts) => count(counts),
-            State::Distinct(sets) => OutValue::Int(sets.get(index).map_or(0, |set| i64::try_from(set.count()).unwrap_or(i64::MAX))),
+            State::Distinct(sets) => {
+                OutValue::Int(sets.get(index).map_or(0, |set| i64::try_from(set.count()).unwrap_or(i64::MAX)))
+            }
             State::Sum(sums) => match sums.get(index).filter(|sum| sum.count > 0) {
                 None => OutValue::Null,
                 Some(sum) if sum.decimals => OutValue::Float(sum.as_f64()),
@@ -224,9 +231,7 @@ impl Figure {
             },
             State::Avg(sums) => match sums.get(index).filter(|sum| sum.count > 0) {
                 None => OutValue::Null,
-                Some(sum) if self.times => {
-                    OutValue::Time(i64::try_from(sum.whole / i128::from(sum.count)).unwrap_or(i64::MAX))
-                }
+                Some(sum) if self.times => OutValue::Time(i64::try_from(sum.whole / i128::from(sum.count)).unwrap_or(i64::MAX)),
                 #[allow(clippy::cast_precision_loss)]
                 Some(sum) => OutValue::Float(sum.as_f64() / sum.count as f64),
             },

@@ -180,7 +180,13 @@ pub fn histogram(store: &Store, request: &Request, buckets: usize, cancel: &Canc
 ///
 /// # Errors
 /// As [`run`].
-pub fn top_values(store: &Store, request: &Request, field: &str, limit: usize, cancel: &Cancel) -> Result<TopValues, QueryError> {
+pub fn top_values(
+    store: &Store,
+    request: &Request,
+    field: &str,
+    limit: usize,
+    cancel: &Cancel,
+) -> Result<TopValues, QueryError> {
     top_values_of(&sources(store, request), request, field, limit, cancel)
 }
 

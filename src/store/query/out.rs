@@ -149,7 +149,7 @@ impl OutValue {
 
     fn write_base64(&self, name: &str, out: &mut Vec<u8>) {
         let broken = |bytes: &[u8]| simdutf8::basic::from_utf8(bytes).is_err();
-        let mut key = |out: &mut Vec<u8>| {
+        let key = |out: &mut Vec<u8>| {
             out.push(b',');
             write_string(out, format!("{name}_base64").as_bytes());
             out.push(b':');

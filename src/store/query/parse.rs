@@ -123,10 +123,13 @@ impl<'a> Pipes<'a> {
     }
 
     fn distinct_columns(&self, start: usize, aggs: &[Agg], by: &[Key]) -> Result<(), ParseError> {
-        let mut names: Vec<&str> = aggs.iter().map(|agg| agg.name.as_str()).chain(by.iter().map(|key| key.name.as_str())).collect();
+        let mut names: Vec<&str> =
+            aggs.iter().map(|agg| agg.name.as_str()).chain(by.iter().map(|key| key.name.as_str())).collect();
         names.sort_unstable();
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(pair) => Err(self.error(start, format!("two columns would be named `{}`; name one of them with `as`", pair[0]))),
+            Some(pair) => {
+                Err(self.error(start, format!("two columns would be named `{}`; name one of them with `as`", pair[0])))
+            }
             None => Ok(()),
         }
     }
@@ -177,7 +180,10 @@ impl<'a> Pipes<'a> {
         }
         let length = self.rest().find(|next| !is_name_char(next)).unwrap_or(self.rest().len());
         if length == 0 {
-            return Err(self.error(start, "here the name of a field is expected; quote it if it has other signs than letters, digits, `.`, `_` and `-`"));
+            return Err(self.error(
+                start,
+                "here the name of a field is expected; quote it if it has other signs than letters, digits, `.`, `_` and `-`",
+            ));
         }
         self.at += length;
         Ok(self.text[start..self.at].to_owned())
@@ -219,7 +225,9 @@ impl<'a> Pipes<'a> {
         let function = match (name.as_str(), field) {
             ("count", None) => Function::Count,
             ("count", Some(field)) => Function::CountOf(field),
-            (_, None) => return Err(self.error(end.saturating_sub(1), format!("`{name}` needs a field, as in `{name}(reqtime)`"))),
+            (_, None) => {
+                return Err(self.error(end.saturating_sub(1), format!("`{name}` needs a field, as in `{name}(reqtime)`")));
+            }
             ("count_distinct", Some(field)) => Function::Distinct(field),
             ("sum", Some(field)) => Function::Sum(field),
             ("avg", Some(field)) => Function::Avg(field),
@@ -228,7 +236,8 @@ impl<'a> Pipes<'a> {
             (other, Some(field)) => match other.strip_prefix('p').and_then(|hundredths| hundredths.parse::<f64>().ok()) {
                 Some(hundredths) if (0.0..=100.0).contains(&hundredths) => Function::Percentile(field, hundredths),
                 _ => {
-                    let message = format!("`{name}` is no figure; there are count, count_distinct, sum, avg, min, max and p0 to p100");
+                    let message =
+                        format!("`{name}` is no figure; there are count, count_distinct, sum, avg, min, max and p0 to p100");
                     return Err(self.error(start, message));
                 }
             },
@@ -279,9 +288,13 @@ impl<'a> Pipes<'a> {
         let text = &self.rest()[..length];
         let amount = if field == row::TIME {
             let small = [("us", 1000), ("ns", 1)].iter().find_map(|(unit, length)| {
-                text.strip_suffix(unit).and_then(|number| number.parse::<i64>().ok()).and_then(|number| number.checked_mul(*length))
+                text.strip_suffix(unit)
+                    .and_then(|number| number.parse::<i64>().ok())
+                    .and_then(|number| number.checked_mul(*length))
             });
-            small.or_else(|| text.parse::<Span>().ok().map(Span::as_ns)).ok_or("here a span of time is expected, like `30s`, `5m`, `1h` or `1d`")
+            small
+                .or_else(|| text.parse::<Span>().ok().map(Span::as_ns))
+                .ok_or("here a span of time is expected, like `30s`, `5m`, `1h` or `1d`")
         } else {
             text.parse::<i64>().map_err(|_| "here a whole number is expected")
         };

@@ -209,7 +209,14 @@ struct Nanoseconds(i64);
 
 impl fmt::Display for Nanoseconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [("d", time::DAY_NS), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)];
+        let units = [
+            ("d", time::DAY_NS),
+            ("h", 3_600_000_000_000),
+            ("m", 60_000_000_000),
+            ("s", 1_000_000_000),
+            ("ms", 1_000_000),
+            ("us", 1000),
+        ];
         let unit = units.iter().find(|(_, length)| self.0 % length == 0);
         match unit {
             Some((unit, length)) => write!(f, "{}{unit}", self.0 / length),
@@ -254,7 +261,11 @@ impl fmt::Display for Key {
                 format!("bin({}, {}{offset})", Name(&self.field), bin.step)
             }
         };
-        if self.bin.is_some() { f.write_str(&plain)? } else { name(&plain, f)? }
+        if self.bin.is_some() {
+            f.write_str(&plain)?
+        } else {
+            name(&plain, f)?
+        }
         if self.name == plain { Ok(()) } else { write!(f, " as {}", Name(&self.name)) }
     }
 }

@@ -6,12 +6,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::QueryError;
 use super::out::{OutRow, OutValue, virtual_field};
 use super::rows::Place;
 use super::scan::Scan;
 use super::table;
 use super::view::{FieldReader, GroupView};
-use super::QueryError;
 use crate::base::row;
 
 /// Most rows made before they are handed out.
@@ -46,7 +46,11 @@ impl<'a, 's> Renderer<'a, 's> {
     ///
     /// # Errors
     /// Cancelled.
-    pub fn render(&mut self, places: &[Place], emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>) -> Result<ControlFlow<()>, QueryError> {
+    pub fn render(
+        &mut self,
+        places: &[Place],
+        emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, QueryError> {
         let (mut from, mut slice_rows) = (0, SLICE_ROWS);
         while from < places.len() {
             self.scan.go()?;
@@ -109,7 +113,8 @@ impl<'a, 's> Renderer<'a, 's> {
         if let Some(fields) = self.fields {
             return fields.iter().map(|name| (Arc::from(name.as_str()), view.field(name))).collect();
         }
-        let mut columns: Vec<(Arc<str>, FieldReader)> = self.names.iter().map(|name| (Arc::clone(name), view.field(name))).collect();
+        let mut columns: Vec<(Arc<str>, FieldReader)> =
+            self.names.iter().map(|name| (Arc::clone(name), view.field(name))).collect();
         let mut names: Vec<&Arc<str>> = view.source.columns().iter().map(|column| &column.name).collect();
         // The message first, then by name; a column of several kinds is one field.
         names.sort_unstable_by_key(|name| (***name != *row::MESSAGE, Arc::clone(name)));

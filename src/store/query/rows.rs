@@ -98,7 +98,9 @@ pub fn newest(
                     let time = times.get(row).copied().unwrap_or(0);
                     let time = if newest_first { time } else { !time };
                     let full = heap.len() == page;
-                    if time < bound.load(Ordering::Relaxed) || (full && heap.peek().is_some_and(|Reverse(worst)| time < worst.time)) {
+                    if time < bound.load(Ordering::Relaxed)
+                        || (full && heap.peek().is_some_and(|Reverse(worst)| time < worst.time))
+                    {
                         return;
                     }
                     let key = RowKey::new(scan, found, row, newest_first);

@@ -69,7 +69,10 @@ impl<'a> Scan<'a> {
         let mut names: Vec<&Arc<str>> = topics.iter().collect();
         names.sort_unstable();
         names.dedup();
-        let topic_ranks = topics.iter().map(|name| names.binary_search(&name).map_or(0, |at| u32::try_from(at).unwrap_or(u32::MAX))).collect();
+        let topic_ranks = topics
+            .iter()
+            .map(|name| names.binary_search(&name).map_or(0, |at| u32::try_from(at).unwrap_or(u32::MAX)))
+            .collect();
         let (from, to) = (request.from_ns.unwrap_or(i64::MIN), request.to_ns.unwrap_or(i64::MAX));
         let (mut work, mut skipped) = (Vec::new(), 0);
         for (index, source) in sources.iter().enumerate() {

@@ -133,7 +133,9 @@ impl Selector {
                 verdict
             }
             Node::Leaf(index) => {
-                let (Some(leaf), Some(plan)) = (self.leaves.get(*index), own.leaves.get(*index)) else { return Foresight::Some };
+                let (Some(leaf), Some(plan)) = (self.leaves.get(*index), own.leaves.get(*index)) else {
+                    return Foresight::Some;
+                };
                 foresee_leaf(&leaf.test, plan, source, group)
             }
         }
@@ -273,7 +275,9 @@ fn foresee_leaf(test: &Test, plan: &LeafPlan, source: &dyn Source, group: usize)
         LeafPlan::Virtual(_) => Foresight::Some,
         LeafPlan::Columns(columns) => {
             let may = |column: &ColumnPlan| match column.kind {
-                Kind::Int => source.int_bounds(group, column.column).is_none_or(|(least, greatest)| test.may_match_int(least, greatest)),
+                Kind::Int => {
+                    source.int_bounds(group, column.column).is_none_or(|(least, greatest)| test.may_match_int(least, greatest))
+                }
                 Kind::Str | Kind::List => column.whole(test, source).is_none_or(|verdict| verdict.matching > 0),
                 Kind::Float | Kind::Bool => true,
             };
@@ -352,9 +356,10 @@ fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupVie
             if matches!(test, Test::Exists) { asked } else { select_text(test, column.kind, ends, bytes, &asked) }
         }
         Chunk::Int { values, present } => match test.int_range() {
-            Some((least, greatest)) => {
-                only_present(Bits::fill(among, |row| values.get(row).is_some_and(|value| least <= *value && *value <= greatest)), present)
-            }
+            Some((least, greatest)) => only_present(
+                Bits::fill(among, |row| values.get(row).is_some_and(|value| least <= *value && *value <= greatest)),
+                present,
+            ),
             None => Bits::pick(&only_present(among.clone(), present), |row| {
                 values.get(row).is_some_and(|&value| test.matches_number(Number::Int(value)))
             }),

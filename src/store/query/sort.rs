@@ -120,9 +120,10 @@ pub fn sorted(
                         continue;
                     }
                 }
-                let views = readers.iter().zip(keys).map(|(reader, key)| {
-                    (OwnedView::new(found.view.get(reader, row).sort_view()), key.descending)
-                });
+                let views = readers
+                    .iter()
+                    .zip(keys)
+                    .map(|(reader, key)| (OwnedView::new(found.view.get(reader, row).sort_view()), key.descending));
                 heap.push(Ranked { keys: views.collect(), time: Reverse(RowKey::new(scan, found, row, request.newest_first)) });
                 if heap.len() > most {
                     heap.pop();

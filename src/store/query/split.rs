@@ -90,10 +90,7 @@ fn fields_after_stats(query: &Query) -> bool {
 /// What `top` is made of.
 pub fn top(most: usize, field: &str) -> (Head, Vec<Pipe>) {
     let (aggs, by) = top_stats(field);
-    let sort = vec![
-        SortKey { field: "count()".into(), descending: true },
-        SortKey { field: field.into(), descending: false },
-    ];
+    let sort = vec![SortKey { field: "count()".into(), descending: true }, SortKey { field: field.into(), descending: false }];
     (Head::Stats { aggs, by }, vec![Pipe::Sort(sort), Pipe::Limit(most)])
 }
 

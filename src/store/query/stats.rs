@@ -115,7 +115,10 @@ impl Grouping {
                         translations.len() - 1
                     });
                     let translation = &mut translations[at];
-                    return rows.iter().map(|&row| translation.number(codes.get(row as usize).copied().unwrap_or(0), table)).collect();
+                    return rows
+                        .iter()
+                        .map(|&row| translation.number(codes.get(row as usize).copied().unwrap_or(0), table))
+                        .collect();
                 }
                 (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, table),
                 _ => {}
@@ -232,7 +235,9 @@ impl Grouping {
             .keys
             .iter_mut()
             .zip(&other.keys)
-            .map(|(own, theirs)| (0..theirs.len()).map(|number| own.adopt(theirs, u32::try_from(number).unwrap_or(NONE))).collect())
+            .map(|(own, theirs)| {
+                (0..theirs.len()).map(|number| own.adopt(theirs, u32::try_from(number).unwrap_or(NONE))).collect()
+            })
             .collect();
         let groups: Vec<u32> = (0..other.groups())
             .map(|group| {
@@ -267,7 +272,11 @@ impl Grouping {
             .map(|group| {
                 let group = u32::try_from(group).unwrap_or(NONE);
                 let values = self.values_of(group);
-                let keys = key_names.iter().zip(&self.keys).zip(values).map(|((name, keys), value)| (Arc::clone(name), keys.value(value)));
+                let keys = key_names
+                    .iter()
+                    .zip(&self.keys)
+                    .zip(values)
+                    .map(|((name, keys), value)| (Arc::clone(name), keys.value(value)));
                 let figures = names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group)));
                 OutRow { fields: keys.chain(figures).collect() }
             })
@@ -314,7 +323,8 @@ fn binned<'a>(datum: Datum<'a>, key: &Key) -> Datum<'a> {
 /// Numbers of whole numbers: by an array where they lie close together.
 fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
     let of = |row: &u32| values.get(*row as usize).copied().unwrap_or(0);
-    let (least, greatest) = rows.iter().map(of).fold((i64::MAX, i64::MIN), |(least, greatest), value| (least.min(value), greatest.max(value)));
+    let (least, greatest) =
+        rows.iter().map(of).fold((i64::MAX, i64::MIN), |(least, greatest), value| (least.min(value), greatest.max(value)));
     let span = usize::try_from(greatest.saturating_sub(least)).unwrap_or(usize::MAX);
     if span >= DENSE_SPAN {
         return rows.iter().map(|row| table.of_int(of(row))).collect();
@@ -333,7 +343,13 @@ fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
 }
 
 /// The rows of `stats`.
-pub fn grouped(scan: &Scan<'_>, aggs: &[Agg], by: &[Key], limits: &Limits, stats: &mut Stats) -> Result<Vec<OutRow>, QueryError> {
+pub fn grouped(
+    scan: &Scan<'_>,
+    aggs: &[Agg],
+    by: &[Key],
+    limits: &Limits,
+    stats: &mut Stats,
+) -> Result<Vec<OutRow>, QueryError> {
     let order: Vec<usize> = (0..scan.work.len()).collect();
     let results = scan.each(
         &order,

@@ -72,6 +72,8 @@ fn column(rows: &[OutRow], name: &str) -> String {
 pub fn project(rows: Vec<OutRow>, fields: Option<&[String]>) -> Vec<OutRow> {
     let Some(fields) = fields else { return rows };
     let names: Vec<Arc<str>> = fields.iter().map(|name| Arc::from(name.as_str())).collect();
-    let choose = |row: OutRow| OutRow { fields: names.iter().filter_map(|name| Some((Arc::clone(name), row.get(name)?.clone()))).collect() };
+    let choose = |row: OutRow| OutRow {
+        fields: names.iter().filter_map(|name| Some((Arc::clone(name), row.get(name)?.clone()))).collect(),
+    };
     rows.into_iter().map(choose).collect()
 }

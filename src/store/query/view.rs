@@ -148,7 +148,9 @@ impl<'a> GroupView<'a> {
             FieldReader::Time => self.times().get(row).map_or(Datum::Missing, |&ns| Datum::Time(ns)),
             FieldReader::Topic => Datum::Str(self.topic.as_bytes()),
             FieldReader::Partition => int(lineage().and_then(|lineage| lineage.partitions.get(row)).map(|&n| i64::from(n))),
-            FieldReader::Offset => int(lineage().and_then(|lineage| lineage.offsets.get(row)).and_then(|&n| i64::try_from(n).ok())),
+            FieldReader::Offset => {
+                int(lineage().and_then(|lineage| lineage.offsets.get(row)).and_then(|&n| i64::try_from(n).ok()))
+            }
             FieldReader::N => int(lineage().and_then(|lineage| lineage.ns.get(row)).map(|&n| i64::from(n))),
             FieldReader::Generation => int(lineage().and_then(|lineage| lineage.generations.get(row)).map(|&n| i64::from(n))),
             FieldReader::Chunks(chunks) => {
@@ -190,9 +192,15 @@ pub fn chunk_value(kind: Kind, chunk: &Chunk, row: usize) -> Datum<'_> {
             Some(code) => bytes(dict.entry(*code as usize - 1)),
         },
         Chunk::Text { ends, bytes: all, present } if present.has(row) => bytes(text_value(ends, all, row)),
-        Chunk::Int { values, present } if present.has(row) => values.get(row).map_or(Datum::Missing, |&value| Datum::Int(value)),
-        Chunk::Float { values, present } if present.has(row) => values.get(row).map_or(Datum::Missing, |&value| Datum::Float(value)),
-        Chunk::Bool { values, present } if present.has(row) => values.get(row).map_or(Datum::Missing, |&value| Datum::Bool(value)),
+        Chunk::Int { values, present } if present.has(row) => {
+            values.get(row).map_or(Datum::Missing, |&value| Datum::Int(value))
+        }
+        Chunk::Float { values, present } if present.has(row) => {
+            values.get(row).map_or(Datum::Missing, |&value| Datum::Float(value))
+        }
+        Chunk::Bool { values, present } if present.has(row) => {
+            values.get(row).map_or(Datum::Missing, |&value| Datum::Bool(value))
+        }
         _ => Datum::Missing,
     }
 }
