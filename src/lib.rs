@@ -3,4 +3,5 @@
 //! This file is the wiring: the only place that knows every house. See `ARCHITECTURE.md`.
 
 pub mod base;
+pub mod sandbox;
 pub mod store;

@@ -67,12 +67,12 @@ impl<'s> Setup<'s> {
         self.needs.payload = needs;
     }
 
-    /// Compiles a pattern in the host.
+    /// Compiles a pattern in the host; see [`Pattern::compile`].
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn pattern(&mut self, kind: PatternKind, text: &str) -> Result<Pattern, String> {
-        Pattern::compile(kind, text)
+    pub fn pattern(&mut self, kind: PatternKind, text: &str, names: &[(&str, &str)]) -> Result<Pattern, String> {
+        Pattern::compile(kind, text, names)
     }
 }
 

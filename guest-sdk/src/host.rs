@@ -8,7 +8,7 @@ use native as raw;
 #[cfg(target_arch = "wasm32")]
 use wasm as raw;
 
-use crate::abi::{Groups, SPAN_BYTES, pattern_kind, u32_at};
+use crate::abi::{Groups, NO_MATCH, SPAN_BYTES, pattern_kind, u32_at};
 
 /// How much a log line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) fn log_panic(text: &str) {
 pub enum PatternKind {
     /// Logstash's grok: `%{IP:client} %{NUMBER:bytes:int}`.
     Grok,
+    /// The same, with the Elastic Common Schema's field names.
+    GrokEcs,
     /// A regular expression with named groups.
     Regex,
 }
@@ -53,7 +55,7 @@ pub struct Pattern {
 /// What came of trying a pattern.
 #[derive(Debug)]
 pub enum Match<'p> {
-    /// It matched. Spans of the groups that took part; group 0 is the whole.
+    /// It matched. Spans of the named groups that captured something, in the expression's order.
     Found(Spans<'p>),
     /// It does not match.
     NotFound,
@@ -61,7 +63,7 @@ pub enum Match<'p> {
     GaveUp,
 }
 
-/// Groups that took part in a match: (group, start, end).
+/// Captures: (group, start, end).
 #[derive(Clone, Debug)]
 pub struct Spans<'p>(core::slice::Iter<'p, [u8; SPAN_BYTES]>);
 
@@ -77,15 +79,22 @@ impl Iterator for Spans<'_> {
 }
 
 impl Pattern {
-    /// Compiles a pattern. In `init`, please: the host counts them.
+    /// Compiles an expression, with the names that it adds to the standard ones: (name, what it stands for).
+    /// In `init`, please: the host counts them.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn compile(kind: PatternKind, text: &str) -> Result<Self, String> {
+    pub fn compile(kind: PatternKind, expression: &str, names: &[(&str, &str)]) -> Result<Self, String> {
         let kind = match kind {
             PatternKind::Grok => pattern_kind::GROK,
+            PatternKind::GrokEcs => pattern_kind::GROK_ECS,
             PatternKind::Regex => pattern_kind::REGEX,
         };
+        let mut text = expression.to_owned();
+        for part in names.iter().flat_map(|(name, definition)| [name, definition]) {
+            text.push('\0');
+            text.push_str(part);
+        }
         let handle = raw::pattern_compile(text.as_bytes(), kind.cast_signed());
         let described = describe(handle);
         if handle < 0 {
@@ -93,11 +102,11 @@ impl Pattern {
         }
         let groups: Vec<_> =
             Groups(&described).map(|(group, name)| (group, String::from_utf8_lossy(name).into_owned())).collect();
-        let most = groups.iter().map(|(group, _)| usize::from(*group)).max().unwrap_or(0) + 1;
-        Ok(Self { handle, groups, spans: vec![0; most * SPAN_BYTES] })
+        let spans = vec![0; groups.len() * SPAN_BYTES];
+        Ok(Self { handle, groups, spans })
     }
 
-    /// The named groups by number. A grok name keeps its type: `bytes:int`.
+    /// The named groups by number. A name keeps its type: `bytes:int`.
     pub fn groups(&self) -> &[(u16, String)] {
         &self.groups
     }
@@ -105,7 +114,7 @@ impl Pattern {
     /// Tries the pattern anywhere in the bytes.
     pub fn find(&mut self, bytes: &[u8]) -> Match<'_> {
         match raw::pattern_match(self.handle, bytes, &mut self.spans) {
-            0 => Match::NotFound,
+            NO_MATCH => Match::NotFound,
             count => match usize::try_from(count) {
                 Ok(count) => {
                     let spans = self.spans.as_chunks::<SPAN_BYTES>().0;
@@ -119,7 +128,8 @@ impl Pattern {
 
 fn describe(handle: i32) -> Vec<u8> {
     let mut text = vec![0; 1024];
-    loop {
+    // Twice at most: the second time there is room.
+    for _ in 0..2 {
         let len = usize::try_from(raw::pattern_describe(handle, &mut text)).unwrap_or(0);
         if len <= text.len() {
             text.truncate(len);
@@ -127,6 +137,7 @@ fn describe(handle: i32) -> Vec<u8> {
         }
         text.resize(len, 0);
     }
+    Vec::new()
 }
 
 #[cfg(target_arch = "wasm32")]

@@ -63,7 +63,7 @@ mod verdict;
 #[cfg(feature = "sdk")]
 pub use guest::{Filter, Guest, Setup};
 #[cfg(feature = "sdk")]
-pub use host::{Level, Match, Pattern, PatternKind, log};
+pub use host::{Level, Match, Pattern, PatternKind, Spans, log};
 #[cfg(feature = "sdk")]
 pub use json::Json;
 #[cfg(feature = "sdk")]

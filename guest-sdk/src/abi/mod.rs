@@ -16,12 +16,15 @@
 //! call. A module may import these functions of the module `sawbox`, and nothing else:
 //! ```text
 //! log(level: i32, at: i32, len: i32)                  UTF-8 text; level 0 = why I panic, 1 error … 4 debug
-//! pattern_compile(at, len, kind: i32) -> i32          kind 0 grok, 1 regex; a handle >= 0, or -1: ask `pattern_describe(-1)`
-//! pattern_describe(handle, at, cap: i32) -> i32       the named groups (see [`Groups`]), or for -1 the text of the last error;
+//! pattern_compile(at, len, kind: i32) -> i32          kind 0 grok, 1 regex, 2 grok with ECS names; UTF-8: the expression, then
+//!                                                     for each name that it adds: a zero byte, the name, a zero byte, what it
+//!                                                     stands for. A handle >= 0, or -1: ask `pattern_describe(-1)`
+//! pattern_describe(handle, at, cap: i32) -> i32       the groups (see [`Groups`]), or for -1 the text of the last error;
 //!                                                     gives the length; nothing is written where it is more than `cap` bytes
 //! pattern_match(handle, at, len, out, cap: i32) -> i32
-//!     tries the bytes; writes at most `cap` spans of 12 bytes (group u32, start u32, end u32) to `out`, group 0 (the whole
-//!     match) first, only groups that took part; gives the number written, 0 = no match, -1 = gave up (too much backtracking)
+//!     searches the bytes; writes at most `cap` spans of 12 bytes (group u32, start u32, end u32) to `out`, only of named groups
+//!     that captured something, in the expression's order; gives the number written, -1 = no match, -2 = gave up on this text
+//!     (too much backtracking; not the same as no match)
 //! ```
 //!
 //! # Answer to `init`
@@ -88,8 +91,14 @@ pub mod pattern_kind {
     pub const GROK: u32 = 0;
     /// A regular expression with named groups.
     pub const REGEX: u32 = 1;
+    /// Grok with the Elastic Common Schema's field names.
+    pub const GROK_ECS: u32 = 2;
 }
 
+/// What `pattern_match` gives where there is no match.
+pub const NO_MATCH: i32 = -1;
+/// What `pattern_match` gives where the engine gave up.
+pub const GAVE_UP: i32 = -2;
 /// Bytes of a span that `pattern_match` writes.
 pub const SPAN_BYTES: usize = 12;
 /// Bytes of a value entry.
@@ -280,7 +289,8 @@ impl<'a> Iterator for Names<'a> {
     }
 }
 
-/// What `pattern_describe` writes: the named groups, each `u16 group, u16 length, name`. A grok name keeps its type: `bytes:int`.
+/// What `pattern_describe` writes: the named groups, each `u16 group, u16 length, name`. A name keeps its
+/// type: `bytes:int`, `seconds:float`. A name may occur twice.
 #[derive(Clone, Debug)]
 pub struct Groups<'a>(
     /// What is left.

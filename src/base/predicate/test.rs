@@ -1,0 +1,267 @@
+//! What a predicate asks of one value: the only place that says what a test means.
+//!
+//! A value is bytes, a whole number, a decimal, a yes/no or (for `_time`) an instant. Text tests see numbers as their decimal text.
+//! Nothing here knows of rows: an absent value is never asked, a list is asked item by item.
+
+use std::cmp::Ordering;
+use std::net::IpAddr;
+
+use super::number::Number;
+use super::text::{Glob, Needle, Pattern, Words};
+use crate::base::row::Value;
+
+/// A test of one value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// It is there.
+    Exists,
+    /// It holds this word or phrase, or is this number.
+    Words(Words, Option<Number>),
+    /// It is this.
+    Exact(Exact),
+    /// It is like this.
+    Like(Glob),
+    /// The expression is found in it.
+    Regex(Pattern),
+    /// It lies between these.
+    Range(Range),
+    /// It is an address in this network.
+    Net(Net),
+    /// It is an instant of this range.
+    Time(TimeRange),
+}
+
+/// A whole value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exact {
+    /// As text.
+    pub text: Box<str>,
+    /// As a number, if it reads as one.
+    pub number: Option<Number>,
+}
+
+/// An end of a range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Literal {
+    /// As written.
+    pub text: Box<str>,
+    /// As what it is compared.
+    pub sense: Sense,
+}
+
+/// As what an end of a range is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sense {
+    /// With numbers, and strings that read as numbers.
+    Number(Number),
+    /// With strings that read as addresses of the same kind.
+    Address(IpAddr),
+    /// With all strings, byte by byte.
+    Bytes,
+}
+
+/// Two ends, each a literal and whether it belongs to the range itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Range {
+    /// The lower end; open if there is none.
+    pub lower: Option<(Literal, bool)>,
+    /// The upper end; open if there is none.
+    pub upper: Option<(Literal, bool)>,
+}
+
+/// A network of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Net {
+    /// As written.
+    pub text: Box<str>,
+    base: IpAddr,
+    bits: u8,
+}
+
+/// A range of instants, both ends included, nanoseconds since 1970. Empty if `from > to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// The first.
+    pub from: i64,
+    /// The last.
+    pub to: i64,
+}
+
+impl Literal {
+    /// From text: a number, an address, or plain bytes.
+    pub fn new(text: &str) -> Self {
+        let sense = if let Some(number) = Number::parse(text.as_bytes()) {
+            Sense::Number(number)
+        } else if let Ok(address) = text.parse() {
+            Sense::Address(address)
+        } else {
+            Sense::Bytes
+        };
+        Self { text: text.into(), sense }
+    }
+
+    fn order_of(&self, value: &[u8]) -> Option<Ordering> {
+        match &self.sense {
+            Sense::Number(own) => Number::parse(value)?.compare(*own),
+            Sense::Address(own) => {
+                let address = address(value)?;
+                (address.is_ipv4() == own.is_ipv4()).then(|| address.cmp(own))
+            }
+            Sense::Bytes => Some(value.cmp(self.text.as_bytes())),
+        }
+    }
+
+    fn order_of_number(&self, value: Number) -> Option<Ordering> {
+        match &self.sense {
+            Sense::Number(own) => value.compare(*own),
+            _ => None,
+        }
+    }
+}
+
+impl Range {
+    fn holds(&self, order: impl Fn(&Literal) -> Option<Ordering>) -> bool {
+        let above = |(literal, inclusive): &(Literal, bool)| {
+            order(literal).is_some_and(|order| order == Ordering::Greater || (*inclusive && order == Ordering::Equal))
+        };
+        let below = |(literal, inclusive): &(Literal, bool)| {
+            order(literal).is_some_and(|order| order == Ordering::Less || (*inclusive && order == Ordering::Equal))
+        };
+        self.lower.as_ref().is_none_or(above) && self.upper.as_ref().is_none_or(below)
+    }
+
+    /// Whether some whole number of `[least, greatest]` may lie in it.
+    fn overlaps(&self, least: i64, greatest: i64) -> bool {
+        let lower = Self { lower: self.lower.clone(), upper: None };
+        let upper = Self { lower: None, upper: self.upper.clone() };
+        lower.holds(|literal| literal.order_of_number(Number::Int(greatest)))
+            && upper.holds(|literal| literal.order_of_number(Number::Int(least)))
+    }
+}
+
+fn address(value: &[u8]) -> Option<IpAddr> {
+    // The longest: an IPv4 address inside an IPv6 one.
+    if value.len() > 45 {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+impl Net {
+    /// Reads `10.0.0.0/8` or `2001:db8::/32`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (base, bits) = text.split_once('/')?;
+        let base: IpAddr = base.parse().ok()?;
+        let most = if base.is_ipv4() { 32 } else { 128 };
+        let plain = !bits.is_empty() && bits.len() <= 3 && bits.bytes().all(|byte| byte.is_ascii_digit());
+        let bits = bits.parse().ok().filter(|&bits| plain && bits <= most)?;
+        Some(Self { text: text.into(), base, bits })
+    }
+
+    fn holds(&self, value: &[u8]) -> bool {
+        match (address(value), self.base) {
+            (Some(IpAddr::V4(address)), IpAddr::V4(base)) => {
+                (u32::from(address) ^ u32::from(base)).checked_shr(32 - u32::from(self.bits)).unwrap_or(0) == 0
+            }
+            (Some(IpAddr::V6(address)), IpAddr::V6(base)) => {
+                (u128::from(address) ^ u128::from(base)).checked_shr(128 - u32::from(self.bits)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Test {
+    /// Holds this word or phrase; the empty phrase is the empty value.
+    pub fn words(text: &str) -> Self {
+        if text.is_empty() { Self::exact(text) } else { Self::Words(Words::new(text), Number::parse(text.as_bytes())) }
+    }
+
+    /// Is this.
+    pub fn exact(text: &str) -> Self {
+        Self::Exact(Exact { text: text.into(), number: Number::parse(text.as_bytes()) })
+    }
+
+    /// Asks a string.
+    pub fn matches_str(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Exists => true,
+            Self::Words(words, _) => words.matches(value),
+            Self::Exact(exact) => exact.text.as_bytes() == value,
+            Self::Like(glob) => glob.matches(value),
+            Self::Regex(pattern) => pattern.matches(value),
+            Self::Range(range) => range.holds(|literal| literal.order_of(value)),
+            Self::Net(net) => net.holds(value),
+            Self::Time(_) => false,
+        }
+    }
+
+    /// Asks a number.
+    pub fn matches_number(&self, value: Number) -> bool {
+        let equals = |own: &Option<Number>| own.is_some_and(|own| own.compare(value) == Some(Ordering::Equal));
+        match self {
+            Self::Exists => true,
+            Self::Words(_, number) => equals(number),
+            Self::Exact(exact) => equals(&exact.number),
+            Self::Range(range) => range.holds(|literal| literal.order_of_number(value)),
+            Self::Like(_) | Self::Regex(_) => match value {
+                Number::Int(int) => self.matches_str(int.to_string().as_bytes()),
+                Number::Float(float) => self.matches_str(float.to_string().as_bytes()),
+            },
+            Self::Net(_) | Self::Time(_) => false,
+        }
+    }
+
+    /// Asks a yes/no.
+    pub fn matches_bool(&self, value: bool) -> bool {
+        let text = if value { "true" } else { "false" };
+        match self {
+            Self::Exists => true,
+            Self::Words(words, _) => words.needle().text().eq_ignore_ascii_case(text),
+            Self::Exact(_) | Self::Like(_) | Self::Regex(_) => self.matches_str(text.as_bytes()),
+            Self::Range(_) | Self::Net(_) | Self::Time(_) => false,
+        }
+    }
+
+    /// Asks an instant.
+    pub fn matches_time(&self, ns: i64) -> bool {
+        match self {
+            Self::Exists => true,
+            Self::Time(range) => range.from <= ns && ns <= range.to,
+            _ => false,
+        }
+    }
+
+    /// Asks a cell's value.
+    pub fn matches(&self, value: &Value<'_>) -> bool {
+        match value {
+            Value::Str(bytes) => self.matches_str(bytes),
+            Value::Int(int) => self.matches_number(Number::Int(*int)),
+            Value::Float(float) => self.matches_number(Number::Float(*float)),
+            Value::Bool(bool) => self.matches_bool(*bool),
+        }
+    }
+
+    /// Text without which no string passes.
+    pub fn needle(&self) -> Option<&Needle> {
+        match self {
+            Self::Words(words, _) => Some(words.needle()),
+            Self::Like(glob) => glob.needle(),
+            Self::Regex(pattern) => pattern.needle(),
+            Self::Exists | Self::Exact(_) | Self::Range(_) | Self::Net(_) | Self::Time(_) => None,
+        }
+    }
+
+    /// Whether some whole number of `[least, greatest]` may pass.
+    pub fn may_match_int(&self, least: i64, greatest: i64) -> bool {
+        match self {
+            Self::Words(_, number) | Self::Exact(Exact { number, .. }) => number.is_some_and(|number| {
+                number.compare(Number::Int(least)) != Some(Ordering::Less)
+                    && number.compare(Number::Int(greatest)) != Some(Ordering::Greater)
+            }),
+            Self::Range(range) => range.overlaps(least, greatest),
+            Self::Exists | Self::Like(_) | Self::Regex(_) => true,
+            Self::Net(_) | Self::Time(_) => false,
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Compiled modules on disk, so that a start costs no compilation.
+//!
+//! On disk, `sandbox/cache/<module sha256>-<first 16 digits of the engine's fingerprint>`:
+//! ```text
+//! magic "SWBM" | version u32 = 1 | HMAC-SHA256 (32 bytes) over (module sha256, fingerprint, code) | code
+//! ```
+//! `sandbox/key` holds the 32 random bytes of the HMAC's key. Files are made with mode 0600 in the box's own directory.
+//!
+//! Invariants: code is loaded only when its HMAC is right, that is, when this box compiled it with this engine for this module.
+//! Loading code that somebody else wrote would run it outside of any sandbox.
+//! Crash story: files are written beside and renamed; one that is torn, damaged or foreign has a wrong HMAC and is compiled anew.
+//! A cache that cannot be written costs time, nothing else. Files of other engines are removed at start.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::{Engine, Module};
+
+use super::FilterError;
+use super::engine::fingerprint;
+use crate::base::disk::Disk;
+
+const MAGIC: [u8; 4] = *b"SWBM";
+const VERSION: u32 = 1;
+const HEAD: usize = 40;
+const KEY_BYTES: usize = 32;
+
+/// Compiles modules, or finds them compiled.
+#[derive(Debug)]
+pub(super) struct Cache {
+    disk: Arc<dyn Disk>,
+    engine: Engine,
+    fingerprint: String,
+    key: [u8; KEY_BYTES],
+}
+
+impl Cache {
+    /// Opens the cache below `sandbox/`, which must exist.
+    pub(super) fn open(disk: Arc<dyn Disk>, engine: Engine) -> Result<Self, FilterError> {
+        let key = key(&disk)?;
+        let fingerprint = fingerprint(&engine);
+        let directory = Path::new("sandbox/cache");
+        disk.create_dir_all(directory)?;
+        let ours = format!("-{}", &fingerprint[..16]);
+        for entry in disk.list(directory)? {
+            if !entry.name.ends_with(&ours) {
+                // Another engine's, or left over from a crash. If it cannot be removed it is only in the way.
+                let _ = disk.remove_file(&directory.join(&entry.name));
+            }
+        }
+        Ok(Self { disk, engine, fingerprint, key })
+    }
+
+    /// The module, compiled; and whether it had to be compiled now.
+    pub(super) fn module(&self, sha256: &str, wasm: &[u8]) -> Result<(Module, bool), FilterError> {
+        let path = PathBuf::from(format!("sandbox/cache/{sha256}-{}", &self.fingerprint[..16]));
+        if let Some(module) = self.load(&path, sha256) {
+            return Ok((module, false));
+        }
+        let module = Module::new(&self.engine, wasm).map_err(|error| FilterError::Refused(format!("{error:#}")))?;
+        if let Err(error) = self.save(&path, sha256, &module) {
+            tracing::warn!(%error, path = %path.display(), "a compiled filter could not be kept; it will be compiled again");
+        }
+        Ok((module, true))
+    }
+
+    #[allow(unsafe_code)]
+    fn load(&self, path: &Path, sha256: &str) -> Option<Module> {
+        let file = self.disk.open(path, false).ok()?;
+        let mut bytes = vec![0; usize::try_from(file.len().ok()?).ok()?];
+        let got = file.read_at(&mut bytes, 0).ok()?;
+        let (head, code) = bytes.get(..got)?.split_at_checked(HEAD)?;
+        let right = head.starts_with(&MAGIC) && head[4..8] == VERSION.to_le_bytes() && head[8..] == self.seal(sha256, code);
+        if !right {
+            tracing::warn!(path = %path.display(), "a compiled filter is not as this box wrote it; it is compiled again");
+            return None;
+        }
+        // SAFETY: `deserialize` asks for bytes that `Module::serialize` of a compatible engine made. The HMAC shows that they are
+        // exactly what `save` wrote on this box for this module and an engine of this fingerprint: nobody else has the key.
+        unsafe { Module::deserialize(&self.engine, code) }.ok()
+    }
+
+    fn save(&self, path: &Path, sha256: &str, module: &Module) -> io::Result<()> {
+        let code = module.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
+        let mut bytes = Vec::with_capacity(HEAD + code.len());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.seal(sha256, &code));
+        bytes.extend_from_slice(&code);
+        write_whole(&self.disk, path, &bytes)
+    }
+
+    /// HMAC-SHA256 (RFC 2104) over the module's hash, the engine's fingerprint and the code.
+    fn seal(&self, sha256: &str, code: &[u8]) -> [u8; 32] {
+        let mut pads = ([0x36u8; 64], [0x5cu8; 64]);
+        for (index, byte) in self.key.iter().enumerate() {
+            pads.0[index] ^= byte;
+            pads.1[index] ^= byte;
+        }
+        let inner = Sha256::new().chain_update(pads.0).chain_update(sha256).chain_update(&self.fingerprint).chain_update(code);
+        Sha256::new().chain_update(pads.1).chain_update(inner.finalize()).finalize().into()
+    }
+}
+
+/// This box's key; made when it is not there, or not whole.
+fn key(disk: &Arc<dyn Disk>) -> Result<[u8; KEY_BYTES], FilterError> {
+    let path = Path::new("sandbox/key");
+    let mut key = [0; KEY_BYTES];
+    if let Ok(file) = disk.open(path, false)
+        && file.len()? == KEY_BYTES as u64
+        && file.read_at(&mut key, 0)? == KEY_BYTES
+    {
+        return Ok(key);
+    }
+    // Two random UUIDs have 244 random bits, from the operating system.
+    let random = Sha256::new().chain_update(uuid::Uuid::new_v4()).chain_update(uuid::Uuid::new_v4());
+    key = random.finalize().into();
+    write_whole(disk, path, &key)?;
+    Ok(key)
+}
+
+/// Writes a file so that it is there whole or not at all.
+pub(super) fn write_whole(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let fresh = path.with_file_name(name);
+    let file = disk.open(&fresh, true)?;
+    file.set_len(0)?;
+    file.write_at(bytes, 0)?;
+    file.sync_data()?;
+    disk.rename(&fresh, path)?;
+    disk.sync_dir(path.parent().unwrap_or(Path::new("")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::disk::RealDisk;
+    use crate::sandbox::engine::engine;
+
+    const WASM: &str = "(module (func (export \"f\") (result i32) i32.const 7))";
+
+    #[test]
+    fn only_what_this_box_wrote_is_loaded() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory.path()).unwrap());
+        disk.create_dir_all(Path::new("sandbox")).unwrap();
+        let engine = engine().unwrap();
+        let wasm = wat::parse_str(WASM).unwrap();
+        let open = || Cache::open(Arc::clone(&disk), engine.clone()).unwrap();
+        assert!(open().module("aa", &wasm).unwrap().1, "compiled");
+        assert!(!open().module("aa", &wasm).unwrap().1, "found");
+
+        let entries = disk.list(Path::new("sandbox/cache")).unwrap();
+        let path = Path::new("sandbox/cache").join(&entries[0].name);
+        let len = entries[0].len;
+        for at in [0, 5, 20, HEAD as u64, len / 2, len - 1] {
+            let file = disk.open(&path, false).unwrap();
+            let mut byte = [0];
+            file.read_at(&mut byte, at).unwrap();
+            file.write_at(&[byte[0] ^ 1], at).unwrap();
+            assert!(open().module("aa", &wasm).unwrap().1, "a flipped bit at {at} is compiled, not loaded");
+        }
+        // Another module's code under this one's name; another box's key; a torn file.
+        let other = PathBuf::from(format!("sandbox/cache/bb-{}", &fingerprint(&engine)[..16]));
+        disk.rename(&path, &other).unwrap();
+        assert!(open().module("bb", &wasm).unwrap().1);
+        disk.open(Path::new("sandbox/key"), false).unwrap().write_at(&[1; 32], 0).unwrap();
+        assert!(open().module("bb", &wasm).unwrap().1);
+        disk.open(&other, false).unwrap().set_len(100).unwrap();
+        assert!(open().module("bb", &wasm).unwrap().1);
+        assert!(!open().module("bb", &wasm).unwrap().1);
+    }
+
+    #[test]
+    fn code_of_other_engines_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory.path()).unwrap());
+        disk.create_dir_all(Path::new("sandbox/cache")).unwrap();
+        disk.open(Path::new("sandbox/cache/aa-0123456789abcdef"), true).unwrap();
+        Cache::open(Arc::clone(&disk), engine().unwrap()).unwrap();
+        assert!(disk.list(Path::new("sandbox/cache")).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,277 @@
+//! The sandbox: runs filters, which are WebAssembly modules that strangers wrote, over batches of records.
+//!
+//! In: [`crate::base::record::Records`]. Out: [`Output`], a verdict and a row a record. The houses above see [`Sandbox`]
+//! (which filters there are, which chains can be made of them) and [`Chain`] (runs). It knows nothing of topics, queue or store.
+//!
+//! **Invariants.** A filter harms no record but those it was given, and of these only the ones it fails on. What it says depends
+//! on the records, its module and its configuration, and on nothing else: no clock, no randomness, no load. Host memory is
+//! reached only through checked slices of a guest's memory; there is no pointer of a guest's that the host follows.
+//!
+//! **The way of a call**: [`chain`] selects rows and cuts calls; `frame` writes what the filter reads into the guest's
+//! memory and checks the answer; `instance` runs it under fuel and memory limits; `rows` keeps the rows so that a failed
+//! call can be undone. The bytes of the frame are described in `sawbox_guest::abi`.
+//!
+//! **On disk** (all below `sandbox/`): `modules/`, `CATALOG` (see `catalog`), `cache/`, `key` (see `cache`).
+//!
+//! **Limits**: [`Config`]; [`crate::base::limits::CALL_RECORDS`]; an answer is at most 8 times its input and 64 KiB.
+//!
+//! Why core modules and not components: the same frame through a component costs the same, and core modules can be made by
+//! any language without further tools. Components come with the sandbox's own issue.
+
+pub mod chain;
+pub mod grok;
+
+mod arena;
+mod cache;
+mod catalog;
+mod check;
+mod config;
+mod counters;
+mod engine;
+mod frame;
+mod host;
+mod instance;
+mod names;
+mod output;
+mod pool;
+mod rows;
+mod spec;
+mod stock;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use wasmtime::Linker;
+
+pub use arena::Arena;
+pub use chain::Chain;
+pub use check::FilterReport;
+pub use config::Config;
+pub use counters::FilterCounters;
+pub use output::{Emission, Output, Stats, Verdict, VerdictKind};
+pub use rows::TAG_LEFT_OUT;
+pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
+
+use crate::base::clock::Clock;
+use crate::base::disk::Disk;
+use crate::base::predicate;
+use counters::Counters;
+use instance::StartError;
+use pool::{Loaded, Pool};
+
+/// Most filters of one chain.
+const CHAIN_ENTRIES: usize = 64;
+
+/// What can go wrong in the sandbox; a variant is the caller's reaction.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// The module, its configuration or the chain is not right; the sentence is for its author. Nothing has changed.
+    #[error("{0}")]
+    Refused(String),
+    /// No such filter, or its module is gone. Nothing has changed.
+    #[error("{0}")]
+    Missing(String),
+    /// The disk refused; trying again later may help.
+    #[error("the sandbox cannot use its disk: {0}")]
+    Disk(#[from] std::io::Error),
+    /// The engine does not work on this machine.
+    #[error("the WebAssembly engine does not work here: {0}")]
+    Engine(String),
+}
+
+/// A filter as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FilterInfo {
+    /// Its name.
+    pub name: String,
+    /// Its module, in hexadecimal digits.
+    pub sha256: String,
+    /// Whether it came with the box.
+    pub stock: bool,
+    /// Length of its module.
+    pub bytes: usize,
+    /// The version of the frame it speaks.
+    pub abi: u32,
+}
+
+/// The filters of the box.
+pub struct Sandbox {
+    cache: cache::Cache,
+    catalog: catalog::Catalog,
+    linker: Linker<host::Host>,
+    pool: Arc<Pool>,
+    clock: Arc<dyn Clock>,
+    loaded: Mutex<HashMap<Arc<str>, Weak<Loaded>>>,
+    counters: Mutex<HashMap<Arc<str>, Arc<Counters>>>,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// Opens the sandbox. Nothing is compiled before it is used.
+    ///
+    /// # Errors
+    /// [`FilterError::Disk`], [`FilterError::Engine`]; [`FilterError::Refused`] for a configuration that makes no sense.
+    pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config) -> Result<Arc<Self>, FilterError> {
+        config.check().map_err(FilterError::Refused)?;
+        disk.create_dir_all(Path::new("sandbox"))?;
+        let engine = engine::engine()?;
+        Ok(Arc::new(Self {
+            linker: host::linker(&engine)?,
+            cache: cache::Cache::open(Arc::clone(&disk), engine)?,
+            catalog: catalog::Catalog::open(disk)?,
+            pool: Arc::new(Pool::new(config)),
+            clock,
+            loaded: Mutex::default(),
+            counters: Mutex::default(),
+        }))
+    }
+
+    /// Validates, compiles and durably keeps a filter; chains made from now on use it. Chains that exist stay as they are.
+    ///
+    /// # Errors
+    /// [`FilterError::Refused`] says why it is no filter; [`FilterError::Disk`].
+    pub fn put(&self, name: &str, wasm: &[u8]) -> Result<FilterInfo, FilterError> {
+        catalog::check_name(name)?;
+        let loaded = self.load_bytes(wasm)?;
+        self.catalog.keep(&loaded.sha256, wasm)?;
+        self.catalog.name(name, &loaded.sha256, wasm.len())?;
+        tracing::info!(filter = name, sha256 = &*loaded.sha256, bytes = wasm.len(), "filter put");
+        Ok(FilterInfo {
+            name: name.to_owned(),
+            sha256: loaded.sha256.to_string(),
+            stock: false,
+            bytes: wasm.len(),
+            abi: sawbox_guest::abi::VERSION,
+        })
+    }
+
+    /// All filters, by name.
+    pub fn filters(&self) -> Vec<FilterInfo> {
+        let info = |(name, known): (Arc<str>, catalog::Known)| FilterInfo {
+            name: name.to_string(),
+            sha256: known.sha256.to_string(),
+            stock: known.stock,
+            bytes: known.bytes,
+            abi: sawbox_guest::abi::VERSION,
+        };
+        self.catalog.all().into_iter().map(info).collect()
+    }
+
+    /// Checks everything that can be known of a chain before its first record: filters exist, conditions parse, filters accept
+    /// their configuration. The modules it uses are kept durably when this returns.
+    ///
+    /// # Errors
+    /// [`FilterError::Refused`] and [`FilterError::Missing`] say which entry and why; [`FilterError::Disk`].
+    pub fn resolve(&self, spec: &ChainSpec) -> Result<ChainRecord, FilterError> {
+        let mut entries = Vec::new();
+        for entry in &spec.0 {
+            let known = self.catalog.get(&entry.filter).ok_or_else(|| self.no_such(&entry.filter))?;
+            if known.stock {
+                self.catalog.keep(&known.sha256, &self.catalog.module(&known.sha256)?)?;
+            }
+            entries.push(EntryRecord {
+                filter: entry.filter.as_str().into(),
+                sha256: known.sha256,
+                abi: sawbox_guest::abi::VERSION,
+                when: entry.when.clone(),
+                config: entry.config.clone(),
+            });
+        }
+        let record = ChainRecord { entries, engine: engine::ENGINE.to_owned() };
+        self.chain(&record)?;
+        Ok(record)
+    }
+
+    /// Makes a chain of what [`Sandbox::resolve`] gave, now or before a restart.
+    ///
+    /// # Errors
+    /// As [`Sandbox::resolve`].
+    pub fn chain(&self, record: &ChainRecord) -> Result<Arc<Chain>, FilterError> {
+        if record.entries.len() > CHAIN_ENTRIES {
+            return Err(FilterError::Refused(format!("a chain may have at most {CHAIN_ENTRIES} filters")));
+        }
+        let mut steps = Vec::new();
+        for (index, entry) in record.entries.iter().enumerate() {
+            let place = || format!("filter {} of the chain, `{}`", index + 1, entry.filter);
+            let when = match &entry.when {
+                Some(text) => Some(
+                    predicate::parse(text)
+                        .map_err(|error| FilterError::Refused(format!("{}: its `when` is wrong {error}", place())))?,
+                ),
+                None => None,
+            };
+            let loaded = self.load_hash(&entry.sha256)?;
+            let config = serde_json::Value::Object(entry.config.clone()).to_string();
+            let guest = self.pool.guest(&entry.filter, &loaded, config, &self.counters_of(&entry.filter)).map_err(|error| {
+                FilterError::Refused(match error {
+                    StartError::Refused(why) => format!("{}: {why}", place()),
+                    StartError::Broken(why) => format!("{} does not start: {why}", place()),
+                })
+            })?;
+            steps.push(chain::Step { guest, when });
+        }
+        Ok(Arc::new(Chain::new(record.clone(), steps, Arc::clone(&self.pool), Arc::clone(&self.clock))))
+    }
+
+    /// The chain of topics that have none of their own.
+    ///
+    /// # Errors
+    /// As [`Sandbox::resolve`].
+    pub fn unconfigured(&self) -> Result<ChainRecord, FilterError> {
+        self.resolve(&ChainSpec::unconfigured())
+    }
+
+    /// What every filter that ran did, by name.
+    pub fn counters(&self) -> Vec<FilterCounters> {
+        let mut all: Vec<_> = self.counters.lock().iter().map(|(name, counters)| counters.snapshot(name)).collect();
+        all.sort_by(|a, b| a.filter.cmp(&b.filter));
+        all
+    }
+
+    fn counters_of(&self, filter: &Arc<str>) -> Arc<Counters> {
+        Arc::clone(self.counters.lock().entry(Arc::clone(filter)).or_default())
+    }
+
+    fn no_such(&self, name: &str) -> FilterError {
+        let names: Vec<String> = self.catalog.all().iter().map(|(name, _)| name.to_string()).collect();
+        FilterError::Missing(format!("there is no filter `{name}`; there is: {}", names.join(", ")))
+    }
+
+    fn load_bytes(&self, wasm: &[u8]) -> Result<Arc<Loaded>, FilterError> {
+        let sha256 = catalog::sha256(wasm);
+        if let Some(loaded) = self.loaded.lock().get(&*sha256).and_then(Weak::upgrade) {
+            return Ok(loaded);
+        }
+        validate::bytes(wasm, self.pool.limits().module.as_usize())?;
+        let (module, compiled) = self.cache.module(&sha256, wasm)?;
+        if compiled {
+            tracing::debug!(sha256, bytes = wasm.len(), "filter compiled");
+        }
+        validate::module(&module)?;
+        let pre = self.linker.instantiate_pre(&module).map_err(|error| FilterError::Refused(format!("{error:#}")))?;
+        let loaded = Arc::new(Loaded { sha256: sha256.into(), pre });
+        let mut all = self.loaded.lock();
+        all.retain(|_, loaded| loaded.strong_count() > 0);
+        all.insert(Arc::clone(&loaded.sha256), Arc::downgrade(&loaded));
+        Ok(loaded)
+    }
+
+    fn load_hash(&self, sha256: &str) -> Result<Arc<Loaded>, FilterError> {
+        if let Some(loaded) = self.loaded.lock().get(sha256).and_then(Weak::upgrade) {
+            return Ok(loaded);
+        }
+        self.load_bytes(&self.catalog.module(sha256)?)
+    }
+}

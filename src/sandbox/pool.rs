@@ -1,0 +1,141 @@
+//! Running filters between two calls.
+//!
+//! Starting a filter costs some ten microseconds and its `init`, so instances are kept, for any lane that runs the same module
+//! with the same configuration. [`Guest`] is that pair; it lives as long as a chain uses it.
+//!
+//! Limits: [`Config::idle_instances`] and [`Config::idle_memory`], for the whole box; the one that was used longest ago goes
+//! first. How many run at once is bounded by who calls: one thread runs one instance.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use wasmtime::InstancePre;
+
+use super::Config;
+use super::counters::Counters;
+use super::host::{Compiled, Host};
+use super::instance::{Instance, Needs, StartError};
+
+/// A compiled module, ready to be started.
+pub(super) struct Loaded {
+    pub(super) sha256: Arc<str>,
+    pub(super) pre: InstancePre<Host>,
+}
+
+/// A module with a configuration.
+pub(super) struct Guest {
+    id: u64,
+    pub(super) filter: Arc<str>,
+    loaded: Arc<Loaded>,
+    config: String,
+    pub(super) needs: Needs,
+    pub(super) counters: Arc<Counters>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// Used longest ago first.
+    instances: VecDeque<(u64, Instance)>,
+    bytes: usize,
+}
+
+/// Names a guest: (filter, module, configuration).
+type Key = (Arc<str>, Arc<str>, String);
+
+/// All instances of the box that do nothing just now.
+pub(super) struct Pool {
+    limits: Config,
+    compiled: Compiled,
+    guests: Mutex<HashMap<Key, Weak<Guest>>>,
+    next_id: AtomicU64,
+    idle: Mutex<Idle>,
+}
+
+impl Pool {
+    pub(super) fn new(limits: Config) -> Self {
+        Self {
+            limits,
+            compiled: Compiled::default(),
+            guests: Mutex::default(),
+            next_id: AtomicU64::new(0),
+            idle: Mutex::default(),
+        }
+    }
+
+    pub(super) fn limits(&self) -> &Config {
+        &self.limits
+    }
+
+    /// The guest of this module with this configuration; started once to see whether it can be.
+    pub(super) fn guest(
+        &self,
+        filter: &Arc<str>,
+        loaded: &Arc<Loaded>,
+        config: String,
+        counters: &Arc<Counters>,
+    ) -> Result<Arc<Guest>, StartError> {
+        let key = (Arc::clone(filter), Arc::clone(&loaded.sha256), config.clone());
+        if let Some(guest) = self.guests.lock().get(&key).and_then(Weak::upgrade) {
+            return Ok(guest);
+        }
+        let (instance, needs) = Instance::start(&loaded.pre, filter, &config, &self.compiled, &self.limits)?;
+        let guest = Arc::new(Guest {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            filter: Arc::clone(filter),
+            loaded: Arc::clone(loaded),
+            config,
+            needs,
+            counters: Arc::clone(counters),
+        });
+        let mut guests = self.guests.lock();
+        guests.retain(|_, guest| guest.strong_count() > 0);
+        guests.insert(key, Arc::downgrade(&guest));
+        drop(guests);
+        self.give_back(&guest, instance);
+        Ok(guest)
+    }
+
+    /// An instance to work with; kept, or fresh.
+    pub(super) fn take(&self, guest: &Guest) -> Result<Instance, StartError> {
+        let mut idle = self.idle.lock();
+        // The one used last has its memory still in the processor's caches.
+        if let Some(found) = idle.instances.iter().rposition(|(id, _)| *id == guest.id)
+            && let Some((_, instance)) = idle.instances.remove(found)
+        {
+            idle.bytes = idle.bytes.saturating_sub(instance.memory_bytes());
+            return Ok(instance);
+        }
+        drop(idle);
+        self.fresh(guest)
+    }
+
+    /// A fresh instance.
+    pub(super) fn fresh(&self, guest: &Guest) -> Result<Instance, StartError> {
+        Counters::add(&guest.counters.starts, 1);
+        Instance::start(&guest.loaded.pre, &guest.filter, &guest.config, &self.compiled, &self.limits)
+            .map(|(instance, _)| instance)
+    }
+
+    /// Keeps an instance whose last call went well, unless it has grown too large.
+    pub(super) fn give_back(&self, guest: &Guest, instance: Instance) {
+        let bytes = instance.memory_bytes();
+        guest.counters.memory_bytes.fetch_max(bytes as u64, Ordering::Relaxed);
+        if bytes > self.limits.recycle_above.as_usize() {
+            return;
+        }
+        let mut gone = Vec::new();
+        let mut idle = self.idle.lock();
+        idle.bytes += bytes;
+        idle.instances.push_back((guest.id, instance));
+        while idle.instances.len() > self.limits.idle_instances || idle.bytes > self.limits.idle_memory.as_usize() {
+            let Some((_, oldest)) = idle.instances.pop_front() else { break };
+            idle.bytes = idle.bytes.saturating_sub(oldest.memory_bytes());
+            gone.push(oldest);
+        }
+        drop(idle);
+        // Unmapping memory takes time: not under the lock.
+        drop(gone);
+    }
+}

@@ -1,0 +1,270 @@
+//! The rows of one batch while filters work on them.
+//!
+//! Cells stand in one append-only vector; a row is a range of it. A filter that changes a row gets it written again at the end,
+//! so undoing a call is cutting the vector and putting the ranges back. That is what makes a trap harmless: nothing of a call
+//! that failed stays.
+//!
+//! Before the first filter a row has its record's headers as fields, and a `message` that is the payload. That cell comes first
+//! and is *implied*: it goes as soon as a filter says that its fields say all that the payload says, and is an ordinary
+//! field as soon as one sets it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::names::{MESSAGE, Names, TAGS, TIME};
+use super::output::{Emission, Output, Stats, Verdict, VerdictKind};
+use crate::base::limits::FIELDS;
+use crate::base::record::Records;
+use crate::base::row::{Cell, Value};
+use crate::base::time;
+use sawbox_guest::abi::Operation;
+
+/// Tag of a row that had to leave fields out: more than [`FIELDS`], or names that are none.
+pub const TAG_LEFT_OUT: &str = "_fields_left_out";
+
+/// What has become of a record so far.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum State<'b> {
+    /// It goes on.
+    Alive,
+    /// A filter left it out.
+    Dropped(Cow<'b, str>),
+    /// A filter could not handle it.
+    Failed(Arc<str>, Cow<'b, str>),
+}
+
+/// One row in the making.
+#[derive(Clone, Debug)]
+pub(super) struct Row<'b> {
+    pub(super) cells: (usize, usize),
+    pub(super) time_ns: Option<i64>,
+    /// Whether the first cell is the message that is made of the payload.
+    pub(super) implied: bool,
+    pub(super) state: State<'b>,
+    pub(super) emissions: usize,
+}
+
+/// What a call may have changed, to undo it.
+pub(super) struct Saved<'b> {
+    rows: Vec<Row<'b>>,
+    cells: usize,
+}
+
+/// All rows of a batch.
+pub(super) struct Rows<'b> {
+    pub(super) rows: Vec<Row<'b>>,
+    pub(super) cells: Vec<Cell<'b>>,
+    pub(super) emissions: Vec<Vec<Emission<'b>>>,
+    /// `stamps[name] == stamp` while the row that is being written has that name.
+    stamps: Vec<u32>,
+    stamp: u32,
+}
+
+impl<'b> Rows<'b> {
+    /// The rows as they are before the first filter.
+    pub(super) fn new(records: &Records<'b>, names: &mut Names) -> Self {
+        let count = records.records.len();
+        let mut rows = Vec::with_capacity(count);
+        // Room for the headers, and for what one parser cuts out of each record.
+        let mut cells = Vec::with_capacity(records.headers.len() * 2 + count * 16);
+        // Records of one batch mostly have the same headers in the same order: guess that the next one is the same too.
+        let mut guesses: Vec<(&[u8], Option<u32>)> = Vec::new();
+        for record in &records.records {
+            let from = cells.len();
+            let mut row = Row { cells: (from, from), time_ns: None, implied: true, state: State::Alive, emissions: 0 };
+            cells.push(Cell { name: MESSAGE, value: Value::Str(record.payload) });
+            for (index, &(name, value)) in records.headers_of(record).iter().enumerate() {
+                let number = match guesses.get(index) {
+                    Some(&(guess, number)) if guess == name => number,
+                    _ => {
+                        let number = names.number(name);
+                        guesses.truncate(index);
+                        guesses.push((name, number));
+                        number
+                    }
+                };
+                match number {
+                    Some(TIME) => row.time_ns = instant(Value::Str(value)).or(row.time_ns),
+                    Some(MESSAGE) if row.implied => {
+                        row.implied = false;
+                        cells[from].value = Value::Str(value);
+                    }
+                    Some(number) => cells.push(Cell { name: number, value: Value::Str(value) }),
+                    // A header that can be no field; the payload is what counts.
+                    None => {}
+                }
+            }
+            row.cells.1 = cells.len();
+            rows.push(row);
+        }
+        Self { rows, cells, emissions: Vec::new(), stamps: Vec::new(), stamp: 0 }
+    }
+
+    /// Remembers the rows that a call is about to work on.
+    pub(super) fn save(&self, selected: &[usize]) -> Saved<'b> {
+        Saved { rows: selected.iter().map(|&index| self.rows[index].clone()).collect(), cells: self.cells.len() }
+    }
+
+    /// Puts them back.
+    pub(super) fn restore(&mut self, selected: &[usize], saved: Saved<'b>) {
+        for (&index, row) in selected.iter().zip(saved.rows) {
+            if let Some(emissions) = self.emissions.get_mut(index) {
+                emissions.truncate(row.emissions);
+            }
+            self.rows[index] = row;
+        }
+        self.cells.truncate(saved.cells);
+    }
+
+    /// Begins to write a row anew, with the fields it has; `consumed` leaves the implied message out.
+    #[inline]
+    pub(super) fn rewrite(&mut self, index: usize, consumed: bool, names: usize) {
+        let row = &mut self.rows[index];
+        let (mut from, to) = row.cells;
+        if row.implied && consumed {
+            from += 1;
+            row.implied = false;
+        }
+        let start = self.cells.len();
+        self.cells.extend_from_within(from..to);
+        row.cells = (start, self.cells.len());
+        if self.stamps.len() < names {
+            self.stamps.resize(names, 0);
+        }
+        if self.stamp == u32::MAX {
+            self.stamps.fill(0);
+            self.stamp = 0;
+        }
+        self.stamp += 1;
+        for cell in &self.cells[start..] {
+            if let Some(stamp) = self.stamps.get_mut(cell.name as usize) {
+                *stamp = self.stamp;
+            }
+        }
+    }
+
+    /// Changes a field of the row that is being written; false where it had to be left out.
+    #[inline]
+    pub(super) fn apply(&mut self, index: usize, name: u32, operation: Operation, value: Option<Value<'b>>) -> bool {
+        if name == TIME {
+            self.rows[index].time_ns = match value {
+                Some(value) => instant(value).or(self.rows[index].time_ns),
+                None => None,
+            };
+            return true;
+        }
+        let has = self.stamps.get(name as usize).is_some_and(|&stamp| stamp == self.stamp);
+        let (Some(value), false) = (value, has) else {
+            return self.apply_to_existing(index, name, operation, value);
+        };
+        let start = self.rows[index].cells.0;
+        if self.cells.len() - start >= FIELDS {
+            return false;
+        }
+        self.cells.push(Cell { name, value });
+        if let Some(stamp) = self.stamps.get_mut(name as usize) {
+            *stamp = self.stamp;
+        }
+        true
+    }
+
+    fn apply_to_existing(&mut self, index: usize, name: u32, operation: Operation, value: Option<Value<'b>>) -> bool {
+        let row = &mut self.rows[index];
+        let start = row.cells.0;
+        // Whatever happens to the message, it is not the payload by default any more.
+        let was_implied = name == MESSAGE && std::mem::take(&mut row.implied);
+        let same = self.cells[start..].iter().position(|cell| cell.name == name).map(|at| at + start);
+        match (value, operation, same) {
+            (Some(value), Operation::Set, Some(at)) => {
+                self.cells[at].value = value;
+                self.remove_from(at + 1, name);
+                true
+            }
+            (Some(value), Operation::Add | Operation::AddNew, Some(at)) => {
+                if was_implied {
+                    self.cells[at].value = value;
+                    return true;
+                }
+                if operation == Operation::AddNew
+                    && self.cells[start..].iter().any(|cell| cell.name == name && cell.value == value)
+                {
+                    return true;
+                }
+                if self.cells.len() - start >= FIELDS {
+                    return false;
+                }
+                self.cells.push(Cell { name, value });
+                true
+            }
+            (None, _, Some(_)) | (Some(_), Operation::Remove, Some(_)) => {
+                self.remove_from(start, name);
+                if let Some(stamp) = self.stamps.get_mut(name as usize) {
+                    *stamp = 0;
+                }
+                true
+            }
+            (None, _, None) | (Some(_), _, None) => true,
+        }
+    }
+
+    /// Removes cells of this name from the row that is being written, from a place on.
+    fn remove_from(&mut self, from: usize, name: u32) {
+        for at in (from..self.cells.len()).rev() {
+            if self.cells[at].name == name {
+                self.cells.remove(at);
+            }
+        }
+    }
+
+    /// Ends the row that is being written.
+    #[inline]
+    pub(super) fn finish(&mut self, index: usize, left_out: bool) {
+        if left_out {
+            let tag = Value::Str(TAG_LEFT_OUT.as_bytes());
+            let start = self.rows[index].cells.0;
+            // One more than the limit, for once: the limit must not hide that it was reached.
+            if !self.cells[start..].iter().any(|cell| cell.name == TAGS && cell.value == tag) {
+                self.cells.push(Cell { name: TAGS, value: tag });
+            }
+        }
+        self.rows[index].cells.1 = self.cells.len();
+    }
+
+    /// Adds an emission to a record.
+    pub(super) fn emit(&mut self, index: usize, emission: Emission<'b>) {
+        if self.emissions.is_empty() {
+            self.emissions.resize_with(self.rows.len(), Vec::new);
+        }
+        self.emissions[index].push(emission);
+        self.rows[index].emissions = self.emissions[index].len();
+    }
+
+    /// The verdicts.
+    pub(super) fn finish_all(mut self, names: &Names, stats: Stats) -> Output<'b> {
+        let small = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        let mut verdicts = Vec::with_capacity(self.rows.len());
+        for (index, row) in self.rows.into_iter().enumerate() {
+            let mut emissions = self.emissions.get_mut(index).map(std::mem::take).unwrap_or_default();
+            let kind = match row.state {
+                State::Alive => VerdictKind::Store { time_ns: row.time_ns, cells: (small(row.cells.0), small(row.cells.1)) },
+                State::Dropped(reason) => VerdictKind::Drop { reason },
+                State::Failed(filter, reason) => {
+                    // It will be handled again as a whole.
+                    emissions.clear();
+                    VerdictKind::Fail { filter, reason }
+                }
+            };
+            verdicts.push(Verdict { kind, emissions });
+        }
+        Output { names: names.list.clone(), cells: self.cells, verdicts, stats }
+    }
+}
+
+/// What a filter or a header said is the time, as nanoseconds. A string may be any form that people write.
+fn instant(value: Value<'_>) -> Option<i64> {
+    match value {
+        Value::Int(ns) => Some(ns),
+        Value::Str(text) => time::parse(std::str::from_utf8(text).ok()?),
+        Value::Float(_) | Value::Bool(_) => None,
+    }
+}

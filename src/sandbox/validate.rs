@@ -1,0 +1,102 @@
+//! Whether a module is a filter, and if not, a sentence that says why and what to do.
+
+use sawbox_guest::abi::{export, import};
+use wasmtime::{ExternType, FuncType, Module};
+
+use super::FilterError;
+
+/// Looks at the bytes before anything is compiled.
+pub(super) fn bytes(wasm: &[u8], limit: usize) -> Result<(), FilterError> {
+    let refuse = |why: String| Err(FilterError::Refused(why));
+    if wasm.len() > limit {
+        return refuse(format!("the module has {} bytes; at most {limit} are allowed (`module`)", wasm.len()));
+    }
+    match (wasm.get(..4), wasm.get(4..8)) {
+        (Some(b"\0asm"), Some([1, 0, 0, 0])) => Ok(()),
+        (Some(b"\0asm"), Some([_, 0, 1, 0])) => refuse(
+            "this is a component; filters are core modules (build with crate type cdylib, and no `component new`)".into(),
+        ),
+        (Some(b"\0asm"), _) => refuse("this WebAssembly version is not known".into()),
+        _ => refuse("this is no WebAssembly module".into()),
+    }
+}
+
+/// Looks at what a compiled module imports and exports.
+pub(super) fn module(module: &Module) -> Result<(), FilterError> {
+    for wanted in module.imports() {
+        let (from, name) = (wanted.module(), wanted.name());
+        if let Some(why) = refused_import(from, name, &wanted.ty()) {
+            return Err(FilterError::Refused(format!("the module imports `{name}` from `{from}`: {why}")));
+        }
+    }
+    match module.get_export(export::MEMORY) {
+        Some(ExternType::Memory(memory)) if memory.is_shared() || memory.is_64() => {
+            return Err(FilterError::Refused("its memory must be a plain 32-bit one, not shared".into()));
+        }
+        Some(ExternType::Memory(_)) => {}
+        Some(_) | None => {
+            return Err(FilterError::Refused(format!("the module exports no memory named `{}`", export::MEMORY)));
+        }
+    }
+    let wanted = [
+        (export::VERSION, "() -> i32"),
+        (export::ALLOC, "(i32) -> i32"),
+        (export::INIT, "(i32 i32) -> i64"),
+        (export::PROCESS, "(i32 i32) -> i64"),
+    ];
+    for (name, signature) in wanted {
+        match module.get_export(name) {
+            Some(ExternType::Func(function)) if shape(&function) == signature => {}
+            Some(ExternType::Func(function)) => {
+                let has = shape(&function);
+                return Err(FilterError::Refused(format!("its function `{name}` is {has}, but must be {signature}")));
+            }
+            Some(_) | None => {
+                return Err(FilterError::Refused(format!(
+                    "the module exports no function `{name}` {signature}; in Rust, `sawbox_guest::filter!(…)` makes it"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why this import is refused, if it is.
+fn refused_import(from: &str, name: &str, ty: &ExternType) -> Option<String> {
+    if from.starts_with("wasi") {
+        return Some(
+            "filters have no files, no clock and no randomness; build for wasm32-unknown-unknown, without WASI".into(),
+        );
+    }
+    if from == "env" || from.starts_with("__wbindgen") {
+        return Some("there is no such thing here; link everything the filter needs into the module".into());
+    }
+    let wanted = match (from, name) {
+        (import::MODULE, import::LOG) => "(i32 i32 i32) -> ",
+        (import::MODULE, import::PATTERN_COMPILE | import::PATTERN_DESCRIBE) => "(i32 i32 i32) -> i32",
+        (import::MODULE, import::PATTERN_MATCH) => "(i32 i32 i32 i32 i32) -> i32",
+        _ => {
+            return Some(format!(
+                "filters may import only `{}`, `{}`, `{}` and `{}` from `{}`",
+                import::LOG,
+                import::PATTERN_COMPILE,
+                import::PATTERN_DESCRIBE,
+                import::PATTERN_MATCH,
+                import::MODULE
+            ));
+        }
+    };
+    match ty {
+        ExternType::Func(function) if shape(function) == wanted => None,
+        ExternType::Func(function) => Some(format!("as {}, but it is {wanted}", shape(function))),
+        _ => Some(format!("it is a function {wanted}")),
+    }
+}
+
+/// A signature as text.
+fn shape(function: &FuncType) -> String {
+    let join = |types: Vec<String>| types.join(" ");
+    let params = join(function.params().map(|ty| ty.to_string()).collect());
+    let results = join(function.results().map(|ty| ty.to_string()).collect());
+    format!("({params}) -> {results}")
+}
