@@ -1,1 +1,3 @@
-//! stub
+//! End to end: the whole box, or whole houses, through their front doors.
+
+mod ingest;
