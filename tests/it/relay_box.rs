@@ -87,10 +87,15 @@ impl Houses {
 
     /// Waits until a topic's lanes have handled everything.
     pub fn handled(&self, topic: &str) {
-        eventually(&format!("the lanes of {topic} are done"), || {
-            let lanes: Vec<_> = self.relay.lanes().into_iter().filter(|lane| &*lane.topic == topic).collect();
-            !lanes.is_empty() && lanes.iter().all(|lane| lane.lag_records == 0)
-        });
+        let lanes = || self.relay.lanes().into_iter().filter(|lane| &*lane.topic == topic).collect::<Vec<_>>();
+        let done = |lanes: &[LaneStatus]| !lanes.is_empty() && lanes.iter().all(|lane| lane.lag_records == 0);
+        for _ in 0..2000 {
+            if done(&lanes()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("not handled: {:?}", lanes());
     }
 
     /// Ends them.
@@ -101,9 +106,9 @@ impl Houses {
     }
 }
 
-/// Waits for something that happens soon; fails after 20 seconds.
+/// Waits for something that happens soon; fails after 10 seconds.
 pub fn eventually(what: &str, mut happened: impl FnMut() -> bool) {
-    for _ in 0..4000 {
+    for _ in 0..2000 {
         if happened() {
             return;
         }
