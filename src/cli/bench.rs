@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use sawbox_appliance::lumberjack::{Client as Shipper, Target};
+use sawbox_appliance::lumberjack::Client as Shipper;
+use sawbox_appliance::window::Window;
 use sawbox_appliance::workload::Shop;
 
 use crate::base::clock::{Clock, RealClock};
@@ -169,22 +170,15 @@ fn ship(
     sent_bytes: &AtomicU64,
 ) -> anyhow::Result<()> {
     let mut shop = Shop::new(seed + 1);
-    let mut shipper = Shipper::connect(&Target::plain(&format!("127.0.0.1:{port}")))?;
+    let mut shipper = Shipper::connect(("127.0.0.1", port))?;
+    let mut requests = Window::default();
     let mut sent = 0;
     while sent < bytes {
         let now_ms = clock.now_ns() / 1_000_000;
-        let mut raw = 0;
         for _ in 0..window {
-            let request = shop.request(now_ms);
-            raw += request.line.len() as u64;
-            shipper.push(&[
-                ("line", request.line.as_bytes()),
-                ("host", request.server.as_bytes()),
-                ("app", request.app.as_bytes()),
-                ("file", b"/var/log/apache2/access.log"),
-            ]);
+            requests.push(&shop.request(now_ms));
         }
-        shipper.send_window()?;
+        let raw = requests.send(&mut shipper)?;
         sent += raw;
         sent_records.fetch_add(window as u64, Ordering::Relaxed);
         sent_bytes.fetch_add(raw, Ordering::Relaxed);

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use sawbox_appliance::lumberjack::{Client as Shipper, Target};
+use sawbox_appliance::lumberjack::Client as Shipper;
+use sawbox_appliance::window::Window;
 use sawbox_appliance::workload::Shop;
 
 use crate::base::clock::{Clock, RealClock};
@@ -67,27 +68,21 @@ pub fn demo(arguments: &DemoArguments) -> anyhow::Result<()> {
 fn stream(address: &str, page: &str, rate: u32, history: u32, stop: &AtomicBool) -> anyhow::Result<()> {
     let clock = RealClock::new();
     let mut shop = Shop::new(clock.now_ns().unsigned_abs());
-    let mut shipper = Shipper::connect(&Target::plain(address)).context("cannot reach the box's own Lumberjack port")?;
-    let mut push = |shipper: &mut Shipper, ms: i64| {
-        let request = shop.request(ms);
-        shipper.push(&[
-            ("line", request.line.as_bytes()),
-            ("host", request.server.as_bytes()),
-            ("app", request.app.as_bytes()),
-            ("file", b"/var/log/apache2/access.log"),
-        ]);
-    };
+    let mut shipper = Shipper::connect(address).context("cannot reach the box's own Lumberjack port")?;
+    let mut window = Window::default();
     let now_ms = clock.now_ns() / 1_000_000;
     for n in 0..i64::from(history) {
-        push(&mut shipper, now_ms - BACK_MS + n * BACK_MS / i64::from(history.max(1)));
-        if n % 2048 == 2047 {
-            shipper.send_window()?;
+        window.push(&shop.request(now_ms - BACK_MS + n * BACK_MS / i64::from(history.max(1))));
+        if window.len() == 2048 {
+            window.send(&mut shipper)?;
         }
         if stop.load(Ordering::Relaxed) {
             return Ok(());
         }
     }
-    shipper.send_window()?;
+    if !window.is_empty() {
+        window.send(&mut shipper)?;
+    }
     eprintln!("  The shop of the last hour is in ({history} requests) and goes on at {rate} a second. Look at {page}");
     eprintln!("  For example:  sawbox query 'tags:zabbix-sender | stats count() by app'\n");
     let begun = clock.monotonic();
@@ -97,10 +92,10 @@ fn stream(address: &str, page: &str, rate: u32, history: u32, stop: &AtomicBool)
         let elapsed = u64::try_from((clock.monotonic() - begun).as_millis()).unwrap_or(0);
         let due = elapsed * u64::from(rate) / 1000;
         for _ in sent..due {
-            push(&mut shipper, clock.now_ns() / 1_000_000);
+            window.push(&shop.request(clock.now_ns() / 1_000_000));
         }
         if due > sent {
-            shipper.send_window()?;
+            window.send(&mut shipper)?;
             sent = due;
         }
     }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use sawbox::config::Loaded;
-use sawbox_appliance::lumberjack::{Client as Shipper, Target};
+use sawbox_appliance::lumberjack::Client as Shipper;
+use sawbox_appliance::window::Window;
 use sawbox_appliance::workload::Shop;
 
 use crate::support::TestBox;
@@ -28,7 +29,8 @@ fn access_lines_over_lumberjack_become_rows_that_are_found() {
     {
         let sawbox = TestBox::start(dir.path(), CHAIN);
         let mut shop = Shop::new(3);
-        let mut shipper = Shipper::connect(&Target::plain(&sawbox.address("Lumberjack"))).unwrap();
+        let mut shipper = Shipper::connect(sawbox.address("Lumberjack")).unwrap();
+        let mut window = Window::default();
         for n in 0..5_000_i64 {
             let request = shop.request(1_795_000_000_000 + n * 10);
             let status = request.line.split('"').nth(2).unwrap().split_whitespace().next().unwrap().to_owned();
@@ -37,10 +39,9 @@ fn access_lines_over_lumberjack_become_rows_that_are_found() {
                 unavailable += usize::from(status == "503");
                 *expected.entry(status).or_default() += 1;
             }
-            let (line, host, app) = (request.line.as_bytes(), request.server.as_bytes(), request.app.as_bytes());
-            shipper.push(&[("line", line), ("host", host), ("app", app)]);
+            window.push(&request);
             if n % 500 == 499 {
-                shipper.send_window().unwrap();
+                window.send(&mut shipper).unwrap();
             }
         }
         sawbox.settle();
