@@ -27,6 +27,8 @@ use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use self::commits::CommitLog;
+use self::part::cache::Cache;
+use self::part::read::PartFile;
 use self::source::Source;
 use self::topic::TopicStore;
 use crate::base::clock::Clock;
@@ -40,11 +42,16 @@ pub mod config;
 mod flush;
 mod group;
 mod memtable;
+mod merge;
 mod open;
+mod part;
 pub mod query;
 pub mod source;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod topic;
+pub mod watch;
 
 pub use commits::GenerationEntry;
 pub use config::Config;
@@ -98,12 +105,22 @@ pub struct Store {
     log: Mutex<CommitLog>,
     /// One flush at a time; taken before `log`.
     flushing: Mutex<()>,
+    /// One merge or drop at a time; taken before `log`.
+    merging: Mutex<()>,
+    /// Files of a commit that failed without saying whether it is durable.
+    limbo: Mutex<Vec<Arc<PartFile>>>,
+    cache: Arc<Cache>,
     /// Wakes the store's thread, and lanes that wait for memory.
     wake: Condvar,
     wake_lock: Mutex<()>,
     on_commit: RwLock<Vec<OnCommit>>,
     closed: AtomicBool,
+    /// Gives up the merge that is running; the flush at shutdown runs with it unset.
+    stop_merges: AtomicBool,
     next_part: AtomicU64,
+    watchers: Arc<watch::Watchers>,
+    /// When a flush that failed may be tried again, nanoseconds of the monotonic clock.
+    retry_at: AtomicU64,
     counters: Counters,
 }
 
@@ -145,6 +162,11 @@ impl Store {
     /// The generations of a topic, ascending.
     pub fn generations(&self, topic: TopicId) -> Vec<GenerationEntry> {
         self.topic(topic).map(|topic| topic.state.lock().durable.generations.clone()).unwrap_or_default()
+    }
+
+    /// Those who follow rows as they are added.
+    pub fn watchers(&self) -> &Arc<watch::Watchers> {
+        &self.watchers
     }
 
     /// Has `hook` called whenever a next offset became durable, by the thread that made it so; it must be quick.

@@ -2,6 +2,7 @@
 //! see `tests/README.md`.
 
 mod end_to_end;
+mod ingest;
 mod lineage_model;
 mod relay_box;
 mod relay_guest;
