@@ -121,7 +121,7 @@ impl OpenColumn {
                 codes.push(code);
                 let cost = if new { value.len() + 28 } else { 4 };
                 if codes.len() == PROBE && interner.dict.len() > PROBE / 4 * 3 {
-                    self.to_text();
+                    self.become_text();
                     *text = true;
                 }
                 cost
@@ -145,7 +145,7 @@ impl OpenColumn {
     }
 
     #[cold]
-    fn to_text(&mut self) {
+    fn become_text(&mut self) {
         if let OpenValues::Dict { codes, interner } = &self.values {
             let mut bytes = Vec::with_capacity(interner.dict.bytes.len() * 2);
             let mut ends = Vec::with_capacity(codes.len() * 2);

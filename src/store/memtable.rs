@@ -292,11 +292,6 @@ impl MemSource {
         self.groups.get(group).map(|group| &**group)
     }
 
-    /// Memory it holds.
-    pub fn bytes(&self) -> usize {
-        self.groups.iter().map(|group| group.bytes()).sum()
-    }
-
     /// Rows in all its groups.
     pub fn row_count(&self) -> u64 {
         self.groups.iter().map(|group| group.rows() as u64).sum()

@@ -121,7 +121,8 @@ fn merges_leave_damaged_parts_alone() {
     let store = open();
     store.merge_all().unwrap();
     assert_eq!(store.stats()[0].parts, 2, "three merged into one, the damaged one as it was");
-    let readable: usize = store.snapshot(None, None, None).sources.iter().filter(|part| part.times(0).is_ok()).map(|part| part.rows(0)).sum();
+    let readable: usize =
+        store.snapshot(None, None, None).sources.iter().filter(|part| part.times(0).is_ok()).map(|part| part.rows(0)).sum();
     assert_eq!(readable, 3);
 }
 

@@ -18,7 +18,12 @@ type Lane = (TopicId, PartitionId);
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { topic: usize, partition: PartitionId, rows: Vec<TestRow>, dropped: u64 },
+    Append {
+        topic: usize,
+        partition: PartitionId,
+        rows: Vec<TestRow>,
+        dropped: u64,
+    },
     Flush(usize),
     FlushAll,
     Merge,
