@@ -16,6 +16,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxHasher;
 
 use super::StoreError;
+use super::column::Hint;
 use super::group::{Groups, OpenGroup, SealedGroup};
 use super::source::{Chunk, Column, Dict, Kind, Lineage, Source, push_list_item};
 use crate::base::ids::{Generation, PartitionId, TopicId};
@@ -60,8 +61,8 @@ pub struct Memtable {
     numbers: HashMap<Arc<str>, u32, BuildHasherDefault<FxHasher>>,
     names: Vec<Name>,
     columns: Vec<Column>,
-    /// By column: whether new groups begin without a dictionary.
-    text: Vec<bool>,
+    /// By column.
+    hints: Vec<Hint>,
     rows: u64,
     look: Weak<MemSource>,
     /// By index into `Rows::names` of the call at hand.
@@ -90,10 +91,11 @@ impl Memtable {
         scratch.clear();
         scratch.resize(rows.names.len(), NONE);
         let message = rows.names.iter().position(|name| **name == *MESSAGE).and_then(|at| u32::try_from(at).ok());
-        let mut group = self.open.remove(&partition).unwrap_or_else(|| OpenGroup::new(partition));
+        let mut group = self.open.remove(&partition).unwrap_or_else(|| OpenGroup::new(partition, 0, 0));
         for head in heads {
             if group.is_full() {
-                let full = std::mem::replace(&mut group, OpenGroup::new(partition));
+                let fresh = OpenGroup::new(partition, group.rows(), group.columns.len());
+                let full = std::mem::replace(&mut group, fresh);
                 self.seal(full);
             }
             self.rows += 1;
@@ -156,7 +158,7 @@ impl Memtable {
         let column = self.columns.len();
         name.columns[slot as usize] = u32::try_from(column).unwrap_or(NONE - 1);
         self.columns.push(Column { name: name.name.clone(), kind });
-        self.text.push(false);
+        self.hints.push(Hint::default());
         column
     }
 
@@ -177,7 +179,7 @@ impl Memtable {
         }
         let open = &mut group.columns[column];
         group.bytes += match value {
-            Value::Str(bytes) => open.push_bytes(row, bytes.get(..VALUE_BYTES).unwrap_or(bytes), &mut self.text[column]),
+            Value::Str(bytes) => open.push_bytes(row, bytes.get(..VALUE_BYTES).unwrap_or(bytes), &mut self.hints[column]),
             Value::Int(value) => open.push_int(row, value),
             Value::Float(value) => open.push_float(row, value),
             Value::Bool(value) => open.push_bool(row, value),
@@ -212,14 +214,15 @@ impl Memtable {
             if column >= group.columns.len() {
                 group.columns.resize_with(column + 1, Default::default);
             }
-            group.bytes += group.columns[column].push_bytes(row, &entry, &mut self.text[column]);
+            group.bytes += group.columns[column].push_bytes(row, &entry, &mut self.hints[column]);
         }
         self.twice = twice;
     }
 
     fn seal(&mut self, group: OpenGroup) {
-        for (column, text) in group.columns.iter().zip(&mut self.text) {
-            *text |= column.is_mostly_distinct();
+        let full = group.is_full();
+        for (column, hint) in group.columns.iter().zip(&mut self.hints) {
+            column.note(hint, full);
         }
         let group = Arc::new(group.sealed());
         self.sealed_bytes += group.bytes();

@@ -253,3 +253,20 @@ fn a_time_far_ahead_is_kept_as_a_field() {
     assert_eq!(only.time_ns, TODAY);
     assert_eq!(only.fields["_time_claimed"], Seen::Str(b"2026-11-22T00:00:00Z".to_vec()));
 }
+
+/// Prints what a thousand quiet topics hold; fails when one costs more than a few times its rows.
+#[test]
+fn a_thousand_small_topics_cost_little() {
+    let disk = SimDisk::new(12);
+    let (store, _) = store_on(&disk, Config::default());
+    let all = many(0, 5);
+    for at in 0..1000 {
+        store.append(TopicId::new(), &format!("t{at}"), 0, 1, &rows(&all), 5).unwrap();
+    }
+    assert!(store.counters().memory() < 6 << 20, "{} bytes", store.counters().memory());
+    let syncs = disk.syncs();
+    store.flush_all().unwrap();
+    let flushes = store.counters().flushes.load(Ordering::Relaxed);
+    println!("1,000 topics of 5 rows: {} syncs of {} flush", disk.syncs() - syncs, flushes);
+    assert_eq!(flushes, 1, "one commit for all of them");
+}
