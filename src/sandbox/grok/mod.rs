@@ -108,16 +108,12 @@ enum Engine {
 #[derive(Debug)]
 pub struct Scratch(Option<regex::bytes::CaptureLocations>);
 
-/// An expression that begins with this remark is compiled with [`Flavour::Ecs`]: how a guest, which has only text, says so.
-pub const ECS_REMARK: &str = "(?#ecs)";
-
-/// Compiles an expression with Logstash's legacy names (or, after [`ECS_REMARK`], those of ECS) and those of `custom`.
+/// Compiles an expression with Logstash's legacy names and those of `custom`.
 ///
 /// # Errors
 /// [`GrokError::Expression`], with the name or the place that is wrong.
 pub fn compile(expression: &str, custom: &Custom) -> Result<Grok, GrokError> {
-    let flavour = if expression.starts_with(ECS_REMARK) { Flavour::Ecs } else { Flavour::Legacy };
-    compile_as(expression, custom, flavour)
+    compile_as(expression, custom, Flavour::Legacy)
 }
 
 /// Compiles an expression with the standard names of a flavour and those of `custom`.
@@ -186,38 +182,30 @@ impl Grok {
         }
     }
 
-    /// Searches `text`. On a match appends what was captured to `found`, in the order of the expression, and gives where the
-    /// whole match begins and ends.
+    /// Searches `text`. On a match appends what was captured to `found`, in the order of the expression, and says true.
     ///
     /// # Errors
     /// [`GrokError::Exhausted`] when the bounded engine gave up; nothing is appended then.
-    pub fn search(
-        &self,
-        text: &[u8],
-        scratch: &mut Scratch,
-        found: &mut Vec<Found>,
-    ) -> Result<Option<(usize, usize)>, GrokError> {
+    pub fn search(&self, text: &[u8], scratch: &mut Scratch, found: &mut Vec<Found>) -> Result<bool, GrokError> {
         match &self.engine {
             Engine::Linear(regex) => {
                 let locations = scratch.0.get_or_insert_with(|| regex.capture_locations());
                 if regex.captures_read(locations, text).is_none() {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 self.collect(found, |group| locations.get(group));
-                Ok(locations.get(0))
             }
             Engine::Bounded { superset, exact } => {
                 if superset.as_ref().is_some_and(|superset| !superset.is_match(text)) {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 let Some(captures) = exact.captures(text).map_err(|_| GrokError::Exhausted)? else {
-                    return Ok(None);
+                    return Ok(false);
                 };
-                let get = |group| captures.get(group).map(|capture| (capture.start(), capture.end()));
-                self.collect(found, get);
-                Ok(get(0))
+                self.collect(found, |group| captures.get(group).map(|capture| (capture.start(), capture.end())));
             }
         }
+        Ok(true)
     }
 
     fn collect(&self, found: &mut Vec<Found>, get: impl Fn(usize) -> Option<(usize, usize)>) {
