@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::commits::TopicChange;
+use super::flush::Change;
 use super::{GenerationEntry, Store, StoreError};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::row::Rows;
@@ -47,7 +48,8 @@ impl Store {
             self.counters.repeated.fetch_add(skip as u64, Ordering::Relaxed);
         }
         state.active.append(partition, generation, rows, skip);
-        if known.is_none_or(|known| next > known) {
+        if skip < rows.heads.len() || known.is_none_or(|known| next > known) {
+            let next = known.map_or(next, |known| known.max(next));
             state.next.insert(partition, next);
             let first = known.or_else(|| rows.heads.first().map(|head| head.offset)).unwrap_or(next);
             state.active_records += next - first.min(next);
@@ -78,7 +80,9 @@ impl Store {
             if self.counters.memory() < self.config.memory.as_usize() {
                 return Ok(());
             }
-            if let Some(guard) = self.flushing.try_lock() {
+            if !self.is_resting()
+                && let Some(guard) = self.flushing.try_lock()
+            {
                 // A failure is counted and logged there; waiting a moment is all a lane can do about it.
                 if self.flush_largest(&guard).is_ok() {
                     continue;
@@ -105,6 +109,6 @@ impl Store {
         let entry = GenerationEntry { generation, chain: chain.into(), from: from.clone() };
         let change = TopicChange { generations: vec![entry], ..TopicChange::default() };
         let topic = self.topic_or_new(topic, name);
-        self.commit(vec![(topic, change)], |_| {})
+        self.commit(vec![Change { topic, change, files: Vec::new(), flushed: false }])
     }
 }

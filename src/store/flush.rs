@@ -1,21 +1,57 @@
 //! From memtable to parts, and the commit that makes it so.
+//!
+//! 1. Under the topic's lock the memtable and its next offsets are taken away together; it stays searchable.
+//! 2. Its rows are split by UTC day: a part for each of the 8 days with most rows, one *late* part for all other days.
+//! 3. Parts are written and synced, then their names.
+//! 4. One record in the commit log says: these parts are live, these offsets are next. It covers all topics of the flush.
+//! 5. Under the topic's lock the parts take the memtable's place.
+//!
+//! Crash story: before 4 nothing happened (the files are orphans), after it all of it did. When a step fails the memtable
+//! stays where it is, counted against the budget, and the next flush begins with it: a full disk stops the lanes, not the
+//! searches.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
 
-use super::commits::TopicChange;
-use super::topic::{State, TopicStore};
+use super::commits::{PartMeta, TopicChange};
+use super::group::{GROUP_BYTES, GROUP_ROWS, SealedGroup};
+use super::memtable::MemSource;
+use super::open::part_path;
+use super::part::read::PartFile;
+use super::part::write::{Input, Job, Piece, write};
+use super::source::Source;
+use super::topic::TopicStore;
 use super::{Store, StoreError};
 use crate::base::ids::TopicId;
+use crate::base::time;
+
+/// Days that get a part of their own in one flush.
+const DAY_PARTS: usize = 8;
+/// How long the store rests after a flush that failed, unless it is asked: a full disk does not empty in milliseconds.
+const RETRY_NS: u64 = 2_000_000_000;
+
+/// A durable change of one topic, and the files that come with it.
+pub(super) struct Change {
+    pub topic: Arc<TopicStore>,
+    pub change: TopicChange,
+    pub files: Vec<Arc<PartFile>>,
+    /// Whether the oldest frozen memtable is in the files.
+    pub flushed: bool,
+}
 
 impl Store {
     /// Makes all rows of a topic durable.
     ///
     /// # Errors
     /// The disk's; the rows stay searchable and are tried again.
-    pub fn flush_topic(&self, _topic: TopicId) -> Result<(), StoreError> {
-        Ok(())
+    pub fn flush_topic(&self, topic: TopicId) -> Result<(), StoreError> {
+        let Some(topic) = self.topic(topic) else { return Ok(()) };
+        let guard = self.flushing.lock();
+        self.flush(&guard, vec![topic])
     }
 
     /// Makes all rows durable.
@@ -23,43 +59,278 @@ impl Store {
     /// # Errors
     /// As [`Store::flush_topic`].
     pub fn flush_all(&self) -> Result<(), StoreError> {
-        Ok(())
+        let guard = self.flushing.lock();
+        self.flush(&guard, self.all_topics())
     }
 
-    pub(super) fn flush_largest(&self, _flushing: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
-        Ok(())
+    fn now(&self) -> u64 {
+        u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// One durable record for all these changes; `then` puts each topic's memory in step while nobody can look.
-    pub(super) fn commit(
-        &self,
-        changes: Vec<(Arc<TopicStore>, TopicChange)>,
-        mut then: impl FnMut(&mut State),
-    ) -> Result<(), StoreError> {
-        let mut log = self.log.lock();
-        let named: Vec<_> = changes
-            .into_iter()
-            .map(|(topic, change)| {
-                let name = topic.state.lock().durable.name.clone();
-                (topic, name, change)
-            })
-            .collect();
-        let records: Vec<_> = named.iter().map(|(topic, name, change)| (topic.id, name.clone(), change.clone())).collect();
-        log.commit(&records)?;
-        for (topic, _, change) in &named {
+    /// Whether a flush failed a moment ago.
+    pub(super) fn is_resting(&self) -> bool {
+        self.now() < self.retry_at.load(Ordering::Relaxed)
+    }
+
+    /// Flushes the largest topics until a quarter of the budget is free again: one large one, or hundreds of small ones in
+    /// one commit.
+    pub(super) fn flush_largest(&self, flushing: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
+        let sized = |topic: Arc<TopicStore>| {
+            let state = topic.state.lock();
+            let bytes = state.active_bytes + state.frozen.iter().map(|frozen| frozen.bytes).sum::<usize>();
+            drop(state);
+            (bytes, topic)
+        };
+        let mut topics: Vec<_> = self.all_topics().into_iter().map(sized).filter(|(bytes, _)| *bytes > 0).collect();
+        topics.sort_by_key(|(bytes, topic)| (std::cmp::Reverse(*bytes), topic.id));
+        let mut freed = 0;
+        let enough = self.config.memory.as_usize() / 4;
+        let mut chosen = Vec::new();
+        for (bytes, topic) in topics {
+            if freed >= enough {
+                break;
+            }
+            freed += bytes;
+            chosen.push(topic);
+        }
+        self.flush(flushing, chosen)
+    }
+
+    /// Flushes these topics: first what an earlier flush left frozen, then the memtables.
+    pub(super) fn flush(&self, _flushing: &MutexGuard<'_, ()>, topics: Vec<Arc<TopicStore>>) -> Result<(), StoreError> {
+        loop {
+            let result = self.flush_once(&topics);
+            match result {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    self.counters.flush_errors.fetch_add(1, Ordering::Relaxed);
+                    self.retry_at.store(self.now().saturating_add(RETRY_NS), Ordering::Relaxed);
+                    self.wake_all();
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One commit; whether anything was left frozen so that there is more to do.
+    fn flush_once(&self, topics: &[Arc<TopicStore>]) -> Result<bool, StoreError> {
+        let mut changes = Vec::new();
+        let mut more = false;
+        for topic in topics {
             let mut state = topic.state.lock();
-            state.durable.apply(change);
-            then(&mut state);
+            let left_over = !state.frozen.is_empty();
+            if !left_over {
+                state.freeze(topic.id);
+            }
+            let Some(frozen) = state.frozen.front().cloned() else { continue };
+            more |= state.frozen.len() > 1 || (left_over && state.since.is_some());
+            let name = state.name.clone();
+            drop(state);
+            let mut change = TopicChange { cursors: frozen.cursors, ..TopicChange::default() };
+            let mut files = Vec::new();
+            if let Some(source) = frozen.source {
+                let written = self.write_days(topic.id, &name, source);
+                for file in written.inspect_err(|_| doom(&changes))? {
+                    change.add.push(file.meta.clone());
+                    files.push(file);
+                }
+            }
+            changes.push(Change { topic: topic.clone(), change, files, flushed: true });
+        }
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
+        self.commit(changes)?;
+        self.counters.flushes.fetch_add(1, Ordering::Relaxed);
+        self.wake_all();
+        Ok(more)
+    }
+
+    pub(super) fn sync_names(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let files = changes.iter().flat_map(|change| &change.files);
+        let mut dirs: Vec<PathBuf> = files.filter_map(|file| file.path.parent().map(PathBuf::from)).collect();
+        dirs.sort_unstable();
+        dirs.dedup();
+        for dir in dirs {
+            self.disk.sync_dir(&dir).map_err(|error| StoreError::Disk { path: dir.display().to_string(), error })?;
+        }
+        Ok(())
+    }
+
+    fn write_days(&self, topic: TopicId, name: &Arc<str>, source: Arc<MemSource>) -> Result<Vec<Arc<PartFile>>, StoreError> {
+        let days = split(&source);
+        let inputs = [Input::Mem(source.clone())];
+        let mut files: Vec<Arc<PartFile>> = Vec::new();
+        for (day, pieces) in days {
+            let last_arrival = pieces.iter().filter_map(|piece| source.group(piece.group)).map(SealedGroup::last_arrival_ns).max();
+            let raw_bytes = pieces.iter().map(|piece| raw_bytes(&source, piece)).sum();
+            let groups = joined(&inputs, pieces);
+            let written = self.write_part(topic, name, &inputs, &groups, day, raw_bytes, last_arrival.map_or(0, time::day));
+            match written {
+                Ok(file) => files.push(file),
+                Err(error) => {
+                    files.iter().for_each(|file| file.doom());
+                    return Err(error);
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    /// Writes one part; its name is not durable yet.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn write_part(
+        &self,
+        topic: TopicId,
+        name: &Arc<str>,
+        inputs: &[Input],
+        groups: &[Vec<Piece>],
+        day: Option<i64>,
+        raw_bytes: u64,
+        keep_day: i64,
+    ) -> Result<Arc<PartFile>, StoreError> {
+        let id = self.next_part.fetch_add(1, Ordering::Relaxed);
+        let path = part_path(topic, day, id);
+        let refused = |error| StoreError::Disk { path: path.display().to_string(), error };
+        if let Some(dir) = path.parent() {
+            self.disk.create_dir_all(dir).map_err(refused)?;
+        }
+        let job = Job { inputs, groups, topic, topic_name: name.clone(), part: id, stop: &self.stop_merges };
+        let written = write(&self.disk, &path, &job).inspect_err(|_| {
+            // What can't be removed now is an orphan at the next start.
+            let _ = self.disk.remove_file(&path);
+        })?;
+        let (from_ns, to_ns) = written.time;
+        let keep_day = keep_day.max(time::day(to_ns));
+        let meta = PartMeta { id, day, keep_day, rows: written.rows, bytes: written.bytes, raw_bytes, from_ns, to_ns };
+        Ok(Arc::new(PartFile::new(meta, path, self.disk.clone(), self.cache.clone())))
+    }
+
+    /// One durable record for all these changes; then memory is put in step, topic by topic, under their locks.
+    pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        let mut log = self.log.lock();
+        let record = |change: &Change| {
+            (change.topic.id, change.topic.state.lock().durable.name.clone(), change.change.clone())
+        };
+        let records: Vec<_> = changes.iter().map(record).collect();
+        if let Err(error) = log.commit(&records) {
+            if log.is_unsure() {
+                // The record may be durable and name these files: they stay until the log says otherwise for certain.
+                self.limbo.lock().extend(changes.into_iter().flat_map(|change| change.files));
+            } else {
+                doom(&changes);
+            }
+            return Err(error);
+        }
+        doom_all(&std::mem::take(&mut *self.limbo.lock()));
+        for change in &changes {
+            let mut state = change.topic.state.lock();
+            state.durable.apply(&change.change);
+            for id in &change.change.remove {
+                if let Some(file) = state.parts.remove(id) {
+                    file.doom();
+                }
+            }
+            state.parts.extend(change.files.iter().map(|file| (file.meta.id, file.clone())));
+            if change.flushed
+                && let Some(frozen) = state.frozen.pop_front()
+            {
+                self.counters.add_memory(frozen.bytes, 0);
+            }
         }
         drop(log);
         let hooks = self.on_commit.read();
-        for (topic, _, change) in &named {
-            for (partition, next) in &change.cursors {
-                for hook in hooks.iter() {
-                    hook(topic.id, *partition, *next);
-                }
+        for change in &changes {
+            for (partition, next) in &change.change.cursors {
+                hooks.iter().for_each(|hook| hook(change.topic.id, *partition, *next));
             }
         }
         Ok(())
     }
+}
+
+/// Has the files of changes removed that will not be committed.
+pub(super) fn doom(changes: &[Change]) {
+    changes.iter().for_each(|change| doom_all(&change.files));
+}
+
+fn doom_all(files: &[Arc<PartFile>]) {
+    files.iter().for_each(|file| file.doom());
+}
+
+fn raw_bytes(source: &MemSource, piece: &Piece) -> u64 {
+    let Some(group) = source.group(piece.group) else { return 0 };
+    let rows = piece.rows.as_ref().map_or(group.rows(), Vec::len) as u64;
+    group.raw_bytes() * rows / (group.rows() as u64).max(1)
+}
+
+/// Which rows go into the part of which day; `None` is the late part.
+fn split(source: &MemSource) -> BTreeMap<Option<i64>, Vec<Piece>> {
+    let mut by_day = BTreeMap::<i64, Vec<Piece>>::new();
+    let mut counts = BTreeMap::<i64, usize>::new();
+    for number in 0..source.groups() {
+        let Some(group) = source.group(number) else { continue };
+        let (first, last) = group.time_bounds();
+        if time::day(first) == time::day(last) {
+            by_day.entry(time::day(first)).or_default().push(Piece { input: 0, group: number, rows: None });
+            *counts.entry(time::day(first)).or_default() += group.rows();
+            continue;
+        }
+        let mut rows = BTreeMap::<i64, Vec<u16>>::new();
+        for (row, time_ns) in (0u16..).zip(group.times()) {
+            rows.entry(time::day(*time_ns)).or_default().push(row);
+        }
+        for (day, rows) in rows {
+            *counts.entry(day).or_default() += rows.len();
+            by_day.entry(day).or_default().push(Piece { input: 0, group: number, rows: Some(rows) });
+        }
+    }
+    let mut largest: Vec<(usize, i64)> = counts.iter().map(|(day, count)| (*count, *day)).collect();
+    largest.sort_unstable_by(|a, b| b.cmp(a));
+    let own: Vec<i64> = largest.iter().take(DAY_PARTS).map(|(_, day)| *day).collect();
+    // One odd day needs no late part: it is a part either way.
+    let own = if largest.len() == DAY_PARTS + 1 { largest.iter().map(|(_, day)| *day).collect() } else { own };
+    let mut parts = BTreeMap::<Option<i64>, Vec<Piece>>::new();
+    for (day, pieces) in by_day {
+        parts.entry(own.contains(&day).then_some(day)).or_default().extend(pieces);
+    }
+    for pieces in parts.values_mut() {
+        // Lane order: rows of one group that went to several late days come together again.
+        pieces.sort_by_key(|piece| piece.group);
+        pieces.dedup_by(|next, piece| {
+            let same = next.group == piece.group;
+            if same && let (Some(rows), Some(more)) = (&mut piece.rows, &mut next.rows) {
+                rows.append(more);
+                rows.sort_unstable();
+            }
+            same
+        });
+    }
+    parts
+}
+
+/// Neighbouring pieces joined to groups as large as may be.
+pub(super) fn joined(inputs: &[Input], pieces: Vec<Piece>) -> Vec<Vec<Piece>> {
+    let mut groups: Vec<Vec<Piece>> = Vec::new();
+    let (mut rows, mut bytes) = (GROUP_ROWS, 0);
+    for piece in pieces {
+        let Some(input) = inputs.get(piece.input) else { continue };
+        let all = input.source().rows(piece.group);
+        let piece_rows = piece.rows.as_ref().map_or(all, Vec::len);
+        let piece_bytes = input.unpacked(piece.group) * piece_rows as u64 / (all as u64).max(1);
+        match groups.last_mut().filter(|_| rows + piece_rows <= GROUP_ROWS && bytes + piece_bytes <= GROUP_BYTES as u64) {
+            Some(group) => {
+                group.push(piece);
+                rows += piece_rows;
+                bytes += piece_bytes;
+            }
+            None => {
+                groups.push(vec![piece]);
+                (rows, bytes) = (piece_rows, piece_bytes);
+            }
+        }
+    }
+    groups
 }

@@ -27,6 +27,8 @@ use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use self::commits::CommitLog;
+use self::part::cache::Cache;
+use self::part::read::PartFile;
 use self::source::Source;
 use self::topic::TopicStore;
 use crate::base::clock::Clock;
@@ -40,10 +42,14 @@ pub mod config;
 mod flush;
 mod group;
 mod memtable;
+mod merge;
 mod open;
+mod part;
 pub mod query;
 pub mod source;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod topic;
 
 pub use commits::GenerationEntry;
@@ -98,12 +104,21 @@ pub struct Store {
     log: Mutex<CommitLog>,
     /// One flush at a time; taken before `log`.
     flushing: Mutex<()>,
+    /// One merge or drop at a time; taken before `log`.
+    merging: Mutex<()>,
+    /// Files of a commit that failed without saying whether it is durable.
+    limbo: Mutex<Vec<Arc<PartFile>>>,
+    cache: Arc<Cache>,
     /// Wakes the store's thread, and lanes that wait for memory.
     wake: Condvar,
     wake_lock: Mutex<()>,
     on_commit: RwLock<Vec<OnCommit>>,
     closed: AtomicBool,
+    /// Gives up the merge that is running; the flush at shutdown runs with it unset.
+    stop_merges: AtomicBool,
     next_part: AtomicU64,
+    /// When a flush that failed may be tried again, nanoseconds of the monotonic clock.
+    retry_at: AtomicU64,
     counters: Counters,
 }
 

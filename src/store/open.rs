@@ -1,21 +1,36 @@
-//! Opening and closing the store.
+//! Opening and closing the store, and its one thread.
+//!
+//! Opening reads the commit log and lists directories; no part is opened. Files that the log does not list are what a flush
+//! or merge left that never was committed, and go; unless the log itself is damaged and may have named them.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::commits::CommitLog;
+use super::part::cache::Cache;
+use super::part::read::PartFile;
 use super::stats::Counters;
 use super::topic::TopicStore;
 use super::{Config, Store, StoreError};
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
+use crate::base::ids::TopicId;
+use crate::base::time;
 
 /// Directory of the store in the data directory.
 pub const ROOT: &str = "store";
+/// Directory of parts that hold late rows of many days.
+const LATE: &str = "late";
+/// How often the thread looks for what has become due.
+const TICK: Duration = Duration::from_secs(1);
+/// Ticks between looks at retention.
+const DROP_TICKS: u64 = 60;
 
 /// What opening found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,16 +53,30 @@ pub struct OpenReport {
     pub parts_missing: u64,
 }
 
+/// Where a part lies.
+pub fn part_path(topic: TopicId, day: Option<i64>, id: u64) -> PathBuf {
+    let day = day.map_or_else(|| LATE.to_owned(), time::day_name);
+    Path::new(ROOT).join(topic.to_string()).join(day).join(format!("{id:016x}.part"))
+}
+
+fn refused(path: &Path, error: std::io::Error) -> StoreError {
+    StoreError::Disk { path: path.display().to_string(), error }
+}
+
 impl Store {
-    /// Opens the store and starts its thread.
+    /// Opens the store and starts its thread, which ends when the store is dropped or shut down.
     ///
     /// # Errors
     /// The disk's, and files of a newer Sawbox. Damage is no error.
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config) -> Result<(Arc<Self>, OpenReport), StoreError> {
-        Self::open_idle(disk, clock, config)
+        let (store, report) = Self::open_idle(disk, clock, config)?;
+        let weak = Arc::downgrade(&store);
+        let thread = std::thread::Builder::new().name("store".into()).spawn(move || run(&weak));
+        thread.map_err(|error| refused(Path::new(ROOT), error))?;
+        Ok((store, report))
     }
 
-    /// Opens the store without its thread: nothing is flushed, merged or dropped but when asked. For tests.
+    /// Opens the store without its thread: nothing is flushed, merged or dropped but when asked or when memory is full.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -56,16 +85,28 @@ impl Store {
         clock: Arc<dyn Clock>,
         config: Config,
     ) -> Result<(Arc<Self>, OpenReport), StoreError> {
-        disk.create_dir_all(Path::new(ROOT)).map_err(|error| StoreError::Disk { path: ROOT.into(), error })?;
+        let root = Path::new(ROOT);
+        disk.create_dir_all(root).map_err(|error| refused(root, error))?;
         let (log, found) = CommitLog::open(disk.clone())?;
-        let mut report = OpenReport { torn_bytes: found.torn_bytes, damaged_commits: found.damaged, ..OpenReport::default() };
+        let mut report =
+            OpenReport { torn_bytes: found.torn_bytes, damaged_commits: found.damaged, ..OpenReport::default() };
+        let cache = Arc::new(Cache::new(config.cache.as_usize()));
         let mut topics = HashMap::new();
+        let mut listed = HashSet::new();
         for (id, state) in &log.topics {
+            let mut files = BTreeMap::new();
+            for part in state.parts.values() {
+                report.parts += 1;
+                report.rows += part.rows;
+                let path = part_path(*id, part.day, part.id);
+                listed.insert(path.clone());
+                files.insert(part.id, Arc::new(PartFile::new(part.clone(), path, disk.clone(), cache.clone())));
+            }
             report.topics += 1;
-            report.parts += state.parts.len() as u64;
-            report.rows += state.parts.values().map(|part| part.rows).sum::<u64>();
-            topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone())));
+            topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone(), files)));
         }
+        let greatest = sweep(&disk, &mut listed, &mut report).map_err(|error| refused(root, error))?;
+        let named = log.topics.values().filter_map(|topic| topic.parts.keys().next_back()).max().copied();
         let store = Self {
             disk,
             clock,
@@ -73,11 +114,16 @@ impl Store {
             topics: RwLock::new(topics),
             log: Mutex::new(log),
             flushing: Mutex::new(()),
+            merging: Mutex::new(()),
+            limbo: Mutex::new(Vec::new()),
+            cache,
             wake: Condvar::new(),
             wake_lock: Mutex::new(()),
             on_commit: RwLock::new(Vec::new()),
             closed: AtomicBool::new(false),
-            next_part: AtomicU64::new(1),
+            stop_merges: AtomicBool::new(false),
+            next_part: AtomicU64::new(greatest.max(named.unwrap_or(0)) + 1),
+            retry_at: AtomicU64::new(0),
             counters: Counters::default(),
         };
         Ok((Arc::new(store), report))
@@ -89,7 +135,110 @@ impl Store {
     /// The flush's; the store is closed all the same, and the rows come again from the queue.
     pub fn shutdown(&self) -> Result<(), StoreError> {
         self.closed.store(true, Ordering::Release);
+        self.stop_merges.store(true, Ordering::Release);
         self.wake_all();
+        // A merge that is running gives up; then the flush may write.
+        drop(self.merging.lock());
+        self.stop_merges.store(false, Ordering::Release);
         self.flush_all()
     }
+
+    /// One round of the thread: what must be flushed, what is to be merged, what is too old.
+    pub(super) fn tick(&self, number: u64) -> Result<(), StoreError> {
+        if self.is_resting() {
+            return Ok(());
+        }
+        while self.counters.memory() > self.flush_mark() && !self.is_closed() {
+            let guard = self.flushing.lock();
+            if self.counters.memory() <= self.flush_mark() {
+                break;
+            }
+            self.flush_largest(&guard)?;
+        }
+        let now = self.clock.monotonic();
+        let due = |topic: &Arc<TopicStore>| {
+            let state = topic.state.lock();
+            let old = state.since.is_some_and(|since| now.saturating_sub(since) >= self.config.flush_after.0);
+            old || state.active_records >= self.config.replay_records || !state.frozen.is_empty()
+        };
+        let due: Vec<_> = self.all_topics().into_iter().filter(due).collect();
+        if !due.is_empty() && !self.is_closed() {
+            let guard = self.flushing.lock();
+            self.flush(&guard, due)?;
+        }
+        if number.is_multiple_of(DROP_TICKS) && !self.is_closed() {
+            self.drop_old()?;
+        }
+        while self.counters.memory() <= self.flush_mark() && !self.is_closed() {
+            match self.merge_one() {
+                Ok(true) => {}
+                Ok(false) | Err(StoreError::Closed) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The store's thread: holds the store only while it works, so that dropping the last handle ends it.
+fn run(store: &Weak<Store>) {
+    let mut failing = false;
+    for number in 0u64.. {
+        let Some(store) = store.upgrade() else { return };
+        if store.is_closed() {
+            return;
+        }
+        match store.tick(number) {
+            Ok(()) if failing && !store.is_resting() => {
+                failing = false;
+                tracing::info!("the store writes again");
+            }
+            Ok(()) => {}
+            // Said when it begins, not every second that it lasts; the counters go on.
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(%error, "the store cannot write; rows stay in memory and lanes wait when it is full");
+            }
+            Err(_) => {}
+        }
+        let mut lock = store.wake_lock.lock();
+        if store.is_resting() || store.counters.memory() <= store.flush_mark() {
+            store.wake.wait_for(&mut lock, TICK);
+        }
+    }
+}
+
+/// Removes what the log does not list; the greatest part number of any file.
+fn sweep(disk: &Arc<dyn Disk>, listed: &mut HashSet<PathBuf>, report: &mut OpenReport) -> std::io::Result<u64> {
+    let mut greatest = 0;
+    let root = Path::new(ROOT);
+    for topic in disk.list(root)?.into_iter().filter(|entry| entry.is_dir) {
+        let topic = root.join(topic.name);
+        for day in disk.list(&topic)?.into_iter().filter(|entry| entry.is_dir) {
+            let day = topic.join(day.name);
+            let mut removed = false;
+            for file in disk.list(&day)? {
+                let Some(id) = file.name.strip_suffix(".part").and_then(|id| u64::from_str_radix(id, 16).ok()) else {
+                    continue;
+                };
+                greatest = greatest.max(id);
+                let path = day.join(&file.name);
+                if listed.remove(&path) {
+                    continue;
+                }
+                if report.damaged_commits > 0 {
+                    report.orphans_kept += 1;
+                } else {
+                    disk.remove_file(&path)?;
+                    report.orphans_removed += 1;
+                    removed = true;
+                }
+            }
+            if removed {
+                disk.sync_dir(&day)?;
+            }
+        }
+    }
+    report.parts_missing = listed.len() as u64;
+    Ok(greatest)
 }

@@ -171,6 +171,13 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// Damage.
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError>;
+    /// How many rows of the whole source have each entry of [`Source::dict`], where that is known without reading rows.
+    ///
+    /// # Errors
+    /// Damage.
+    fn dict_counts(&self, _column: usize) -> Result<Option<Vec<u64>>, StoreError> {
+        Ok(None)
+    }
     /// Where the rows of a group came from.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::commits::TopicState;
 use super::memtable::{MemSource, Memtable};
+use super::part::read::{PartFile, PartSource};
 use super::source::Source;
 use crate::base::ids::{Offset, PartitionId, TopicId};
 
@@ -41,6 +42,8 @@ pub struct State {
     pub durable: TopicState,
     /// The topic's name, shared with sources.
     pub name: Arc<str>,
+    /// Files of the live parts, by number.
+    pub parts: BTreeMap<u64, Arc<PartFile>>,
     /// Next offsets with the memtable's rows.
     pub next: BTreeMap<PartitionId, Offset>,
     /// Rows as they come.
@@ -58,12 +61,13 @@ pub struct State {
 impl TopicStore {
     /// A topic that has nothing.
     pub fn new(id: TopicId, name: &str) -> Self {
-        Self::from_log(id, TopicState { name: name.to_owned(), ..TopicState::default() })
+        Self::from_log(id, TopicState { name: name.to_owned(), ..TopicState::default() }, BTreeMap::new())
     }
 
     /// A topic as the log has it.
-    pub fn from_log(id: TopicId, durable: TopicState) -> Self {
+    pub fn from_log(id: TopicId, durable: TopicState, parts: BTreeMap<u64, Arc<PartFile>>) -> Self {
         let state = State {
+            parts,
             name: Arc::from(durable.name.as_str()),
             next: durable.cursors.clone(),
             durable,
@@ -78,8 +82,29 @@ impl TopicStore {
 }
 
 impl State {
+    /// Takes the memtable away for a flush, with the offsets after its rows.
+    pub fn freeze(&mut self, id: TopicId) {
+        if self.since.take().is_none() {
+            return;
+        }
+        let active = std::mem::take(&mut self.active);
+        let cursors = self.next.iter().map(|(partition, next)| (*partition, *next));
+        // Only those that moved.
+        let cursors = cursors.filter(|(partition, next)| self.durable.cursors.get(partition) != Some(next)).collect();
+        let source = (active.rows() > 0).then(|| Arc::new(active.into_source(id, &self.name)));
+        let bytes = std::mem::take(&mut self.active_bytes);
+        self.active_records = 0;
+        self.frozen.push_back(Frozen { source, cursors, bytes });
+    }
+
     /// Adds this topic's sources that may have rows of `[from, to)`.
     pub fn look(&mut self, id: TopicId, range: (Option<i64>, Option<i64>), sources: &mut Vec<Arc<dyn Source>>) {
+        for file in self.parts.values() {
+            let touches = range.0.is_none_or(|from| file.meta.to_ns >= from) && range.1.is_none_or(|to| file.meta.from_ns < to);
+            if touches {
+                sources.push(Arc::new(PartSource::new(file.clone(), id, self.name.clone())));
+            }
+        }
         for frozen in self.frozen.iter().filter_map(|frozen| frozen.source.as_ref()) {
             push_within(frozen, range, sources);
         }

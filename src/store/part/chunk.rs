@@ -1,0 +1,362 @@
+//! One column of one group as bytes.
+//!
+//! ```text
+//! chunk    = presence | body                    followed in the file by crc32c u32 over both
+//! presence = 0                                  every row has a value
+//!          | 1, one bit a row, padded           row r is bit r % 8 of byte r / 8
+//!          | 2, count, first row, gaps - 1 …    varints; for columns few rows have
+//! body, by the encoding that the group table names; k values, those of the rows that have one:
+//!   1 const    zigzag value
+//!   2 frame    base i64, width u8, packed value - base
+//!   3 delta    unit u8 (power of ten), first i64, then for every 128 values after the first:
+//!              least delta zigzag, width u8, packed delta - least           values are divided by the unit
+//!   10 scaled  power of ten u8, encoding u8 (1-3), its body                 value = number / 10^power, exactly
+//!   11 raw     k × f64 little-endian
+//!   20 bits    k bits, padded
+//!   30 codes   least code varint, width u8, packed code - least             numbers of dictionary entries from 0
+//!   40 plain   encoding u8 (1-3), size varint and body of the lengths; the values back to back
+//!   41 zstd    as plain; but the values' size varint, and a zstd frame of them
+//!   50         place for messages that a template derives from the row's other fields
+//! ```
+//! Times, offsets and n are columns of whole numbers like any other.
+//! Limits: 8,192 values a chunk; [`CHUNK_BYTES`] of text.
+
+use super::bits::{Reader, pack, packed_len, put_bytes, put_varint, put_zigzag, unpack, width_of};
+use crate::store::group::GROUP_ROWS;
+use crate::store::source::Present;
+
+/// Most bytes of text in one chunk that a reader unpacks.
+pub const CHUNK_BYTES: usize = 256 << 20;
+/// Values that share a width in a delta chunk.
+const MINIBLOCK: usize = 128;
+/// Largest power of ten that decimals are scaled by.
+const MOST_SCALE: u8 = 15;
+/// Powers of ten; all exact, so that a reader on any machine divides by the same.
+const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// How a body is written.
+pub mod encoding {
+    /// One value for all.
+    pub const CONST: u8 = 1;
+    /// Frame of reference.
+    pub const FRAME: u8 = 2;
+    /// Deltas.
+    pub const DELTA: u8 = 3;
+    /// Decimals as whole numbers.
+    pub const SCALED: u8 = 10;
+    /// Decimals as they are.
+    pub const RAW: u8 = 11;
+    /// Yes or no.
+    pub const BITS: u8 = 20;
+    /// Dictionary entries.
+    pub const CODES: u8 = 30;
+    /// Text as it is.
+    pub const PLAIN: u8 = 40;
+    /// Text, compressed.
+    pub const ZSTD: u8 = 41;
+}
+
+/// The values of the rows that have one, for a group of `total` rows.
+#[derive(Clone, Debug, Default)]
+pub struct Dense<T> {
+    /// Rows of the group.
+    pub total: usize,
+    /// The rows that have a value, ascending.
+    pub rows: Vec<u16>,
+    /// Their values.
+    pub values: Vec<T>,
+}
+
+/// Appends which rows have a value.
+pub fn put_presence(out: &mut Vec<u8>, rows: &[u16], total: usize) {
+    if rows.len() == total {
+        out.push(0);
+    } else if rows.len() * 12 >= total {
+        out.push(1);
+        let start = out.len();
+        out.resize(start + total.div_ceil(8), 0);
+        for row in rows {
+            out[start + usize::from(*row) / 8] |= 1 << (row % 8);
+        }
+    } else {
+        out.push(2);
+        put_varint(out, rows.len() as u64);
+        let mut next = 0;
+        for row in rows {
+            put_varint(out, u64::from(*row) - next);
+            next = u64::from(*row) + 1;
+        }
+    }
+}
+
+/// Reads which of `total` rows have a value, and how many.
+pub fn presence(reader: &mut Reader<'_>, total: usize) -> Option<(Present, usize)> {
+    if total > GROUP_ROWS {
+        return None;
+    }
+    match reader.u8()? {
+        0 => Some((Present::All, total)),
+        1 => {
+            let bytes = reader.take(total.div_ceil(8))?;
+            let mut words = vec![0u64; total.div_ceil(64)];
+            for (at, byte) in bytes.iter().enumerate() {
+                words[at / 8] |= u64::from(*byte) << (at % 8 * 8);
+            }
+            if let (Some(last), rest @ 1..) = (words.last_mut(), total % 64) {
+                *last &= u64::MAX >> (64 - rest);
+            }
+            let count = words.iter().map(|word| word.count_ones() as usize).sum();
+            Some((Present::Some(words), count))
+        }
+        2 => {
+            let count = reader.size().filter(|count| *count <= total)?;
+            let mut words = vec![0u64; total.div_ceil(64)];
+            let mut next = 0usize;
+            for _ in 0..count {
+                let row = next.checked_add(reader.size()?).filter(|row| *row < total)?;
+                words[row / 64] |= 1 << (row % 64);
+                next = row + 1;
+            }
+            Some((Present::Some(words), count))
+        }
+        _ => None,
+    }
+}
+
+/// Puts `k` values where they belong among `total` rows.
+pub fn spread<T: Copy + Default>(values: Vec<T>, present: &Present, total: usize) -> Vec<T> {
+    let Present::Some(words) = present else { return values };
+    let mut all = vec![T::default(); total];
+    let mut values = values.into_iter();
+    for (at, word) in words.iter().enumerate() {
+        let mut rest = *word;
+        while rest != 0 {
+            let row = at * 64 + rest.trailing_zeros() as usize;
+            if let (Some(place), Some(value)) = (all.get_mut(row), values.next()) {
+                *place = value;
+            }
+            rest &= rest - 1;
+        }
+    }
+    all
+}
+
+/// Appends whole numbers in the smallest of their encodings, and says which.
+pub fn put_ints(out: &mut Vec<u8>, values: &[i64]) -> u8 {
+    let least = values.iter().min().copied().unwrap_or(0);
+    let greatest = values.iter().max().copied().unwrap_or(0);
+    if least == greatest {
+        put_zigzag(out, least);
+        return encoding::CONST;
+    }
+    let width = width_of(greatest.wrapping_sub(least).cast_unsigned());
+    let frame_len = 9 + packed_len(values.len(), width);
+    // Deltas can only win where neighbours are nearer to each other than the whole is wide.
+    let nearest: u64 = values.windows(2).take(256).map(|two| two[1].abs_diff(two[0])).max().unwrap_or(0);
+    if width > 10 && width_of(nearest) < width {
+        let start = out.len();
+        put_deltas(out, values);
+        if out.len() - start < frame_len {
+            return encoding::DELTA;
+        }
+        out.truncate(start);
+    }
+    out.extend_from_slice(&least.to_le_bytes());
+    out.push(width);
+    pack(out, values.iter().map(|value| value.wrapping_sub(least).cast_unsigned()), width);
+    encoding::FRAME
+}
+
+fn put_deltas(out: &mut Vec<u8>, values: &[i64]) {
+    let unit = [9u8, 6, 3].into_iter().find(|power| {
+        let unit = 10i64.pow(u32::from(*power));
+        values.iter().all(|value| value % unit == 0)
+    });
+    let unit = unit.unwrap_or(0);
+    let divisor = 10i64.pow(u32::from(unit));
+    let scaled: Vec<i64> = if unit == 0 { values.to_vec() } else { values.iter().map(|value| value / divisor).collect() };
+    out.push(unit);
+    out.extend_from_slice(&scaled.first().copied().unwrap_or(0).to_le_bytes());
+    let deltas: Vec<i64> = scaled.windows(2).map(|two| two[1].wrapping_sub(two[0])).collect();
+    for block in deltas.chunks(MINIBLOCK) {
+        let least = block.iter().min().copied().unwrap_or(0);
+        let widest = block.iter().map(|delta| delta.wrapping_sub(least).cast_unsigned()).max().unwrap_or(0);
+        let width = width_of(widest);
+        put_zigzag(out, least);
+        out.push(width);
+        pack(out, block.iter().map(|delta| delta.wrapping_sub(least).cast_unsigned()), width);
+    }
+}
+
+/// Reads `count` whole numbers.
+pub fn ints(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<i64>> {
+    match encoded {
+        encoding::CONST => Some(vec![reader.zigzag()?; count]),
+        encoding::FRAME => {
+            let base = reader.u64()?.cast_signed();
+            let width = reader.u8().filter(|width| *width <= 64)?;
+            let bytes = reader.take(packed_len(count, width))?;
+            let mut values = Vec::with_capacity(count);
+            unpack(bytes, count, width, |value| values.push(base.wrapping_add(value.cast_signed())))?;
+            Some(values)
+        }
+        encoding::DELTA => {
+            let unit = 10i64.checked_pow(u32::from(reader.u8().filter(|unit| *unit <= 9)?))?;
+            let mut value = reader.u64()?.cast_signed();
+            let mut values = Vec::with_capacity(count);
+            values.extend((count > 0).then(|| value.wrapping_mul(unit)));
+            while values.len() < count {
+                let run = (count - values.len()).min(MINIBLOCK);
+                let least = reader.zigzag()?;
+                let width = reader.u8().filter(|width| *width <= 64)?;
+                let bytes = reader.take(packed_len(run, width))?;
+                unpack(bytes, run, width, |delta| {
+                    value = value.wrapping_add(least).wrapping_add(delta.cast_signed());
+                    values.push(value.wrapping_mul(unit));
+                })?;
+            }
+            Some(values)
+        }
+        _ => None,
+    }
+}
+
+/// Appends decimals, scaled to whole numbers if every one comes back bit for bit.
+pub fn put_floats(out: &mut Vec<u8>, values: &[f64]) -> u8 {
+    if let Some((power, scaled)) = scaled(values) {
+        out.push(power);
+        let tag = out.len();
+        out.push(0);
+        out[tag] = put_ints(out, &scaled);
+        return encoding::SCALED;
+    }
+    for value in values {
+        out.extend_from_slice(&value.to_le_bytes());
+    }
+    encoding::RAW
+}
+
+fn scaled(values: &[f64]) -> Option<(u8, Vec<i64>)> {
+    let exact = |value: f64, power: u8| {
+        let number = (value * POWERS[usize::from(power)]).round();
+        #[allow(clippy::cast_possible_truncation)] // below 2^53 by the filter
+        let whole = Some(number).filter(|number| number.abs() < 9.0e15).map(|number| number as i64)?;
+        (unscaled(whole, power).to_bits() == value.to_bits()).then_some(whole)
+    };
+    let mut power = 0;
+    for value in values {
+        while exact(*value, power).is_none() {
+            power += 1;
+            if power > MOST_SCALE {
+                return None;
+            }
+        }
+    }
+    let numbers = values.iter().map(|value| exact(*value, power)).collect::<Option<Vec<i64>>>()?;
+    Some((power, numbers))
+}
+
+#[allow(clippy::cast_precision_loss)] // below 2^53
+fn unscaled(whole: i64, power: u8) -> f64 {
+    whole as f64 / POWERS[usize::from(power)]
+}
+
+/// Reads `count` decimals.
+pub fn floats(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<f64>> {
+    match encoded {
+        encoding::SCALED => {
+            let power = reader.u8().filter(|power| *power <= MOST_SCALE)?;
+            let inner = reader.u8()?;
+            Some(ints(reader, inner, count)?.into_iter().map(|whole| unscaled(whole, power)).collect())
+        }
+        encoding::RAW => {
+            let bytes = reader.take(count.checked_mul(8)?)?;
+            Some(bytes.chunks_exact(8).filter_map(|eight| Some(f64::from_le_bytes(eight.try_into().ok()?))).collect())
+        }
+        _ => None,
+    }
+}
+
+/// Appends bits.
+pub fn put_bools(out: &mut Vec<u8>, values: &[bool]) -> u8 {
+    pack(out, values.iter().map(|value| u64::from(*value)), 1);
+    encoding::BITS
+}
+
+/// Reads `count` bits.
+pub fn bools(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<bool>> {
+    if encoded != encoding::BITS {
+        return None;
+    }
+    let mut values = Vec::with_capacity(count);
+    unpack(reader.take(packed_len(count, 1))?, count, 1, |bit| values.push(bit == 1))?;
+    Some(values)
+}
+
+/// Appends dictionary codes.
+pub fn put_codes(out: &mut Vec<u8>, codes: &[u32]) -> u8 {
+    let least = codes.iter().min().copied().unwrap_or(0);
+    let width = width_of(u64::from(codes.iter().max().copied().unwrap_or(0) - least));
+    put_varint(out, u64::from(least));
+    out.push(width);
+    pack(out, codes.iter().map(|code| u64::from(code - least)), width);
+    encoding::CODES
+}
+
+/// Reads `count` dictionary codes, each below `entries`, and adds one to each.
+pub fn codes(reader: &mut Reader<'_>, encoded: u8, count: usize, entries: usize) -> Option<Vec<u32>> {
+    if encoded != encoding::CODES {
+        return None;
+    }
+    let base = reader.varint()?;
+    let width = reader.u8().filter(|width| *width <= 32)?;
+    let bytes = reader.take(packed_len(count, width))?;
+    let mut codes = Vec::with_capacity(count);
+    let mut fits = true;
+    unpack(bytes, count, width, |code| {
+        let code = base.saturating_add(code);
+        fits &= code < entries as u64;
+        codes.push(u32::try_from(code + u64::from(fits)).unwrap_or(0));
+    })?;
+    fits.then_some(codes)
+}
+
+/// Appends strings, given by their ends, compressed where that helps.
+pub fn put_text(out: &mut Vec<u8>, ends: &[u32], bytes: &[u8], zstd: &mut zstd::bulk::Compressor<'_>) -> u8 {
+    let lengths: Vec<i64> = ends.iter().scan(0, |last, end| Some(i64::from(*end - std::mem::replace(last, *end)))).collect();
+    let mut body = Vec::new();
+    out.push(put_ints(&mut body, &lengths));
+    put_bytes(out, &body);
+    // A tiny text is not worth a frame, and what does not shrink by an eighth is not worth unpacking.
+    if bytes.len() > 64
+        && let Ok(frame) = zstd.compress(bytes)
+        && frame.len() < bytes.len() - bytes.len() / 8
+    {
+        put_varint(out, bytes.len() as u64);
+        out.extend_from_slice(&frame);
+        return encoding::ZSTD;
+    }
+    out.extend_from_slice(bytes);
+    encoding::PLAIN
+}
+
+/// Reads `count` strings: their ends, and the bytes.
+pub fn text(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<(Vec<u32>, Vec<u8>)> {
+    let inner = reader.u8()?;
+    let lengths = ints(&mut Reader(reader.bytes()?), inner, count)?;
+    let mut ends = Vec::with_capacity(count);
+    let mut end = 0u32;
+    for length in lengths {
+        end = end.checked_add(u32::try_from(length).ok()?)?;
+        ends.push(end);
+    }
+    let bytes = match encoded {
+        encoding::PLAIN => reader.0.to_vec(),
+        encoding::ZSTD => {
+            let size = reader.size().filter(|size| *size <= CHUNK_BYTES)?;
+            zstd::bulk::decompress(reader.0, size).ok()?
+        }
+        _ => return None,
+    };
+    (bytes.len() == end as usize).then_some((ends, bytes))
+}

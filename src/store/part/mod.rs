@@ -1,0 +1,50 @@
+//! A part: an immutable file of row groups of one topic, the only kind of data file the store has.
+//!
+//! ```text
+//! store/<topic id>/<yyyymmdd>/<number, 16 hex digits>.part        one UTC day
+//! store/<topic id>/late/<number>.part                             late rows of many days
+//!
+//!   0  magic "SWBPART1" | version u16 | flags u16 | 0 u32          16 bytes; all numbers little-endian
+//!  16  COLUMN DATA    column after column, group after group: chunk | crc32c u32          chunk.rs
+//!      DICTIONARIES   of each column that has one, sorted, blocks of 4,096 entries: zstd frame | crc32c u32   dictionary.rs
+//!      PAIR INDEX     place for (token → group) pairs; empty
+//!      TEMPLATES      place for what derives messages from fields; empty
+//!      GROUP TABLE    rows, time bounds, and where each column's chunk lies               directory.rs
+//!      COLUMN DIR     names, kinds, and where dictionary blocks lie                       directory.rs
+//!      LINEAGE        runs of (partition, offset range, generation) in row order          directory.rs
+//!      FOOTER         section table, identity, counts | crc32c u32 | length u32 | magic   directory.rs
+//! ```
+//!
+//! Column after column, not group after group: a query reads a few columns of many groups, and a writer holds one column's
+//! dictionary at a time. Codes and bits are read from the mapping; compressed chunks are unpacked whole.
+//!
+//! Invariants: written once, synced, named in its directory durably, then committed; never changed after. Groups have at most
+//! 8,192 rows. Dictionary entries are sorted bytewise and each is used by `count` > 0 rows of the part.
+//! What is damaged costs itself: a chunk its column in its group, a dictionary its column, the directory the part; each is an
+//! error to who reads it, and never a panic.
+//!
+//! Why not Parquet or Arrow: no lineage, no sorted dictionary over a whole file with counts, and readers far larger than this.
+
+pub mod bits;
+pub mod cache;
+pub mod chunk;
+pub mod dictionary;
+pub mod directory;
+pub mod read;
+pub mod strings;
+pub mod write;
+
+/// First and last bytes of a part.
+pub const MAGIC: [u8; 8] = *b"SWBPART1";
+/// What this Sawbox writes, and the newest that it reads.
+pub const VERSION: u16 = 1;
+/// Bytes before the column data.
+pub const HEAD_BYTES: u64 = 16;
+/// Chunks of these numbers in the group table are the rows' times, offsets and n; fields follow.
+pub const TIME_COLUMN: u32 = 0;
+/// Offsets.
+pub const OFFSET_COLUMN: u32 = 1;
+/// Which of the record's rows.
+pub const N_COLUMN: u32 = 2;
+/// Number of the first field.
+pub const FIRST_FIELD: u32 = 3;

@@ -1,0 +1,370 @@
+//! Reading a part: a [`Source`] over its mapped file.
+//!
+//! A part is opened when it is first asked for something, not when the store is: thousands of parts cost nothing until a
+//! query's time range touches them. Directories and dictionaries are kept in the store's [`Cache`].
+//!
+//! Crash story: a file that is replaced or dropped is removed when the last look at it ends.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::bits::Reader;
+use super::cache::{Cache, Cached};
+use super::chunk::{self, encoding};
+use super::directory::{
+    ChunkRef, ColumnDir, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage, unpack_section,
+};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, dictionary};
+use crate::base::disk::{Disk, Mapped};
+use crate::base::ids::TopicId;
+use crate::store::StoreError;
+use crate::store::commits::PartMeta;
+use crate::store::group::GROUP_ROWS;
+use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Source};
+
+/// A live part's file.
+#[derive(Debug)]
+pub struct PartFile {
+    /// What the log says of it.
+    pub meta: PartMeta,
+    /// Relative to the data directory.
+    pub path: PathBuf,
+    disk: Arc<dyn Disk>,
+    cache: Arc<Cache>,
+    doomed: AtomicBool,
+    left_alone: AtomicBool,
+}
+
+impl PartFile {
+    /// A part as the log lists it.
+    pub fn new(meta: PartMeta, path: PathBuf, disk: Arc<dyn Disk>, cache: Arc<Cache>) -> Self {
+        Self { meta, path, disk, cache, doomed: AtomicBool::new(false), left_alone: AtomicBool::new(false) }
+    }
+
+    /// Has the file removed when nobody reads it any more.
+    pub fn doom(&self) {
+        self.doomed.store(true, Ordering::Release);
+    }
+
+    /// Keeps merges away from it.
+    pub fn leave_alone(&self) {
+        self.left_alone.store(true, Ordering::Release);
+    }
+
+    /// Whether merges keep away from it.
+    pub fn is_left_alone(&self) -> bool {
+        self.left_alone.load(Ordering::Acquire)
+    }
+
+    fn damaged(&self, at: u64, what: &str) -> StoreError {
+        StoreError::Damaged { path: self.path.display().to_string(), at, what: what.to_owned() }
+    }
+
+    fn directory(&self) -> Result<Arc<Directory>, StoreError> {
+        let key = (self.meta.id, u32::MAX);
+        if let Some(Cached::Directory(found)) = self.cache.get(key) {
+            return Ok(found);
+        }
+        let mapped = self.disk.map(&self.path);
+        let mapped = mapped.map_err(|error| StoreError::Disk { path: self.path.display().to_string(), error })?;
+        let directory = Arc::new(Directory::read(mapped).map_err(|(at, what)| self.damaged(at, what))?);
+        self.cache.put(key, Cached::Directory(directory.clone()), directory.bytes());
+        Ok(directory)
+    }
+}
+
+impl Drop for PartFile {
+    fn drop(&mut self) {
+        if self.doomed.load(Ordering::Acquire) {
+            self.cache.forget(self.meta.id);
+            // What can't be removed now is an orphan at the next start.
+            let _ = self.disk.remove_file(&self.path);
+        }
+    }
+}
+
+/// A part's directory, decoded, and its mapping.
+#[derive(Debug)]
+pub struct Directory {
+    mapped: Mapped,
+    columns: Vec<Column>,
+    dirs: Vec<ColumnDir>,
+    groups: Vec<GroupDir>,
+    /// Rows before each group.
+    starts: Vec<u64>,
+    runs: Vec<LineageRun>,
+    /// Rows up to the end of each run.
+    run_ends: Vec<u64>,
+}
+
+impl Directory {
+    fn read(mapped: Mapped) -> Result<Self, (u64, &'static str)> {
+        let end = mapped.len() as u64;
+        let mut head = Reader(&mapped);
+        if head.take(8) != Some(&MAGIC) || head.u16().is_none_or(|version| version == 0 || version > VERSION) {
+            return Err((0, "its first bytes are not a part's of a version known here"));
+        }
+        let footer = decode_footer(&mapped).ok_or((end, "its footer does not fit its checksum"))?;
+        let section = |span: Span| {
+            let bytes = slice(&mapped, span.offset, span.length).filter(|bytes| crc32c::crc32c(bytes) == span.crc);
+            bytes.and_then(unpack_section).ok_or((span.offset, "a section of its directory does not fit its checksum"))
+        };
+        let [_, _, _, _, group_table, column_dir, lineage] = footer.sections;
+        let odd = |span: Span| (span.offset, "its directory makes no sense");
+        let dirs = decode_columns(&section(column_dir)?).ok_or(odd(column_dir))?;
+        let groups = decode_groups(&section(group_table)?, dirs.len()).ok_or(odd(group_table))?;
+        let runs = decode_lineage(&section(lineage)?).ok_or(odd(lineage))?;
+        let mut rows = 0;
+        let mut starts = Vec::with_capacity(groups.len());
+        for group in &groups {
+            starts.push(rows);
+            rows += group.rows as u64;
+        }
+        let mut run_end = 0u64;
+        let mut run_ends = Vec::with_capacity(runs.len());
+        for run in &runs {
+            run_end = run_end.saturating_add(run.rows);
+            run_ends.push(run_end);
+        }
+        if rows != footer.rows || run_end != rows {
+            return Err(odd(group_table));
+        }
+        let columns = dirs.iter().map(|dir| dir.column.clone()).collect();
+        Ok(Self { mapped, columns, dirs, groups, starts, runs, run_ends })
+    }
+
+    /// Memory it takes, about; the mapping is the page cache's.
+    fn bytes(&self) -> usize {
+        let columns: usize = self.dirs.iter().map(|dir| 120 + dir.column.name.len() + dir.blocks.len() * 120).sum();
+        let groups: usize = self.groups.iter().map(|group| 72 + group.chunks.len() * size_of::<ChunkRef>()).sum();
+        256 + columns + groups + self.runs.len() * 40
+    }
+
+    fn chunk_ref(&self, group: usize, column: u32) -> Option<&ChunkRef> {
+        let chunks = &self.groups.get(group)?.chunks;
+        chunks.get(chunks.binary_search_by_key(&column, |chunk| chunk.column).ok()?)
+    }
+}
+
+fn slice(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
+    let start = usize::try_from(offset).ok()?;
+    bytes.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+}
+
+/// The bytes before which a checksum of them stands.
+fn checked(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
+    let with_crc = slice(bytes, offset, length.checked_add(4)?)?;
+    let (body, crc) = with_crc.split_last_chunk::<4>()?;
+    (crc32c::crc32c(body) == u32::from_le_bytes(*crc)).then_some(body)
+}
+
+/// A look at one part.
+#[derive(Debug)]
+pub struct PartSource {
+    /// Its file.
+    pub file: Arc<PartFile>,
+    topic: TopicId,
+    topic_name: Arc<str>,
+    /// Opened at the first question; where it can't be, every read says why again.
+    directory: OnceLock<Option<Arc<Directory>>>,
+}
+
+impl PartSource {
+    /// A look at a part, which is not opened yet.
+    pub fn new(file: Arc<PartFile>, topic: TopicId, topic_name: Arc<str>) -> Self {
+        Self { file, topic, topic_name, directory: OnceLock::new() }
+    }
+
+    fn opened(&self) -> Option<&Arc<Directory>> {
+        self.directory.get_or_init(|| self.file.directory().ok()).as_ref()
+    }
+
+    fn directory(&self) -> Result<&Arc<Directory>, StoreError> {
+        match self.opened() {
+            Some(directory) => Ok(directory),
+            None => Err(self.file.directory().err().unwrap_or_else(|| self.file.damaged(0, "it could not be opened before"))),
+        }
+    }
+
+    /// Whether it can be opened and is the part that the log means.
+    ///
+    /// # Errors
+    /// Damage, or the disk's.
+    pub fn check(&self) -> Result<(), StoreError> {
+        let directory = self.directory()?;
+        let rows: u64 = directory.groups.iter().map(|group| group.rows as u64).sum();
+        if rows == self.file.meta.rows { Ok(()) } else { Err(self.file.damaged(0, "it is not the part the log lists")) }
+    }
+
+    /// A chunk as it stands in the file, checked.
+    pub fn raw_chunk(&self, group: usize, column: u32) -> Result<Option<(ChunkRef, &[u8])>, StoreError> {
+        let directory = self.directory()?;
+        let Some(chunk) = directory.chunk_ref(group, column) else { return Ok(None) };
+        let bytes = checked(&directory.mapped, chunk.offset, chunk.length);
+        Ok(Some((*chunk, bytes.ok_or_else(|| self.file.damaged(chunk.offset, "a chunk does not fit its checksum"))?)))
+    }
+
+    /// What a group's values take in memory, about.
+    pub fn unpacked(&self, group: usize) -> u64 {
+        self.opened().and_then(|directory| directory.groups.get(group)).map_or(0, |group| group.unpacked)
+    }
+
+    fn system_ints(&self, group: usize, column: u32) -> Result<Vec<i64>, StoreError> {
+        let Some((chunk, bytes)) = self.raw_chunk(group, column)? else {
+            return Err(self.file.damaged(0, "a group lacks its times or lineage"));
+        };
+        let mut reader = Reader(bytes);
+        chunk::presence(&mut reader, self.rows(group))
+            .filter(|(_, count)| *count == self.rows(group))
+            .and_then(|(_, count)| chunk::ints(&mut reader, chunk.encoding, count))
+            .ok_or_else(|| self.file.damaged(chunk.offset, "times or lineage that make no sense"))
+    }
+
+    /// A dictionary and the counts of its entries, unpacked.
+    fn read_dict(&self, column: usize) -> Result<Option<(Dict, Vec<u64>)>, StoreError> {
+        let directory = self.directory()?;
+        let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(None) };
+        let mut dict = Dict { sorted: true, ..Dict::default() };
+        let mut counts = Vec::new();
+        for block in &dir.blocks {
+            checked(&directory.mapped, block.span.offset, block.span.length)
+                .and_then(|frame| dictionary::unpack_block(frame, block))
+                .and_then(|raw| dictionary::decode_block(&raw, block.entries as usize, &mut dict, &mut counts))
+                .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum"))?;
+        }
+        Ok(Some((dict, counts)))
+    }
+
+    fn decode(&self, dir: &ColumnDir, column: usize, total: usize, chunk: ChunkRef, bytes: &[u8]) -> Result<Chunk, StoreError> {
+        let odd = || self.file.damaged(chunk.offset, "a chunk that makes no sense");
+        let mut reader = Reader(bytes);
+        let (present, count) = chunk::presence(&mut reader, total).ok_or_else(odd)?;
+        Ok(match dir.column.kind {
+            Kind::Int => {
+                let values = chunk::ints(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
+                Chunk::Int { values: chunk::spread(values, &present, total), present }
+            }
+            Kind::Float => {
+                let values = chunk::floats(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
+                Chunk::Float { values: chunk::spread(values, &present, total), present }
+            }
+            Kind::Bool => {
+                let values = chunk::bools(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
+                Chunk::Bool { values: chunk::spread(values, &present, total), present }
+            }
+            Kind::Str | Kind::List if chunk.encoding == encoding::CODES => {
+                let dict = self.dict(column)?.ok_or_else(odd)?;
+                let codes = chunk::codes(&mut reader, chunk.encoding, count, dict.len()).ok_or_else(odd)?;
+                Chunk::Dict { codes: chunk::spread(codes, &present, total), dict }
+            }
+            Kind::Str | Kind::List => {
+                let (ends, bytes) = chunk::text(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
+                Chunk::Text { ends: spread_ends(ends, &present, total), bytes, present }
+            }
+        })
+    }
+}
+
+/// Ends of values as ends of rows: a row without a value ends where the one before it does.
+fn spread_ends(ends: Vec<u32>, present: &Present, total: usize) -> Vec<u32> {
+    if matches!(present, Present::All) {
+        return ends;
+    }
+    let mut ends = ends.into_iter();
+    let mut end = 0;
+    let next = |row| {
+        if present.has(row) {
+            end = ends.next().unwrap_or(end);
+        }
+        end
+    };
+    (0..total).map(next).collect()
+}
+
+impl Source for PartSource {
+    fn topic(&self) -> TopicId {
+        self.topic
+    }
+
+    fn topic_name(&self) -> Arc<str> {
+        self.topic_name.clone()
+    }
+
+    fn columns(&self) -> &[Column] {
+        self.opened().map_or(&[], |directory| &directory.columns)
+    }
+
+    fn groups(&self) -> usize {
+        // A part that can't be opened shows one group, so that reading it tells of the damage.
+        self.opened().map_or(1, |directory| directory.groups.len())
+    }
+
+    fn rows(&self, group: usize) -> usize {
+        match self.opened() {
+            Some(directory) => directory.groups.get(group).map_or(0, |group| group.rows),
+            None => usize::try_from(self.file.meta.rows).unwrap_or(GROUP_ROWS).min(GROUP_ROWS),
+        }
+    }
+
+    fn time_bounds(&self, group: usize) -> (i64, i64) {
+        let bounds = self.opened().and_then(|directory| directory.groups.get(group)).map(|group| group.time);
+        bounds.unwrap_or((self.file.meta.from_ns, self.file.meta.to_ns))
+    }
+
+    fn times(&self, group: usize) -> Result<Vec<i64>, StoreError> {
+        self.system_ints(group, TIME_COLUMN)
+    }
+
+    fn column(&self, group: usize, column: usize) -> Result<Option<Chunk>, StoreError> {
+        let directory = self.directory()?;
+        let Some(dir) = directory.dirs.get(column) else { return Ok(None) };
+        let number = u32::try_from(column).unwrap_or(u32::MAX).saturating_add(FIRST_FIELD);
+        let Some((chunk, bytes)) = self.raw_chunk(group, number)? else { return Ok(None) };
+        self.decode(dir, column, self.rows(group), chunk, bytes).map(Some)
+    }
+
+    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
+        let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
+        self.opened()?.chunk_ref(group, number)?.bounds
+    }
+
+    fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {
+        let key = (self.file.meta.id, u32::try_from(column).unwrap_or(u32::MAX - 1));
+        if let Some(Cached::Dict(found)) = self.file.cache.get(key) {
+            return Ok(Some(found));
+        }
+        let Some((dict, _)) = self.read_dict(column)? else { return Ok(None) };
+        let dict = Arc::new(dict);
+        self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
+        Ok(Some(dict))
+    }
+
+    fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
+        Ok(self.read_dict(column)?.map(|(_, counts)| counts))
+    }
+
+    fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
+        let directory = self.directory()?;
+        let rows = self.rows(group);
+        let offsets = self.system_ints(group, OFFSET_COLUMN)?.into_iter().map(i64::cast_unsigned).collect();
+        let ns = self.system_ints(group, N_COLUMN)?.into_iter().map(|n| u16::try_from(n).unwrap_or(u16::MAX)).collect();
+        let mut lineage = Lineage { offsets, ns, ..Lineage::default() };
+        let start = directory.starts.get(group).copied().unwrap_or(0);
+        let mut run = directory.run_ends.partition_point(|end| *end <= start);
+        while let (Some(of), Some(end)) = (directory.runs.get(run), directory.run_ends.get(run)) {
+            let upto = usize::try_from(end - start).unwrap_or(rows).min(rows);
+            lineage.partitions.resize(upto, of.partition);
+            lineage.generations.resize(upto, of.generation);
+            if upto == rows {
+                break;
+            }
+            run += 1;
+        }
+        Ok(lineage)
+    }
+
+    fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {
+        None
+    }
+}

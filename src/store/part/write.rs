@@ -1,0 +1,530 @@
+//! Writing a part from groups of memtables and other parts: what flush and merge have in common.
+//!
+//! A [`Job`] says which rows of which input groups make each group of the new part. Column by column, each group's values are
+//! gathered and written; chunks of whole groups that hang on no dictionary are copied as they are.
+//!
+//! Memory: one column's dictionary and codes (6 bytes a row), one group's values, and the packed dictionaries.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::chunk::{self, Dense, encoding};
+use super::directory::{
+    BlockRef, ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, encode_columns, encode_footer, encode_groups,
+    encode_lineage, pack_section,
+};
+use super::dictionary::{BLOCK_ENTRIES, encode_block};
+use super::read::PartSource;
+use super::strings::{Coded, coded};
+use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
+use crate::base::disk::{Disk, DiskFile};
+use crate::base::ids::TopicId;
+use crate::store::StoreError;
+use crate::store::memtable::MemSource;
+use crate::store::source::{Chunk, Column, Kind, Source};
+
+/// Bytes that are written at a time.
+const BUFFER: usize = 512 << 10;
+
+/// Where rows come from.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A frozen memtable.
+    Mem(Arc<MemSource>),
+    /// A part.
+    Part(Arc<PartSource>),
+}
+
+impl Input {
+    /// As queries read it.
+    pub fn source(&self) -> &dyn Source {
+        match self {
+            Self::Mem(source) => &**source,
+            Self::Part(source) => &**source,
+        }
+    }
+
+    /// What a group's values take in memory, about.
+    pub fn unpacked(&self, group: usize) -> u64 {
+        match self {
+            Self::Mem(source) => source.group(group).map_or(0, |group| group.bytes() as u64),
+            Self::Part(source) => source.unpacked(group),
+        }
+    }
+}
+
+/// Rows of one input group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Which input.
+    pub input: usize,
+    /// Which of its groups.
+    pub group: usize,
+    /// Which of its rows, ascending; `None`: all.
+    pub rows: Option<Vec<u16>>,
+}
+
+/// A part to be written.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// Where rows come from.
+    pub inputs: &'a [Input],
+    /// What the new groups are made of.
+    pub groups: &'a [Vec<Piece>],
+    /// The topic.
+    pub topic: TopicId,
+    /// Its name.
+    pub topic_name: Arc<str>,
+    /// The new part's number.
+    pub part: u64,
+    /// Set when the store closes: the work is given up.
+    pub stop: &'a AtomicBool,
+}
+
+/// A column's number in every input.
+pub type Mapping = Vec<Option<usize>>;
+
+impl Job<'_> {
+    /// Rows of a piece.
+    pub fn piece_rows(&self, piece: &Piece) -> usize {
+        let all = || self.inputs.get(piece.input).map_or(0, |input| input.source().rows(piece.group));
+        piece.rows.as_ref().map_or_else(all, Vec::len)
+    }
+
+    /// Rows of a group to be.
+    pub fn rows(&self, pieces: &[Piece]) -> usize {
+        pieces.iter().map(|piece| self.piece_rows(piece)).sum()
+    }
+
+    /// The part and group if a group to be is one whole group of a part.
+    fn verbatim<'b>(&'b self, pieces: &[Piece]) -> Option<(&'b PartSource, usize)> {
+        match pieces {
+            [Piece { input, group, rows: None }] => match self.inputs.get(*input)? {
+                Input::Part(source) => Some((source, *group)),
+                Input::Mem(_) => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Gives a column's chunk of each piece to `each`, with the row of the new group where it begins and the rows it is of.
+pub fn each_chunk(
+    job: &Job<'_>,
+    pieces: &[Piece],
+    mapping: &Mapping,
+    mut each: impl FnMut(u16, &Piece, usize, Chunk),
+) -> Result<(), StoreError> {
+    let mut base = 0u16;
+    for piece in pieces {
+        let Some(input) = job.inputs.get(piece.input) else { continue };
+        if let Some(column) = mapping.get(piece.input).copied().flatten()
+            && let Some(chunk) = input.source().column(piece.group, column)?
+        {
+            each(base, piece, input.source().rows(piece.group), chunk);
+        }
+        base = base.saturating_add(u16::try_from(job.piece_rows(piece)).unwrap_or(u16::MAX));
+    }
+    Ok(())
+}
+
+/// Gives each row of a piece: its place in the piece, its row in the input's group of `rows` rows.
+#[inline]
+pub fn each_row(piece: &Piece, rows: usize, mut each: impl FnMut(u16, usize)) {
+    match &piece.rows {
+        None => (0u16..).zip(0..rows).for_each(|(at, row)| each(at, row)),
+        Some(some) => (0u16..).zip(some).for_each(|(at, row)| each(at, usize::from(*row))),
+    }
+}
+
+/// What was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Least and greatest time.
+    pub time: (i64, i64),
+}
+
+struct Out<'a> {
+    file: Arc<dyn DiskFile>,
+    path: &'a Path,
+    buffer: Vec<u8>,
+    flushed: u64,
+}
+
+impl Out<'_> {
+    fn at(&self) -> u64 {
+        self.flushed + self.buffer.len() as u64
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.file.write_at(&self.buffer, self.flushed).map_err(|error| refused(self.path, error))?;
+        self.flushed += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Bytes and their checksum; where they lie.
+    fn put_checked(&mut self, bytes: &[u8]) -> Result<Span, StoreError> {
+        let span = Span { offset: self.at(), length: bytes.len() as u64, crc: crc32c::crc32c(bytes) };
+        self.put(bytes)?;
+        self.put(&span.crc.to_le_bytes())?;
+        Ok(span)
+    }
+}
+
+fn refused(path: &Path, error: std::io::Error) -> StoreError {
+    StoreError::Disk { path: path.display().to_string(), error }
+}
+
+struct Writer<'a> {
+    job: &'a Job<'a>,
+    out: Out<'a>,
+    groups: Vec<GroupDir>,
+    columns: Vec<ColumnDir>,
+    /// Packed dictionary blocks of each column, written when all columns are.
+    dictionaries: Vec<(usize, Vec<(Vec<u8>, BlockRef)>)>,
+    runs: Vec<LineageRun>,
+    text: zstd::bulk::Compressor<'static>,
+    dict: zstd::bulk::Compressor<'static>,
+}
+
+/// Writes a part and makes its bytes durable; its name is the caller's to make durable.
+///
+/// # Errors
+/// The disk's, damage of an input, [`StoreError::Closed`]; the file is then useless.
+pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written, StoreError> {
+    let broken = |error| refused(path, error);
+    let file = disk.open(path, true).map_err(broken)?;
+    file.set_len(0).map_err(broken)?;
+    let out = Out { file, path, buffer: Vec::with_capacity(BUFFER + (64 << 10)), flushed: 0 };
+    let mut writer = Writer {
+        job,
+        out,
+        groups: job.groups.iter().map(|pieces| GroupDir { rows: job.rows(pieces), ..GroupDir::default() }).collect(),
+        columns: Vec::new(),
+        dictionaries: Vec::new(),
+        runs: Vec::new(),
+        text: zstd::bulk::Compressor::new(1).map_err(broken)?,
+        dict: zstd::bulk::Compressor::new(3).map_err(broken)?,
+    };
+    writer.head()?;
+    writer.times()?;
+    writer.lineage()?;
+    let mut fields = BTreeMap::<(Arc<str>, Kind), Mapping>::new();
+    for (at, input) in job.inputs.iter().enumerate() {
+        for (number, column) in input.source().columns().iter().enumerate() {
+            let mapping = fields.entry((column.name.clone(), column.kind));
+            let mapping = mapping.or_insert_with(|| vec![None; job.inputs.len()]);
+            if let Some(place) = mapping.get_mut(at) {
+                *place = Some(number);
+            }
+        }
+    }
+    for ((name, kind), mapping) in fields {
+        if job.stop.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        writer.field(Column { name, kind }, &mapping)?;
+    }
+    writer.finish()
+}
+
+impl Writer<'_> {
+    fn head(&mut self) -> Result<(), StoreError> {
+        self.out.put(&MAGIC)?;
+        self.out.put(&VERSION.to_le_bytes())?;
+        self.out.put(&[0; 6])
+    }
+
+    fn add_chunk(&mut self, group: usize, chunk: ChunkRef, bytes: &[u8]) -> Result<(), StoreError> {
+        let span = self.out.put_checked(bytes)?;
+        if let Some(group) = self.groups.get_mut(group) {
+            group.chunks.push(ChunkRef { offset: span.offset, length: span.length, ..chunk });
+        }
+        Ok(())
+    }
+
+    /// Writes what `fill` appends after the rows' presence; it says the encoding.
+    fn put_chunk<T>(
+        &mut self,
+        group: usize,
+        column: u32,
+        dense: &Dense<T>,
+        bounds: Option<(i64, i64)>,
+        fill: impl FnOnce(&mut Vec<u8>, &[T]) -> u8,
+    ) -> Result<(), StoreError> {
+        let mut bytes = Vec::new();
+        chunk::put_presence(&mut bytes, &dense.rows, dense.total);
+        let encoding = fill(&mut bytes, &dense.values);
+        self.add_chunk(group, ChunkRef { column, encoding, offset: 0, length: 0, bounds }, &bytes)
+    }
+
+    /// Copies a chunk as it stands if the group is one whole group of a part.
+    fn copy(&mut self, group: usize, column: u32, from: u32) -> Result<bool, StoreError> {
+        let job = self.job;
+        let Some((source, source_group)) = job.groups.get(group).and_then(|pieces| job.verbatim(pieces)) else {
+            return Ok(false);
+        };
+        if let Some((chunk, bytes)) = source.raw_chunk(source_group, from)? {
+            if chunk.encoding == encoding::CODES {
+                return Ok(false);
+            }
+            self.add_chunk(group, ChunkRef { column, ..chunk }, bytes)?;
+        }
+        Ok(true)
+    }
+
+    fn put_system(&mut self, group: usize, column: u32, values: Vec<i64>) -> Result<(), StoreError> {
+        let mut bytes = vec![0];
+        let encoding = chunk::put_ints(&mut bytes, &values);
+        self.add_chunk(group, ChunkRef { column, encoding, offset: 0, length: 0, bounds: None }, &bytes)
+    }
+
+    fn times(&mut self) -> Result<(), StoreError> {
+        let job = self.job;
+        for (at, pieces) in job.groups.iter().enumerate() {
+            let mut times = Vec::new();
+            let mut unpacked = 0;
+            for piece in pieces {
+                let Some(input) = job.inputs.get(piece.input) else { continue };
+                let all = input.source().times(piece.group)?;
+                let size = input.unpacked(piece.group);
+                match &piece.rows {
+                    None => {
+                        unpacked += size;
+                        times.extend_from_slice(&all);
+                    }
+                    Some(rows) => {
+                        unpacked += size * rows.len() as u64 / (all.len() as u64).max(1);
+                        times.extend(rows.iter().filter_map(|row| all.get(usize::from(*row))));
+                    }
+                }
+            }
+            if let Some(group) = self.groups.get_mut(at) {
+                group.unpacked = unpacked;
+                group.time = (times.iter().min().copied().unwrap_or(0), times.iter().max().copied().unwrap_or(0));
+            }
+            self.put_system(at, TIME_COLUMN, times)?;
+        }
+        Ok(())
+    }
+
+    fn lineage(&mut self) -> Result<(), StoreError> {
+        let job = self.job;
+        for (at, pieces) in job.groups.iter().enumerate() {
+            let (mut offsets, mut ns) = (Vec::new(), Vec::new());
+            for piece in pieces {
+                let Some(input) = job.inputs.get(piece.input) else { continue };
+                let lineage = input.source().lineage(piece.group)?;
+                let runs = &mut self.runs;
+                each_row(piece, lineage.offsets.len(), |_, row| {
+                    let get = (lineage.offsets.get(row), lineage.partitions.get(row), lineage.generations.get(row));
+                    let (Some(&offset), Some(&partition), Some(&generation)) = get else { return };
+                    offsets.push(offset.cast_signed());
+                    ns.push(i64::from(lineage.ns.get(row).copied().unwrap_or(0)));
+                    match runs.last_mut() {
+                        Some(run) if run.partition == partition && run.generation == generation && run.last <= offset => {
+                            run.rows += 1;
+                            run.last = offset;
+                        }
+                        _ => runs.push(LineageRun { rows: 1, partition, generation, first: offset, last: offset }),
+                    }
+                });
+            }
+            self.put_system(at, OFFSET_COLUMN, offsets)?;
+            self.put_system(at, N_COLUMN, ns)?;
+        }
+        Ok(())
+    }
+
+    fn field(&mut self, column: Column, mapping: &Mapping) -> Result<(), StoreError> {
+        let job = self.job;
+        let at = self.columns.len();
+        let number = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD;
+        let kind = column.kind;
+        let before = self.out.at();
+        self.columns.push(ColumnDir { column, blocks: Vec::new() });
+        if matches!(kind, Kind::Str | Kind::List)
+            && let Some(coded) = coded(job, mapping)?
+        {
+            return self.codes(at, number, coded);
+        }
+        for (group, pieces) in job.groups.iter().enumerate() {
+            let from = match pieces.as_slice() {
+                [piece] => mapping.get(piece.input).copied().flatten(),
+                _ => None,
+            };
+            if let Some(from) = from.and_then(|from| u32::try_from(from).ok())
+                && self.copy(group, number, from.saturating_add(FIRST_FIELD))?
+            {
+                continue;
+            }
+            match kind {
+                Kind::Int => self.ints(group, number, mapping)?,
+                Kind::Float => {
+                    let dense = gather(job, pieces, mapping, |chunk, row| match chunk {
+                        Chunk::Float { values, present } if present.has(row) => values.get(row).copied(),
+                        _ => None,
+                    })?;
+                    if !dense.rows.is_empty() {
+                        self.put_chunk(group, number, &dense, None, chunk::put_floats)?;
+                    }
+                }
+                Kind::Bool => {
+                    let dense = gather(job, pieces, mapping, |chunk, row| match chunk {
+                        Chunk::Bool { values, present } if present.has(row) => values.get(row).copied(),
+                        _ => None,
+                    })?;
+                    if !dense.rows.is_empty() {
+                        self.put_chunk(group, number, &dense, None, chunk::put_bools)?;
+                    }
+                }
+                Kind::Str | Kind::List => self.text(group, number, mapping)?,
+            }
+        }
+        if self.out.at() == before {
+            // No row of this part has it.
+            self.columns.pop();
+        }
+        Ok(())
+    }
+
+    fn ints(&mut self, group: usize, number: u32, mapping: &Mapping) -> Result<(), StoreError> {
+        let Some(pieces) = self.job.groups.get(group) else { return Ok(()) };
+        let dense = gather(self.job, pieces, mapping, |chunk, row| match chunk {
+            Chunk::Int { values, present } if present.has(row) => values.get(row).copied(),
+            _ => None,
+        })?;
+        let (Some(least), Some(greatest)) = (dense.values.iter().min(), dense.values.iter().max()) else { return Ok(()) };
+        let bounds = Some((*least, *greatest));
+        self.put_chunk(group, number, &dense, bounds, chunk::put_ints)
+    }
+
+    fn text(&mut self, group: usize, number: u32, mapping: &Mapping) -> Result<(), StoreError> {
+        let Some(pieces) = self.job.groups.get(group) else { return Ok(()) };
+        let mut dense = Dense { total: self.job.rows(pieces), ..Dense::<u32>::default() };
+        let mut bytes = Vec::new();
+        let mut add = |row: u16, value: &[u8]| {
+            bytes.extend_from_slice(value);
+            dense.rows.push(row);
+            // Groups are joined only while they are small; what is past 4 GiB all the same could not be read back.
+            dense.values.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        };
+        each_chunk(self.job, pieces, mapping, |base, piece, rows, chunk| match chunk {
+            Chunk::Dict { codes, dict } => each_row(piece, rows, |at, row| {
+                if let Some(code) = codes.get(row).and_then(|code| code.checked_sub(1)) {
+                    add(base + at, dict.entry(code as usize));
+                }
+            }),
+            Chunk::Text { ends, bytes, present } => each_row(piece, rows, |at, row| {
+                if present.has(row) {
+                    let start = if row == 0 { 0 } else { ends.get(row - 1).copied().unwrap_or(0) };
+                    let end = ends.get(row).copied().unwrap_or(0);
+                    add(base + at, bytes.get(start as usize..end as usize).unwrap_or(&[]));
+                }
+            }),
+            _ => {}
+        })?;
+        if dense.rows.is_empty() {
+            return Ok(());
+        }
+        let mut out = Vec::with_capacity(bytes.len() / 4);
+        chunk::put_presence(&mut out, &dense.rows, dense.total);
+        let encoding = chunk::put_text(&mut out, &dense.values, &bytes, &mut self.text);
+        self.add_chunk(group, ChunkRef { column: number, encoding, offset: 0, length: 0, bounds: None }, &out)
+    }
+
+    fn codes(&mut self, at: usize, number: u32, mut coded: Coded) -> Result<(), StoreError> {
+        if coded.dict.is_empty() {
+            self.columns.pop();
+            return Ok(());
+        }
+        let (order, rank) = coded.sorted();
+        for (group, mut dense) in std::mem::take(&mut coded.groups).into_iter().enumerate() {
+            if dense.rows.is_empty() {
+                continue;
+            }
+            for code in &mut dense.values {
+                *code = rank.get(*code as usize).copied().unwrap_or(0);
+            }
+            self.put_chunk(group, number, &dense, None, chunk::put_codes)?;
+        }
+        let entry = |code: &u32| {
+            let code = *code as usize;
+            (coded.dict.entry(code), coded.counts.get(code).copied().unwrap_or(0))
+        };
+        let mut blocks = Vec::new();
+        for some in order.chunks(BLOCK_ENTRIES) {
+            let raw = encode_block(some.iter().map(entry));
+            let frame = self.dict.compress(&raw).map_err(|error| refused(self.out.path, error))?;
+            let first_key = some.first().map(|code| entry(code).0.to_vec()).unwrap_or_default();
+            let entries = u32::try_from(some.len()).unwrap_or(0);
+            blocks.push((frame, BlockRef { span: Span::default(), unpacked: raw.len() as u64, entries, first_key }));
+        }
+        self.dictionaries.push((at, blocks));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Written, StoreError> {
+        let broken = |error| refused(self.out.path, error);
+        let mut sections = [Span::default(); 7];
+        sections[0] = Span { offset: HEAD_BYTES, length: self.out.at() - HEAD_BYTES, crc: 0 };
+        let dict_start = self.out.at();
+        for (column, blocks) in std::mem::take(&mut self.dictionaries) {
+            for (frame, mut block) in blocks {
+                block.span = self.out.put_checked(&frame)?;
+                if let Some(dir) = self.columns.get_mut(column) {
+                    dir.blocks.push(block);
+                }
+            }
+        }
+        sections[1] = Span { offset: dict_start, length: self.out.at() - dict_start, crc: 0 };
+        // PAIR INDEX and TEMPLATES are empty so far.
+        sections[2] = Span { offset: self.out.at(), length: 0, crc: 0 };
+        sections[3] = sections[2];
+        let bodies = [encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
+        for (section, body) in sections.iter_mut().skip(4).zip(&bodies) {
+            let packed = pack_section(body).map_err(broken)?;
+            *section = Span { offset: self.out.at(), length: packed.len() as u64, crc: crc32c::crc32c(&packed) };
+            self.out.put(&packed)?;
+        }
+        let rows = self.groups.iter().map(|group| group.rows as u64).sum();
+        let least = self.groups.iter().map(|group| group.time.0).min().unwrap_or(0);
+        let greatest = self.groups.iter().map(|group| group.time.1).max().unwrap_or(0);
+        let (topic, topic_name, part) = (self.job.topic, self.job.topic_name.clone(), self.job.part);
+        let footer = Footer { sections, topic, topic_name, part, rows, time: (least, greatest) };
+        self.out.put(&encode_footer(&footer))?;
+        self.out.flush()?;
+        self.out.file.sync_data().map_err(broken)?;
+        Ok(Written { bytes: self.out.flushed, rows, time: (least, greatest) })
+    }
+}
+
+fn gather<T>(
+    job: &Job<'_>,
+    pieces: &[Piece],
+    mapping: &Mapping,
+    value: impl Fn(&Chunk, usize) -> Option<T>,
+) -> Result<Dense<T>, StoreError> {
+    let mut dense = Dense { total: job.rows(pieces), rows: Vec::new(), values: Vec::new() };
+    each_chunk(job, pieces, mapping, |base, piece, rows, chunk| {
+        each_row(piece, rows, |at, row| {
+            if let Some(value) = value(&chunk, row) {
+                dense.rows.push(base + at);
+                dense.values.push(value);
+            }
+        });
+    })?;
+    Ok(dense)
+}

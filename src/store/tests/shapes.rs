@@ -1,0 +1,195 @@
+//! Rows by the ten thousand: groups that fill, columns that change their encoding, days that part, memory that runs out.
+
+use std::sync::Arc;
+
+use super::super::source::{Chunk, Source};
+use super::super::{Config, Store};
+use super::{Owned, Seen, SeenRows, TODAY, TestRow, read, rows};
+use crate::base::clock::SimClock;
+use crate::base::disk::sim::SimDisk;
+use crate::base::ids::TopicId;
+use crate::base::time::DAY_NS;
+use crate::base::units::{Bytes, Span};
+
+fn store_on(disk: &Arc<SimDisk>, config: Config) -> (Arc<Store>, Arc<SimClock>) {
+    let clock = Arc::new(SimClock::at(TODAY));
+    (Store::open_idle(disk.clone(), clock.clone(), config).unwrap().0, clock)
+}
+
+fn row(i: u64, time_ns: i64, cells: Vec<(String, Owned)>) -> TestRow {
+    TestRow { time_ns, arrival_ns: TODAY, offset: i, n: 0, cells }
+}
+
+fn str(text: impl Into<String>) -> Owned {
+    Owned::Str(text.into().into_bytes())
+}
+
+fn many(from: u64, to: u64) -> Vec<TestRow> {
+    (from..to)
+        .map(|i| {
+            let cells = vec![
+                ("message".into(), str(format!("{i} {:x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15)))),
+                ("app".into(), str(["shop", "cart", "pay"][(i % 3) as usize])),
+                ("user".into(), str(format!("user{}", i % 4000))),
+                ("late".into(), if i % 977 == 0 { str("x") } else { Owned::Int(i as i64) }),
+            ];
+            row(i, TODAY + i as i64 * 1_000_000, cells)
+        })
+        .collect()
+}
+
+fn expected(topic: TopicId, of: &[TestRow]) -> SeenRows {
+    of.iter().map(|row| ((topic, 0, row.offset, row.n), row.seen(1))).collect()
+}
+
+#[test]
+fn full_groups_text_and_dictionaries_survive_flush_and_merge() {
+    let disk = SimDisk::new(3);
+    let (store, _) = store_on(&disk, Config { merge_parts: 2, ..Config::default() });
+    let topic = TopicId::new();
+    let all = many(0, 20_000);
+    for (some, next) in all.chunks(1000).zip((1000u64..).step_by(1000)) {
+        store.append(topic, "t", 0, 1, &rows(some), next).unwrap();
+        if next == 10_000 {
+            store.flush_all().unwrap();
+        }
+    }
+    assert_eq!(read(&store.snapshot(None, None, None)), expected(topic, &all));
+    store.flush_all().unwrap();
+    let column = |source: &dyn Source, name: &str| {
+        let number = source.columns().iter().position(|column| *column.name == *name).unwrap();
+        (number, source.column(0, number).unwrap().unwrap())
+    };
+    let check = || {
+        let snapshot = store.snapshot(None, None, None);
+        assert_eq!(read(&snapshot), expected(topic, &all));
+        for source in &snapshot.sources {
+            assert!(matches!(column(&**source, "message").1, Chunk::Text { .. }));
+            let (app, chunk) = column(&**source, "app");
+            let dict = source.dict(app).unwrap().unwrap();
+            assert!(matches!(chunk, Chunk::Dict { dict: of, .. } if Arc::ptr_eq(&of, &dict)));
+            assert!(dict.sorted && dict.len() == 3);
+            let rows: usize = (0..source.groups()).map(|group| source.rows(group)).sum();
+            assert_eq!(source.dict_counts(app).unwrap().unwrap().iter().sum::<u64>(), rows as u64);
+        }
+        snapshot.sources.len()
+    };
+    assert_eq!(check(), 2);
+    assert_eq!(store.merge_all().unwrap(), 1);
+    assert_eq!(check(), 1);
+    drop(store);
+    assert_eq!(disk.files().iter().filter(|(path, _)| path.extension().is_some()).count(), 1, "the merged parts are gone");
+}
+
+#[test]
+fn a_snapshot_stands_still_while_rows_and_merges_go_on() {
+    let disk = SimDisk::new(4);
+    let (store, _) = store_on(&disk, Config { merge_parts: 2, ..Config::default() });
+    let topic = TopicId::new();
+    let all = many(0, 3000);
+    store.append(topic, "t", 0, 1, &rows(&all[..1000]), 1000).unwrap();
+    store.flush_all().unwrap();
+    store.append(topic, "t", 0, 1, &rows(&all[1000..2000]), 2000).unwrap();
+    let before = store.snapshot(None, None, None);
+    store.flush_all().unwrap();
+    store.merge_all().unwrap();
+    store.append(topic, "t", 0, 1, &rows(&all[2000..]), 3000).unwrap();
+    assert_eq!(read(&before), expected(topic, &all[..2000]), "parts that were merged away are still read");
+    assert_eq!(read(&store.snapshot(None, None, None)), expected(topic, &all));
+}
+
+#[test]
+fn late_rows_make_eight_day_parts_and_one_for_the_rest() {
+    let disk = SimDisk::new(5);
+    let (store, _) = store_on(&disk, Config::default());
+    let topic = TopicId::new();
+    let all: Vec<TestRow> =
+        (0..2000u64).map(|i| row(i, TODAY - (i % 20) as i64 * DAY_NS, vec![("i".into(), Owned::Int(i as i64))])).collect();
+    store.append(topic, "t", 0, 1, &rows(&all), 2000).unwrap();
+    store.flush_all().unwrap();
+    let stats = &store.stats()[0];
+    assert_eq!((stats.parts, stats.days), (9, 9));
+    assert_eq!(read(&store.snapshot(None, None, None)), expected(topic, &all));
+    let day = store.snapshot(Some(TODAY - DAY_NS), Some(TODAY), None);
+    assert!(day.sources.len() <= 2, "other days are not looked at");
+    assert_eq!(read(&store.snapshot(None, None, Some(&["other".into()]))), SeenRows::new());
+}
+
+#[test]
+fn retention_counts_from_arrival_for_late_rows() {
+    let disk = SimDisk::new(6);
+    let config = Config { retention: Span(std::time::Duration::from_secs(3 * 86_400)), ..Config::default() };
+    let (store, clock) = store_on(&disk, config);
+    let topic = TopicId::new();
+    let mut old = row(0, TODAY - 10 * DAY_NS, vec![]);
+    old.arrival_ns = TODAY - 10 * DAY_NS;
+    store.append(topic, "t", 0, 1, &rows(&[old]), 1).unwrap();
+    store.flush_all().unwrap();
+    store.append(topic, "t", 0, 1, &rows(&[row(1, TODAY - 10 * DAY_NS, vec![]), row(2, TODAY, vec![])]), 3).unwrap();
+    store.flush_all().unwrap();
+    assert_eq!(store.drop_old().unwrap(), 1, "what arrived ten days ago goes");
+    assert_eq!(store.stats()[0].rows, 2, "what arrived today stays, whatever its time");
+    clock.advance(std::time::Duration::from_secs(5 * 86_400));
+    assert_eq!(store.drop_old().unwrap(), 2);
+    assert_eq!(store.cursor(topic, 0), Some(3), "cursors outlive rows");
+}
+
+#[test]
+fn the_oldest_day_goes_when_bytes_run_out() {
+    let disk = SimDisk::new(7);
+    let (store, _) = store_on(&disk, Config { retention_bytes: Some(Bytes(1)), ..Config::default() });
+    let topic = TopicId::new();
+    for day in 0..3i64 {
+        let mut one = row(day as u64, TODAY - (2 - day) * DAY_NS, vec![]);
+        one.arrival_ns = one.time_ns;
+        store.append(topic, "t", 0, 1, &rows(&[one]), day as u64 + 1).unwrap();
+        store.flush_all().unwrap();
+    }
+    assert_eq!(store.drop_old().unwrap(), 3);
+}
+
+#[test]
+fn memory_is_bounded_and_lanes_flush_what_they_fill() {
+    let disk = SimDisk::new(8);
+    let (store, _) = store_on(&disk, Config { memory: Bytes(1 << 20), ..Config::default() });
+    let topics: Vec<TopicId> = (0..20).map(|_| TopicId::new()).collect();
+    let all = many(0, 20_000);
+    for (at, some) in all.chunks(100).enumerate() {
+        let topic = topics[at % topics.len()];
+        store.append(topic, &format!("t{}", at % topics.len()), 0, 1, &rows(some), some[99].offset + 1).unwrap();
+        assert!(store.counters().memory() < 3 << 19);
+    }
+    assert_eq!(read(&store.snapshot(None, None, None)).len(), 20_000);
+    store.flush_all().unwrap();
+    assert_eq!(store.counters().memory(), 0, "what is flushed is not counted any more");
+}
+
+#[test]
+fn thousands_of_fields_cost_what_their_values_cost() {
+    let disk = SimDisk::new(9);
+    let (store, _) = store_on(&disk, Config { merge_parts: 2, ..Config::default() });
+    let topic = TopicId::new();
+    let wide: Vec<TestRow> = (0..200u64)
+        .map(|i| row(i, TODAY, (0..20).map(|f| (format!("f{}", i * 20 + f), Owned::Int(f as i64))).collect()))
+        .collect();
+    for half in 0..2usize {
+        store.append(topic, "t", 0, 1, &rows(&wide[half * 100..half * 100 + 100]), half as u64 * 100 + 100).unwrap();
+        store.flush_all().unwrap();
+    }
+    store.merge_all().unwrap();
+    assert_eq!(read(&store.snapshot(None, None, None)), expected(topic, &wide));
+    let bytes = store.stats()[0].disk_bytes;
+    assert!(bytes < 4000 * 40, "{bytes} bytes for 4,000 fields of one value");
+}
+
+#[test]
+fn a_time_far_ahead_is_kept_as_a_field() {
+    let disk = SimDisk::new(10);
+    let (store, _) = store_on(&disk, Config::default());
+    let topic = TopicId::new();
+    store.append(topic, "t", 0, 1, &rows(&[row(0, TODAY + 2 * DAY_NS, vec![])]), 1).unwrap();
+    let seen = read(&store.snapshot(None, None, None));
+    let only = &seen[&(topic, 0, 0, 0)];
+    assert_eq!(only.time_ns, TODAY);
+    assert_eq!(only.fields["_time_claimed"], Seen::Str(b"2026-11-22T00:00:00Z".to_vec()));
+}
