@@ -185,7 +185,10 @@ impl<'a> Scanner<'a> {
                     if !text.is_empty() {
                         word.pieces.push(Piece::Text(std::mem::take(&mut text).into()));
                     }
-                    word.pieces.push(if c == '*' { Piece::Run } else { Piece::One });
+                    // Two stars say what one says.
+                    if c == '?' || word.pieces.last() != Some(&Piece::Run) {
+                        word.pieces.push(if c == '*' { Piece::Run } else { Piece::One });
+                    }
                 }
                 c => text.push(c),
             }

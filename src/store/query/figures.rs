@@ -63,8 +63,13 @@ fn at<T: Default>(all: &mut Vec<T>, index: u32) -> &mut T {
     &mut all[index]
 }
 
+/// Keeps the better of two; of equals the whole number, so that the result does not depend on which came first.
 fn better(own: &mut Option<Number>, number: Number, wanted: std::cmp::Ordering) {
-    if own.is_none_or(|own| number.compare(own) == Some(wanted)) {
+    let is_better = |own: Number| match number.compare(own) {
+        Some(std::cmp::Ordering::Equal) => matches!(number, Number::Int(_)),
+        order => order == Some(wanted),
+    };
+    if own.is_none_or(is_better) {
         *own = Some(number);
     }
 }

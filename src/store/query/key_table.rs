@@ -65,7 +65,8 @@ impl KeyTable {
         self.ends.len()
     }
 
-    fn text(&self, number: u32) -> &[u8] {
+    /// The text that tells a value from others.
+    pub fn text(&self, number: u32) -> &[u8] {
         let number = number as usize;
         let start = if number == 0 { 0 } else { self.ends.get(number - 1).copied().unwrap_or(0) as usize };
         let end = self.ends.get(number).copied().unwrap_or(0) as usize;

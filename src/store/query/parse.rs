@@ -213,7 +213,7 @@ impl<'a> Pipes<'a> {
         let mut field = None;
         if self.take("(") {
             if !self.take(")") {
-                field = Some(self.name()?);
+                field = Some(self.column()?);
                 if !self.take(")") {
                     return Err(self.error(self.at, "here `)` is expected"));
                 }
@@ -252,6 +252,8 @@ impl<'a> Pipes<'a> {
         let start = self.at;
         let field = self.name()?;
         if !(field.eq_ignore_ascii_case("bin") && self.rest().starts_with('(')) {
+            self.at = start;
+            let field = self.column()?;
             let name = self.alias(&field)?;
             return Ok(Key::field(&field).named(&name));
         }

@@ -268,25 +268,26 @@ impl Grouping {
         stats.approximate |= self.figures.iter().any(Figure::is_estimate);
         let key_names: Vec<Arc<str>> = by.iter().map(|key| Arc::from(key.name.as_str())).collect();
         let names: Vec<Arc<str>> = aggs.iter().map(|agg| Arc::from(agg.name.as_str())).collect();
-        let mut rows: Vec<OutRow> = (0..self.groups())
+        let mut rows: Vec<(Vec<u32>, OutRow)> = (0..self.groups())
             .map(|group| {
                 let group = u32::try_from(group).unwrap_or(NONE);
                 let values = self.values_of(group);
-                let keys = key_names
-                    .iter()
-                    .zip(&self.keys)
-                    .zip(values)
-                    .map(|((name, keys), value)| (Arc::clone(name), keys.value(value)));
+                let keys = key_names.iter().zip(&self.keys).zip(&values);
+                let keys = keys.map(|((name, keys), value)| (Arc::clone(name), keys.value(*value)));
                 let figures = names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group)));
-                OutRow { fields: keys.chain(figures).collect() }
+                let row = OutRow { fields: keys.chain(figures).collect() };
+                (values, row)
             })
             .collect();
-        let keys = by.len();
-        rows.sort_by(|a, b| {
-            let pairs = a.fields.iter().zip(&b.fields).take(keys);
-            pairs.map(|((_, a), (_, b))| a.order(b)).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+        rows.sort_by(|(a_values, a), (b_values, b)| {
+            let orders = self.keys.iter().enumerate().map(|(index, keys)| {
+                let by_value = a.fields[index].1.order(&b.fields[index].1);
+                // `5` and `5.0` are as large as one another and yet two groups.
+                by_value.then_with(|| keys.text(a_values[index]).cmp(keys.text(b_values[index])))
+            });
+            orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
         });
-        rows
+        rows.into_iter().map(|(_, row)| row).collect()
     }
 }
 

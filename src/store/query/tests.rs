@@ -1,1 +1,34 @@
-//! Tests.
+//! Queries against a small fixed set of rows, against a plain model over random ones, and for speed.
+
+mod memory;
+mod model;
+mod speed;
+mod tables;
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::{Cancel, OutRow, Request, Stats, parse_at, search};
+use crate::base::clock::SimClock;
+use crate::store::source::Source;
+
+/// 2015-05-17T10:00:00Z.
+const TEN: i64 = 1_431_856_800_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+
+fn cancel() -> Cancel {
+    Cancel::new(Arc::new(SimClock::at(TEN)))
+}
+
+fn request(query: &str) -> Request {
+    Request::new(parse_at(query, TEN + 3600 * SECOND).unwrap_or_else(|error| panic!("{query}: {error}")))
+}
+
+fn rows_of(sources: &[Arc<dyn Source>], request: &Request) -> (Vec<OutRow>, Stats) {
+    let mut rows = Vec::new();
+    let stats = search(sources, request, &cancel(), &mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    (rows, stats.unwrap())
+}
