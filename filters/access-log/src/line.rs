@@ -201,14 +201,16 @@ fn cut_request(text: &[u8]) -> Request<'_> {
     if verb.is_empty() || !verb.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
         return raw;
     }
-    let (target, version) = match word(rest) {
-        None => (rest, None),
-        Some((target, protocol)) => match protocol.strip_prefix(b"HTTP/").filter(|version| is_version(version)) {
-            Some(version) => (target, Some(version)),
+    let end = find_space(rest).unwrap_or(rest.len());
+    let (target, protocol) = rest.split_at(end);
+    let version = match protocol {
+        [] => None,
+        protocol => match protocol.strip_prefix(b" HTTP/").filter(|version| is_version(version)) {
+            Some(version) => Some(version),
             None => return raw,
         },
     };
-    if target.is_empty() || target.iter().any(u8::is_ascii_whitespace) {
+    if target.is_empty() {
         return raw;
     }
     Request::Good { verb, target, version }
@@ -230,13 +232,30 @@ fn request_time(rest: &[u8]) -> Option<(i64, i64)> {
     Some((number(&bare[..slash])?, number(&bare[slash + 1..])?))
 }
 
-/// The bit 7 of every byte of `word` that is zero, and perhaps of bytes above such a one; the lowest is exact.
-fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080
-}
-
 const fn eight(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
+}
+
+/// The top bit of every byte that is below `bound`, and perhaps of bytes above such a one; the lowest is exact.
+fn bytes_below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(eight(bound)) & !word & eight(0x80)
+}
+
+/// Where a byte first stands for which `is` says so; `hits` says the same of eight at once, by their top bits, and may say it of
+/// some that it is not true of.
+fn find_by(text: &[u8], hits: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<usize> {
+    let (words, tail) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let mut hits = hits(u64::from_le_bytes(*word));
+        while hits != 0 {
+            let at = hits.trailing_zeros() as usize / 8;
+            if is(word[at]) {
+                return Some(index * 8 + at);
+            }
+            hits &= hits - 1;
+        }
+    }
+    tail.iter().position(|byte| is(*byte)).map(|at| words.len() * 8 + at)
 }
 
 /// Where `byte` first stands. Words are short, so bytes are looked at one by one.
@@ -244,15 +263,13 @@ fn find(text: &[u8], byte: u8) -> Option<usize> {
     text.iter().position(|other| *other == byte)
 }
 
-/// Where a quote or a backslash first stands. Agents are long, so eight bytes are looked at at once.
+/// Where the first space of any kind stands.
+fn find_space(text: &[u8]) -> Option<usize> {
+    find_by(text, |word| bytes_below(word, b' ' + 1), |byte| matches!(byte, b' ' | b'\t'..=b'\r'))
+}
+
+/// Where a quote or a backslash first stands.
 fn find_quote_or_backslash(text: &[u8]) -> Option<usize> {
-    let (words, tail) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let hits = zero_bytes(word ^ eight(b'"')) | zero_bytes(word ^ eight(b'\\'));
-        if hits != 0 {
-            return Some(index * 8 + hits.trailing_zeros() as usize / 8);
-        }
-    }
-    tail.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|at| words.len() * 8 + at)
+    let hits = |word: u64| bytes_below(word ^ eight(b'"'), 1) | bytes_below(word ^ eight(b'\\'), 1);
+    find_by(text, hits, |byte| matches!(byte, b'"' | b'\\'))
 }
