@@ -220,7 +220,10 @@ impl World {
     /// Lets every lane work until nothing is left.
     fn drain(&self) -> Result<(), TestCaseError> {
         for _ in 0..20_000 {
-            let steps: Vec<Step> = self.lanes().into_iter().filter_map(|lane| self.step(lane)).collect();
+            // A lane that is not there yet is about to be made by the queue's callback; outputs' topics have none.
+            let told = self.life().queue.topic("_out.told").map(|topic| topic.id());
+            let lanes = self.lanes().into_iter().filter(|(topic, _)| Some(*topic) != told);
+            let steps: Vec<Step> = lanes.map(|lane| self.step(lane).unwrap_or(Step::Waiting)).collect();
             if steps.iter().all(|step| *step == Step::Idle) {
                 return Ok(());
             }
@@ -438,7 +441,7 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_and_emissions_are_exactly_once_through_crashes(seed in any::<u64>(), ops in proptest::collection::vec(op(), 1..40)) {
