@@ -89,7 +89,7 @@ mod tests {
             let addresses: Vec<*const u8> = held.iter().map(|bytes| bytes.as_ptr()).collect();
             assert!(held.iter().zip(&expected).all(|(held, expected)| held == expected));
             assert!(held.iter().zip(addresses).all(|(held, address)| held.as_ptr() == address));
-            assert_eq!(arena.len(), expected.iter().map(Vec::len).sum());
+            assert_eq!(arena.len(), expected.iter().map(Vec::len).sum::<usize>());
             arena.reset();
             assert!(arena.is_empty());
         }

@@ -69,11 +69,16 @@ impl Catalog {
         let (journal, entries, _) = Journal::open(Arc::clone(&disk), Path::new("sandbox/CATALOG"))?;
         let sizes: BTreeMap<String, u64> =
             disk.list(Path::new("sandbox/modules"))?.into_iter().map(|entry| (entry.name, entry.len)).collect();
+        let mut latest = BTreeMap::new();
         for entry in entries {
-            let Ok(Entry { name, sha256 }) = serde_json::from_slice(&entry) else {
-                tracing::warn!("an entry of the catalog of filters cannot be read; it is left out");
-                continue;
-            };
+            match serde_json::from_slice(&entry) {
+                Ok(Entry { name, sha256 }) => {
+                    latest.insert(name, sha256);
+                }
+                Err(error) => tracing::warn!(%error, "an entry of the catalog of filters cannot be read; it is left out"),
+            }
+        }
+        for (name, sha256) in latest {
             let Some(bytes) = sizes.get(&format!("{sha256}.wasm")) else {
                 tracing::warn!(filter = name, sha256, "the module of a filter is missing; the name is left out");
                 continue;

@@ -11,6 +11,8 @@ pub struct Config {
     /// Fuel (about one per Wasm instruction) that a call may use for each of its records. A hand-written parser uses some
     /// thousands, a pattern some ten thousands.
     pub fuel_per_record: u64,
+    /// Fuel that it may use besides for each byte that it is given: a megabyte of JSON is one record too.
+    pub fuel_per_byte: u64,
     /// Fuel for starting a filter: its start function and `init`.
     pub fuel_to_start: u64,
     /// Most memory of one running filter.
@@ -29,6 +31,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             fuel_per_record: 1_000_000,
+            fuel_per_byte: 200,
             fuel_to_start: 500_000_000,
             memory: Bytes(64 << 20),
             module: Bytes(32 << 20),

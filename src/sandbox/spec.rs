@@ -30,7 +30,7 @@ pub struct EntrySpec {
 impl ChainSpec {
     /// The chain of a topic that nobody configured: JSON objects become fields, anything else a message.
     pub fn unconfigured() -> Self {
-        let config = Map::from_iter([("lenient".to_owned(), Value::Bool(true))]);
+        let config = Map::from_iter([("mode".to_owned(), Value::String("lenient".to_owned()))]);
         Self(vec![EntrySpec { filter: "json".to_owned(), when: None, config }])
     }
 }

@@ -1,0 +1,195 @@
+//! Modules that are no filters, filters that trap, loop, grow and lie.
+
+use super::guests::{choosy, guest, module};
+use super::{Bench, bench, plain, run};
+use crate::sandbox::FilterError;
+
+fn refusal(bench: &Bench, wat: &str) -> String {
+    match bench.sandbox.put("bad", &wat::parse_str(wat).unwrap()) {
+        Err(FilterError::Refused(why)) => why,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_no_filter_is_refused_with_a_sentence() {
+    let bench = bench();
+    let good = guest("");
+    let import = |import: &str| good.replacen("(module", &format!("(module (import {import})"), 1);
+    let cases = [
+        (import(r#""wasi_snapshot_preview1" "fd_write" (func)"#), "imports `fd_write` from `wasi_snapshot_preview1`: filters have no files"),
+        (import(r#""env" "abort" (func)"#), "imports `abort` from `env`: there is no such thing"),
+        (import(r#""sawbox" "shell" (func)"#), "may import only `log`"),
+        (import(r#""sawbox" "log" (func (param i64))"#), "as (i64) -> , but it is (i32 i32 i32) -> "),
+        (import(r#""sawbox" "log" (global i32)"#), "it is a function"),
+        (good.replace("\"process\"", "\"proces\""), "exports no function `process` (i32 i32) -> i64"),
+        (good.replace("\"alloc\") (param i32)", "\"alloc\") (param i64)"), "`alloc` is (i64) -> i32, but must be (i32) -> i32"),
+        (good.replace("(export \"memory\")", ""), "exports no memory"),
+        ("(module (memory (export \"memory\") i64 1))".to_owned(), "memory64"),
+        ("(module (memory (export \"memory\") 1 2 shared))".to_owned(), "threads"),
+        ("(module (memory 1) (memory (export \"memory\") 1))".to_owned(), "multiple memories"),
+        (
+            "(module (func (result v128) (i8x16.relaxed_swizzle (v128.const i64x2 0 0) (v128.const i64x2 0 0))))".to_owned(),
+            "relaxed SIMD",
+        ),
+        ("(component)".to_owned(), "this is a component"),
+    ];
+    for (wat, expected) in cases {
+        let why = refusal(&bench, &wat);
+        assert!(why.contains(expected), "{why}\nshould say: {expected}");
+    }
+    for (bytes, expected) in [
+        (&b"hello"[..], "no WebAssembly module"),
+        (b"\0asm\x01\0\0\0\xff", "failed to parse"),
+        (b"\0asm\x02\0\0\0", "version is not known"),
+    ] {
+        let why = bench.sandbox.put("bad", bytes).unwrap_err().to_string();
+        assert!(why.contains(expected), "{why}");
+    }
+    assert!(bench.sandbox.put("Bad Name", b"").is_err());
+    assert!(bench.sandbox.filters().iter().all(|filter| filter.stock), "nothing of it was kept");
+}
+
+#[test]
+fn filters_that_do_not_start_are_refused() {
+    let bench = bench();
+    let start = |body: &str| module(&format!("(func $start {body}) (start $start)"), "\\00\\01\\00\\00", "");
+    let cases = [
+        (start("(loop $l (br $l))"), "used more than 500000000 units of fuel"),
+        (start("unreachable"), "unreachable"),
+        (start("(drop (memory.grow (i32.const 60000))) (drop (i32.load (i32.const -1)))"), "it asked for more than 64MiB of memory"),
+        (module("", "\\01\\00\\00\\00no such thing", ""), "`bad`: no such thing"),
+        (module("", "\\07\\00\\00\\00", ""), "unknown status"),
+        (module("", "\\00\\01\\05\\00", ""), "names more or fewer fields"),
+        (guest("").replace("(i32.const 16) \"", "(i32.const 16) \"\\00\\01\\00\\00\") (data (i32.const 0) \"").replace("(i64.const 16) (i64.shl", "(i64.const -1) (i64.shl"), "pointer outside"),
+        (guest("").replace("(result i32) i32.const 1)", "(result i32) i32.const 9)"), "speaks version 9"),
+        (guest("").replace("i32.const 0x100000", "i32.const -1"), "`alloc` gave back a pointer outside"),
+    ];
+    for (wat, expected) in cases {
+        bench.put("bad", &wat);
+        let why = bench.refused(r#"[{"filter": "bad"}]"#);
+        assert!(why.contains(expected), "{why}\nshould say: {expected}");
+    }
+}
+
+#[test]
+fn bad_records_harm_only_themselves_and_always_the_same_way() {
+    let bench = bench();
+    bench.put("choosy", &choosy());
+    let chain = bench.chain(r#"[{"filter": "choosy"}, {"filter": "tag", "config": {"add": ["seen"]}}]"#);
+    let bad = [(3, b'L'), (4, b'U'), (50, b'R'), (51, b'O'), (99, b'Z'), (150, b'F'), (199, b'M')];
+    let mut payloads = vec![b"fine".to_vec(); 200];
+    for (index, byte) in bad {
+        payloads[index] = vec![byte; 10];
+    }
+    let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+    let records = plain(&payloads);
+    let first = run(&chain, &records);
+    for (index, line) in first.iter().enumerate() {
+        let expected = match bad.iter().find(|(bad, _)| *bad == index).map_or(0, |(_, byte)| *byte) {
+            b'L' | b'F' => "fail choosy: used more than 302000 units of fuel: an endless loop, or far too much work",
+            b'U' => "fail choosy: trapped: it reached what its compiler took for unreachable (a panic, in most languages)",
+            b'R' => "fail choosy: trapped: its calls are nested too deeply",
+            b'O' => "fail choosy: trapped: wasm trap: out of bounds memory access",
+            b'Z' => "fail choosy: trapped: wasm trap: integer divide by zero",
+            b'M' => {
+                "fail choosy: trapped: it reached what its compiler took for unreachable (a panic, in most languages) (it asked \
+                 for more than 64MiB of memory)"
+            }
+            _ => "store message=\"fine\" tags=\"seen\"",
+        };
+        assert_eq!(line, expected, "record {index}");
+    }
+    for call_records in [1, 7, 1024] {
+        let arena = super::Arena::new();
+        let output = chain.run_cut(&records, &arena, call_records);
+        let again: Vec<String> = (0..200).map(|index| super::line(&output, index)).collect();
+        assert_eq!(again, first, "calls of {call_records}");
+    }
+    // The pool holds no instance that trapped: the next batch is as good as the first.
+    assert_eq!(run(&chain, &plain(&[b"x"])), ["store message=\"x\" tags=\"seen\""]);
+    let counters = bench.sandbox.counters();
+    let choosy = counters.iter().find(|counters| counters.filter == "choosy").unwrap();
+    assert_eq!((choosy.records, choosy.failed), (801, 28));
+    assert!(choosy.traps >= 28 && choosy.fuel > 0 && choosy.memory_bytes > 0, "{choosy:?}");
+}
+
+#[test]
+fn a_filter_that_grows_is_started_afresh_and_loses_nothing() {
+    let bench = bench();
+    // Each call takes 2 MiB more and gives nothing back; at its limit it traps.
+    let grow = guest("(if (i32.eq (memory.grow (i32.const 32)) (i32.const -1)) (then unreachable))");
+    bench.put("grows", &grow);
+    let chain = bench.chain(r#"[{"filter": "grows"}]"#);
+    for round in 0..100 {
+        assert_eq!(run(&chain, &plain(&[b"a", b"b"])), ["store message=\"a\"", "store message=\"b\""], "round {round}");
+    }
+    let counters = bench.sandbox.counters();
+    assert!(counters[0].starts > 5 && counters[0].memory_bytes <= 20 << 20, "{counters:?}");
+}
+
+#[test]
+fn lies_about_the_answer_are_seen() {
+    let bench = bench();
+    // Each runs after `$head`; verdict 0 is at 4096, the head at 64.
+    let cases = [
+        ("(return (i64.const -1))", "points outside of the filter's memory"),
+        ("(return (i64.const 0x1000000040))", "ends early"),
+        ("(i32.store (i32.const 64) (i32.const 2))", "is of another version"),
+        ("(i32.store (i32.const 68) (i32.const 2))", "answers for another number of records"),
+        ("(i32.store (i32.const 76) (i32.const 23))", "half an entry"),
+        ("(i32.store (i32.const 76) (i32.const 48))", "more or fewer verdicts"),
+        ("(i32.store (i32.const 72) (i32.const -8))", "points outside of the filter's memory"),
+        ("(i32.store8 (i32.const 4096) (i32.const 3))", "unknown verdict"),
+        ("(i32.store (i32.const 4100) (i32.const 1))", "fewer values than its verdicts say"),
+        ("(i32.store (i32.const 80) (i32.const 8192)) (i32.store (i32.const 84) (i32.const 16))", "more values than its verdicts say"),
+        // One value, of name 0, that is not told.
+        (
+            "(i32.store (i32.const 4100) (i32.const 1)) (i32.store (i32.const 80) (i32.const 8192)) (i32.store (i32.const 84) (i32.const 16))",
+            "a name it does not tell",
+        ),
+        // One name of 100 bytes in a section of 2.
+        (
+            "(i32.store (i32.const 88) (i32.const 8192)) (i32.store (i32.const 92) (i32.const 2)) (i32.store8 (i32.const 8192) (i32.const 100))",
+            "names that end early",
+        ),
+        // Drop, with a reason of 5 bytes in an arena of none.
+        ("(i32.store8 (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4108) (i32.const 5))", "points outside of its record"),
+        ("(i32.store (i32.const 4112) (i32.const 1))", "fewer emissions than its verdicts say"),
+        // An emission to the topic without a name.
+        (
+            "(i32.store (i32.const 4112) (i32.const 1)) (i32.store (i32.const 96) (i32.const 8192)) (i32.store (i32.const 100) (i32.const 32))",
+            "emitted to what is no topic's name",
+        ),
+        // 70,000 bytes of arena for a record of one.
+        ("(i32.store (i32.const 112) (i32.const 0)) (i32.store (i32.const 116) (i32.const 70000))", "larger than an answer may be"),
+    ];
+    for (index, (lie, expected)) in cases.iter().enumerate() {
+        let name = format!("liar-{index}");
+        bench.put(&name, &guest(lie));
+        let chain = bench.chain(&format!(r#"[{{"filter": "{name}"}}]"#));
+        let said = run(&chain, &plain(&[b"x"]));
+        assert!(said[0].starts_with("fail ") && said[0].contains(expected), "{lie}\n{}\nshould say: {expected}", said[0]);
+    }
+}
+
+#[test]
+fn not_a_number_is_one_thing() {
+    let bench = bench();
+    // A Float whose bits are a NaN with a payload, made without arithmetic.
+    let nan = guest(
+        "(i32.store (i32.const 4100) (i32.const 1))
+         (i32.store (i32.const 80) (i32.const 8192)) (i32.store (i32.const 84) (i32.const 16))
+         (i32.store (i32.const 8192) (i32.const 0x03000000)) (i64.store (i32.const 8200) (i64.const 0xfff4dead0000beef))
+         (i32.store (i32.const 88) (i32.const 8300)) (i32.store (i32.const 92) (i32.const 3))
+         (i32.store8 (i32.const 8300) (i32.const 1)) (i32.store8 (i32.const 8302) (i32.const 97))",
+    );
+    bench.put("nan", &nan);
+    let chain = bench.chain(r#"[{"filter": "nan"}]"#);
+    let arena = super::Arena::new();
+    let records = plain(&[b"x"]);
+    let output = chain.run(&records, &arena);
+    assert_eq!(super::line(&output, 0), "store message=\"x\" a=NaN");
+    let crate::base::row::Value::Float(value) = output.cells_of(&output.verdicts[0])[1].value else { panic!() };
+    assert_eq!(value.to_bits(), f64::NAN.to_bits());
+}
