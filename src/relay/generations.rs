@@ -5,6 +5,8 @@
 //! ([`Generations::finish`]). So a record is handled by g only after that is durable, and which generation handles an offset
 //! never depends on when a crash happened. Batches under way below o are finished by the old generation: nothing waits for a
 //! lane whose target is full.
+//! "Ever" reaches back over crashes as far as anybody could tell: what an earlier life emitted is durable in its target, with the
+//! offset it came from, and no later generation may begin below that. (What it only had in the memtable nobody keeps.)
 //!
 //! On disk, in the store's commit log, per generation: the JSON of [`Promoted`].
 //! A partition that a generation does not name (it was added later) counts as named from offset 0.
@@ -92,8 +94,8 @@ pub(crate) struct Generations {
     pub(crate) topic: TopicId,
     pub(crate) name: Arc<str>,
     inner: Mutex<Inner>,
-    // One promotion at a time; never held together with a wait for a lane.
-    promotion: Mutex<()>,
+    // One promotion at a time; never held together with a wait for a lane. Whether earlier lives' emissions are known.
+    promotion: Mutex<bool>,
 }
 
 impl Generations {
@@ -114,7 +116,7 @@ impl Generations {
         }
         known.sort_by_key(|entry| entry.generation);
         let inner = Inner { entries: known, ..Inner::default() };
-        (Self { topic, name, inner: Mutex::new(inner), promotion: Mutex::new(()) }, wrong)
+        (Self { topic, name, inner: Mutex::new(inner), promotion: Mutex::new(false) }, wrong)
     }
 
     /// A lane says where it starts.
@@ -193,15 +195,24 @@ impl Generations {
 
     /// Makes a generation: durable when it returns. The caller wakes the topic's lanes, whatever the outcome.
     ///
-    /// `first` makes generation 0, and nothing if there is a generation by now.
+    /// `first` makes generation 0, and nothing if there is a generation by now. `emitted` tells the offset behind the last one
+    /// of a partition whose emissions are durable anywhere.
     pub(crate) fn promote(
         &self,
         store: &Store,
+        emitted: impl Fn(PartitionId) -> Offset,
         promoted: Promoted,
         chain: Arc<Chain>,
         first: bool,
     ) -> Result<Generation, RelayError> {
-        let _one = self.promotion.lock();
+        let mut known = self.promotion.lock();
+        if !*known {
+            let partitions: Vec<PartitionId> = self.inner.lock().claimed.keys().copied().collect();
+            for partition in partitions {
+                self.start(partition, emitted(partition));
+            }
+            *known = true;
+        }
         let (generation, from) = {
             let mut inner = self.inner.lock();
             let newest = inner.entries.last().map(|entry| entry.generation);

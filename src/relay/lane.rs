@@ -241,7 +241,7 @@ impl LaneCore {
                     let record = self.shared.default_chain()?;
                     let chain = self.shared.sandbox.chain(&record)?;
                     let promoted = Promoted { made_by: MadeBy::Default, spec: None, chain: record };
-                    let made = self.generations.promote(&self.shared.store, promoted, chain, true);
+                    let made = self.generations.promote(&self.shared.store, |_| 0, promoted, chain, true);
                     self.shared.wake_topic(self.generations.topic);
                     made?;
                 }

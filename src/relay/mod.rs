@@ -235,7 +235,8 @@ impl Relay {
         // Off the lanes: compiling takes as long as it takes.
         let chain = self.shared.sandbox.chain(&record)?;
         let promoted = Promoted { made_by, spec, chain: record };
-        let made = generations.promote(&self.shared.store, promoted, chain, false);
+        let emitted = |partition| self.shared.emitted(generations.topic, partition);
+        let made = generations.promote(&self.shared.store, emitted, promoted, chain, false);
         self.shared.wake_topic(generations.topic);
         let generation = made?;
         tracing::info!(topic = %generations.name, generation, by = made_by.name(), "generation promoted");

@@ -15,7 +15,7 @@ use crate::base::clock::Clock;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{self, Bound, Predicate};
 use crate::base::units::{Bytes, Span};
-use crate::queue::{Durability, Partition, Queue, QueueError, Topic, TopicSettings};
+use crate::queue::{Durability, Partition, Queue, QueueError, Source, Topic, TopicSettings};
 use crate::relay::RelayError;
 use crate::relay::config::{Config, Then};
 use crate::relay::control::Control;
@@ -214,6 +214,13 @@ impl Shared {
                 registered.task.notify();
             }
         }
+    }
+
+    /// The offset behind the last record of a partition whose emissions are durable in any topic.
+    pub(crate) fn emitted(&self, topic: TopicId, partition: PartitionId) -> Offset {
+        let source = Source { topic, partition, run: 0 };
+        let targets = self.queue.topics().into_iter().flat_map(|target| target.partitions());
+        targets.filter_map(|target| target.emitted_upto(source)).max().map_or(0, |last| last + 1)
     }
 
     /// The topic a filter emits to; made with defaults if it is not there.

@@ -98,6 +98,8 @@ struct World {
     clock: Arc<SimClock>,
     life: Option<Life>,
     serial: u64,
+    /// Appends that nobody waited for.
+    pending: Vec<queue::Ticket>,
     /// Acknowledged payloads.
     acknowledged: BTreeMap<(PartitionId, Offset), Vec<u8>>,
     /// Promotions that succeeded: mark and offsets.
@@ -111,6 +113,7 @@ impl World {
             clock: Arc::new(SimClock::at(START_NS)),
             life: None,
             serial: 0,
+            pending: Vec::new(),
             acknowledged: BTreeMap::new(),
             promoted: BTreeMap::new(),
         };
@@ -169,6 +172,7 @@ impl World {
     fn disk_off(&mut self) {
         let survived = self.disk.crash();
         self.life = None;
+        self.pending.clear();
         self.disk = survived;
     }
 
@@ -183,6 +187,7 @@ impl World {
         }
         let ticket = self.web().partition(partition).expect("configured").append(builder.finish(Compression::None));
         if !wait {
+            self.pending.push(ticket);
             return;
         }
         if let Ok(appended) = ticket.wait() {
@@ -217,10 +222,19 @@ impl World {
         Ok(())
     }
 
+    /// Cursor and log end of every lane.
+    fn ends(&self) -> Vec<(TopicId, PartitionId, Option<Offset>, Option<Offset>)> {
+        let end = |topic, number| Some(self.life().queue.topic_by_id(topic)?.partition(number)?.high_watermark());
+        self.lanes().into_iter().map(|(t, p)| (t, p, self.life().store.cursor(t, p), end(t, p))).collect()
+    }
+
     /// Lets every lane work until nothing is left.
     fn drain(&self) -> Result<(), TestCaseError> {
         for _ in 0..20_000 {
-            let steps: Vec<Step> = self.lanes().into_iter().filter_map(|lane| self.step(lane)).collect();
+            // A lane that is not there yet is about to be made by the queue's callback; outputs' topics have none.
+            let told = self.life().queue.topic("_out.told").map(|topic| topic.id());
+            let lanes = self.lanes().into_iter().filter(|(topic, _)| Some(*topic) != told);
+            let steps: Vec<Step> = lanes.map(|lane| self.step(lane).unwrap_or(Step::Waiting)).collect();
             if steps.iter().all(|step| *step == Step::Idle) {
                 return Ok(());
             }
@@ -292,7 +306,7 @@ impl World {
     }
 
     /// What must hold once every lane is idle.
-    fn check_drained(&self) -> Result<(), TestCaseError> {
+    fn check_drained(&self, when: &str) -> Result<(), TestCaseError> {
         let web = self.web();
         let there = self.records("web");
         let mut rows = BTreeMap::new();
@@ -322,14 +336,14 @@ impl World {
                     rows.insert((name.to_owned(), partition, offset), (0, String::new(), payload));
                 }
             }
-            prop_assert_eq!(&found, &expected, "emissions in {}", name);
+            prop_assert_eq!(&found, &expected, "{}: emissions in {}; lanes: {:?}", when, name, self.life().relay.lanes());
         }
         let visible = visible(&self.life().store)?;
         for (place, row) in &rows {
-            prop_assert_eq!(visible.get(place), Some(row), "row of {:?}", place);
+            prop_assert_eq!(visible.get(place), Some(row), "{}: row of {:?}", when, place);
         }
         for place in visible.keys() {
-            prop_assert!(rows.contains_key(place), "a row of nothing: {:?}", place);
+            prop_assert!(rows.contains_key(place), "{}: a row of nothing: {:?}", when, place);
         }
         Ok(())
     }
@@ -417,11 +431,17 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
         // An armed failure must not strike the end, which is about what a healthy box comes to.
         world.disk.power_off_after(u64::MAX);
     }
+    for ticket in std::mem::take(&mut world.pending) {
+        // Whether it went well or not: nothing may arrive behind the lanes' backs.
+        let _ = ticket.wait();
+    }
     world.drain()?;
-    world.check_drained()?;
+    world.check_drained("drained")?;
     world.life().store.flush_all().map_err(|e| TestCaseError::fail(e.to_string()))?;
-    world.check_drained()?;
+    world.check_drained("flushed")?;
+    let before = world.ends();
     world.crash();
+    prop_assert_eq!(world.ends(), before, "what was durable went with the power; disk: {:?}", world.disk.files());
     world.check_start()?;
     for (topic, partition) in world.lanes() {
         let status = world.life().relay.lanes().into_iter().find(|lane| {
@@ -432,13 +452,13 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
             prop_assert_eq!(status.lag_records, 0, "all was durable, so nothing is left to do: {:?}", status);
         }
     }
-    world.check_drained()?;
+    world.check_drained("started again")?;
     assert!(world.disk.list(Path::new("queue")).is_ok(), "the disk answers");
     Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_and_emissions_are_exactly_once_through_crashes(seed in any::<u64>(), ops in proptest::collection::vec(op(), 1..40)) {
