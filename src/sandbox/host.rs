@@ -264,8 +264,8 @@ fn pattern_match(mut caller: Caller<'_, Host>, handle: i32, at: i32, len: i32, o
     let pattern = patterns.get_mut(handle).ok_or_else(|| wasmtime::Error::msg("used a pattern it never compiled"))?;
     found.clear();
     match pattern.grok.search(text, &mut pattern.scratch, found) {
-        Ok(Some(_)) => {}
-        Ok(None) => return Ok(NO_MATCH),
+        Ok(true) => {}
+        Ok(false) => return Ok(NO_MATCH),
         Err(_) => return Ok(GAVE_UP),
     }
     let count = found.len().min(cap.cast_unsigned() as usize);

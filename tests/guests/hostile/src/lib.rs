@@ -3,7 +3,9 @@
 
 use sawbox_guest::{Filter, Record, Setup, Verdict};
 
-struct Hostile;
+/// The filter.
+#[derive(Debug)]
+pub struct Hostile;
 
 impl Filter for Hostile {
     fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
