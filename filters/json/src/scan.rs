@@ -126,7 +126,7 @@ impl Doc {
             if !is_list {
                 at = self.key(text, at, path)?;
             }
-            at = self.value(text, at, is_list)?;
+            at = self.value(text, at)?;
         }
         if space(text, at) == text.len() { Ok(()) } else { Err(NotJson) }
     }
@@ -204,13 +204,10 @@ impl Doc {
         if text.get(at) == Some(&b':') { Ok(space(text, at + 1)) } else { Err(NotJson) }
     }
 
-    fn value(&mut self, text: &[u8], at: usize, in_list: bool) -> Result<usize, NotJson> {
+    fn value(&mut self, text: &[u8], at: usize) -> Result<usize, NotJson> {
         let (value, end) = match text.get(at).ok_or(NotJson)? {
             b'{' => return self.begin(at, false),
-            b'[' => {
-                let _ = in_list;
-                return self.begin(at, true);
-            }
+            b'[' => return self.begin(at, true),
             b'"' => {
                 let (start, end, escaped) = string(text, at)?;
                 let place = if !escaped {
