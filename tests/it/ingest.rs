@@ -451,13 +451,14 @@ fn elastic_clients_find_what_they_ask_for_at_start() {
 
 #[test]
 fn a_full_queue_pushes_back_and_v2_is_told_to_wait() {
-    // One topic may hold 64 KiB that no lane has taken.
+    // A topic may hold one byte that no lane has taken; the queue looks now and then, and when asked to.
     let queue = sawbox::queue::Config { hold_bytes: sawbox::base::units::Bytes(1), ..sawbox::queue::Config::default() };
     let mut config = config();
     config.beats[0].keepalive = sawbox::base::units::Span(Duration::from_millis(50));
     config.http.patience = sawbox::base::units::Span(Duration::from_millis(100));
     let rig = Rig::with_queue(&config, queue);
     rig.request("POST", "/api/v1/ingest/web", &[], b"first\n");
+    rig.queue.tend();
     let (status, head, answer) = rig.request("POST", "/api/v1/ingest/web", &[], b"second\n");
     assert_eq!((status, &answer["accepted"]), (429, &json!(0)), "{answer}");
     assert!(head.contains("retry-after"));
@@ -466,6 +467,7 @@ fn a_full_queue_pushes_back_and_v2_is_told_to_wait() {
 
     let mut client = Client::connect(rig.address("beats")).unwrap();
     client.send_json(&["{}"]).unwrap();
+    rig.queue.tend();
     let address = rig.address("beats");
     let waiting = std::thread::spawn(move || {
         let mut client = Client::connect(address).unwrap();
@@ -481,6 +483,7 @@ fn a_full_queue_pushes_back_and_v2_is_told_to_wait() {
     let mut kept = 0;
     for _ in 0..40 {
         partition.set_committed(partition.high_watermark());
+        rig.queue.tend();
         std::thread::sleep(Duration::from_millis(50));
         kept = kept.max(rig.records("beats").len());
         if waiting.is_finished() && kept >= 3 {
