@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sawbox::base::clock::{Clock, RealClock};
-use sawbox::base::disk::RealDisk;
+use sawbox::base::disk::sim::SimDisk;
 use sawbox::ingest::config::{Beats, ClientAuth, Config, Syslog, Tls};
 use sawbox::ingest::{Ingest, IngestError, elastic, http};
 use sawbox::queue::{Queue, Scratch, decode};
@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 /// A box that receives, and nothing else.
 struct Rig {
-    dir: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     queue: Arc<Queue>,
     ingest: Arc<Ingest>,
@@ -47,13 +46,12 @@ fn config() -> Config {
 
 impl Rig {
     fn new(config: &Config) -> Self {
-        Self::with_queue(config, sawbox::queue::Config::default())
+        Self::on(SimDisk::new(7), config)
     }
 
-    fn with_queue(config: &Config, queue: sawbox::queue::Config) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    fn on(disk: Arc<SimDisk>, config: &Config) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
-        let (queue, _) = Queue::open(Arc::new(RealDisk::open(dir.path()).unwrap()), clock.clone(), queue).unwrap();
+        let (queue, _) = Queue::open(disk, clock.clone(), sawbox::queue::Config::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let ingest = runtime.block_on(Ingest::start(queue.clone(), clock, config)).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(any_port())).unwrap();
@@ -61,7 +59,7 @@ impl Rig {
         let router = http::router(&ingest).merge(elastic::router(&ingest));
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         runtime.spawn(async move { axum::serve(listener, service).await });
-        Self { dir, runtime, queue, ingest, web }
+        Self { runtime, queue, ingest, web }
     }
 
     fn address(&self, receiver: &str) -> SocketAddr {
@@ -451,13 +449,13 @@ fn elastic_clients_find_what_they_ask_for_at_start() {
 
 #[test]
 fn a_full_queue_pushes_back_and_v2_is_told_to_wait() {
-    // A topic may hold one byte that no lane has taken; the queue looks now and then, and when asked to.
-    let queue = sawbox::queue::Config { hold_bytes: sawbox::base::units::Bytes(1), ..sawbox::queue::Config::default() };
+    let disk = SimDisk::new(7);
     let mut config = config();
     config.beats[0].keepalive = sawbox::base::units::Span(Duration::from_millis(50));
     config.http.patience = sawbox::base::units::Span(Duration::from_millis(100));
-    let rig = Rig::with_queue(&config, queue);
-    rig.request("POST", "/api/v1/ingest/web", &[], b"first\n");
+    let rig = Rig::on(disk.clone(), &config);
+    assert_eq!(rig.request("POST", "/api/v1/ingest/web", &[], b"first\n").0, 200);
+    disk.set_capacity(Some(disk.files().iter().map(|(_, len)| *len).sum()));
     rig.queue.tend();
     let (status, head, answer) = rig.request("POST", "/api/v1/ingest/web", &[], b"second\n");
     assert_eq!((status, &answer["accepted"]), (429, &json!(0)), "{answer}");
@@ -465,36 +463,24 @@ fn a_full_queue_pushes_back_and_v2_is_told_to_wait() {
     let (status, _, answer) = rig.request("POST", "/web/_bulk", &[], b"{\"create\":{}}\n{}\n");
     assert_eq!(status, 429, "{answer}");
 
-    let mut client = Client::connect(rig.address("beats")).unwrap();
-    client.send_json(&["{}"]).unwrap();
-    rig.queue.tend();
     let address = rig.address("beats");
     let waiting = std::thread::spawn(move || {
         let mut client = Client::connect(address).unwrap();
         client.send_json(&["{}"]).map(|()| client.keepalives())
     });
-    std::thread::sleep(Duration::from_millis(400));
     // A v1 client hears nothing until its records are durable.
     let mut old = TcpStream::connect(address).unwrap();
     old.write_all(b"1W\0\0\0\x011D\0\0\0\x01\0\0\0\0").unwrap();
-    old.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    old.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
     assert!(old.read(&mut [0; 6]).is_err());
-    let partition = rig.queue.topic("beats").unwrap().partition(0).unwrap();
-    let mut kept = 0;
-    for _ in 0..40 {
-        partition.set_committed(partition.high_watermark());
-        rig.queue.tend();
-        std::thread::sleep(Duration::from_millis(50));
-        kept = kept.max(rig.records("beats").len());
-        if waiting.is_finished() && kept >= 3 {
-            break;
-        }
-    }
-    assert!(waiting.join().unwrap().unwrap() > 2);
+    assert!(!waiting.is_finished() && rig.records("beats").is_empty());
+    disk.set_capacity(None);
+    rig.queue.tend();
     let mut ack = [0; 6];
     old.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     old.read_exact(&mut ack).unwrap();
     assert_eq!(&ack, b"1A\0\0\0\x01");
+    assert_eq!(rig.wait_for("beats", 2).len(), 2);
+    assert!(waiting.join().unwrap().unwrap() > 2);
     rig.stop();
-    drop(rig.dir);
 }
