@@ -105,15 +105,19 @@ impl Rig {
 
     fn counter(&self, receiver: &str, name: &str) -> u64 {
         let readings = self.ingest.counters();
-        let reading = readings.iter().find(|reading| reading.receiver == receiver).unwrap();
-        reading.values.iter().find(|(own, _)| *own == name).unwrap().1
+        let own = readings.iter().filter(|reading| reading.receiver == receiver);
+        own.map(|reading| reading.values.iter().find(|(own, _)| *own == name).unwrap().1).sum()
     }
 
     /// One HTTP/1.1 request; status, headers and body of the answer.
     fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String, Value) {
         let mut stream = TcpStream::connect(self.web).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n", self.web, body.len());
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n",
+            self.web,
+            body.len()
+        );
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
         }
@@ -171,7 +175,11 @@ fn hostile_bytes_cost_their_own_connection_alone() {
     let rig = Rig::new(&config());
     let mut honest = Client::connect(rig.address("beats")).unwrap();
     honest.send_json(&[r#"{"n":1}"#]).unwrap();
-    for (number, bytes) in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"2J\0\0\0\x01\0\0\0\x02{}", b"2C\xff\xff\xff\xff", b"\x16\x03\x01\x02\x00"].into_iter().enumerate() {
+    for (number, bytes) in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"2J\0\0\0\x01\0\0\0\x02{}", b"2C\xff\xff\xff\xff", b"\x16\x03\x01\x02\x00"]
+            .into_iter()
+            .enumerate()
+    {
         let mut hostile = Client::connect(rig.address("beats")).unwrap();
         hostile.raw(bytes).unwrap();
         assert_eq!(hostile.rest().unwrap(), b"", "connection {number}");
@@ -255,9 +263,15 @@ fn tls_with_and_without_client_certificates() {
     };
     let mut config = config();
     config.beats[0].tls = tls(ClientAuth::None, false);
-    config.beats.push(Beats { listen: any_port(), tls: tls(ClientAuth::Required, true), topic: "secret".into(), ..Beats::default() });
+    config.beats.push(Beats {
+        listen: any_port(),
+        tls: tls(ClientAuth::Required, true),
+        topic: "secret".into(),
+        ..Beats::default()
+    });
     let rig = Rig::new(&config);
-    let ports: Vec<SocketAddr> = rig.ingest.addresses().iter().filter(|(name, _)| *name == "beats").map(|(_, at)| *at).collect();
+    let ports: Vec<SocketAddr> =
+        rig.ingest.addresses().iter().filter(|(name, _)| *name == "beats").map(|(_, at)| *at).collect();
     let without = lumberjack::tls(&path("ca.pem"), None).unwrap();
     let with = lumberjack::tls(&path("ca.pem"), Some((&path("client.pem"), &path("client.key")))).unwrap();
 
@@ -268,6 +282,14 @@ fn tls_with_and_without_client_certificates() {
     let mut client = Client::connect_tls(ports[1], "localhost", with).unwrap();
     client.send_json(&["{}"]).unwrap();
     assert_eq!(rig.records("secret").len(), 1);
+    drop(client);
+    for _ in 0..100 {
+        if rig.counter("beats", "connections_open") == 1 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(rig.counter("beats", "errors"), 0, "leaving without a goodbye is no error");
 
     // In TLS 1.3 the client learns of its refusal when it first reads.
     let refused = Client::connect_tls(ports[1], "localhost", without).and_then(|mut client| client.send_json(&["{}"]));
@@ -307,7 +329,13 @@ fn syslog_over_both_transports_and_framings() {
     got.sort_by_key(number);
     for (n, got) in got.iter().enumerate() {
         assert_eq!(got.payload, line(n));
-        let wanted = [("host", format!("web-{n}")), ("app", "app".into()), ("severity", "info".into()), ("facility", "local0".into()), ("message", format!("request {n}"))];
+        let wanted = [
+            ("host", format!("web-{n}")),
+            ("app", "app".into()),
+            ("severity", "info".into()),
+            ("facility", "local0".into()),
+            ("message", format!("request {n}")),
+        ];
         for (name, value) in wanted {
             assert_eq!(got.header(name), Some(value.as_str()), "{name} of {n}");
         }
@@ -342,16 +370,26 @@ fn http_takes_lines_and_json_in_any_encoding() {
     let body = sent.join("\n");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(body.as_bytes()).unwrap();
-    let bodies = [("", body.clone().into_bytes()), ("gzip", gzip.finish().unwrap()), ("zstd", zstd::encode_all(body.as_bytes(), 1).unwrap())];
+    let bodies = [
+        ("", body.clone().into_bytes()),
+        ("gzip", gzip.finish().unwrap()),
+        ("zstd", zstd::encode_all(body.as_bytes(), 1).unwrap()),
+    ];
     for (number, (encoding, body)) in bodies.iter().enumerate() {
-        let (status, _, answer) = rig.request("POST", &format!("/api/v1/ingest/web{number}?field.app=my+shop"), &[("content-encoding", encoding)], body);
+        let (status, _, answer) = rig.request(
+            "POST",
+            &format!("/api/v1/ingest/web{number}?field.app=my+shop"),
+            &[("content-encoding", encoding)],
+            body,
+        );
         assert_eq!((status, &answer), (200, &json!({ "accepted": 5000, "rejected": 0 })), "{encoding}");
         let got = rig.records(&format!("web{number}"));
         assert_eq!(got.iter().map(|got| got.payload.as_str()).collect::<Vec<_>>(), sent);
         assert_eq!((got[0].header("app"), got[0].header("_peer")), (Some("my shop"), Some("127.0.0.1")));
     }
     let documents = b"{\"ts\":\"2015-05-17T10:05:03Z\"}\nnot json\n\n[{\"a\":1},{\"a\":2}]\r\n{\"ts\":1431857103";
-    let (status, _, answer) = rig.request("POST", "/api/v1/ingest/docs?timestamp_field=ts", &[("content-type", "application/x-ndjson")], documents);
+    let (status, _, answer) =
+        rig.request("POST", "/api/v1/ingest/docs?timestamp_field=ts", &[("content-type", "application/x-ndjson")], documents);
     assert_eq!((status, &answer["accepted"], &answer["rejected"]), (200, &json!(3), &json!(2)));
     assert_eq!((&answer["errors"][0]["line"], &answer["errors"][1]["line"]), (&json!(2), &json!(5)));
     let got = rig.records("docs");
@@ -395,7 +433,12 @@ fn elastic_bulk_is_answered_item_by_item() {
     assert_eq!(status, 200, "{answer}");
     assert!(head.contains("x-elastic-product: elasticsearch"), "{head}");
     assert!(head.contains("content-type: application/vnd.elasticsearch+json;compatible-with=9"), "{head}");
-    let statuses: Vec<u64> = answer["items"].as_array().unwrap().iter().map(|item| item.as_object().unwrap().values().next().unwrap()["status"].as_u64().unwrap()).collect();
+    let statuses: Vec<u64> = answer["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item.as_object().unwrap().values().next().unwrap()["status"].as_u64().unwrap())
+        .collect();
     assert_eq!(statuses, [201, 201, 400, 400, 400, 400]);
     assert_eq!((&answer["errors"], &answer["items"][1]["index"]["_id"]), (&json!(true), &json!("mine")));
     assert_eq!(rig.records("shop")[0].payload, "{\"message\":\"one\"}");
@@ -419,7 +462,9 @@ fn elastic_bulk_is_answered_item_by_item() {
 #[test]
 fn elastic_clients_find_what_they_ask_for_at_start() {
     let rig = Rig::new(&config());
-    for path in ["/", "/_license?human=false", "/_xpack", "/_nodes/http", "/_nodes/ingest", "/_nodes/_all/http", "/_cluster/health"] {
+    for path in
+        ["/", "/_license?human=false", "/_xpack", "/_nodes/http", "/_nodes/ingest", "/_nodes/_all/http", "/_cluster/health"]
+    {
         let (status, head, answer) = rig.request("GET", path, &[], b"");
         assert!(status == 200 && answer.is_object() && head.contains("x-elastic-product"), "{path}: {status} {answer}");
     }
