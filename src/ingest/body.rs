@@ -56,7 +56,8 @@ impl Reader {
     /// # Errors
     /// If its encoding is unknown.
     pub fn new(headers: &HeaderMap, body: Body, cap: u64) -> Result<Self, BodyError> {
-        let named = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase());
+        let named =
+            headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?").trim().to_ascii_lowercase());
         let encoding = match named.as_deref() {
             None | Some("" | "identity") => Encoding::Identity,
             Some("gzip" | "x-gzip") => Encoding::Gzip,

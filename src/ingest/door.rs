@@ -101,7 +101,9 @@ async fn permits(of: &Arc<Semaphore>, size: usize, all: usize) -> Option<OwnedSe
 }
 
 struct Bucket {
-    topic: Arc<Topic>,
+    name: Arc<str>,
+    /// Nothing if the queue is too full even to make the topic: then it is made when the batch is appended.
+    topic: Option<Arc<Topic>>,
     /// Chosen by key, or when the batch is sent off.
     partition: Option<Arc<Partition>>,
     builder: BatchBuilder,
@@ -182,10 +184,12 @@ impl Gather {
 
     fn bucket(&mut self, name: &str, key: Option<&[u8]>) -> Result<usize, QueueError> {
         let is_it = |bucket: &Bucket| {
-            bucket.topic.name().as_ref() == name
-                && match (&bucket.partition, key) {
-                    (None, None) => true,
-                    (Some(own), Some(key)) => partition_for(&bucket.topic, key).is_some_and(|other| own.id() == other.id()),
+            bucket.name.as_ref() == name
+                && match (&bucket.topic, &bucket.partition, key) {
+                    (None, ..) | (_, None, None) => true,
+                    (Some(topic), Some(own), Some(key)) => {
+                        partition_for(topic, key).is_some_and(|other| own.id() == other.id())
+                    }
                     _ => false,
                 }
         };
@@ -196,9 +200,14 @@ impl Gather {
             self.last = at;
             return Ok(at);
         }
-        let topic = self.door.queue.ensure_topic(name)?;
-        let partition = key.and_then(|key| partition_for(&topic, key));
-        self.buckets.push(Bucket { topic, partition, builder: BatchBuilder::new(), number: self.numbers, payload: 0 });
+        let topic = match self.door.queue.ensure_topic(name) {
+            Ok(topic) => Some(topic),
+            Err(QueueError::Full(_)) => None,
+            Err(error) => return Err(error),
+        };
+        let partition = topic.as_ref().zip(key).and_then(|(topic, key)| partition_for(topic, key));
+        let name = topic.as_ref().map_or_else(|| Arc::from(name), |topic| topic.name().clone());
+        self.buckets.push(Bucket { name, topic, partition, builder: BatchBuilder::new(), number: self.numbers, payload: 0 });
         self.numbers += 1;
         self.last = self.buckets.len() - 1;
         Ok(self.last)
@@ -226,18 +235,29 @@ impl Gather {
             // Counted uncompressed: the queue's reader will need it so, and the ratio is not known before.
             let permit = permits(&self.door.in_flight, length, self.door.in_flight_kib).await;
             let batch = bucket.builder.finish(if length < COMPRESS_FROM { Compression::None } else { Compression::Lz4 });
-            let partition = bucket.partition.take().unwrap_or_else(|| bucket.topic.next_partition());
             let records = u64::from(records);
-            let arriving = Arriving {
-                landed: Landed { batch: bucket.number, topic: bucket.topic.id(), partition: partition.id(), records, base: Err(QueueError::Closed) },
-                ticket: partition.append(batch.clone()),
-                partition,
+            let mut arriving = Arriving {
+                landed: Landed {
+                    batch: bucket.number,
+                    topic: TopicId::from_bytes([0; 16]),
+                    partition: 0,
+                    records,
+                    base: Err(QueueError::Closed),
+                },
+                queue: self.door.queue.clone(),
+                name: bucket.name,
+                partition: bucket.partition,
+                ticket: None,
                 batch,
                 payload: bucket.payload,
                 patience: self.patience,
                 counters: self.counters.clone(),
                 permit,
             };
+            if let Some(topic) = &bucket.topic {
+                // Here and not in its task: batches of one sender keep their order.
+                arriving.append(topic);
+            }
             self.sent.push(Sent { records, task: tokio::spawn(arriving.land()) });
         }
         self.emptied();
@@ -255,11 +275,14 @@ impl Gather {
     }
 }
 
-/// A batch that was appended and is not durable yet.
+/// A batch that is not durable yet.
 struct Arriving {
     landed: Landed,
-    ticket: Ticket,
-    partition: Arc<Partition>,
+    queue: Arc<Queue>,
+    name: Arc<str>,
+    partition: Option<Arc<Partition>>,
+    /// The last try, if there was one.
+    ticket: Option<Ticket>,
     batch: Bytes,
     payload: u64,
     patience: Option<Duration>,
@@ -268,14 +291,29 @@ struct Arriving {
 }
 
 impl Arriving {
+    fn append(&mut self, topic: &Topic) {
+        let partition = self.partition.get_or_insert_with(|| topic.next_partition());
+        (self.landed.topic, self.landed.partition) = (topic.id(), partition.id());
+        self.ticket = Some(partition.append(self.batch.clone()));
+    }
+
     async fn land(mut self) -> Landed {
         let deadline = self.patience.map(|patience| tokio::time::Instant::now() + patience);
         self.landed.base = loop {
-            match self.ticket.await {
+            let tried = match self.ticket.take() {
+                Some(ticket) => ticket.await,
+                None => match self.queue.ensure_topic(&self.name) {
+                    Ok(topic) => {
+                        self.append(&topic);
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            match tried {
                 Ok(appended) => break Ok(appended.base_offset),
                 Err(QueueError::Full(_)) if deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline) => {
                     tokio::time::sleep(AGAIN).await;
-                    self.ticket = self.partition.append(self.batch.clone());
                 }
                 Err(error) => break Err(error),
             }

@@ -139,7 +139,9 @@ async fn one(
 ) -> Response {
     let find = |name: &str| names.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
     let (index, mut id) = (find("index").unwrap_or_default(), find("id"));
-    id = id.or_else(|| query::pairs(query.as_deref().unwrap_or_default()).into_iter().find(|(name, _)| name == "id").map(|(_, id)| id));
+    id = id.or_else(|| {
+        query::pairs(query.as_deref().unwrap_or_default()).into_iter().find(|(name, _)| name == "id").map(|(_, id)| id)
+    });
     let _open = elastic.counters.open();
     let (parts, body) = request.into_parts();
     let whole = match body::Reader::new(&parts.headers, body, RECORD_BYTES as u64) {
@@ -173,8 +175,16 @@ mod tests {
     #[test]
     fn the_media_type_is_answered_in_kind() {
         for (name, value, answered) in [
-            ("accept", "application/vnd.elasticsearch+json; compatible-with=9", Some("application/vnd.elasticsearch+json;compatible-with=9")),
-            ("content-type", "application/vnd.elasticsearch+x-ndjson;compatible-with=8", Some("application/vnd.elasticsearch+json;compatible-with=8")),
+            (
+                "accept",
+                "application/vnd.elasticsearch+json; compatible-with=9",
+                Some("application/vnd.elasticsearch+json;compatible-with=9"),
+            ),
+            (
+                "content-type",
+                "application/vnd.elasticsearch+x-ndjson;compatible-with=8",
+                Some("application/vnd.elasticsearch+json;compatible-with=8"),
+            ),
             ("accept", "application/json", None),
             ("accept", "application/vnd.elasticsearch+json; compatible-with=", None),
         ] {

@@ -55,7 +55,12 @@ pub fn router(ingest: &Ingest) -> Router {
     Router::new().route("/api/v1/ingest/{topic}", post(take)).with_state(ingest.http())
 }
 
-async fn take(State(http): State<Arc<Http>>, Path(topic): Path<String>, RawQuery(query): RawQuery, request: Request) -> Response {
+async fn take(
+    State(http): State<Arc<Http>>,
+    Path(topic): Path<String>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Response {
     let _open = http.counters.open();
     let outcome = match Call::new(&http, &topic, query.as_deref(), &request) {
         Ok(call) => call.run(request).await,
@@ -135,7 +140,9 @@ impl Call {
                 }
                 Some(field) => headers.push((field.as_bytes().to_vec(), value.into_bytes())),
                 None if name == "timestamp_field" => timestamp_field = Some(value),
-                None => return Err(format!("unknown parameter `{name}`; there are `field.NAME=VALUE` and `timestamp_field=NAME`")),
+                None => {
+                    return Err(format!("unknown parameter `{name}`; there are `field.NAME=VALUE` and `timestamp_field=NAME`"));
+                }
             }
         }
         if headers.len() > HEADERS {
@@ -230,7 +237,8 @@ impl Call {
     fn push(&self, gather: &mut Gather, tally: &mut Tally, number: u64, payload: &[u8], now_ms: i64) -> Result<(), QueueError> {
         let said = self.timestamp_field.as_ref().and_then(|field| route::json_field(payload, field));
         let timestamp_ms = said.and_then(|time| crate::base::time::parse(&time)).map_or(now_ms, |ns| ns / 1_000_000);
-        let headers: Vec<(&[u8], &[u8])> = self.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let headers: Vec<(&[u8], &[u8])> =
+            self.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         match gather.push(&self.topic, None, timestamp_ms, payload, &headers) {
             Ok(_) => Ok(()),
             // The topic was taken, so it is this record that will not do.

@@ -71,6 +71,11 @@ impl AsyncWrite for Wire {
     }
 }
 
+/// Whether this only says that the other side has left, politely or not.
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
 /// Told to all tasks when the box stops.
 #[derive(Clone, Debug)]
 pub struct Stop(watch::Receiver<bool>);

@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::config::Beats;
 use super::counters::Counters;
 use super::door::{Door, Flight, Gather};
-use super::listener::{Stop, Wire};
+use super::listener::{self, Stop, Wire};
 use super::route::Route;
 use crate::base::limits::{HEADERS, RECORD_BYTES};
 use crate::base::record::header;
@@ -64,12 +64,10 @@ pub struct Port {
 impl Port {
     /// As configured.
     pub fn new(config: &Beats, door: Arc<Door>, counters: Arc<Counters>) -> Arc<Self> {
-        let route = Route { topic: config.topic.clone(), topic_field: config.topic_field.clone(), key_field: config.key_field.clone() };
-        let limits = Limits {
-            window: config.max_window,
-            compressed: config.max_compressed.as_usize(),
-            inflated: config.max_inflated.0,
-        };
+        let route =
+            Route { topic: config.topic.clone(), topic_field: config.topic_field.clone(), key_field: config.key_field.clone() };
+        let limits =
+            Limits { window: config.max_window, compressed: config.max_compressed.as_usize(), inflated: config.max_inflated.0 };
         Arc::new(Self { door, counters, route, limits, keepalive: config.keepalive.0, idle: config.idle.0 })
     }
 
@@ -148,6 +146,8 @@ impl Port {
                         Ok(Ok(0)) if decoder.is_clean() && !window.is_open() => return Ok(()),
                         Ok(Ok(0)) => return Err("the connection ended inside a window".into()),
                         Ok(Ok(_)) => {}
+                        // Many clients leave without TLS's goodbye.
+                        Ok(Err(error)) if listener::is_gone(&error) && decoder.is_clean() && !window.is_open() => return Ok(()),
                         Ok(Err(error)) => return Err(format!("reading: {error}")),
                         Err(_) if stopping => return self.part(gather, &window, &due).await,
                         Err(_) if !window.is_open() && decoder.is_clean() => return Ok(()),
@@ -239,7 +239,12 @@ impl Port {
         }
     }
 
-    async fn answer(&self, write: &mut WriteHalf<Wire>, mut dues: mpsc::Receiver<Due>, waiting: &AtomicBool) -> Result<(), String> {
+    async fn answer(
+        &self,
+        write: &mut WriteHalf<Wire>,
+        mut dues: mpsc::Receiver<Due>,
+        waiting: &AtomicBool,
+    ) -> Result<(), String> {
         loop {
             let Due { ack, flight } = match tokio::time::timeout(self.keepalive, dues.recv()).await {
                 Ok(Some(due)) => due,

@@ -208,7 +208,9 @@ mod tests {
     #[test]
     fn keys_hash_as_with_kafka() {
         // From the tests of Kafka's own clients, as signed numbers there.
-        for (key, hash) in [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536), ("abc", 479_470_107)] {
+        for (key, hash) in
+            [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536), ("abc", 479_470_107)]
+        {
             let positive = hash as u32 & 0x7fff_ffff;
             assert_eq!(partition_of(key.as_bytes(), u32::MAX), positive, "{key}");
         }

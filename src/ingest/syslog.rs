@@ -20,7 +20,7 @@ use super::config::Syslog;
 use super::counters::{Counters, Quiet};
 use super::door::{Door, Flight, Gather};
 use super::lines::Line;
-use super::listener::{Stop, Wire};
+use super::listener::{self, Stop, Wire};
 use super::route::Route;
 use crate::base::record::header;
 use crate::queue::QueueError;
@@ -56,9 +56,18 @@ pub struct Port {
 impl Port {
     /// As configured.
     pub fn new(config: &Syslog, door: Arc<Door>, counters: Arc<Counters>) -> Arc<Self> {
-        let route = Route { topic: config.topic.clone(), topic_field: config.topic_field.clone(), key_field: config.key_field.clone() };
+        let route =
+            Route { topic: config.topic.clone(), topic_field: config.topic_field.clone(), key_field: config.key_field.clone() };
         let max_line = config.max_line.as_usize();
-        Arc::new(Self { door, counters, route, max_line, linger: config.linger.0, idle: config.idle.0, quiet: Quiet::default() })
+        Arc::new(Self {
+            door,
+            counters,
+            route,
+            max_line,
+            linger: config.linger.0,
+            idle: config.idle.0,
+            quiet: Quiet::default(),
+        })
     }
 
     /// Serves one TCP connection to its end.
@@ -88,6 +97,7 @@ impl Port {
             };
             match got {
                 Ok(Ok(count)) => end = count == 0,
+                Ok(Err(error)) if listener::is_gone(&error) => end = true,
                 Ok(Err(error)) => (end, outcome) = (true, Err(format!("reading: {error}"))),
                 // Nothing more came to share the batch.
                 Err(_) if !gather.is_empty() && !stopping => {

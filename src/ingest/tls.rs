@@ -35,7 +35,8 @@ pub fn acceptor(tls: &Tls) -> Result<TlsAcceptor, String> {
         }
         _ => builder.with_no_client_auth(),
     };
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| format!("{}: no private key: {error}", tls.key.display()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| format!("{}: no private key: {error}", tls.key.display()))?;
     let config = builder
         .with_single_cert(certificates(&tls.cert)?, key)
         .map_err(|error| format!("{} and {}: {error}", tls.cert.display(), tls.key.display()))?;

@@ -3,6 +3,8 @@
 
 mod end_to_end;
 mod ingest;
+mod ingest_http;
+mod ingest_rig;
 mod lineage_model;
 mod relay_box;
 mod relay_guest;

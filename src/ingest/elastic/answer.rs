@@ -169,7 +169,8 @@ impl Items {
 
     /// What the whole answer says, if it is not 200: no record was taken, and some may be sent again.
     pub fn status(&self) -> StatusCode {
-        let wrong = |wanted: u16| self.items.iter().any(|item| matches!(item.outcome, Outcome::Wrong(status, ..) if status == wanted));
+        let wrong =
+            |wanted: u16| self.items.iter().any(|item| matches!(item.outcome, Outcome::Wrong(status, ..) if status == wanted));
         if self.items.iter().any(|item| matches!(item.outcome, Outcome::Created(_))) {
             return StatusCode::OK;
         }
@@ -310,7 +311,10 @@ mod tests {
     #[test]
     fn an_answer_has_what_is_wanted() {
         for (query, answer) in [
-            (Some("filter_path=errors,items.*.error,items.*.status"), r#"{"errors":true,"items":[{"create":{"status":201}},{"update":{"error":{"reason":"no","type":"illegal_argument_exception"},"status":400}}]}"#),
+            (
+                Some("filter_path=errors,items.*.error,items.*.status"),
+                r#"{"errors":true,"items":[{"create":{"status":201}},{"update":{"error":{"reason":"no","type":"illegal_argument_exception"},"status":400}}]}"#,
+            ),
             (Some("filter_path=errors"), r#"{"errors":true}"#),
             (Some("filter_path=items.*.error.reason"), r#"{"items":[{"update":{"error":{"reason":"no"}}}]}"#),
             (Some("filter_path=-items,-took"), r#"{"errors":true}"#),
@@ -322,7 +326,8 @@ mod tests {
             ),
         ] {
             let written = String::from_utf8(items().write(3, &FilterPath::of(query))).unwrap();
-            let (written, wanted): (Value, Value) = (serde_json::from_str(&written).unwrap(), serde_json::from_str(answer).unwrap());
+            let (written, wanted): (Value, Value) =
+                (serde_json::from_str(&written).unwrap(), serde_json::from_str(answer).unwrap());
             assert_eq!(written, wanted, "{query:?}");
         }
     }
@@ -345,9 +350,15 @@ mod tests {
         assert_eq!(prune("**.b"), json!({ "a": { "b": 1 }, "d": [{ "b": 3 }] }));
         assert_eq!(prune("-a,-e"), json!({ "d": [{ "b": 3 }, { "c": 4 }] }));
         assert_eq!(prune("nope"), json!({}));
-        for (pattern, name, matches) in
-            [("*", "x", true), ("a*c", "abc", true), ("a*c", "ab", false), ("a*b*c", "axbxc", true), ("ab", "abc", false), ("a*a", "a", false), ("", "", true)]
-        {
+        for (pattern, name, matches) in [
+            ("*", "x", true),
+            ("a*c", "abc", true),
+            ("a*c", "ab", false),
+            ("a*b*c", "axbxc", true),
+            ("ab", "abc", false),
+            ("a*a", "a", false),
+            ("", "", true),
+        ] {
             assert_eq!(globs(pattern, name), matches, "{pattern} {name}");
         }
     }

@@ -246,7 +246,11 @@ pub async fn take(elastic: &Arc<Elastic>, index: Option<String>, query: Option<&
     let items = bulk.land().await;
     Counters::add(&elastic.counters.rejected, items.rejected());
     if items.items.is_empty() {
-        return wrong(StatusCode::BAD_REQUEST, "action_request_validation_exception", "Validation Failed: 1: no requests added;");
+        return wrong(
+            StatusCode::BAD_REQUEST,
+            "action_request_validation_exception",
+            "Validation Failed: 1: no requests added;",
+        );
     }
     let status = items.status();
     if status != StatusCode::OK {
@@ -300,7 +304,9 @@ async fn read(bulk: &mut Bulk<'_>, default: Option<&str>, request: Request) -> R
                 continue;
             }
             let Line::Whole(line) = line else {
-                return Err(Broken::Action(format!("Malformed action/metadata line [{number}], longer than {RECORD_BYTES} bytes")));
+                return Err(Broken::Action(format!(
+                    "Malformed action/metadata line [{number}], longer than {RECORD_BYTES} bytes"
+                )));
             };
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
@@ -345,7 +351,8 @@ mod tests {
 
     #[test]
     fn action_lines() {
-        let read = |op, index: Option<&str>, id: Option<&str>| Ok(Action { op, index: index.map(Into::into), id: id.map(Into::into) });
+        let read =
+            |op, index: Option<&str>, id: Option<&str>| Ok(Action { op, index: index.map(Into::into), id: id.map(Into::into) });
         for (line, wanted) in [
             (r#"{"create":{}}"#, read(Op::Create, None, None)),
             (r#"{"index":{"_index":"a","_id":"7","routing":"x"}}"#, read(Op::Index, Some("a"), Some("7"))),
@@ -355,7 +362,17 @@ mod tests {
         ] {
             assert_eq!(action(line.as_bytes(), 1), wanted, "{line}");
         }
-        for line in ["", "{}", "[]", "\"create\"", r#"{"create":[]}"#, r#"{"create":5}"#, r#"{"upsert":{}}"#, r#"{"create":{},"index":{}}"#, r#"{"create":{}"#] {
+        for line in [
+            "",
+            "{}",
+            "[]",
+            "\"create\"",
+            r#"{"create":[]}"#,
+            r#"{"create":5}"#,
+            r#"{"upsert":{}}"#,
+            r#"{"create":{},"index":{}}"#,
+            r#"{"create":{}"#,
+        ] {
             let reason = action(line.as_bytes(), 3).unwrap_err();
             assert!(reason.starts_with("Malformed action/metadata line [3], "), "{line}: {reason}");
         }

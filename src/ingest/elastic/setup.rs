@@ -258,7 +258,9 @@ pub async fn keep(
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
     match text(&elastic, request).await {
-        Ok(_) if name.len() > NAME_BYTES => wrong(StatusCode::BAD_REQUEST, "illegal_argument_exception", "the name is too long"),
+        Ok(_) if name.len() > NAME_BYTES => {
+            wrong(StatusCode::BAD_REQUEST, "illegal_argument_exception", "the name is too long")
+        }
         Ok(text) => {
             elastic.setup.put(kind, &name, text);
             reply(StatusCode::OK, json!({ "acknowledged": true }), None)

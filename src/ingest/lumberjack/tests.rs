@@ -99,7 +99,11 @@ fn real_shippers_windows_wherever_they_are_cut() {
     assert_eq!((frames, error, clean), (expected().into_iter().map(String::from).collect(), None, true));
     for cut in 0..bytes.len() {
         let (frames, error, clean) = read(&[&bytes[..cut], &bytes[cut..]]);
-        assert_eq!((frames.iter().map(String::as_str).collect::<Vec<_>>(), error, clean), (expected(), None, true), "cut at {cut}");
+        assert_eq!(
+            (frames.iter().map(String::as_str).collect::<Vec<_>>(), error, clean),
+            (expected(), None, true),
+            "cut at {cut}"
+        );
         // What ends early is no error of the decoder's, and is not mistaken for an end.
         let (frames, error, clean) = read(&[&bytes[..cut]]);
         assert_eq!(error, None, "ends at {cut}");
@@ -166,7 +170,8 @@ fn documents_over_the_record_limit_are_cut() {
         let wanted = [format!("J 1 {RECORD_BYTES} of {}", RECORD_BYTES + 500), "J 2 {}".into()];
         assert_eq!(read(&pieces), (wanted.to_vec(), None, true));
     }
-    let over = json(1, b"")[..6].iter().copied().chain(u32::try_from(DOCUMENT_BYTES + 1).unwrap().to_be_bytes()).collect::<Vec<_>>();
+    let over =
+        json(1, b"")[..6].iter().copied().chain(u32::try_from(DOCUMENT_BYTES + 1).unwrap().to_be_bytes()).collect::<Vec<_>>();
     assert!(matches!(read(&[&over]).1, Some(Malformed::TooLarge { .. })));
 }
 
@@ -179,7 +184,10 @@ fn ragged_frames_are_refused() {
         (b"2A\0\0\0\x01".to_vec(), Malformed::Type(b'A')),
         (packed(b'2', &json(1, b"{}")[..5]), Malformed::Ragged),
         (packed(b'2', b"2"), Malformed::Ragged),
-        ([&b"2C\0\0\0\x03"[..], b"abc"].concat(), Malformed::Inflate(crate::ingest::inflate::InflateError::Broken(Encoding::Zlib))),
+        (
+            [&b"2C\0\0\0\x03"[..], b"abc"].concat(),
+            Malformed::Inflate(crate::ingest::inflate::InflateError::Broken(Encoding::Zlib)),
+        ),
         (b"2C\0\0\0\0".to_vec(), Malformed::Ragged),
     ] {
         assert_eq!(read(&[&bytes]).1, Some(error), "{bytes:?}");

@@ -116,7 +116,9 @@ mod tests {
     fn v1_goes_on_counting_wraps_and_is_never_answered_in_part() {
         let mut window = Window::default();
         window.begin(Version::V1, 2);
-        for (sequence, due) in [(u32::MAX - 1, None), (u32::MAX, Some(u32::MAX)), (0, None), (1, Some(1)), (u32::MAX, None), (0, Some(0))] {
+        for (sequence, due) in
+            [(u32::MAX - 1, None), (u32::MAX, Some(u32::MAX)), (0, None), (1, Some(1)), (u32::MAX, None), (0, Some(0))]
+        {
             let due = due.map(|sequence| Ack { version: Version::V1, sequence });
             assert_eq!(window.record(Version::V1, sequence), Ok(due));
             assert_eq!(window.partial(), None);

@@ -99,7 +99,7 @@ fn parts<'a>(text: &'a str, line: &'a [u8], now_ns: i64) -> Parts<'a> {
 fn year((month, day, ..): IncompleteDate, now_ns: i64) -> i32 {
     let now = DateTime::<Utc>::from_timestamp_nanos(now_ns);
     let distance = |year: i32| {
-        let date = chrono::NaiveDate::from_ymd_opt(year, month, day.min(28).max(1));
+        let date = chrono::NaiveDate::from_ymd_opt(year, month, day.clamp(1, 28));
         date.map_or(i64::MAX, |date| (date - now.date_naive()).num_days().abs())
     };
     [now.year(), now.year() - 1, now.year() + 1].into_iter().min_by_key(|year| distance(*year)).unwrap_or(now.year())
