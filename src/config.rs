@@ -118,7 +118,8 @@ impl Loaded {
     pub fn from_file(path: &Path) -> Result<Self, Problem> {
         // The user's file, read once before there is a disk to read through.
         #[allow(clippy::disallowed_methods)]
-        let text = std::fs::read(path).map_err(|error| Problem { place: None, message: format!("{}: {error}", path.display()) })?;
+        let text =
+            std::fs::read(path).map_err(|error| Problem { place: None, message: format!("{}: {error}", path.display()) })?;
         let text = String::from_utf8(text)
             .map_err(|error| Problem { place: None, message: format!("{}: not UTF-8: {error}", path.display()) })?;
         Self::from_text(path, text)
@@ -171,7 +172,8 @@ impl Loaded {
     /// A problem of the value under this dotted key (or of the nearest table around it).
     pub fn problem(&self, key: &str, message: String) -> Problem {
         // A house's own sentence may begin with the key it is about, from the top of the file or from its own section.
-        let word = message.split([' ', ':', '=']).next().unwrap_or_default().trim_matches('`').replace('[', ".").replace(']', "");
+        let word =
+            message.split([' ', ':', '=']).next().unwrap_or_default().trim_matches('`').replace('[', ".").replace(']', "");
         let below = format!("{key}.{word}");
         let named = [word.as_str(), below.as_str()].into_iter().find(|path| self.find(path).is_some());
         if let Some(path) = named {
@@ -184,7 +186,8 @@ impl Loaded {
             sought = around;
             at = self.find(sought);
         }
-        let names_itself = key.is_empty() || message.starts_with(key) || !word.is_empty() && message.starts_with(&format!("{word}:"));
+        let names_itself =
+            key.is_empty() || message.starts_with(key) || !word.is_empty() && message.starts_with(&format!("{word}:"));
         self.problem_at(at, if names_itself { message } else { format!("`{key}`: {message}") })
     }
 
@@ -259,7 +262,9 @@ impl Config {
             ("web.listen".to_owned(), self.web.listen, "tcp"),
             ("ingest.elastic.listen".to_owned(), self.ingest.elastic.listen, "tcp"),
         ];
-        listeners.extend(self.ingest.beats.iter().enumerate().map(|(n, beats)| (format!("ingest.beats.{n}.listen"), beats.listen, "tcp")));
+        listeners.extend(
+            self.ingest.beats.iter().enumerate().map(|(n, beats)| (format!("ingest.beats.{n}.listen"), beats.listen, "tcp")),
+        );
         for (n, syslog) in self.ingest.syslog.iter().enumerate() {
             for transport in &syslog.transports {
                 let transport = if *transport == ingest::config::Transport::Udp { "udp" } else { "tcp" };

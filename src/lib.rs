@@ -52,7 +52,8 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let config = &loaded.config;
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
     let real = RealDisk::open(&config.data_dir).context("cannot use the data directory; `data_dir` names another")?;
-    let lock = real.lock().context("the data directory is in use by another box; stop it, or give this one another `data_dir`")?;
+    let lock =
+        real.lock().context("the data directory is in use by another box; stop it, or give this one another `data_dir`")?;
     let disk: Arc<dyn Disk> = Arc::new(real);
 
     // Ports first, though nothing is served yet: a busy one must not cost a recovery.
@@ -60,15 +61,19 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let page = bind(loaded, "web.listen", config.web.listen).await?;
     let dialect = bind(loaded, "ingest.elastic.listen", config.ingest.elastic.listen).await?;
 
-    let (store, opened) = store::Store::open(disk.clone(), clock.clone(), config.store.clone()).context("cannot open the store")?;
+    let (store, opened) =
+        store::Store::open(disk.clone(), clock.clone(), config.store.clone()).context("cannot open the store")?;
     tracing::info!(report = ?opened, "store open");
-    let (queue, recovered) = queue::Queue::open(disk.clone(), clock.clone(), config.queue.clone()).context("cannot open the queue")?;
+    let (queue, recovered) =
+        queue::Queue::open(disk.clone(), clock.clone(), config.queue.clone()).context("cannot open the queue")?;
     tracing::info!(report = ?recovered, "queue open");
-    let sandbox = sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
+    let sandbox =
+        sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
     let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())
         .map_err(|error| loaded.problem("", error.to_string()))?;
-    let ingest =
-        ingest::Ingest::start(queue.clone(), clock.clone(), &config.ingest).await.map_err(|error| loaded.ingest_problem(&error))?;
+    let ingest = ingest::Ingest::start(queue.clone(), clock.clone(), &config.ingest)
+        .await
+        .map_err(|error| loaded.ingest_problem(&error))?;
 
     let houses = web::Houses { queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };
     let web = web::Web::new(houses, config.web.clone(), config.data_dir.clone());
@@ -91,9 +96,10 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     web.set_listeners(listeners.clone());
 
     let (stop, stopping) = watch::channel(false);
+    let both_halves = web::elastic::router(web.clone()).merge(ingest::elastic::router(&ingest));
     let servers = vec![
         serve(page, web.router().merge(ingest::http::router(&ingest)), stopping.clone()),
-        serve(dialect, web::elastic::router(web.clone()).merge(ingest::elastic::router(&ingest)), stopping),
+        serve(dialect, both_halves.layer(axum::middleware::from_fn(ingest::elastic::stamp)), stopping),
     ];
     web.set_ready(true);
     Ok(Running { queue, store, relay, ingest, web, listeners, servers, stop, _lock: lock })
@@ -132,7 +138,9 @@ impl Running {
         match closed {
             Ok(Ok(())) => tracing::info!("stopped"),
             // Nothing is lost: the queue holds what the store could not write, and the next start makes it again.
-            Ok(Err(error)) => tracing::error!(%error, "stopped without flushing the store; the next start does it from the queue"),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "stopped without flushing the store; the next start does it from the queue")
+            }
             Err(error) => tracing::error!(%error, "a house failed while stopping"),
         }
     }

@@ -99,7 +99,8 @@ config = {{ add = ["zabbix-sender"] }}
     let client = Client::new(&format!("http://127.0.0.1:{page}"));
 
     let clock = RealClock::new();
-    let (sent_records, sent_bytes, peak, over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let (sent_records, sent_bytes, peak, over) =
+        (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let idle = anonymous_memory(pid).unwrap_or(0);
     let cpu_before = cpu_seconds(pid)?;
     let begun = clock.monotonic();
@@ -112,10 +113,12 @@ config = {{ add = ["zabbix-sender"] }}
             }
         });
         let shippers: Vec<_> = (0..arguments.connections)
-            .map(|n| scope.spawn({
-                let (sent_records, sent_bytes, clock) = (&sent_records, &sent_bytes, &clock);
-                move || ship(n as u64, beats, share, arguments.window, clock, sent_records, sent_bytes)
-            }))
+            .map(|n| {
+                scope.spawn({
+                    let (sent_records, sent_bytes, clock) = (&sent_records, &sent_bytes, &clock);
+                    move || ship(n as u64, beats, share, arguments.window, clock, sent_records, sent_bytes)
+                })
+            })
             .collect();
         let results: Vec<_> = shippers.into_iter().map(|shipper| shipper.join()).collect();
         let ended = results.into_iter().try_for_each(|result| result.unwrap_or_else(|_| bail!("a shipper panicked")));
@@ -202,7 +205,13 @@ fn wait_until_stored(client: &Client, records: u64) -> anyhow::Result<()> {
 
 fn start_box(config: &Path) -> anyhow::Result<BoxProcess> {
     let exe = std::env::current_exe().context("cannot find this program")?;
-    let child = Command::new(exe).arg("run").arg("--config").arg(config).stderr(Stdio::piped()).spawn().context("cannot start a box")?;
+    let child = Command::new(exe)
+        .arg("run")
+        .arg("--config")
+        .arg(config)
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot start a box")?;
     let mut running = BoxProcess { child };
     let stderr = running.child.stderr.take().context("no standard error")?;
     let mut said = String::new();

@@ -59,7 +59,8 @@ impl Client {
     }
 
     fn answer(&self, result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<impl BufRead + use<>> {
-        let response = result.with_context(|| format!("no box answers at {}; is it running, or is --url another?", self.base))?;
+        let response =
+            result.with_context(|| format!("no box answers at {}; is it running, or is --url another?", self.base))?;
         let status = response.status();
         let mut reader = BufReader::new(response.into_body().into_reader());
         if status.is_success() {

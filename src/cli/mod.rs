@@ -19,7 +19,12 @@ mod topics;
 
 /// One binary for one box: receives logs, keeps them in a durable queue, runs sandboxed filters over them, stores and searches them.
 #[derive(Debug, Parser)]
-#[command(name = "sawbox", version, propagate_version = true, after_help = "Without a command, `sawbox` does what `sawbox run` does.")]
+#[command(
+    name = "sawbox",
+    version,
+    propagate_version = true,
+    after_help = "Without a command, `sawbox` does what `sawbox run` does."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

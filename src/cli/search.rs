@@ -129,7 +129,11 @@ pub fn send(arguments: &SendArguments) -> anyhow::Result<()> {
         let mut file = File::open(path).with_context(|| path.display().to_string())?;
         one(&mut file)?;
     }
-    println!("{accepted} records are durable in {}{}", arguments.topic, if rejected > 0 { format!(", {rejected} rejected") } else { String::new() });
+    println!(
+        "{accepted} records are durable in {}{}",
+        arguments.topic,
+        if rejected > 0 { format!(", {rejected} rejected") } else { String::new() }
+    );
     anyhow::ensure!(rejected == 0, "{rejected} records were rejected");
     Ok(())
 }

@@ -57,14 +57,16 @@ pub fn topic(command: &TopicCommand) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(&answer)?);
         return Ok(());
     }
-    let mut table = vec![["TOPIC", "PARTITIONS", "RECORDS", "LAG", "ROWS", "QUEUE", "STORE", "GENERATION", "CHAIN"].map(String::from)];
+    let mut table =
+        vec![["TOPIC", "PARTITIONS", "RECORDS", "LAG", "ROWS", "QUEUE", "STORE", "GENERATION", "CHAIN"].map(String::from)];
     for topic in answer["topics"].as_array().into_iter().flatten() {
         if topic["internal"].as_bool() == Some(true) && !all {
             continue;
         }
         let partitions = topic["partitions"].as_array().map_or(&[][..], Vec::as_slice);
         let sum = |name: &str| partitions.iter().filter_map(|partition| partition[name].as_u64()).sum::<u64>();
-        let chain: Vec<&str> = topic["chain"].as_array().into_iter().flatten().filter_map(|entry| entry["filter"].as_str()).collect();
+        let chain: Vec<&str> =
+            topic["chain"].as_array().into_iter().flatten().filter_map(|entry| entry["filter"].as_str()).collect();
         table.push([
             word(&topic["name"]),
             partitions.len().to_string(),
@@ -108,7 +110,13 @@ pub fn filter(command: &FilterCommand) -> anyhow::Result<()> {
         }
         FilterCommand::Check { file } => {
             let report = crate::check_filter(&read(file)?).with_context(|| format!("{} is no filter", file.display()))?;
-            println!("{} is a filter: {} bytes, frame version {}, sha256 {}", file.display(), report.bytes, report.abi, report.sha256);
+            println!(
+                "{} is a filter: {} bytes, frame version {}, sha256 {}",
+                file.display(),
+                report.bytes,
+                report.abi,
+                report.sha256
+            );
             let reads = if report.reads_all { "every field".to_owned() } else { report.reads.join(", ") };
             println!("  reads {}{reads}", if report.needs_payload { "the payload; " } else { "" });
             if !report.imports.is_empty() {
@@ -160,7 +168,8 @@ fn bytes(value: &Value) -> String {
 }
 
 fn print_table<const N: usize>(table: &[[String; N]]) {
-    let widths: Vec<usize> = (0..N).map(|column| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    let widths: Vec<usize> =
+        (0..N).map(|column| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     for row in table {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         println!("{}", cells.join("  ").trim_end());

@@ -205,7 +205,13 @@ impl Default for Syslog {
 
 impl Default for Elastic {
     fn default() -> Self {
-        Self { listen: loopback(9200), topic: None, max_body: Bytes(128 << 20), max_items: 250_000, setup_memory: Bytes(16 << 20) }
+        Self {
+            listen: loopback(9200),
+            topic: None,
+            max_body: Bytes(128 << 20),
+            max_items: 250_000,
+            setup_memory: Bytes(16 << 20),
+        }
     }
 }
 

@@ -77,7 +77,6 @@ pub fn router(ingest: &Ingest) -> Router {
         .route("/_ingest/pipeline", get(setup::list))
         .route("/_ingest/pipeline/{name}", any(setup::keep))
         .with_state(ingest.elastic())
-        .layer(middleware::from_fn(stamp))
 }
 
 /// Says on an answer what Elasticsearch's clients look for: the product, and the media type they asked for. The server puts

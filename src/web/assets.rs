@@ -43,17 +43,21 @@ fn serve(name: &str, cached: &'static str, headers: &HeaderMap) -> Response {
     let Some((coding, file)) = coded.or_else(|| Some((None, Dist::get(name)?))) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let tag = file.metadata.sha256_hash().iter().take(8).fold(String::from("\""), |tag, byte| tag + &format!("{byte:02x}")) + "\"";
+    let tag =
+        file.metadata.sha256_hash().iter().take(8).fold(String::from("\""), |tag, byte| tag + &format!("{byte:02x}")) + "\"";
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
         return StatusCode::NOT_MODIFIED.into_response();
     }
-    let mut response = ([
-        (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, cached),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::VARY, "accept-encoding"),
-    ], file.data.into_owned())
+    let mut response = (
+        [
+            (header::CONTENT_TYPE, kind),
+            (header::CACHE_CONTROL, cached),
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::VARY, "accept-encoding"),
+        ],
+        file.data.into_owned(),
+    )
         .into_response();
     if let Ok(tag) = tag.parse() {
         response.headers_mut().insert(header::ETAG, tag);

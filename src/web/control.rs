@@ -36,7 +36,9 @@ pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
 /// `PUT /api/v1/filters/{name}`
 pub async fn put_filter(State(web): State<Arc<Web>>, Path(name): Path<String>, wasm: Bytes) -> Result<Json<Value>, Refusal> {
     if !is_topic_name(&name) || name.starts_with('_') {
-        return Err(Refusal::wrong("a filter's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`"));
+        return Err(Refusal::wrong(
+            "a filter's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`",
+        ));
     }
     blocking(move || {
         let info = web.sandbox.put(&name, &wasm).map_err(|error| Refusal::wrong(error.to_string()))?;
@@ -51,21 +53,19 @@ pub async fn put_filter(State(web): State<Arc<Web>>, Path(name): Path<String>, w
 /// `GET /api/v1/topics/{topic}/chain`
 pub async fn chain(State(web): State<Arc<Web>>, Path(topic): Path<String>) -> Result<Json<Value>, Refusal> {
     let chains = web.relay.chains();
-    let chain = chains.iter().find(|chain| *chain.topic == *topic).ok_or_else(|| Refusal::missing(format!("no topic `{topic}`")))?;
+    let chain =
+        chains.iter().find(|chain| *chain.topic == *topic).ok_or_else(|| Refusal::missing(format!("no topic `{topic}`")))?;
     Ok(Json(json!({ "topic": topic, "generation": chain.generation, "chain": chain.chain })))
 }
 
 /// `PUT /api/v1/topics/{topic}/chain`
-pub async fn put_chain(
-    State(web): State<Arc<Web>>,
-    Path(topic): Path<String>,
-    body: Bytes,
-) -> Result<Json<Value>, Refusal> {
+pub async fn put_chain(State(web): State<Arc<Web>>, Path(topic): Path<String>, body: Bytes) -> Result<Json<Value>, Refusal> {
     if !is_topic_name(&topic) || topic.starts_with('_') {
         return Err(Refusal::wrong("a topic's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`"));
     }
-    let spec: ChainSpec = serde_json::from_slice(&body)
-        .map_err(|error| Refusal::wrong(format!("the chain is a JSON list of {{\"filter\", \"when\", \"config\"}}: {error}")))?;
+    let spec: ChainSpec = serde_json::from_slice(&body).map_err(|error| {
+        Refusal::wrong(format!("the chain is a JSON list of {{\"filter\", \"when\", \"config\"}}: {error}"))
+    })?;
     blocking(move || {
         // A chain may be there before the first record.
         web.queue.ensure_topic(&topic).map_err(|error| Refusal::wrong(error.to_string()))?;

@@ -94,7 +94,9 @@ pub async fn metrics(State(web): State<Arc<Web>>) -> Response {
     registry.register_collector(Box::new(Scrape(families)));
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response(),
+        Ok(()) => {
+            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -119,7 +121,12 @@ fn collect(web: &Web) -> Vec<Metric> {
     }
     for lane in web.relay.lanes() {
         let labels = || vec![("topic", lane.topic.to_string()), ("partition", lane.partition.to_string())];
-        metrics.push(Metric::gauge("lane_lag_records", "Durable records that the lane has not handled", labels(), lane.lag_records));
+        metrics.push(Metric::gauge(
+            "lane_lag_records",
+            "Durable records that the lane has not handled",
+            labels(),
+            lane.lag_records,
+        ));
         metrics.push(Metric::counter("lane_records", "Records handled since the start", labels(), lane.records));
         metrics.push(Metric::counter("lane_stored", "Rows stored since the start", labels(), lane.stored));
         metrics.push(Metric::counter("lane_dropped", "Records that filters dropped since the start", labels(), lane.dropped));

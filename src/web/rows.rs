@@ -46,7 +46,8 @@ pub struct Asked {
 
 impl Asked {
     fn request(&self, web: &Web) -> Result<Request, Refusal> {
-        let parsed = query::parse_at(&self.q, web.clock.now_ns()).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
+        let parsed =
+            query::parse_at(&self.q, web.clock.now_ns()).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
         let now = web.clock.now_ns();
         let instant = |name: &str, text: &Option<String>| match text.as_deref().map(str::trim) {
             None | Some("") => Ok(None),
@@ -140,11 +141,8 @@ pub async fn histogram(State(web): State<Arc<Web>>, Parameters(asked): Parameter
     let buckets = asked.buckets.unwrap_or(60).clamp(1, MOST_BUCKETS);
     compute(web, move |web, cancel| {
         let histogram = query::histogram(&web.store, &request, buckets, cancel).map_err(refuse)?;
-        let bars: Vec<Value> = histogram
-            .buckets
-            .iter()
-            .map(|(start, count)| json!({ "time": time::format(*start), "count": count }))
-            .collect();
+        let bars: Vec<Value> =
+            histogram.buckets.iter().map(|(start, count)| json!({ "time": time::format(*start), "count": count })).collect();
         Ok(json!({
             "from": time::format(histogram.from),
             "to": time::format(histogram.to),
@@ -160,11 +158,16 @@ pub async fn histogram(State(web): State<Arc<Web>>, Parameters(asked): Parameter
 /// `GET /api/v1/top`
 pub async fn top(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Json<Value>, Refusal> {
     let request = asked.request(&web)?;
-    let field = asked.field.clone().filter(|field| !field.is_empty()).ok_or_else(|| Refusal::wrong("`field` says which field's values"))?;
+    let field = asked
+        .field
+        .clone()
+        .filter(|field| !field.is_empty())
+        .ok_or_else(|| Refusal::wrong("`field` says which field's values"))?;
     let limit = asked.limit.unwrap_or(10).clamp(1, 1000);
     compute(web, move |web, cancel| {
         let top = query::top_values(&web.store, &request, &field, limit, cancel).map_err(refuse)?;
-        let values: Vec<Value> = top.values.iter().map(|(value, count)| json!({ "value": plain(value), "count": count })).collect();
+        let values: Vec<Value> =
+            top.values.iter().map(|(value, count)| json!({ "value": plain(value), "count": count })).collect();
         Ok(json!({ "field": field, "total": top.total, "values": values, "stats": top.stats }))
     })
     .await

@@ -23,8 +23,12 @@ pub async fn ready(State(web): State<Arc<Web>>) -> (StatusCode, &'static str) {
 
 /// `GET /api/v1/status`
 pub async fn status(State(web): State<Arc<Web>>) -> Json<Value> {
-    let listeners: Vec<Value> =
-        web.listeners.read().iter().map(|listener| json!({ "name": listener.name, "address": listener.address, "url": listener.url() })).collect();
+    let listeners: Vec<Value> = web
+        .listeners
+        .read()
+        .iter()
+        .map(|listener| json!({ "name": listener.name, "address": listener.address, "url": listener.url() }))
+        .collect();
     let space = web.disk.space().ok();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),

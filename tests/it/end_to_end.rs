@@ -101,7 +101,11 @@ fn the_elasticsearch_dialect_takes_and_finds() {
     assert_eq!(status, 200, "{text}");
     let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["items"].as_array().map(Vec::len), Some(3));
-    assert_eq!((answer["errors"].as_bool(), answer["items"][1]["create"]["status"].as_u64()), (Some(true), Some(201)), "{text}");
+    assert_eq!(
+        (answer["errors"].as_bool(), answer["items"][1]["create"]["status"].as_u64()),
+        (Some(true), Some(201)),
+        "{text}"
+    );
     sawbox.settle();
     let search = serde_json::json!({
         "query": { "bool": { "filter": [{ "range": { "status": { "gte": 500 } } }] } },
@@ -113,7 +117,8 @@ fn the_elasticsearch_dialect_takes_and_finds() {
     assert_eq!(found["hits"]["total"]["value"], 1, "{text}");
     assert_eq!(found["hits"]["hits"][0]["_source"]["message"], "two");
     assert_eq!(found["aggregations"]["services"]["buckets"][0], serde_json::json!({ "key": "b", "doc_count": 1 }));
-    let (status, text) = sawbox.send("POST", &format!("{url}/app/_count"), "application/json", b"{\"query\":{\"match_all\":{}}}");
+    let (status, text) =
+        sawbox.send("POST", &format!("{url}/app/_count"), "application/json", b"{\"query\":{\"match_all\":{}}}");
     assert_eq!((status, serde_json::from_str::<serde_json::Value>(&text).unwrap()["count"].as_u64()), (200, Some(2)));
     let (status, text) = sawbox.send("POST", &format!("{url}/app/_search"), "application/json", b"{\"query\":{\"fuzzy\":{}}}");
     assert_eq!(status, 400);

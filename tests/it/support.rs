@@ -41,7 +41,12 @@ listen = "127.0.0.1:0"
     /// Address of a listener whose name contains this.
     pub fn address(&self, name: &str) -> String {
         let listeners = self.running.as_ref().unwrap().listeners();
-        listeners.iter().find(|listener| listener.name.contains(name)).unwrap_or_else(|| panic!("no {name}: {listeners:?}")).address.to_string()
+        listeners
+            .iter()
+            .find(|listener| listener.name.contains(name))
+            .unwrap_or_else(|| panic!("no {name}: {listeners:?}"))
+            .address
+            .to_string()
     }
 
     /// GET on the page's port: status and text.

@@ -44,8 +44,10 @@ fn sources() -> BTreeMap<String, String> {
         rust_files(&root.join(folder), &mut files);
     }
     let text = |path: &PathBuf| fs::read_to_string(path).unwrap_or_default();
-    let sources: BTreeMap<_, _> =
-        files.iter().filter_map(|path| Some((path.strip_prefix(root).ok()?.to_string_lossy().into_owned(), text(path)))).collect();
+    let sources: BTreeMap<_, _> = files
+        .iter()
+        .filter_map(|path| Some((path.strip_prefix(root).ok()?.to_string_lossy().into_owned(), text(path))))
+        .collect();
     assert!(sources.len() > 10, "found only {} files", sources.len());
     sources
 }

@@ -12,8 +12,8 @@ use crate::base::predicate::Predicate;
 use crate::base::row::TIME;
 use crate::base::time;
 use crate::store::query::{Agg as Figure, Function, Key, OutValue, Pipe, Query};
-use crate::web::rows::plain;
 use crate::web::elastic::dsl::{field_name, instant, object, only};
+use crate::web::rows::plain;
 
 /// Deepest nesting.
 const DEPTH: usize = 8;
@@ -86,15 +86,37 @@ fn one(word: &str, body: &Map<String, Value>, now_ns: i64) -> Result<Kind, Strin
         only(body, word, &["field", "precision_threshold"])?;
         Ok(Kind::Figure(make(field()?)))
     };
-    let least = |default: u64| body.get("min_doc_count").map_or(Ok(default), |n| n.as_u64().ok_or("min_doc_count: a whole number".to_owned()));
+    let least = |default: u64| {
+        body.get("min_doc_count").map_or(Ok(default), |n| n.as_u64().ok_or("min_doc_count: a whole number".to_owned()))
+    };
     match word {
         "terms" => {
             only(body, word, &["field", "size", "order", "min_doc_count", "shard_size"])?;
             let size = body.get("size").map_or(Some(10), Value::as_u64).ok_or("size: a whole number")?;
-            Ok(Kind::Terms { field: field()?, size: usize::try_from(size).unwrap_or(usize::MAX), order: order(body.get("order"))?, least: least(1)?.max(1) })
+            Ok(Kind::Terms {
+                field: field()?,
+                size: usize::try_from(size).unwrap_or(usize::MAX),
+                order: order(body.get("order"))?,
+                least: least(1)?.max(1),
+            })
         }
         "date_histogram" => {
-            only(body, word, &["field", "fixed_interval", "calendar_interval", "interval", "min_doc_count", "extended_bounds", "offset", "format", "time_zone", "keyed"])?;
+            only(
+                body,
+                word,
+                &[
+                    "field",
+                    "fixed_interval",
+                    "calendar_interval",
+                    "interval",
+                    "min_doc_count",
+                    "extended_bounds",
+                    "offset",
+                    "format",
+                    "time_zone",
+                    "keyed",
+                ],
+            )?;
             if field()? != TIME {
                 return Err("date_histogram is supported on @timestamp".to_owned());
             }
@@ -104,7 +126,10 @@ fn one(word: &str, body: &Map<String, Value>, now_ns: i64) -> Result<Kind, Strin
             if body.get("keyed") == Some(&Value::Bool(true)) {
                 return Err("`keyed` of `date_histogram` is not supported".to_owned());
             }
-            let written = ["fixed_interval", "calendar_interval", "interval"].iter().find_map(|name| body.get(*name)).and_then(Value::as_str);
+            let written = ["fixed_interval", "calendar_interval", "interval"]
+                .iter()
+                .find_map(|name| body.get(*name))
+                .and_then(Value::as_str);
             let step = span(written.ok_or("date_histogram wants `fixed_interval`")?)?;
             let offset = body.get("offset").and_then(Value::as_str).map_or(Ok(0), span)?;
             let bounds = match body.get("extended_bounds") {
@@ -154,7 +179,9 @@ fn span(text: &str) -> Result<i64, String> {
         "minute" => "1m",
         "hour" => "1h",
         "day" => "1d",
-        "week" | "month" | "quarter" | "year" | "1M" | "1q" | "1y" => return Err(format!("the interval `{text}` is not supported; fixed ones up to days are")),
+        "week" | "month" | "quarter" | "year" | "1M" | "1q" | "1y" => {
+            return Err(format!("the interval `{text}` is not supported; fixed ones up to days are"));
+        }
         other => other,
     };
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
@@ -190,7 +217,11 @@ fn under(aggs: &[Agg], keys: &[Key], predicate: &Predicate, run: &mut Run<'_>) -
         })
         .collect();
     if !figures.is_empty() {
-        let columns = figures.iter().enumerate().map(|(n, (_, function))| Figure::new((*function).clone()).named(&format!("m{n}"))).collect();
+        let columns = figures
+            .iter()
+            .enumerate()
+            .map(|(n, (_, function))| Figure::new((*function).clone()).named(&format!("m{n}")))
+            .collect();
         let query = Query::new(predicate.clone()).pipe(Pipe::Stats(columns, keys.to_vec()));
         for row in run(&query)? {
             let (path, values) = row.split_at(keys.len());
@@ -208,7 +239,8 @@ fn under(aggs: &[Agg], keys: &[Key], predicate: &Predicate, run: &mut Run<'_>) -
         };
         let keys: Vec<Key> = keys.iter().cloned().chain([own]).collect();
         let mut inside = under(&agg.inside, &keys, predicate, run)?;
-        let query = Query::new(predicate.clone()).pipe(Pipe::Stats(vec![Figure::new(Function::Count).named("c")], keys.clone()));
+        let query =
+            Query::new(predicate.clone()).pipe(Pipe::Stats(vec![Figure::new(Function::Count).named("c")], keys.clone()));
         let mut buckets: HashMap<String, Vec<(OutValue, u64, Map<String, Value>)>> = HashMap::new();
         for row in run(&query)? {
             let (path, count) = row.split_at(keys.len());
@@ -250,12 +282,19 @@ fn finish(agg: &Agg, mut buckets: Vec<(OutValue, u64, Map<String, Value>)>) -> V
                 match order {
                     Order::Count { descending: true } => b.1.cmp(&a.1).then(keys),
                     Order::Count { descending: false } => a.1.cmp(&b.1).then(keys),
-                    Order::Key { descending } => if *descending { keys.reverse() } else { keys },
+                    Order::Key { descending } => {
+                        if *descending {
+                            keys.reverse()
+                        } else {
+                            keys
+                        }
+                    }
                 }
             });
             buckets.truncate(*size);
             let shown: u64 = buckets.iter().map(|(_, count, _)| count).sum();
-            let buckets: Vec<Value> = buckets.into_iter().map(|(key, count, inside)| bucket(json!({}), &key, count, inside)).collect();
+            let buckets: Vec<Value> =
+                buckets.into_iter().map(|(key, count, inside)| bucket(json!({}), &key, count, inside)).collect();
             json!({ "doc_count_error_upper_bound": 0, "sum_other_doc_count": total - shown, "buckets": buckets })
         }
         Kind::Histogram { step, offset, least, bounds } => {

@@ -67,13 +67,19 @@ fn clause(query: &Value, now_ns: i64, depth: usize) -> Result<Predicate, String>
         }
         "ids" => Err("`ids` is not supported; rows are found by _topic, _partition and _offset".to_owned()),
         "query_string" | "simple_query_string" => query_string(kind, object(body, kind)?, now_ns),
-        "term" => one_field(body, kind, &["value", "boost", "case_insensitive"], "value").map(|(field, value)| equals(&field, &value)),
+        "term" => {
+            one_field(body, kind, &["value", "boost", "case_insensitive"], "value").map(|(field, value)| equals(&field, &value))
+        }
         "terms" => terms(object(body, kind)?),
-        "match" | "match_phrase" => one_field(body, kind, &["query", "operator", "boost", "lenient", "slop"], "query").map(|(field, value)| {
-            let phrase = kind == "match_phrase" || body[&field]["operator"].as_str().is_some_and(|operator| operator.eq_ignore_ascii_case("and"));
-            words(&field, &value, phrase)
-        }),
-        "prefix" => one_field(body, kind, &["value", "boost", "case_insensitive"], "value").map(|(field, value)| Predicate::prefix(field_name(&field), &value)),
+        "match" | "match_phrase" => {
+            one_field(body, kind, &["query", "operator", "boost", "lenient", "slop"], "query").map(|(field, value)| {
+                let phrase = kind == "match_phrase"
+                    || body[&field]["operator"].as_str().is_some_and(|operator| operator.eq_ignore_ascii_case("and"));
+                words(&field, &value, phrase)
+            })
+        }
+        "prefix" => one_field(body, kind, &["value", "boost", "case_insensitive"], "value")
+            .map(|(field, value)| Predicate::prefix(field_name(&field), &value)),
         "wildcard" => {
             let (field, value) = one_field(body, kind, &["value", "wildcard", "boost", "case_insensitive"], "value")?;
             Ok(Predicate::leaf(field_name(&field), predicate::Test::Like(glob(&value))))
@@ -105,7 +111,9 @@ fn boolean(body: &Map<String, Value>, now_ns: i64, depth: usize) -> Result<Predi
         let needed = match body.get("minimum_should_match") {
             None => u64::from(all.is_empty()),
             Some(Value::Number(number)) => number.as_u64().ok_or("minimum_should_match: a whole number")?,
-            Some(Value::String(text)) => text.parse().map_err(|_| format!("minimum_should_match `{text}` is not supported; a whole number is"))?,
+            Some(Value::String(text)) => {
+                text.parse().map_err(|_| format!("minimum_should_match `{text}` is not supported; a whole number is"))?
+            }
             Some(_) => return Err("minimum_should_match: a whole number".to_owned()),
         };
         match usize::try_from(needed).unwrap_or(usize::MAX) {
@@ -119,7 +127,17 @@ fn boolean(body: &Map<String, Value>, now_ns: i64, depth: usize) -> Result<Predi
 }
 
 fn query_string(kind: &str, body: &Map<String, Value>, now_ns: i64) -> Result<Predicate, String> {
-    let known = ["query", "default_field", "fields", "default_operator", "analyze_wildcard", "lenient", "boost", "allow_leading_wildcard", "time_zone"];
+    let known = [
+        "query",
+        "default_field",
+        "fields",
+        "default_operator",
+        "analyze_wildcard",
+        "lenient",
+        "boost",
+        "allow_leading_wildcard",
+        "time_zone",
+    ];
     only(body, kind, &known)?;
     let written = text(body.get("query"), "query_string.query")?;
     let asked = body.get("default_field").and_then(Value::as_str).filter(|field| *field != "*" && field_name(field) != MESSAGE);
@@ -131,7 +149,9 @@ fn query_string(kind: &str, body: &Map<String, Value>, now_ns: i64) -> Result<Pr
 
 fn terms(body: &Map<String, Value>) -> Result<Predicate, String> {
     let mut fields = body.iter().filter(|(name, _)| *name != "boost");
-    let (Some((field, values)), None) = (fields.next(), fields.next()) else { return Err("`terms` wants one field".to_owned()) };
+    let (Some((field, values)), None) = (fields.next(), fields.next()) else {
+        return Err("`terms` wants one field".to_owned());
+    };
     let values = values.as_array().ok_or("`terms` wants a list of values")?;
     let any = values.iter().map(|value| Ok(equals(field, &scalar(value, "terms")?))).collect::<Result<_, String>>()?;
     Ok(Predicate::or(any))
@@ -287,7 +307,10 @@ mod tests {
             "a:=1 -b:=2",
         );
         check(json!({ "bool": { "should": [{ "term": { "c": 3 } }, { "term": { "d": 4 } }] } }), "c:=3 or d:=4");
-        check(json!({ "query_string": { "query": "app:shop AND response:>=500", "analyze_wildcard": true } }), "app:shop and response:>=500");
+        check(
+            json!({ "query_string": { "query": "app:shop AND response:>=500", "analyze_wildcard": true } }),
+            "app:shop and response:>=500",
+        );
     }
 
     #[test]

@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Path, Query as Parameters, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
 use crate::base::predicate::{self, Predicate};
@@ -31,8 +31,20 @@ mod dsl;
 const WINDOW: usize = 10_000;
 /// URL parameters that change nothing here and may be sent.
 const HARMLESS: [&str; 14] = [
-    "allow_no_indices", "expand_wildcards", "filter_path", "human", "ignore_throttled", "ignore_unavailable", "max_concurrent_shard_requests",
-    "preference", "pretty", "request_cache", "rest_total_hits_as_int", "track_total_hits", "typed_keys", "error_trace",
+    "allow_no_indices",
+    "expand_wildcards",
+    "filter_path",
+    "human",
+    "ignore_throttled",
+    "ignore_unavailable",
+    "max_concurrent_shard_requests",
+    "preference",
+    "pretty",
+    "request_cache",
+    "rest_total_hits_as_int",
+    "track_total_hits",
+    "typed_keys",
+    "error_trace",
 ];
 
 /// `_search` and `_count`.
@@ -47,20 +59,20 @@ pub fn router(web: Arc<Web>) -> Router {
 
 type Params = Parameters<BTreeMap<String, String>>;
 
-async fn search_all(state: State<Arc<Web>>, params: Params, headers: HeaderMap, body: Bytes) -> Response {
-    answer(state.0, "*".to_owned(), params.0, headers, body, search).await
+async fn search_all(state: State<Arc<Web>>, params: Params, body: Bytes) -> Response {
+    answer(state.0, "*".to_owned(), params.0, body, search).await
 }
 
-async fn search_one(state: State<Arc<Web>>, Path(index): Path<String>, params: Params, headers: HeaderMap, body: Bytes) -> Response {
-    answer(state.0, index, params.0, headers, body, search).await
+async fn search_one(state: State<Arc<Web>>, Path(index): Path<String>, params: Params, body: Bytes) -> Response {
+    answer(state.0, index, params.0, body, search).await
 }
 
-async fn count_all(state: State<Arc<Web>>, params: Params, headers: HeaderMap, body: Bytes) -> Response {
-    answer(state.0, "*".to_owned(), params.0, headers, body, count).await
+async fn count_all(state: State<Arc<Web>>, params: Params, body: Bytes) -> Response {
+    answer(state.0, "*".to_owned(), params.0, body, count).await
 }
 
-async fn count_one(state: State<Arc<Web>>, Path(index): Path<String>, params: Params, headers: HeaderMap, body: Bytes) -> Response {
-    answer(state.0, index, params.0, headers, body, count).await
+async fn count_one(state: State<Arc<Web>>, Path(index): Path<String>, params: Params, body: Bytes) -> Response {
+    answer(state.0, index, params.0, body, count).await
 }
 
 /// What was asked, ready to be worked on.
@@ -85,7 +97,6 @@ async fn answer(
     web: Arc<Web>,
     index: String,
     params: BTreeMap<String, String>,
-    headers: HeaderMap,
     body: Bytes,
     work: fn(&Web, &Asked) -> Result<Value, No>,
 ) -> Response {
@@ -96,7 +107,9 @@ async fn answer(
         work(&web, &asked)
     })
     .await;
-    let done = done.unwrap_or_else(|_| Err(No(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the query failed; the log says why".to_owned())));
+    let done = done.unwrap_or_else(|_| {
+        Err(No(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the query failed; the log says why".to_owned()))
+    });
     let (status, value) = match done {
         Ok(value) => (StatusCode::OK, value),
         Err(No(status, kind, why)) => {
@@ -104,23 +117,7 @@ async fn answer(
             (status, json!({ "error": { "root_cause": [cause], "type": kind, "reason": why }, "status": status.as_u16() }))
         }
     };
-    dressed(&headers, status, &value)
-}
-
-/// With the headers that the official clients insist on.
-fn dressed(asked: &HeaderMap, status: StatusCode, value: &Value) -> Response {
-    let accepts = asked.get(header::ACCEPT).and_then(|accepts| accepts.to_str().ok()).unwrap_or_default();
-    let compatible = accepts.split_once("compatible-with=").and_then(|(_, rest)| rest.chars().next()).filter(char::is_ascii_digit);
-    let kind = match compatible {
-        Some(version) => format!("application/vnd.elasticsearch+json;compatible-with={version}"),
-        None => "application/json".to_owned(),
-    };
-    let mut response = (status, value.to_string()).into_response();
-    response.headers_mut().insert("x-elastic-product", HeaderValue::from_static("Elasticsearch"));
-    if let Ok(kind) = HeaderValue::from_str(&kind) {
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    }
-    response
+    (status, Json(value)).into_response()
 }
 
 fn understand(web: &Web, index: &str, params: BTreeMap<String, String>, body: &[u8]) -> Result<Asked, No> {
@@ -141,14 +138,16 @@ fn understand(web: &Web, index: &str, params: BTreeMap<String, String>, body: &[
     let mut topics = Vec::new();
     for pattern in index.split(',').map(str::trim) {
         let pattern = if pattern == "_all" { "*" } else { pattern };
-                let (whole, bare) = (dsl::glob(pattern), pattern.strip_suffix("-*").map(dsl::glob));
+        let (whole, bare) = (dsl::glob(pattern), pattern.strip_suffix("-*").map(dsl::glob));
         let before = topics.len();
         // The box's own topics are found by their names alone.
         topics.extend(
             names
                 .iter()
                 .filter(|name| name.starts_with('_') == pattern.starts_with('_'))
-                .filter(|name| whole.matches(name.as_bytes()) || bare.as_ref().is_some_and(|bare| bare.matches(name.as_bytes())))
+                .filter(|name| {
+                    whole.matches(name.as_bytes()) || bare.as_ref().is_some_and(|bare| bare.matches(name.as_bytes()))
+                })
                 .cloned(),
         );
         if topics.len() == before && !pattern.contains('*') && !lenient {
@@ -216,7 +215,19 @@ fn shards() -> Value {
 }
 
 fn search(web: &Web, asked: &Asked) -> Result<Value, No> {
-    let known = ["query", "size", "from", "sort", "aggs", "aggregations", "_source", "track_total_hits", "timeout", "version", "stored_fields"];
+    let known = [
+        "query",
+        "size",
+        "from",
+        "sort",
+        "aggs",
+        "aggregations",
+        "_source",
+        "track_total_hits",
+        "timeout",
+        "version",
+        "stored_fields",
+    ];
     dsl::only(&asked.body, "_search", &known)?;
     let begun = web.clock.monotonic();
     let predicate = asked.predicate()?;
