@@ -51,6 +51,9 @@ impl Mark {
     }
 }
 
+/// The last mark of each partition.
+pub type Marks = HashMap<(TopicId, PartitionId), Mark>;
+
 /// The open journal.
 #[derive(Debug)]
 pub struct Checkpoints {
@@ -63,8 +66,8 @@ pub struct Checkpoints {
 const REWRITE_BYTES: u64 = 1 << 20;
 
 impl Checkpoints {
-    /// Opens it, and gives the last mark of each partition.
-    pub fn open(disk: Arc<dyn Disk>) -> io::Result<(Self, HashMap<(TopicId, PartitionId), Mark>, u64)> {
+    /// Opens it, and gives what it says, and how many entries are broken.
+    pub fn open(disk: Arc<dyn Disk>) -> io::Result<(Self, Marks, u64)> {
         let (journal, entries, found) = Journal::open(disk, Path::new("queue/CHECKPOINTS"))?;
         let mut damaged = found.damaged;
         let mut marks = HashMap::new();

@@ -62,6 +62,7 @@ pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
+pub use shared::{DurableHook, TopicHook};
 pub use ticket::{Appended, Ticket};
 pub use topic::{Topic, TopicSettings};
 
@@ -263,12 +264,12 @@ impl Queue {
 
     /// From now on called, by a writer thread, after each group commit that made something durable. It must be quick and must not
     /// wait for the queue.
-    pub fn on_durable(&self, hook: Box<dyn Fn(&Arc<Partition>) + Send + Sync>) {
+    pub fn on_durable(&self, hook: DurableHook) {
         self.shared.on_durable.write().push(hook);
     }
 
     /// From now on called after a topic was made or got more partitions, by the thread that did it.
-    pub fn on_topic(&self, hook: Box<dyn Fn(&Arc<Topic>) + Send + Sync>) {
+    pub fn on_topic(&self, hook: TopicHook) {
         self.shared.on_topic.write().push(hook);
     }
 

@@ -7,6 +7,8 @@
 //! Appending returns at once; the writers' pool does the work (`writer.rs`, `log.rs`). There is no thread and no buffer of a
 //! partition's own: an idle one costs about a kilobyte.
 
+use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -23,7 +25,7 @@ use super::files::Key;
 use super::frame::{Seed, Source, WHOLE_MAX};
 use super::log::Log;
 use super::recovery::Recovered;
-use super::shared::{Job, Shared};
+use super::shared::{Job, Shared, sub};
 use super::ticket::{Appended, Ticket};
 use super::topic::TopicSettings;
 use super::view::{Sealed, Stop, View, Walk, read_bytes};
@@ -44,6 +46,16 @@ pub(super) struct Inbox {
     /// A job for this partition is in the pool's channel, or a writer is at it.
     pub scheduled: bool,
     pub closed: bool,
+    /// Sources of which an emission failed, and the least `last` of those that did.
+    pub failed: HashMap<Source, Offset>,
+}
+
+impl Inbox {
+    /// An emission failed: whatever of that source comes behind it must fail too, or it would stand for the one that failed.
+    fn fail(&mut self, (source, last): (Source, Offset)) {
+        let least = self.failed.entry(source).or_insert(last);
+        *least = (*least).min(last);
+    }
 }
 
 /// One partition of a topic.
@@ -131,12 +143,16 @@ impl Partition {
 
     /// Appends what a lane emitted for the source records up to and including `last`. Nothing is written, and the ticket
     /// succeeds, if this partition durably has that source's emissions up to `last`: so a lane sends again after a crash.
+    ///
+    /// A lane may send the next ones before it knows of the first. If one fails, all behind it fail as well, until the lane sends
+    /// the one that failed again, or asks [`Partition::emitted_upto`].
     pub fn append_emissions(self: &Arc<Self>, source: Source, last: Offset, batch: Bytes) -> Ticket {
         self.submit(batch, Some((source, last)))
     }
 
-    /// The highest `last` of this source that is durable here.
+    /// The highest `last` of this source that is durable here. Where a lane goes on; it must have none in flight.
     pub fn emitted_upto(&self, source: Source) -> Option<Offset> {
+        self.inbox.lock().failed.remove(&source);
         self.log.lock().sources.get(&source).copied()
     }
 
@@ -146,17 +162,29 @@ impl Partition {
             Err(error) => return Ticket::failed(error),
         };
         let len = batch.len() as u64;
-        if self.held.load(Ordering::Relaxed) {
-            return Ticket::failed(QueueError::Full("the topic holds all it may; what reads it is behind"));
-        }
-        if let Err(error) = self.shared.room_for(len) {
-            return Ticket::failed(error);
-        }
-        let (done, ticket) = Ticket::waiting();
         let mut inbox = self.inbox.lock();
         if inbox.closed {
             return Ticket::failed(QueueError::Closed);
         }
+        if let Some((source, last)) = source
+            && let Some(failed) = inbox.failed.get(&source)
+        {
+            if last > *failed {
+                return Ticket::failed(QueueError::not_durable(io::Error::other("an earlier emission of this lane failed")));
+            }
+            inbox.failed.remove(&source);
+        }
+        let room = match self.held.load(Ordering::Relaxed) {
+            true => Err(QueueError::Full("the topic holds all it may; what reads it is behind")),
+            false => self.shared.room_for(len),
+        };
+        if let Err(error) = room {
+            if let Some(source) = source {
+                inbox.fail(source);
+            }
+            return Ticket::failed(error);
+        }
+        let (done, ticket) = Ticket::waiting();
         self.shared.gauges.pending.fetch_add(len, Ordering::Relaxed);
         inbox.waiting.push(Pending { batch, records: header.count, source, done });
         if !inbox.scheduled {
@@ -165,6 +193,29 @@ impl Partition {
             let _gone = self.shared.jobs.send(Job::Commit(self.clone()));
         }
         ticket
+    }
+
+    /// A group failed: tells its tickets, and those of emissions that were sent behind one that failed.
+    pub(super) fn fail_group(&self, mut group: Vec<Pending>, error: &QueueError) {
+        let mut inbox = self.inbox.lock();
+        for source in group.iter().filter_map(|pending| pending.source) {
+            inbox.fail(source);
+        }
+        let waiting = std::mem::take(&mut inbox.waiting);
+        for pending in waiting {
+            let behind = pending.source.is_some_and(|(source, _)| inbox.failed.contains_key(&source));
+            if behind {
+                sub(&self.shared.gauges.pending, pending.batch.len() as u64);
+                group.push(pending);
+            } else {
+                inbox.waiting.push(pending);
+            }
+        }
+        drop(inbox);
+        for pending in group {
+            // Who dropped his ticket does not want to know.
+            let _gone = pending.done.send(Err(error.clone()));
+        }
     }
 
     /// The first offset that is still there.
@@ -271,7 +322,7 @@ impl Partition {
                 (Some(sealed), _) => match self.read_sealed(&sealed, from, max_bytes, &mut out) {
                     Ok(()) => sealed.next,
                     // Retention took it while we looked.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.log_start() > from => continue,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound && self.log_start() > from => continue,
                     Err(error) => return Err(QueueError::disk(error)),
                 },
                 (None, Some(tail)) => self.read_tail(tail, from, max_bytes, &mut out).map_err(QueueError::disk)?,
@@ -285,7 +336,7 @@ impl Partition {
         }
     }
 
-    fn read_sealed(&self, sealed: &Sealed, from: Offset, most: usize, out: &mut Vec<StoredBatch>) -> std::io::Result<()> {
+    fn read_sealed(&self, sealed: &Sealed, from: Offset, most: usize, out: &mut Vec<StoredBatch>) -> io::Result<()> {
         let mapping = self.shared.files.map(self.key(sealed.base), &self.dir)?;
         let end = usize::try_from(sealed.len).unwrap_or(usize::MAX).min(mapping.bytes.len());
         let bytes = mapping.bytes.slice(..end);
@@ -311,12 +362,12 @@ impl Partition {
         from: Offset,
         most: usize,
         out: &mut Vec<StoredBatch>,
-    ) -> std::io::Result<Offset> {
+    ) -> io::Result<Offset> {
         let watermark = self.high_watermark();
         let file = match self.shared.files.open(self.key(base), &self.dir) {
             Ok(file) => file,
             // Given up and gone: nothing durable was in it.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(from),
             Err(error) => return Err(error),
         };
         let mut want = most.clamp(READ_MIN, WHOLE_MAX.max(most));

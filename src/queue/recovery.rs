@@ -6,6 +6,7 @@
 //! * Broken bytes inside stay where they are, are passed over, and reported with the offsets they held.
 //! * Zeros ahead are the ground that the writer laid, and are kept.
 //! * What a segment holds past the next one's base offset is the tail of an append that failed: ignored.
+//!
 //! What survives is synced before anybody reads it: it may be in the page cache alone.
 //! It always starts: damage is reported, never an error. Errors are those of a disk that does not answer.
 

@@ -39,11 +39,7 @@ pub fn commit(partition: &Arc<Partition>) {
                 let _gone = pending.done.send(Ok(place));
             }
         }
-        Err(error) => {
-            for pending in group {
-                let _gone = pending.done.send(Err(error.clone()));
-            }
-        }
+        Err(error) => partition.fail_group(group, &error),
     }
     if moved {
         for hook in shared.on_durable.read().iter() {

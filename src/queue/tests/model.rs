@@ -37,6 +37,9 @@ struct World {
     next_source: Offset,
 }
 
+/// An append whose outcome is not known: its ticket, partition, payloads, and for an emission its source offset.
+type Sent = (Ticket, (String, u32), Vec<Vec<u8>>, Option<Offset>);
+
 const TOPICS: [&str; 2] = ["web", "db"];
 
 impl World {
@@ -74,7 +77,7 @@ impl World {
 
     /// Several appends at once, some of them emissions, then their outcomes.
     fn append(&mut self) {
-        let mut waiting: Vec<(Ticket, (String, u32), Vec<Vec<u8>>, Option<Offset>)> = Vec::new();
+        let mut waiting: Vec<Sent> = Vec::new();
         for _ in 0..=self.random.below(6) {
             let (partition, key) = self.partition();
             let payloads = self.payloads();
@@ -94,7 +97,11 @@ impl World {
             for _ in 0..3 {
                 let payload = format!("emission {}", self.next_source).into_bytes();
                 model.maybe.insert(payload.clone());
-                let ticket = partition.append_emissions(source, self.next_source, batch(&[payload.clone()], Compression::None));
+                let ticket = partition.append_emissions(
+                    source,
+                    self.next_source,
+                    batch(std::slice::from_ref(&payload), Compression::None),
+                );
                 waiting.push((ticket, key.clone(), vec![payload], Some(self.next_source)));
                 self.next_source += 1;
             }
