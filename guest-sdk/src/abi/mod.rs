@@ -35,8 +35,8 @@
 //!  4  those names, each: u16 length, bytes          (refused: the reason, UTF-8, to the end)
 //! ```
 //!
-//! # Input frame
-//! See [`input`]. # Answer to `process`: see [`answer`].
+//! # Input frame, answer to `process`
+//! See [`input`] and [`answer`].
 //!
 //! # Values
 //! An entry of 16 bytes, the same in both directions:
