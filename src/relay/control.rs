@@ -27,11 +27,7 @@ pub(crate) fn run(relay: &Arc<Relay>, asked: &Receiver<Control>, mut watch: Opti
     // Files may have been dropped while the box was down.
     let mut look = watch.is_some();
     loop {
-        let next = if look {
-            asked.recv_timeout(SETTLED)
-        } else {
-            asked.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        };
+        let next = if look { asked.recv_timeout(SETTLED) } else { asked.recv().map_err(|_| RecvTimeoutError::Disconnected) };
         match next {
             Ok(Control::Pass { topic, generation }) => relay.pass(topic, generation),
             Ok(Control::Look) => look = true,

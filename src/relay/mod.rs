@@ -254,9 +254,11 @@ impl Relay {
             };
             if changed {
                 let record = match &wanted {
-                    Some(spec) => self.shared.sandbox.resolve(spec).map_err(|error| {
-                        RelayError::Config(format!("topics.{}.chain: {error}", generations.name))
-                    })?,
+                    Some(spec) => self
+                        .shared
+                        .sandbox
+                        .resolve(spec)
+                        .map_err(|error| RelayError::Config(format!("topics.{}.chain: {error}", generations.name)))?,
                     None => self.shared.default_chain()?,
                 };
                 self.promote_resolved(&generations, wanted, record, made_by)?;

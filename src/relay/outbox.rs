@@ -121,7 +121,12 @@ impl Outbox {
             let mut sent = Vec::new();
             for (at, target) in self.targets.iter().enumerate() {
                 let Some((last, batch)) = target.sealed.front() else { continue };
-                let probe = Probe { topic: target.topic.clone(), partition: target.partition.clone(), last: *last, batch: batch.clone() };
+                let probe = Probe {
+                    topic: target.topic.clone(),
+                    partition: target.partition.clone(),
+                    last: *last,
+                    batch: batch.clone(),
+                };
                 if full(&target.topic) {
                     blocked = Some(Blocked::by(CAPPED, probe));
                 } else {
@@ -229,9 +234,12 @@ mod tests {
     #[test]
     fn keys_go_where_kafkas_clients_put_them() {
         // Values of the Java client's own test.
-        for (key, hash) in
-            [("21", -973_932_308_i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536), ("abc", 479_470_107)]
-        {
+        for (key, hash) in [
+            ("21", -973_932_308_i32),
+            ("foobar", -790_332_482),
+            ("a-little-bit-long-string", -985_981_536),
+            ("abc", 479_470_107),
+        ] {
             assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
         }
     }

@@ -127,8 +127,7 @@ impl Shared {
         }
         let mut topics = self.topics.write();
         let made = topics.entry(topic.id()).or_insert_with(|| {
-            let (generations, wrong) =
-                Generations::load(topic.id(), topic.name().clone(), self.store.generations(topic.id()));
+            let (generations, wrong) = Generations::load(topic.id(), topic.name().clone(), self.store.generations(topic.id()));
             for (generation, error) in wrong {
                 tracing::error!(topic = %topic.name(), generation, error, "a generation's record cannot be read");
             }

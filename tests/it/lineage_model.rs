@@ -200,7 +200,10 @@ impl World {
     fn lanes(&self) -> Vec<(TopicId, PartitionId)> {
         let mut topics = self.life().queue.topics();
         topics.sort_by(|a, b| a.name().cmp(b.name()));
-        topics.iter().flat_map(|topic| topic.partitions().into_iter().map(|p| (topic.id(), p.id())).collect::<Vec<_>>()).collect()
+        topics
+            .iter()
+            .flat_map(|topic| topic.partitions().into_iter().map(|p| (topic.id(), p.id())).collect::<Vec<_>>())
+            .collect()
     }
 
     fn step(&self, lane: (TopicId, PartitionId)) -> Option<Step> {

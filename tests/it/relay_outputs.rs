@@ -96,9 +96,12 @@ fn zabbix_gets_what_it_missed_and_one_bad_item_delays_nobody() {
     assert_eq!((status.sent, status.failed, status.state), (18, 2, "running"));
     let taken = taken.lock();
     assert_eq!(taken.len(), 18);
-    assert!(taken.iter().all(|(value, (clock, host, key))| {
-        value.starts_with("x tell") && *clock > 1_600_000_000 && host == "web1" && key == "apache.error[a]"
-    }), "{taken:?}");
+    assert!(
+        taken.iter().all(|(value, (clock, host, key))| {
+            value.starts_with("x tell") && *clock > 1_600_000_000 && host == "web1" && key == "apache.error[a]"
+        }),
+        "{taken:?}"
+    );
     let dead = houses.records("_dead._out.zbx");
     assert_eq!(dead.len(), 2);
     for (row, headers) in dead {
@@ -187,7 +190,10 @@ fn a_webhook_is_tried_again_and_each_row_has_its_id() {
     let topic = houses.queue.topic("web").expect("configured").id();
     for (n, row) in rows.iter().enumerate() {
         assert_eq!(row["id"], format!("{topic}/0@{n}#0"));
-        assert_eq!((&row["message"], &row["_topic"], &row["_generation"]), (&format!("x {n}").into(), &"web".into(), &1.into()));
+        assert_eq!(
+            (&row["message"], &row["_topic"], &row["_generation"]),
+            (&format!("x {n}").into(), &"web".into(), &1.into())
+        );
     }
     assert_eq!((rows.len(), output(&houses).failed), (25, 0));
     houses.stop();

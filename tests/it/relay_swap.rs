@@ -27,7 +27,8 @@ fn a_hundred_swaps_under_load_lose_and_double_nothing() {
             });
         }
         for swap in 0..100 {
-            let generation = houses.relay.promote("web", spec(if swap % 2 == 0 { "mark-b" } else { "mark-a" })).expect("a good chain");
+            let generation =
+                houses.relay.promote("web", spec(if swap % 2 == 0 { "mark-b" } else { "mark-a" })).expect("a good chain");
             assert_eq!(generation, swap + 2, "the configured chain was the first");
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -112,7 +113,9 @@ fn a_filter_that_keeps_failing_is_quarantined() {
 
     let houses = Houses::start(quarantine(Then::Pass));
     houses.append("web", 0, &bad);
-    eventually("the default chain takes over", || houses.relay.chains().iter().any(|c| &*c.topic == "web" && c.generation == 2));
+    eventually("the default chain takes over", || {
+        houses.relay.chains().iter().any(|c| &*c.topic == "web" && c.generation == 2)
+    });
     houses.append("web", 0, &bad);
     houses.handled("web");
     let lane = houses.lane("web", 0).expect("a lane");
@@ -135,7 +138,7 @@ fn a_filter_that_keeps_failing_is_quarantined() {
 }
 
 #[test]
-fn a_thousand_idle_topics_have_no_thread_and_wake_at_once() {
+fn many_topics_share_two_threads_and_wake_at_once() {
     let houses = Houses::start(Config { workers: 2, ..Config::default() });
     for n in 0..200 {
         houses.queue.ensure_topic(&format!("t{n}")).expect("room");

@@ -32,7 +32,8 @@ impl Template {
                 rest = &from[2..];
                 continue;
             }
-            let inner = from.strip_prefix('{').ok_or_else(|| format!("`{text}`: a `}}` without `{{`; write `}}}}` for a brace"))?;
+            let inner =
+                from.strip_prefix('{').ok_or_else(|| format!("`{text}`: a `}}` without `{{`; write `}}}}` for a brace"))?;
             let (field, after) = inner.split_once('}').ok_or_else(|| format!("`{text}`: a `{{` without `}}`"))?;
             let (name, otherwise) = match field.split_once('|') {
                 Some((name, otherwise)) => (name, Some(otherwise.to_owned())),

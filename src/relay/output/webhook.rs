@@ -66,10 +66,13 @@ impl Webhook {
         let mut request = self.agent.post(&self.url);
         let named = |name: &str| self.headers.keys().any(|header| header.eq_ignore_ascii_case(name));
         if !named("content-type") {
-            request = request.header("content-type", match self.format {
-                Format::Json => "application/json",
-                Format::Ndjson => "application/x-ndjson",
-            });
+            request = request.header(
+                "content-type",
+                match self.format {
+                    Format::Json => "application/json",
+                    Format::Ndjson => "application/x-ndjson",
+                },
+            );
         }
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -80,8 +83,15 @@ impl Webhook {
         match status {
             200..300 => Ok(Answer::Taken),
             408 | 425 | 429 | 300..400 | 500.. => {
-                let after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse().ok());
-                Err(SendError::Later { reason: said, after: after.map(|s: u64| Duration::from_secs(s.min(RETRY_AFTER_SECONDS))) })
+                let after = response
+                    .headers()
+                    .get("retry-after")
+                    .and_then(|value| value.to_str().ok())
+                    .and_then(|text| text.trim().parse().ok());
+                Err(SendError::Later {
+                    reason: said,
+                    after: after.map(|s: u64| Duration::from_secs(s.min(RETRY_AFTER_SECONDS))),
+                })
             }
             _ => Ok(Answer::Refused(said, matches!(status, 400 | 413 | 422))),
         }

@@ -18,9 +18,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::base::time;
 use crate::relay::config::ZabbixConfig;
 use crate::relay::output::template::Template;
-use crate::base::time;
 use crate::relay::output::{Item, Refused, SendError, Sender};
 
 /// Longest reply worth reading; a real one has a hundred bytes.
@@ -87,7 +87,8 @@ impl Zabbix {
     }
 
     fn fill(&self, item: &Item<'_>) -> Result<Filled, String> {
-        let row: serde_json::Map<String, Value> = serde_json::from_slice(item.json).map_err(|e| format!("the row is no JSON: {e}"))?;
+        let row: serde_json::Map<String, Value> =
+            serde_json::from_slice(item.json).map_err(|e| format!("the row is no JSON: {e}"))?;
         let time_ns = row.get("_time").and_then(Value::as_str).and_then(time::parse).unwrap_or(item.arrival_ns);
         let missing = |field: &str| format!("the row has no field `{field}`");
         let mut value = self.value.fill(&row).map_err(missing)?;
@@ -99,13 +100,19 @@ impl Zabbix {
     }
 
     fn exchange(&self, data: &[Datum<'_>], now_ns: i64) -> Result<Info, SendError> {
-        let body = Request { request: "sender data", data, clock: now_ns.div_euclid(1_000_000_000), ns: now_ns.rem_euclid(1_000_000_000) };
+        let body = Request {
+            request: "sender data",
+            data,
+            clock: now_ns.div_euclid(1_000_000_000),
+            ns: now_ns.rem_euclid(1_000_000_000),
+        };
         let body = serde_json::to_vec(&body).map_err(|e| SendError::later(e.to_string()))?;
         let later = |what: &str, e: io::Error| SendError::later(format!("{}: {what}: {e}", self.address));
         let mut stream = connect(&self.address, self.timeout).map_err(|e| later("cannot connect", e))?;
         stream.write_all(&frame(&body)?).map_err(|e| later("cannot send", e))?;
         let reply = read_reply(&mut stream).map_err(|e| later("no answer", e))?;
-        let reply: Value = serde_json::from_slice(&reply).map_err(|e| SendError::later(format!("{}: the answer is no JSON: {e}", self.address)))?;
+        let reply: Value = serde_json::from_slice(&reply)
+            .map_err(|e| SendError::later(format!("{}: the answer is no JSON: {e}", self.address)))?;
         let info = reply.get("info").and_then(Value::as_str).unwrap_or_default();
         if reply.get("response").and_then(Value::as_str) != Some("success") {
             return Err(SendError::later(format!("{} refused: {info}", self.address)));
