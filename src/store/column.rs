@@ -107,13 +107,22 @@ enum OpenValues {
     Bool(Vec<bool>),
 }
 
+/// What the last full group showed of a column, so that the next need not find out again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hint {
+    /// Begin without a dictionary.
+    pub text: bool,
+    /// Values to make room for, and bytes of text.
+    room: (usize, usize),
+}
+
 /// What a column costs beyond its values: itself, its first allocations.
 const COLUMN_BYTES: usize = 256;
 
 impl OpenColumn {
-    /// Adds a string (or a list's bytes); gives back what that cost in memory. `text` says to begin without a dictionary.
+    /// Adds a string (or a list's bytes); gives back what that cost in memory. `hint` says how to begin.
     #[inline]
-    pub fn push_bytes(&mut self, row: u16, value: &[u8], text: &mut bool) -> usize {
+    pub fn push_bytes(&mut self, row: u16, value: &[u8], hint: &mut Hint) -> usize {
         self.rows.push(row);
         match &mut self.values {
             OpenValues::Dict { codes, interner } => {
@@ -121,8 +130,8 @@ impl OpenColumn {
                 codes.push(code);
                 let cost = if new { value.len() + 28 } else { 4 };
                 if codes.len() == PROBE && interner.dict.len() > PROBE / 4 * 3 {
-                    self.to_text();
-                    *text = true;
+                    self.become_text();
+                    hint.text = true;
                 }
                 cost
             }
@@ -133,19 +142,21 @@ impl OpenColumn {
                 value.len() + 6
             }
             _ => {
-                if *text {
-                    self.values = OpenValues::Text { ends: Vec::new(), bytes: Vec::new() };
+                let (values, bytes) = hint.room;
+                self.rows.reserve(values);
+                self.values = if hint.text {
+                    OpenValues::Text { ends: Vec::with_capacity(values), bytes: Vec::with_capacity(bytes) }
                 } else {
-                    self.values = OpenValues::Dict { codes: Vec::new(), interner: Interner::default() };
-                }
+                    OpenValues::Dict { codes: Vec::with_capacity(values), interner: Interner::default() }
+                };
                 self.rows.pop();
-                COLUMN_BYTES + self.push_bytes(row, value, text)
+                COLUMN_BYTES + self.push_bytes(row, value, hint)
             }
         }
     }
 
     #[cold]
-    fn to_text(&mut self) {
+    fn become_text(&mut self) {
         if let OpenValues::Dict { codes, interner } = &self.values {
             let mut bytes = Vec::with_capacity(interner.dict.bytes.len() * 2);
             let mut ends = Vec::with_capacity(codes.len() * 2);
@@ -227,12 +238,22 @@ impl OpenColumn {
         self.rows.is_empty()
     }
 
-    /// Whether this column hardly repeats, so that the next group need not hash it.
-    pub fn is_mostly_distinct(&self) -> bool {
-        match &self.values {
-            OpenValues::Text { .. } => true,
-            OpenValues::Dict { codes, interner } => codes.len() >= PROBE && interner.dict.len() > codes.len() / 5 * 3,
-            _ => false,
+    /// What the next group is told of this column; `full` says that this one had all its rows.
+    pub fn note(&self, hint: &mut Hint, full: bool) {
+        let bytes = match &self.values {
+            OpenValues::Text { bytes, .. } => {
+                hint.text = true;
+                bytes.len()
+            }
+            OpenValues::Dict { codes, interner } => {
+                // It hardly repeats: not worth a hash any more.
+                hint.text |= codes.len() >= PROBE && interner.dict.len() > codes.len() / 5 * 3;
+                0
+            }
+            _ => 0,
+        };
+        if full {
+            hint.room = (self.rows.len(), bytes + bytes / 16);
         }
     }
 

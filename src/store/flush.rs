@@ -21,8 +21,9 @@ use super::commits::{PartMeta, TopicChange};
 use super::group::{GROUP_BYTES, GROUP_ROWS, SealedGroup};
 use super::memtable::MemSource;
 use super::open::part_path;
+use super::part::job::{Input, Job, Piece};
 use super::part::read::PartFile;
-use super::part::write::{Input, Job, Piece, write};
+use super::part::write::write;
 use super::source::Source;
 use super::topic::TopicStore;
 use super::{Store, StoreError};
@@ -164,7 +165,8 @@ impl Store {
         let inputs = [Input::Mem(source.clone())];
         let mut files: Vec<Arc<PartFile>> = Vec::new();
         for (day, pieces) in days {
-            let last_arrival = pieces.iter().filter_map(|piece| source.group(piece.group)).map(SealedGroup::last_arrival_ns).max();
+            let last_arrival =
+                pieces.iter().filter_map(|piece| source.group(piece.group)).map(SealedGroup::last_arrival_ns).max();
             let raw_bytes = pieces.iter().map(|piece| raw_bytes(&source, piece)).sum();
             let groups = joined(&inputs, pieces);
             let written = self.write_part(topic, name, &inputs, &groups, day, raw_bytes, last_arrival.map_or(0, time::day));
@@ -211,9 +213,7 @@ impl Store {
     /// One durable record for all these changes; then memory is put in step, topic by topic, under their locks.
     pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
         let mut log = self.log.lock();
-        let record = |change: &Change| {
-            (change.topic.id, change.topic.state.lock().durable.name.clone(), change.change.clone())
-        };
+        let record = |change: &Change| (change.topic.id, change.topic.state.lock().durable.name.clone(), change.change.clone());
         let records: Vec<_> = changes.iter().map(record).collect();
         if let Err(error) = log.commit(&records) {
             if log.is_unsure() {

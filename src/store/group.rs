@@ -39,9 +39,16 @@ struct Head {
 }
 
 impl OpenGroup {
-    /// An empty group of a partition.
-    pub fn new(partition: PartitionId) -> Self {
-        Self { head: Head { partition, ..Head::default() }, ..Self::default() }
+    /// An empty group of a partition, with room for so many rows and columns.
+    pub fn new(partition: PartitionId, rows: usize, columns: usize) -> Self {
+        let head = Head {
+            partition,
+            times: Vec::with_capacity(rows),
+            offsets: Vec::with_capacity(rows),
+            ns: Vec::with_capacity(rows),
+            ..Head::default()
+        };
+        Self { head, columns: Vec::with_capacity(columns), bytes: 0 }
     }
 
     /// How many rows.

@@ -1,20 +1,22 @@
 //! The memtable of a topic: rows that are not in a part yet, as columns, searchable as soon as they are added.
 //!
 //! There is no write-ahead log: the queue has the records and gives them again after a crash.
-//! Rows go into the open group of their partition; full groups are sealed and shared. A look at the memtable is the sealed
-//! groups and a frozen copy of the open ones (at most 8,192 rows or 16 MiB a partition), kept until the next row comes.
+//! Rows go into the open group of their partition; full groups are sealed and shared. A look at the memtable seals open groups
+//! that are worth it (a flush joins small groups again) and copies the rest, at most [`COPY_BYTES`] a partition: a search over a
+//! thousand topics must not double their memory. Looks at the same state share one copy while anybody holds it.
 //!
 //! A column is a (name, kind): a field that is a number here and a string there has two, and at most one of them has a value
 //! in any row. A name that occurs twice in a row is one list; its items are then all strings.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasherDefault;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
 use rustc_hash::FxHasher;
 
 use super::StoreError;
+use super::column::Hint;
 use super::group::{Groups, OpenGroup, SealedGroup};
 use super::source::{Chunk, Column, Dict, Kind, Lineage, Source, push_list_item};
 use crate::base::ids::{Generation, PartitionId, TopicId};
@@ -25,6 +27,8 @@ use crate::base::time::{self, DAY_NS};
 pub const TIME_CLAIMED: &str = "_time_claimed";
 /// Longest string that is kept whole; no record is near it.
 const VALUE_BYTES: usize = 16 << 20;
+/// Open groups up to this size are copied for a look, larger ones sealed.
+const COPY_BYTES: usize = 32 << 10;
 const NONE: u32 = u32::MAX;
 const KINDS: usize = 5;
 
@@ -57,10 +61,10 @@ pub struct Memtable {
     numbers: HashMap<Arc<str>, u32, BuildHasherDefault<FxHasher>>,
     names: Vec<Name>,
     columns: Vec<Column>,
-    /// By column: whether new groups begin without a dictionary.
-    text: Vec<bool>,
+    /// By column.
+    hints: Vec<Hint>,
     rows: u64,
-    look: Option<Arc<MemSource>>,
+    look: Weak<MemSource>,
     /// By index into `Rows::names` of the call at hand.
     scratch: Vec<u32>,
     twice: Vec<u32>,
@@ -82,14 +86,16 @@ impl Memtable {
     /// Adds rows of one partition from number `skip` on.
     pub fn append(&mut self, partition: PartitionId, generation: Generation, rows: &Rows<'_>, skip: usize) {
         let Some(heads) = rows.heads.get(skip..).filter(|heads| !heads.is_empty()) else { return };
-        self.look = None;
+        self.look = Weak::new();
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         scratch.resize(rows.names.len(), NONE);
-        let mut group = self.open.remove(&partition).unwrap_or_else(|| OpenGroup::new(partition));
+        let message = rows.names.iter().position(|name| **name == *MESSAGE).and_then(|at| u32::try_from(at).ok());
+        let mut group = self.open.remove(&partition).unwrap_or_else(|| OpenGroup::new(partition, 0, 0));
         for head in heads {
             if group.is_full() {
-                let full = std::mem::replace(&mut group, OpenGroup::new(partition));
+                let fresh = OpenGroup::new(partition, group.rows(), group.columns.len());
+                let full = std::mem::replace(&mut group, fresh);
                 self.seal(full);
             }
             self.rows += 1;
@@ -122,7 +128,7 @@ impl Memtable {
                 let number = self.number(TIME_CLAIMED);
                 self.push(&mut group, row, number, Value::Str(time::format(head.time_ns).as_bytes()));
             }
-            group.add_raw(raw_bytes(rows, cells));
+            group.add_raw(raw_bytes(message, cells));
         }
         self.open.insert(partition, group);
         self.scratch = scratch;
@@ -152,7 +158,7 @@ impl Memtable {
         let column = self.columns.len();
         name.columns[slot as usize] = u32::try_from(column).unwrap_or(NONE - 1);
         self.columns.push(Column { name: name.name.clone(), kind });
-        self.text.push(false);
+        self.hints.push(Hint::default());
         column
     }
 
@@ -173,7 +179,7 @@ impl Memtable {
         }
         let open = &mut group.columns[column];
         group.bytes += match value {
-            Value::Str(bytes) => open.push_bytes(row, bytes.get(..VALUE_BYTES).unwrap_or(bytes), &mut self.text[column]),
+            Value::Str(bytes) => open.push_bytes(row, bytes.get(..VALUE_BYTES).unwrap_or(bytes), &mut self.hints[column]),
             Value::Int(value) => open.push_int(row, value),
             Value::Float(value) => open.push_float(row, value),
             Value::Bool(value) => open.push_bool(row, value),
@@ -208,14 +214,15 @@ impl Memtable {
             if column >= group.columns.len() {
                 group.columns.resize_with(column + 1, Default::default);
             }
-            group.bytes += group.columns[column].push_bytes(row, &entry, &mut self.text[column]);
+            group.bytes += group.columns[column].push_bytes(row, &entry, &mut self.hints[column]);
         }
         self.twice = twice;
     }
 
     fn seal(&mut self, group: OpenGroup) {
-        for (column, text) in group.columns.iter().zip(&mut self.text) {
-            *text |= column.is_mostly_distinct();
+        let full = group.is_full();
+        for (column, hint) in group.columns.iter().zip(&mut self.hints) {
+            column.note(hint, full);
         }
         let group = Arc::new(group.sealed());
         self.sealed_bytes += group.bytes();
@@ -227,12 +234,18 @@ impl Memtable {
         if self.rows == 0 {
             return None;
         }
-        if self.look.is_none() {
-            let mut groups = self.sealed.clone();
-            groups.extend(self.open.values().filter(|group| group.rows() > 0).map(|group| Arc::new(group.frozen())));
-            self.look = Some(Arc::new(MemSource::new(topic, topic_name.clone(), self.columns.clone(), groups)));
+        if let Some(look) = self.look.upgrade() {
+            return Some(look);
         }
-        self.look.clone()
+        let large: Vec<_> = self.open.extract_if(.., |_, group| group.bytes > COPY_BYTES).collect();
+        for (_, group) in large {
+            self.seal(group);
+        }
+        let mut groups = self.sealed.clone();
+        groups.extend(self.open.values().filter(|group| group.rows() > 0).map(|group| Arc::new(group.frozen())));
+        let look = Arc::new(MemSource::new(topic, topic_name.clone(), self.columns.clone(), groups));
+        self.look = Arc::downgrade(&look);
+        Some(look)
     }
 
     /// Everything in it, finished; the memtable is used up.
@@ -256,20 +269,14 @@ fn slot(value: Value<'_>) -> Slot {
 }
 
 /// What a row was made of: its message where it has one, else its values.
-fn raw_bytes(rows: &Rows<'_>, cells: &[Cell<'_>]) -> usize {
-    let mut sum = 0;
-    for cell in cells.iter().rev() {
-        let bytes = match cell.value {
-            Value::Str(bytes) => bytes.len(),
-            Value::Int(_) | Value::Float(_) => 8,
-            Value::Bool(_) => 1,
-        };
-        if rows.names.get(cell.name as usize).is_some_and(|name| **name == *MESSAGE) {
-            return bytes;
-        }
-        sum += bytes;
-    }
-    sum
+fn raw_bytes(message: Option<u32>, cells: &[Cell<'_>]) -> usize {
+    let size = |cell: &Cell<'_>| match cell.value {
+        Value::Str(bytes) => bytes.len(),
+        Value::Int(_) | Value::Float(_) => 8,
+        Value::Bool(_) => 1,
+    };
+    let message = message.and_then(|message| cells.iter().rev().find(|cell| cell.name == message));
+    message.map_or_else(|| cells.iter().map(size).sum(), size)
 }
 
 /// Groups of a memtable that no longer change, in lane order.
@@ -290,11 +297,6 @@ impl MemSource {
     /// One group.
     pub fn group(&self, group: usize) -> Option<&SealedGroup> {
         self.groups.get(group).map(|group| &**group)
-    }
-
-    /// Memory it holds.
-    pub fn bytes(&self) -> usize {
-        self.groups.iter().map(|group| group.bytes()).sum()
     }
 
     /// Rows in all its groups.

@@ -16,8 +16,8 @@ use std::sync::atomic::Ordering;
 
 use super::commits::{PartMeta, TopicChange};
 use super::flush::{Change, doom, joined};
+use super::part::job::{Input, Piece};
 use super::part::read::{PartFile, PartSource};
-use super::part::write::{Input, Piece};
 use super::source::Source;
 use super::topic::TopicStore;
 use super::{Store, StoreError};

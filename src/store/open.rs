@@ -88,8 +88,7 @@ impl Store {
         let root = Path::new(ROOT);
         disk.create_dir_all(root).map_err(|error| refused(root, error))?;
         let (log, found) = CommitLog::open(disk.clone())?;
-        let mut report =
-            OpenReport { torn_bytes: found.torn_bytes, damaged_commits: found.damaged, ..OpenReport::default() };
+        let mut report = OpenReport { torn_bytes: found.torn_bytes, damaged_commits: found.damaged, ..OpenReport::default() };
         let cache = Arc::new(Cache::new(config.cache.as_usize()));
         let mut topics = HashMap::new();
         let mut listed = HashSet::new();

@@ -193,6 +193,7 @@ pub fn list_items(entry: &[u8]) -> ListItems<'_> {
 }
 
 /// Adds an item to a list entry.
+#[allow(clippy::cast_possible_truncation)] // seven bits at a time
 pub fn push_list_item(entry: &mut Vec<u8>, item: &[u8]) {
     let mut length = item.len();
     while length >= 0x80 {

@@ -37,8 +37,9 @@ fn unzigzag(value: u64) -> i64 {
 
 /// Bits that the greatest of some numbers needs.
 pub fn width_of(greatest: u64) -> u8 {
-    // At most 64.
-    (64 - greatest.leading_zeros()) as u8
+    #[allow(clippy::cast_possible_truncation)] // at most 64
+    let width = (64 - greatest.leading_zeros()) as u8;
+    width
 }
 
 /// Bytes that `count` numbers of `width` bits take.

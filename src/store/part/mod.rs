@@ -30,6 +30,8 @@ pub mod cache;
 pub mod chunk;
 pub mod dictionary;
 pub mod directory;
+pub mod job;
+pub mod out;
 pub mod read;
 pub mod strings;
 pub mod write;

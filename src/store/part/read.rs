@@ -13,7 +13,8 @@ use super::bits::Reader;
 use super::cache::{Cache, Cached};
 use super::chunk::{self, encoding};
 use super::directory::{
-    ChunkRef, ColumnDir, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage, unpack_section,
+    ChunkRef, ColumnDir, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
+    unpack_section,
 };
 use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, dictionary};
 use crate::base::disk::{Disk, Mapped};

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 
 use super::chunk::Dense;
 use super::dictionary::{DICT_BYTES, ENTRIES};
-use super::write::{Job, Mapping, each_chunk, each_row};
+use super::job::{Job, Mapping, each_chunk, each_row};
 use crate::store::StoreError;
 use crate::store::column::hash;
 use crate::store::source::{Chunk, Dict};

@@ -8,136 +8,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::chunk::{self, Dense, encoding};
+use super::dictionary::{BLOCK_ENTRIES, encode_block};
 use super::directory::{
     BlockRef, ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, encode_columns, encode_footer, encode_groups,
     encode_lineage, pack_section,
 };
-use super::dictionary::{BLOCK_ENTRIES, encode_block};
-use super::read::PartSource;
+use super::job::{Job, Mapping, each_chunk, each_row, gather};
+use super::out::{Out, refused};
 use super::strings::{Coded, coded};
 use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
-use crate::base::disk::{Disk, DiskFile};
-use crate::base::ids::TopicId;
+use crate::base::disk::Disk;
 use crate::store::StoreError;
-use crate::store::memtable::MemSource;
-use crate::store::source::{Chunk, Column, Kind, Source};
-
-/// Bytes that are written at a time.
-const BUFFER: usize = 512 << 10;
-
-/// Where rows come from.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A frozen memtable.
-    Mem(Arc<MemSource>),
-    /// A part.
-    Part(Arc<PartSource>),
-}
-
-impl Input {
-    /// As queries read it.
-    pub fn source(&self) -> &dyn Source {
-        match self {
-            Self::Mem(source) => &**source,
-            Self::Part(source) => &**source,
-        }
-    }
-
-    /// What a group's values take in memory, about.
-    pub fn unpacked(&self, group: usize) -> u64 {
-        match self {
-            Self::Mem(source) => source.group(group).map_or(0, |group| group.bytes() as u64),
-            Self::Part(source) => source.unpacked(group),
-        }
-    }
-}
-
-/// Rows of one input group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Which input.
-    pub input: usize,
-    /// Which of its groups.
-    pub group: usize,
-    /// Which of its rows, ascending; `None`: all.
-    pub rows: Option<Vec<u16>>,
-}
-
-/// A part to be written.
-#[derive(Debug)]
-pub struct Job<'a> {
-    /// Where rows come from.
-    pub inputs: &'a [Input],
-    /// What the new groups are made of.
-    pub groups: &'a [Vec<Piece>],
-    /// The topic.
-    pub topic: TopicId,
-    /// Its name.
-    pub topic_name: Arc<str>,
-    /// The new part's number.
-    pub part: u64,
-    /// Set when the store closes: the work is given up.
-    pub stop: &'a AtomicBool,
-}
-
-/// A column's number in every input.
-pub type Mapping = Vec<Option<usize>>;
-
-impl Job<'_> {
-    /// Rows of a piece.
-    pub fn piece_rows(&self, piece: &Piece) -> usize {
-        let all = || self.inputs.get(piece.input).map_or(0, |input| input.source().rows(piece.group));
-        piece.rows.as_ref().map_or_else(all, Vec::len)
-    }
-
-    /// Rows of a group to be.
-    pub fn rows(&self, pieces: &[Piece]) -> usize {
-        pieces.iter().map(|piece| self.piece_rows(piece)).sum()
-    }
-
-    /// The part and group if a group to be is one whole group of a part.
-    fn verbatim<'b>(&'b self, pieces: &[Piece]) -> Option<(&'b PartSource, usize)> {
-        match pieces {
-            [Piece { input, group, rows: None }] => match self.inputs.get(*input)? {
-                Input::Part(source) => Some((source, *group)),
-                Input::Mem(_) => None,
-            },
-            _ => None,
-        }
-    }
-}
-
-/// Gives a column's chunk of each piece to `each`, with the row of the new group where it begins and the rows it is of.
-pub fn each_chunk(
-    job: &Job<'_>,
-    pieces: &[Piece],
-    mapping: &Mapping,
-    mut each: impl FnMut(u16, &Piece, usize, Chunk),
-) -> Result<(), StoreError> {
-    let mut base = 0u16;
-    for piece in pieces {
-        let Some(input) = job.inputs.get(piece.input) else { continue };
-        if let Some(column) = mapping.get(piece.input).copied().flatten()
-            && let Some(chunk) = input.source().column(piece.group, column)?
-        {
-            each(base, piece, input.source().rows(piece.group), chunk);
-        }
-        base = base.saturating_add(u16::try_from(job.piece_rows(piece)).unwrap_or(u16::MAX));
-    }
-    Ok(())
-}
-
-/// Gives each row of a piece: its place in the piece, its row in the input's group of `rows` rows.
-#[inline]
-pub fn each_row(piece: &Piece, rows: usize, mut each: impl FnMut(u16, usize)) {
-    match &piece.rows {
-        None => (0u16..).zip(0..rows).for_each(|(at, row)| each(at, row)),
-        Some(some) => (0u16..).zip(some).for_each(|(at, row)| each(at, usize::from(*row))),
-    }
-}
+use crate::store::source::{Chunk, Column, Kind};
 
 /// What was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,42 +35,8 @@ pub struct Written {
     pub time: (i64, i64),
 }
 
-struct Out<'a> {
-    file: Arc<dyn DiskFile>,
-    path: &'a Path,
-    buffer: Vec<u8>,
-    flushed: u64,
-}
-
-impl Out<'_> {
-    fn at(&self) -> u64 {
-        self.flushed + self.buffer.len() as u64
-    }
-
-    fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), StoreError> {
-        self.file.write_at(&self.buffer, self.flushed).map_err(|error| refused(self.path, error))?;
-        self.flushed += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
-    }
-
-    /// Bytes and their checksum; where they lie.
-    fn put_checked(&mut self, bytes: &[u8]) -> Result<Span, StoreError> {
-        let span = Span { offset: self.at(), length: bytes.len() as u64, crc: crc32c::crc32c(bytes) };
-        self.put(bytes)?;
-        self.put(&span.crc.to_le_bytes())?;
-        Ok(span)
-    }
-}
-
-fn refused(path: &Path, error: std::io::Error) -> StoreError {
-    StoreError::Disk { path: path.display().to_string(), error }
-}
+/// A dictionary block, packed.
+type Block = (Vec<u8>, BlockRef);
 
 struct Writer<'a> {
     job: &'a Job<'a>,
@@ -193,7 +44,7 @@ struct Writer<'a> {
     groups: Vec<GroupDir>,
     columns: Vec<ColumnDir>,
     /// Packed dictionary blocks of each column, written when all columns are.
-    dictionaries: Vec<(usize, Vec<(Vec<u8>, BlockRef)>)>,
+    dictionaries: Vec<(usize, Vec<Block>)>,
     runs: Vec<LineageRun>,
     text: zstd::bulk::Compressor<'static>,
     dict: zstd::bulk::Compressor<'static>,
@@ -205,12 +56,9 @@ struct Writer<'a> {
 /// The disk's, damage of an input, [`StoreError::Closed`]; the file is then useless.
 pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written, StoreError> {
     let broken = |error| refused(path, error);
-    let file = disk.open(path, true).map_err(broken)?;
-    file.set_len(0).map_err(broken)?;
-    let out = Out { file, path, buffer: Vec::with_capacity(BUFFER + (64 << 10)), flushed: 0 };
     let mut writer = Writer {
         job,
-        out,
+        out: Out::create(disk, path)?,
         groups: job.groups.iter().map(|pieces| GroupDir { rows: job.rows(pieces), ..GroupDir::default() }).collect(),
         columns: Vec::new(),
         dictionaries: Vec::new(),
@@ -467,7 +315,7 @@ impl Writer<'_> {
         let mut blocks = Vec::new();
         for some in order.chunks(BLOCK_ENTRIES) {
             let raw = encode_block(some.iter().map(entry));
-            let frame = self.dict.compress(&raw).map_err(|error| refused(self.out.path, error))?;
+            let frame = self.dict.compress(&raw).map_err(|error| refused(self.out.path(), error))?;
             let first_key = some.first().map(|code| entry(code).0.to_vec()).unwrap_or_default();
             let entries = u32::try_from(some.len()).unwrap_or(0);
             blocks.push((frame, BlockRef { span: Span::default(), unpacked: raw.len() as u64, entries, first_key }));
@@ -477,7 +325,8 @@ impl Writer<'_> {
     }
 
     fn finish(mut self) -> Result<Written, StoreError> {
-        let broken = |error| refused(self.out.path, error);
+        let path = self.out.path();
+        let broken = |error| refused(path, error);
         let mut sections = [Span::default(); 7];
         sections[0] = Span { offset: HEAD_BYTES, length: self.out.at() - HEAD_BYTES, crc: 0 };
         let dict_start = self.out.at();
@@ -505,26 +354,7 @@ impl Writer<'_> {
         let (topic, topic_name, part) = (self.job.topic, self.job.topic_name.clone(), self.job.part);
         let footer = Footer { sections, topic, topic_name, part, rows, time: (least, greatest) };
         self.out.put(&encode_footer(&footer))?;
-        self.out.flush()?;
-        self.out.file.sync_data().map_err(broken)?;
-        Ok(Written { bytes: self.out.flushed, rows, time: (least, greatest) })
+        let bytes = self.out.finish()?;
+        Ok(Written { bytes, rows, time: (least, greatest) })
     }
-}
-
-fn gather<T>(
-    job: &Job<'_>,
-    pieces: &[Piece],
-    mapping: &Mapping,
-    value: impl Fn(&Chunk, usize) -> Option<T>,
-) -> Result<Dense<T>, StoreError> {
-    let mut dense = Dense { total: job.rows(pieces), rows: Vec::new(), values: Vec::new() };
-    each_chunk(job, pieces, mapping, |base, piece, rows, chunk| {
-        each_row(piece, rows, |at, row| {
-            if let Some(value) = value(&chunk, row) {
-                dense.rows.push(base + at);
-                dense.values.push(value);
-            }
-        });
-    })?;
-    Ok(dense)
 }

@@ -135,7 +135,16 @@ fn a_long_log_is_checkpointed_and_says_the_same() {
     let topic = TopicId::new();
     let chain = vec![b'x'; 400_000];
     for generation in 1..=20 {
-        store.append(topic, "t", 0, generation, &rows(&some_rows(u64::from(generation) * 10, 10)), u64::from(generation) * 10 + 10).unwrap();
+        store
+            .append(
+                topic,
+                "t",
+                0,
+                generation,
+                &rows(&some_rows(u64::from(generation) * 10, 10)),
+                u64::from(generation) * 10 + 10,
+            )
+            .unwrap();
         store.flush_all().unwrap();
         store.promote(topic, "t", generation % 2, &chain, &[(0, 5)].into()).unwrap();
     }

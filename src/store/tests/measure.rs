@@ -13,8 +13,20 @@ use crate::base::ids::TopicId;
 use crate::base::row::{Cell, RowHead, Rows, Value};
 use crate::base::time::DAY_NS;
 
-const NAMES: [&str; 12] =
-    ["clientip", "ident", "auth", "verb", "request", "httpversion", "response", "bytes", "referrer", "agent", "host", "message"];
+const NAMES: [&str; 12] = [
+    "clientip",
+    "ident",
+    "auth",
+    "verb",
+    "request",
+    "httpversion",
+    "response",
+    "bytes",
+    "referrer",
+    "agent",
+    "host",
+    "message",
+];
 const BATCH: usize = 1024;
 
 fn lines() -> Vec<String> {
@@ -25,7 +37,13 @@ fn lines() -> Vec<String> {
         let (a, b) = (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40, i.wrapping_mul(0xc2b2_ae3d_27d4_eb4f) >> 44);
         format!(
             "10.0.{}.{} - - [17/May/2015:10:05:03 +0000] \"GET /item/{}?q={} HTTP/1.1\" {} {} \"http://shop.example/\" \"Mozilla/5.0 ({})\"",
-            a % 7, b % 200, a % 500, b % 90, [200, 304, 404, 503][(b % 4) as usize], a, b % 60
+            a % 7,
+            b % 200,
+            a % 500,
+            b % 90,
+            [200, 304, 404, 503][(b % 4) as usize],
+            a,
+            b % 60
         )
     };
     (0..2000).map(line).collect()

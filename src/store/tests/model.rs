@@ -18,7 +18,12 @@ type Lane = (TopicId, PartitionId);
 
 #[derive(Clone, Debug)]
 enum Step {
-    Append { topic: usize, partition: PartitionId, rows: Vec<TestRow>, dropped: u64 },
+    Append {
+        topic: usize,
+        partition: PartitionId,
+        rows: Vec<TestRow>,
+        dropped: u64,
+    },
     Flush(usize),
     FlushAll,
     Merge,
@@ -222,7 +227,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_are_seen_once_and_as_given(seed in any::<u64>(), steps in collection::vec(a_step(), 1..24)) {

@@ -1,9 +1,11 @@
 //! Rows by the ten thousand: groups that fill, columns that change their encoding, days that part, memory that runs out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::source::{Chunk, Source};
-use super::super::{Config, Store};
+use super::super::{Config, Snapshot, Store};
 use super::{Owned, Seen, SeenRows, TODAY, TestRow, read, rows};
 use crate::base::clock::SimClock;
 use crate::base::disk::sim::SimDisk;
@@ -96,6 +98,64 @@ fn a_snapshot_stands_still_while_rows_and_merges_go_on() {
     store.append(topic, "t", 0, 1, &rows(&all[2000..]), 3000).unwrap();
     assert_eq!(read(&before), expected(topic, &all[..2000]), "parts that were merged away are still read");
     assert_eq!(read(&store.snapshot(None, None, None)), expected(topic, &all));
+}
+
+#[test]
+fn looks_are_whole_while_everything_moves() {
+    let disk = SimDisk::new(11);
+    let (store, _) = store_on(&disk, Config { merge_parts: 2, ..Config::default() });
+    let topic = TopicId::new();
+    let all = many(0, 12_000);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let lanes: Vec<_> = (0..2)
+            .map(|partition| {
+                let (store, all) = (&store, &all);
+                scope.spawn(move || {
+                    for some in all.chunks(97) {
+                        let next = some[some.len() - 1].offset + 1;
+                        store.append(topic, "t", partition, 1, &rows(some), next).unwrap();
+                    }
+                })
+            })
+            .collect();
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                store.flush_all().unwrap();
+                store.merge_all().unwrap();
+            }
+        });
+        let (store, done) = (&store, &done);
+        scope.spawn(move || {
+            lanes.into_iter().for_each(|lane| lane.join().unwrap());
+            done.store(true, Ordering::Relaxed);
+        });
+        let mut seen_before = 0;
+        while !done.load(Ordering::Relaxed) {
+            let seen = read_origins(&store.snapshot(None, None, None));
+            assert!(seen.len() >= seen_before, "rows do not go away");
+            seen_before = seen.len();
+            for partition in 0..2 {
+                let offsets: Vec<u64> = seen.iter().filter(|origin| origin.0 == partition).map(|origin| origin.1).collect();
+                assert!(offsets.iter().copied().eq(0..offsets.len() as u64), "each row once and none left out");
+            }
+        }
+    });
+    assert_eq!(read_origins(&store.snapshot(None, None, None)).len(), 24_000);
+}
+
+/// (partition, offset) of every row, in order; each at most once.
+fn read_origins(snapshot: &Snapshot) -> BTreeSet<(u32, u64)> {
+    let mut all = BTreeSet::new();
+    for source in &snapshot.sources {
+        for group in 0..source.groups() {
+            let lineage = source.lineage(group).unwrap();
+            for origin in lineage.partitions.iter().zip(&lineage.offsets) {
+                assert!(all.insert((*origin.0, *origin.1)), "{origin:?} is seen twice");
+            }
+        }
+    }
+    all
 }
 
 #[test]
@@ -192,4 +252,21 @@ fn a_time_far_ahead_is_kept_as_a_field() {
     let only = &seen[&(topic, 0, 0, 0)];
     assert_eq!(only.time_ns, TODAY);
     assert_eq!(only.fields["_time_claimed"], Seen::Str(b"2026-11-22T00:00:00Z".to_vec()));
+}
+
+/// Prints what a thousand quiet topics hold; fails when one costs more than a few times its rows.
+#[test]
+fn a_thousand_small_topics_cost_little() {
+    let disk = SimDisk::new(12);
+    let (store, _) = store_on(&disk, Config::default());
+    let all = many(0, 5);
+    for at in 0..1000 {
+        store.append(TopicId::new(), &format!("t{at}"), 0, 1, &rows(&all), 5).unwrap();
+    }
+    assert!(store.counters().memory() < 6 << 20, "{} bytes", store.counters().memory());
+    let syncs = disk.syncs();
+    store.flush_all().unwrap();
+    let flushes = store.counters().flushes.load(Ordering::Relaxed);
+    println!("1,000 topics of 5 rows: {} syncs of {} flush", disk.syncs() - syncs, flushes);
+    assert_eq!(flushes, 1, "one commit for all of them");
 }
