@@ -163,7 +163,8 @@ impl Partition {
         let own = slices.len();
         let mut allocated = active.allocated.max(end);
         if end > active.allocated {
-            allocated = (end + self.ground(log)).next_multiple_of(4096);
+            let most = self.shared.config.segment_bytes.0.max(end);
+            allocated = (end + self.ground(log)).next_multiple_of(4096).min(most);
             let mut left = usize::try_from(allocated - end).unwrap_or(0);
             while left > 0 {
                 let some = left.min(ZEROS.len());

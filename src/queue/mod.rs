@@ -366,3 +366,7 @@ impl Topics {
         all
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+mod tests;

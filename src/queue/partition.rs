@@ -72,7 +72,7 @@ pub struct Partition {
 }
 
 /// What a tail read asks of the disk at least, so that short batches do not cost a call each.
-const READ_MIN: usize = 64 * 1024;
+const READ_MIN: usize = 16 * 1024;
 
 impl Partition {
     pub(super) fn new(

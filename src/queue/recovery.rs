@@ -107,12 +107,17 @@ impl Recovery<'_> {
         let mut bytes = 0;
         let start = segments.first().map_or(mark.next, |(base, _)| *base);
         let mut expected = start;
+        let mut known_end = false;
         for (nth, &(base, len)) in segments.iter().enumerate() {
-            if base > expected && nth > 0 {
+            let seen =
+                mark.sealed.iter().any(|known| known.base == base) || mark.active.is_some_and(|(known, ..)| known == base);
+            if base > expected && nth > 0 && !(known_end && seen) {
                 self.lost(base, 0, expected, base);
             }
             let ceiling = segments.get(nth + 1).map_or(Offset::MAX, |(next, _)| *next);
             let known = mark.sealed.iter().find(|known| known.base == base && known.len <= len && known.next <= ceiling);
+            // A gap behind a segment that the mark knows was made by `raise_to`, and told then.
+            known_end = known.is_some();
             if let Some(known) = known {
                 view.sealed.push_back(*known);
                 bytes += known.len;

@@ -12,6 +12,7 @@ use crate::base::ids::Offset;
 const AHEAD: usize = 1 << 20;
 /// A place that the device cannot read is taken for zeros in pieces of this.
 const PIECE: usize = 4096;
+static ZEROS: [u8; 4096] = [0; 4096];
 
 /// A file read forward, a piece at a time.
 #[derive(Debug)]
@@ -88,7 +89,7 @@ impl<'f> Window<'f> {
             if bytes.is_empty() {
                 break;
             }
-            if bytes.iter().any(|byte| *byte != 0) {
+            if bytes.chunks(ZEROS.len()).any(|chunk| *chunk != ZEROS[..chunk.len()]) {
                 return Ok(false);
             }
             at += bytes.len() as u64;
@@ -140,16 +141,13 @@ impl Scan {
                 self.take(&mut found, &frame, at);
                 continue;
             }
-            match self.resume(window, at, found.next)? {
-                Some((position, base)) => {
-                    found.damage.push((at, position - at, found.next, base));
-                    found.end = position;
-                }
-                None => {
-                    found.clean = window.zeros_from(at)?;
-                    return Ok(found);
-                }
+            if window.zeros_from(at)? {
+                found.clean = true;
+                return Ok(found);
             }
+            let Some((position, base)) = self.resume(window, at, found.next)? else { return Ok(found) };
+            found.damage.push((at, position - at, found.next, base));
+            found.end = position;
         }
     }
 
