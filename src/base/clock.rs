@@ -38,9 +38,7 @@ impl Clock for RealClock {
     #[allow(clippy::disallowed_methods)]
     fn now_ns(&self) -> i64 {
         // A clock before 1970 reads as 1970; one past 2262 as 2262.
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
     }
 
     fn monotonic(&self) -> Duration {

@@ -21,16 +21,7 @@
 //! Captures of nothing set nothing. `%{NUMBER:bytes:int}` and `:float` make numbers. Patterns are compiled once, in the host,
 //! on a linear-time engine where that is possible.
 
-use std::collections::BTreeMap;
-
 use sawbox_guest::{Filter, Json, Match, Name, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
-
-/// Longest pattern after own names are replaced.
-const EXPANDED_BYTES: usize = 64 * 1024;
-/// How deep own names may stand for own names.
-const DEPTH: usize = 16;
-/// How the host is told of ECS names: a remark at the pattern's beginning.
-const ECS_REMARK: &str = "(?#ecs)";
 
 /// The filter.
 #[derive(Debug)]
@@ -66,8 +57,6 @@ enum Kind {
     Float,
 }
 
-type Definitions<'c> = BTreeMap<&'c str, &'c str>;
-
 impl Filter for Grok {
     fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
         let config = setup.config();
@@ -82,9 +71,9 @@ impl Filter for Grok {
             "tag_on_failure",
             "tag_on_timeout",
         ])?;
-        let ecs = match config.str_or("ecs_compatibility", "disabled")? {
-            "disabled" => "",
-            "v1" | "v8" => ECS_REMARK,
+        let kind = match config.str_or("ecs_compatibility", "disabled")? {
+            "disabled" => PatternKind::Grok,
+            "v1" | "v8" => PatternKind::GrokEcs,
             other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
         };
         let definitions = definitions(config)?;
@@ -93,9 +82,8 @@ impl Filter for Grok {
         for (field, expressions) in wanted(config)? {
             let mut patterns = Vec::new();
             for expression in expressions {
-                let mut text = ecs.to_owned();
-                expand(expression, &definitions, DEPTH, &mut text)?;
-                let pattern = setup.pattern(PatternKind::Grok, &text).map_err(|error| format!("`{expression}`: {error}"))?;
+                let pattern = setup.pattern(kind, expression, &definitions);
+                let pattern = pattern.map_err(|error| format!("`{expression}`: {error}"))?;
                 let groups = groups(setup, &pattern, &overwrite);
                 patterns.push((pattern, groups));
             }
@@ -205,56 +193,20 @@ fn wanted(config: &Json) -> Result<Vec<(&str, Vec<&str>)>, String> {
     Ok(wanted)
 }
 
-fn definitions(config: &Json) -> Result<Definitions<'_>, String> {
+fn definitions(config: &Json) -> Result<Vec<(&str, &str)>, String> {
     let table = config.get("pattern_definitions");
     if table.is_some_and(|table| !matches!(table, Json::Object(_))) {
         return Err("`pattern_definitions` must be a table of names and patterns".into());
     }
-    let mut definitions = Definitions::new();
+    let mut definitions = Vec::new();
     for (name, definition) in table.map_or(&[][..], Json::members) {
         let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         let definition = definition.as_str().filter(|_| is_name);
         let definition = definition
             .ok_or_else(|| format!("`pattern_definitions.{name}`: a name of letters, digits and `_`, and a string"))?;
-        definitions.insert(name, definition);
+        definitions.push((name.as_str(), definition));
     }
     Ok(definitions)
-}
-
-/// Puts own definitions in place of their names; the host knows the others.
-fn expand(expression: &str, definitions: &Definitions<'_>, depth: usize, out: &mut String) -> Result<(), String> {
-    let mut rest = expression;
-    while let Some(at) = rest.find("%{") {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let end = rest.find('}').map_or(rest.len(), |end| end + 1);
-        let inside = rest.get(2..end.saturating_sub(1)).unwrap_or("");
-        let name_end = inside.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(inside.len());
-        let (name, field) = inside.split_at(name_end);
-        match definitions.get(name) {
-            None => out.push_str(&rest[..end]),
-            Some(definition) => {
-                let depth =
-                    depth.checked_sub(1).ok_or_else(|| format!("`{name}` stands for itself, or names nest too deep"))?;
-                match field.strip_prefix(':').map(|field| field.split(' ').next().unwrap_or(field)) {
-                    None => out.push_str("(?:"),
-                    Some(field) => {
-                        out.push_str("(?<");
-                        out.push_str(field);
-                        out.push('>');
-                    }
-                }
-                expand(definition, definitions, depth, out)?;
-                out.push(')');
-            }
-        }
-        if out.len() > EXPANDED_BYTES {
-            return Err(format!("`{name}`: the pattern grows beyond {EXPANDED_BYTES} bytes"));
-        }
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
-    Ok(())
 }
 
 fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[&str]) -> Vec<Option<Group>> {

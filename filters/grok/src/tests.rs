@@ -1,5 +1,7 @@
 //! The filter over a host that knows three names: what the names mean is tested where they are defined.
 
+use std::collections::HashMap;
+
 use regex::bytes::{Captures, Regex};
 use sawbox_guest::testing::{Harness, Input, Outcome, Owned, Patterns, set_patterns};
 
@@ -13,27 +15,31 @@ struct Host {
 }
 
 impl Host {
-    fn expression(&mut self, text: &str, fields: &mut Vec<String>) -> Result<String, String> {
-        let text = text.strip_prefix("(?#ecs)").map_or(text.to_owned(), |text| text.replace("WORD:w", "WORD:ecs"));
+    fn expression(&self, kind: u32, text: &str, fields: &mut Vec<String>) -> Result<String, String> {
+        let mut parts = text.split('\0');
+        let text = parts.next().unwrap();
+        let parts: Vec<_> = parts.collect();
+        let own: HashMap<_, _> = parts.chunks(2).map(|pair| (pair[0], pair[1])).collect();
         let mut wrong = None;
-        let tokens = regex::Regex::new(r"%\{(\w+)(?::([\w.:]+))?\}|\(\?<([\w.:]+)>").unwrap();
-        let text = tokens.replace_all(&text, |found: &regex::Captures<'_>| {
-            let get = |group| found.get(group).map(|part: regex::Match<'_>| part.as_str().to_owned());
-            let body = match get(1).as_deref() {
-                Some("WORD") => r"\w+)",
-                Some("NUMBER") => r"-?\d+(?:\.\d+)?)",
-                Some("GREEDYDATA") => "(?s:.*))",
-                None => "",
-                Some(other) => {
-                    wrong = Some(format!("no pattern is called `{other}`"));
-                    ")"
+        let tokens = regex::Regex::new(r"%\{(\w+)(?::([\w.:]+))?\}").unwrap();
+        let text = tokens.replace_all(text, |found: &regex::Captures<'_>| {
+            let name = &found[1];
+            let standard = match name {
+                "WORD" if kind == 2 => "[A-Z]+",
+                "WORD" => r"\w+",
+                "NUMBER" => r"-?\d+(?:\.\d+)?",
+                "GREEDYDATA" => "(?s:.*)",
+                other => {
+                    wrong = (!own.contains_key(other)).then(|| format!("no pattern is called `{other}`"));
+                    ""
                 }
             };
-            match get(2).or(get(3)) {
-                None => format!("(?:{body}"),
+            let body = own.get(name).unwrap_or(&standard);
+            match found.get(2) {
+                None => format!("(?:{body})"),
                 Some(field) => {
-                    fields.push(field);
-                    format!("(?<g{}>{body}", fields.len())
+                    fields.push(field.as_str().to_owned());
+                    format!("(?<g{}>{body})", fields.len())
                 }
             }
         });
@@ -43,9 +49,10 @@ impl Host {
 
 impl Patterns for Host {
     fn compile(&mut self, kind: u32, text: &str) -> i32 {
-        assert_eq!(kind, 0);
+        assert!(kind == 0 || kind == 2);
         let mut fields = Vec::new();
-        let compiled = self.expression(text, &mut fields).and_then(|text| Regex::new(&text).map_err(|error| error.to_string()));
+        let compiled =
+            self.expression(kind, text, &mut fields).and_then(|text| Regex::new(&text).map_err(|error| error.to_string()));
         match compiled {
             Ok(regex) => {
                 self.patterns.push((regex, fields));
@@ -63,7 +70,7 @@ impl Patterns for Host {
         match usize::try_from(handle) {
             Err(_) => text.extend_from_slice(self.error.as_bytes()),
             Ok(handle) => {
-                for (number, name) in (1u16..).zip(&self.patterns[handle].1) {
+                for (number, name) in (0u16..).zip(&self.patterns[handle].1) {
                     text.extend_from_slice(&number.to_le_bytes());
                     text.extend_from_slice(&u16::try_from(name.len()).unwrap().to_le_bytes());
                     text.extend_from_slice(name.as_bytes());
@@ -78,13 +85,13 @@ impl Patterns for Host {
 
     fn find(&mut self, handle: i32, bytes: &[u8], out: &mut [u8]) -> i32 {
         if bytes == b"slow" {
-            return -1;
+            return -2;
         }
         let regex = &self.patterns[usize::try_from(handle).unwrap()].0;
-        let Some(captures): Option<Captures<'_>> = regex.captures(bytes) else { return 0 };
+        let Some(captures): Option<Captures<'_>> = regex.captures(bytes) else { return -1 };
         let mut count = 0;
-        for (number, found) in (0u32..).zip(captures.iter()) {
-            if let Some(found) = found {
+        for (number, found) in (0u32..).zip(captures.iter().skip(1)) {
+            if let Some(found) = found.filter(|found| !found.is_empty()) {
                 let end = |at: usize| u32::try_from(at).unwrap().to_le_bytes();
                 let span = [number.to_le_bytes(), end(found.start()), end(found.end())].concat();
                 out[count * 12..][..12].copy_from_slice(&span);
@@ -146,11 +153,10 @@ fn fields_and_patterns_in_order() {
 
 #[test]
 fn own_names_come_first() {
-    let config = r#"{"pattern": "%{ID:id:int} %{PAIR}", "pattern_definitions": {"ID": "\\d+", "PAIR": "%{WORD:k}=%{ID:v}", "WORD": "[a-z]+"}}"#;
-    check(config, Input::new("7 a=9"), "id=Int(7) k=a v=9");
-    let itself = make(r#"{"pattern": "%{A}", "pattern_definitions": {"A": "x%{A}"}}"#).unwrap_err();
-    assert!(itself.contains("itself"), "{itself}");
-    check(r#"{"pattern": "%{WORD:w}", "ecs_compatibility": "v8"}"#, Input::new("a"), "ecs=a");
+    let config = r#"{"pattern": "%{ID:id:int} %{PAIR}", "pattern_definitions": {"ID": "\\d+", "PAIR": "[a-z]=\\d"}}"#;
+    check(config, Input::new("7 a=9"), "id=Int(7)");
+    check(config, Input::new("7 -"), "tags=_grokparsefailure");
+    check(r#"{"pattern": "%{WORD:w}", "ecs_compatibility": "v8"}"#, Input::new("lower UPPER"), "w=UPPER");
 }
 
 #[test]

@@ -38,13 +38,7 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn open(&self, path: &Path, create: bool) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(create)
-            .truncate(false)
-            .mode(0o600)
-            .open(self.at(path))?;
+        let file = OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(self.at(path))?;
         Ok(Arc::new(RealFile(file)))
     }
 

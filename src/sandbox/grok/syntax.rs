@@ -300,10 +300,16 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// The field that a group's name stands for: ours, or one that a person wrote as `(?<name>…)`.
+/// The field that a group's name stands for: ours, or one that a person wrote as `(?<name>…)` or `(?<name:int>…)`.
 fn field(name: &str) -> Option<Field> {
     let Some(marked) = name.strip_prefix(MARK) else {
-        return dotted(name).map(|name| Field { name, kind: Kind::Text });
+        let (name, kind) = match name.rsplit_once(':') {
+            None => (name, Kind::Text),
+            Some((name, "int")) => (name, Kind::Int),
+            Some((name, "float")) => (name, Kind::Float),
+            Some(_) => return None,
+        };
+        return dotted(name).map(|name| Field { name, kind });
     };
     let kind = match marked.chars().next()? {
         'i' => Kind::Int,

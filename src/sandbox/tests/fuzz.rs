@@ -36,9 +36,8 @@ fn value() -> impl Strategy<Value = [u8; 16]> {
 /// An answer to `records` records whose sections lie behind one another, as they would in a payload at `base`.
 fn answer(base: u32, records: u32) -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![4 => Just(Kind::Store), 1 => Just(Kind::Drop), 1 => Just(Kind::Fail)];
-    let verdict = (kind, any::<bool>(), 0u32..4, (number(), number()), 0u32..2).prop_map(
-        |(kind, consumed, values, reason, emissions)| VerdictEntry { kind, consumed, values, reason, emissions },
-    );
+    let verdict = (kind, any::<bool>(), 0u32..4, (number(), number()), 0u32..2)
+        .prop_map(|(kind, consumed, values, reason, emissions)| VerdictEntry { kind, consumed, values, reason, emissions });
     let emission = ((number(), number()), (number(), number(), number()), 0u32..2, any::<bool>())
         .prop_map(|(topic, payload, headers, with_headers)| EmissionEntry { topic, payload, headers, with_headers });
     let header = ((number(), number()), (number(), number(), number())).prop_map(|(name, value)| HeaderEntry { name, value });
@@ -60,7 +59,8 @@ fn answer(base: u32, records: u32) -> impl Strategy<Value = Vec<u8>> {
                 emissions.truncate(verdicts.iter().map(|verdict| verdict.emissions as usize).sum());
                 headers.truncate(emissions.iter().map(|emission| emission.headers as usize).sum());
             }
-            let names: Vec<u8> = names.iter().flat_map(|name| [&(name.len() as u16).to_le_bytes(), name.as_bytes()].concat()).collect();
+            let names: Vec<u8> =
+                names.iter().flat_map(|name| [&(name.len() as u16).to_le_bytes(), name.as_bytes()].concat()).collect();
             let sections = [
                 verdicts.iter().flat_map(VerdictEntry::encode).collect(),
                 values.as_flattened().to_vec(),

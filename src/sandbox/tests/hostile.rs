@@ -17,7 +17,10 @@ fn what_is_no_filter_is_refused_with_a_sentence() {
     let good = guest("");
     let import = |import: &str| good.replacen("(module", &format!("(module (import {import})"), 1);
     let cases = [
-        (import(r#""wasi_snapshot_preview1" "fd_write" (func)"#), "imports `fd_write` from `wasi_snapshot_preview1`: filters have no files"),
+        (
+            import(r#""wasi_snapshot_preview1" "fd_write" (func)"#),
+            "imports `fd_write` from `wasi_snapshot_preview1`: filters have no files",
+        ),
         (import(r#""env" "abort" (func)"#), "imports `abort` from `env`: there is no such thing"),
         (import(r#""sawbox" "shell" (func)"#), "may import only `log`"),
         (import(r#""sawbox" "log" (func (param i64))"#), "as (i64) -> , but it is (i32 i32 i32) -> "),
@@ -57,11 +60,19 @@ fn filters_that_do_not_start_are_refused() {
     let cases = [
         (start("(loop $l (br $l))"), "used more than 500000000 units of fuel"),
         (start("unreachable"), "unreachable"),
-        (start("(drop (memory.grow (i32.const 60000))) (drop (i32.load (i32.const -1)))"), "it asked for more than 64MiB of memory"),
+        (
+            start("(drop (memory.grow (i32.const 60000))) (drop (i32.load (i32.const -1)))"),
+            "it asked for more than 64MiB of memory",
+        ),
         (module("", "\\01\\00\\00\\00no such thing", ""), "`bad`: no such thing"),
         (module("", "\\07\\00\\00\\00", ""), "unknown status"),
         (module("", "\\00\\01\\05\\00", ""), "names more or fewer fields"),
-        (guest("").replace("(i32.const 16) \"", "(i32.const 16) \"\\00\\01\\00\\00\") (data (i32.const 0) \"").replace("(i64.const 16) (i64.shl", "(i64.const -1) (i64.shl"), "pointer outside"),
+        (
+            guest("")
+                .replace("(i32.const 16) \"", "(i32.const 16) \"\\00\\01\\00\\00\") (data (i32.const 0) \"")
+                .replace("(i64.const 16) (i64.shl", "(i64.const -1) (i64.shl"),
+            "pointer outside",
+        ),
         (guest("").replace("(result i32) i32.const 1)", "(result i32) i32.const 9)"), "speaks version 9"),
         (guest("").replace("i32.const 0x100000", "i32.const -1"), "`alloc` gave back a pointer outside"),
     ];
@@ -142,7 +153,10 @@ fn lies_about_the_answer_are_seen() {
         ("(i32.store (i32.const 72) (i32.const -8))", "points outside of the filter's memory"),
         ("(i32.store8 (i32.const 4096) (i32.const 3))", "unknown verdict"),
         ("(i32.store (i32.const 4100) (i32.const 1))", "fewer values than its verdicts say"),
-        ("(i32.store (i32.const 80) (i32.const 8192)) (i32.store (i32.const 84) (i32.const 16))", "more values than its verdicts say"),
+        (
+            "(i32.store (i32.const 80) (i32.const 8192)) (i32.store (i32.const 84) (i32.const 16))",
+            "more values than its verdicts say",
+        ),
         // One value, of name 0, that is not told.
         (
             "(i32.store (i32.const 4100) (i32.const 1)) (i32.store (i32.const 80) (i32.const 8192)) (i32.store (i32.const 84) (i32.const 16))",
@@ -154,7 +168,10 @@ fn lies_about_the_answer_are_seen() {
             "names that end early",
         ),
         // Drop, with a reason of 5 bytes in an arena of none.
-        ("(i32.store8 (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4108) (i32.const 5))", "points outside of its record"),
+        (
+            "(i32.store8 (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4108) (i32.const 5))",
+            "points outside of its record",
+        ),
         ("(i32.store (i32.const 4112) (i32.const 1))", "fewer emissions than its verdicts say"),
         // An emission to the topic without a name.
         (
@@ -162,7 +179,10 @@ fn lies_about_the_answer_are_seen() {
             "emitted to what is no topic's name",
         ),
         // 70,000 bytes of arena for a record of one.
-        ("(i32.store (i32.const 112) (i32.const 0)) (i32.store (i32.const 116) (i32.const 70000))", "larger than an answer may be"),
+        (
+            "(i32.store (i32.const 112) (i32.const 0)) (i32.store (i32.const 116) (i32.const 70000))",
+            "larger than an answer may be",
+        ),
     ];
     for (index, (lie, expected)) in cases.iter().enumerate() {
         let name = format!("liar-{index}");

@@ -16,7 +16,12 @@ fn nanoseconds_a_record() {
     let lines: Vec<String> = (0..1024).map(|index| LINE.replace("203023", &format!("{}", 1000 + index))).collect();
     let all: Vec<(&[u8], super::Headers)> = lines
         .iter()
-        .map(|line| (line.as_bytes(), &[("_peer", "10.0.0.1"), ("_receiver", "lumberjack"), ("host", "web-1"), ("app", "shop")] as super::Headers))
+        .map(|line| {
+            (
+                line.as_bytes(),
+                &[("_peer", "10.0.0.1"), ("_receiver", "lumberjack"), ("host", "web-1"), ("app", "shop")] as super::Headers,
+            )
+        })
         .collect();
     for (what, spec) in [
         ("no filter", "[]"),

@@ -104,7 +104,8 @@ pub(super) fn line(output: &Output<'_>, index: usize) -> String {
     };
     for emission in &verdict.emissions {
         let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let headers: Vec<_> = emission.headers.iter().map(|(name, value)| format!("{}={}", lossy(name), lossy(value))).collect();
+        let headers: Vec<_> =
+            emission.headers.iter().map(|(name, value)| format!("{}={}", lossy(name), lossy(value))).collect();
         text.push_str(&format!(" -> {} {:?} [{}]", emission.topic, lossy(emission.payload), headers.join(" ")));
     }
     text

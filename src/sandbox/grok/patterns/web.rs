@@ -83,7 +83,7 @@ pub(super) const PATTERNS: &[Entry] = &[
         "SQUID3",
         concat!(
             r"%{NUMBER:timestamp} +%{NUMBER:duration} %{IP:client_address} %{WORD:cache_result}/%{NONNEGINT:status_code} ",
-            r"%{NUMBER:bytes} %{WORD:request_method} %{NOTSPACE:url} (?:-|%{NOTSPACE:user}) ",
+            r"%{NUMBER:bytes} %{WORD:request_method} %{NOTSPACE:url} %{NOTSPACE:user} ",
             r"%{WORD:hierarchy_code}/(?:-|%{IPORHOST:server}) %{NOTSPACE:content_type}"
         ),
     ),
