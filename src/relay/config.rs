@@ -112,7 +112,7 @@ pub enum OutputConfig {
 impl OutputConfig {
     /// Its name; its topic is `_out.<name>`.
     pub fn name(&self) -> &str {
-        &self.select().name
+        self.select().name
     }
 
     /// `zabbix` or `webhook`.

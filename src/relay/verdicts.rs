@@ -127,7 +127,7 @@ impl<'b> Room<'_, 'b> {
 
     /// What a filter sends to another topic; the inner error is why that cannot be.
     fn emit(&mut self, record: &RecordView<'b>, n: usize, emission: &Emission<'b>) -> Result<Result<(), String>, QueueError> {
-        let name = &*emission.topic;
+        let name = emission.topic;
         if name.starts_with('_') {
             return Ok(Err(format!("a filter may not emit to `{name}`: names that begin with `_` are the box's own")));
         }

@@ -138,7 +138,7 @@ fn a_filter_that_keeps_failing_is_quarantined() {
 }
 
 #[test]
-fn a_thousand_idle_topics_have_no_thread_and_wake_at_once() {
+fn many_topics_share_two_threads_and_wake_at_once() {
     let houses = Houses::start(Config { workers: 2, ..Config::default() });
     for n in 0..200 {
         houses.queue.ensure_topic(&format!("t{n}")).expect("room");
