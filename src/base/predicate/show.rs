@@ -39,10 +39,12 @@ fn glob(pattern: &Glob, f: &mut Formatter<'_>) -> Result {
             Piece::One => f.write_str("?")?,
             Piece::Text(text) => {
                 for c in text.chars() {
-                    if !(c.is_ascii_alphanumeric()
-                        || matches!(c, '_' | '.' | '/' | '@')
-                        || (!c.is_ascii() && !c.is_whitespace()))
-                    {
+                    let ordinary = match c {
+                        '_' | '.' | '/' | '@' => true,
+                        c if c.is_ascii() => c.is_ascii_alphanumeric(),
+                        c => !c.is_whitespace(),
+                    };
+                    if !ordinary {
                         f.write_str("\\")?;
                     }
                     write!(f, "{c}")?;

@@ -124,8 +124,8 @@ impl Words {
     pub fn is_whole(&self, value: &[u8], hit: &Range<usize>) -> bool {
         let before = hit.start.checked_sub(1).and_then(|at| value.get(at));
         let after = value.get(hit.end);
-        !(self.word_first && before.is_some_and(|&byte| is_word_byte(byte)))
-            && !(self.word_last && after.is_some_and(|&byte| is_word_byte(byte)))
+        !(self.word_first && before.is_some_and(|&byte| is_word_byte(byte))
+            || self.word_last && after.is_some_and(|&byte| is_word_byte(byte)))
     }
 
     /// Whether a value holds it.
