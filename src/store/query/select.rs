@@ -87,9 +87,10 @@ impl Selector {
         Self { root, leaves }
     }
 
-    /// Whether it keeps every row of everything.
-    pub fn keeps_all(&self) -> bool {
-        matches!(self.root, Node::All)
+    /// Whether bounds of time and names of topics are all it asks about, so that looking ahead reads nothing.
+    pub fn is_plain(&self) -> bool {
+        let virtual_names = [crate::base::row::TIME, super::out::virtual_field::TOPIC];
+        self.leaves.iter().all(|leaf| matches!(&leaf.field, Field::Named(name) if virtual_names.contains(&&**name)))
     }
 
     /// Prepares it for a source.
@@ -100,6 +101,11 @@ impl Selector {
     /// Whether some row of the group may be kept.
     pub fn may_match(&self, own: &SourceSelector, source: &dyn Source, group: usize) -> bool {
         self.foresee(&self.root, own, source, group) != Foresight::None
+    }
+
+    /// Whether every row of the group is sure to be kept.
+    pub fn keeps_all(&self, own: &SourceSelector, source: &dyn Source, group: usize) -> bool {
+        self.foresee(&self.root, own, source, group) == Foresight::All
     }
 
     fn foresee(&self, node: &Node, own: &SourceSelector, source: &dyn Source, group: usize) -> Foresight {
@@ -307,14 +313,14 @@ fn select_leaf(test: &Test, plan: &LeafPlan, view: &GroupView<'_>, among: Bits) 
 
 fn select_virtual(test: &Test, which: PerRow, view: &GroupView<'_>, among: &Bits) -> Bits {
     if which == PerRow::Time {
-        let times = view.times();
         return match test {
             Test::Exists => among.clone(),
             Test::Time(range) => {
                 let (least, greatest) = view.source.time_bounds(view.group);
-                if range.from <= least && greatest <= range.to && times.len() == among.rows() {
+                if range.from <= least && greatest <= range.to {
                     return among.clone();
                 }
+                let times = view.times();
                 Bits::fill(among, |row| times.get(row).is_some_and(|ns| range.from <= *ns && *ns <= range.to))
             }
             _ => Bits::none(among.rows()),
@@ -340,7 +346,7 @@ fn only_present(mut bits: Bits, present: &Present) -> Bits {
 fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupView<'_>, among: &Bits) -> Bits {
     match chunk {
         Chunk::Dict { codes, dict } => {
-            let whole = column.whole(test, view.source).filter(|verdict| Arc::ptr_eq(&verdict.dict, dict));
+            let whole = column.whole(test, view.source).filter(|verdict| is_same(&verdict.dict, dict));
             let verdict = whole.cloned().unwrap_or_else(|| Arc::new(judge(test, column.kind, Arc::clone(dict))));
             match (verdict.matching, verdict.only) {
                 (0, _) => Bits::none(among.rows()),
@@ -372,6 +378,12 @@ fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupVie
             only_present(Bits::fill(among, |row| values.get(row).is_some_and(|&value| if value { yes } else { no })), present)
         }
     }
+}
+
+/// Whether a chunk's dictionary is the one of the whole source. A source may have unpacked it twice; its codes are the same.
+fn is_same(whole: &Arc<Dict>, own: &Arc<Dict>) -> bool {
+    let ends = |dict: &Dict| (dict.len(), dict.bytes.len(), dict.ends.first().copied());
+    Arc::ptr_eq(whole, own) || (ends(whole) == ends(own) && whole.sorted == own.sorted)
 }
 
 /// Whether a stored string or list passes.

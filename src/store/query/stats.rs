@@ -21,7 +21,7 @@ const TRANSLATIONS: usize = 4;
 /// Ranges of integers up to this wide are numbered by an array instead of a hash table.
 const DENSE_SPAN: usize = 4096;
 
-/// Rows grouped by keys, and their figures: a thread's own.
+/// Rows grouped by keys, and their figures: a thread's own, or the whole.
 #[derive(Debug)]
 pub struct Grouping {
     keys: Vec<KeyTable>,
@@ -343,6 +343,58 @@ fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
         .collect()
 }
 
+/// Counts the rows of whole sources by the counts that their dictionaries carry, and gives what is left to be read.
+fn count_by_dictionaries(scan: &Scan<'_>, key: &Key, whole: &mut Grouping) -> Vec<usize> {
+    let mut left = Vec::with_capacity(scan.work.len());
+    let mut from = 0;
+    while from < scan.work.len() {
+        let source = scan.work[from].source;
+        // The list is in the order of sources.
+        let to = from + scan.work[from..].iter().take_while(|work| work.source == source).count();
+        if whole.count_source(scan, source, from..to, key).is_none() {
+            left.extend(from..to);
+        }
+        from = to;
+    }
+    left
+}
+
+impl Grouping {
+    /// Counts a source by its dictionary's counts; `None` if that can't be done.
+    fn count_source(&mut self, scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<()> {
+        let source = &scan.sources[index];
+        if key.bin.is_some() || super::view::virtual_reader(&key.field).is_some() || work.len() != source.groups() {
+            return None;
+        }
+        let mut columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
+        let (column, kind) = columns.next().map(|(column, own)| (column, own.kind))?;
+        let is_whole = |work: &super::scan::Work| scan.keeps_all(work) && source.deleted(work.group).is_none();
+        if columns.next().is_some() || kind != Kind::Str || !scan.work.get(work.clone())?.iter().all(is_whole) {
+            return None;
+        }
+        let counts = source.dict_counts(column).ok().flatten()?;
+        let dict = source.dict(column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
+        let rows: usize = work.clone().map(|at| source.rows(scan.work[at].group)).sum();
+        let having = counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
+        let missing = rows.checked_sub(having)?;
+        let mut add = |number: u32, count: usize| {
+            if number == NONE {
+                self.lost = true;
+            } else {
+                self.figures.iter_mut().for_each(|figure| figure.count_many(number, count));
+            }
+        };
+        for (entry, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            add(self.keys[0].of_str(dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX));
+        }
+        if missing > 0 && !key.skip_missing {
+            add(self.keys[0].of_missing(), missing);
+        }
+        work.for_each(|at| scan.note_unread(source.rows(scan.work[at].group)));
+        Some(())
+    }
+}
+
 /// The rows of `stats`.
 pub fn grouped(
     scan: &Scan<'_>,
@@ -351,15 +403,17 @@ pub fn grouped(
     limits: &Limits,
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
-    let order: Vec<usize> = (0..scan.work.len()).collect();
+    let mut whole = Grouping::new(aggs, by, limits, limits.threads);
+    let order: Vec<usize> = match by {
+        [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => count_by_dictionaries(scan, key, &mut whole),
+        _ => (0..scan.work.len()).collect(),
+    };
     let results = scan.each(
         &order,
         || Grouping::new(aggs, by, limits, limits.threads),
         |_| Want::Read,
         |grouping, found| grouping.see(found, aggs, by),
     )?;
-    let mut results = results.into_iter();
-    let mut whole = results.next().unwrap_or_else(|| Grouping::new(aggs, by, limits, 1));
-    results.for_each(|result| whole.merge(result));
+    results.into_iter().for_each(|result| whole.merge(result));
     Ok(whole.finish(aggs, by, stats))
 }
