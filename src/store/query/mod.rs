@@ -33,6 +33,7 @@ mod plan;
 mod render;
 mod rows;
 mod scan;
+mod search;
 mod select;
 mod sketch;
 mod sort;

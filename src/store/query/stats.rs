@@ -105,7 +105,13 @@ impl Grouping {
             && let [(kind, chunk)] = chunks.as_slice()
         {
             match (&**chunk, kind) {
-                (Chunk::Dict { codes, dict }, Kind::Str) if !key.skip_missing => {
+                (Chunk::Dict { codes, dict }, Kind::Str) => {
+                    let code = |row: u32| codes.get(row as usize).copied().unwrap_or(0);
+                    if key.skip_missing && rows.iter().any(|&row| code(row) == 0) {
+                        let mut kept = rows.iter().map(|&row| code(row) != 0);
+                        groups.retain(|_| kept.next().unwrap_or(true));
+                        rows.retain(|&row| code(row) != 0);
+                    }
                     let translations = &mut self.translations[index];
                     let at = translations.iter().position(|own| own.is_of(dict)).unwrap_or_else(|| {
                         if translations.len() == TRANSLATIONS {
@@ -115,10 +121,7 @@ impl Grouping {
                         translations.len() - 1
                     });
                     let translation = &mut translations[at];
-                    return rows
-                        .iter()
-                        .map(|&row| translation.number(codes.get(row as usize).copied().unwrap_or(0), table))
-                        .collect();
+                    return rows.iter().map(|&row| translation.number(code(row), table)).collect();
                 }
                 (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, table),
                 _ => {}
