@@ -192,8 +192,9 @@ pub fn top_values_of(
     let scan = Scan::new(sources, request, &predicate, cancel);
     let mut stats = Stats::default();
     let (aggs, by) = top_stats(field);
-    let mut rows = stats::grouped(&scan, &aggs, &by, &request.limits, &mut stats)?;
-    table::sort(&mut rows, &[SortKey { field: "count()".into(), descending: true }]);
+    let order = [SortKey { field: "count()".into(), descending: true }];
+    let mut rows = stats::grouped(&scan, (&aggs, &by), Some((&order, limit)), &request.limits, &mut stats)?;
+    table::sort(&mut rows, &order);
     let value = |row: &super::OutRow| {
         let mut columns = row.fields.iter();
         let value = columns.next()?.1.clone();

@@ -22,6 +22,7 @@
 //!
 //! Why no planner or vectorised expression engine: every query has this one shape, and what makes it fast is not reading.
 
+mod answer;
 pub mod bits;
 mod cancel;
 mod facets;
@@ -261,7 +262,12 @@ fn head(
         split::Head::Rows { sort, limit } if sort.is_empty() => rows::newest(scan, *limit, request, fields, emit),
         split::Head::Rows { sort, limit } => sort::sorted(scan, sort, *limit, request, fields, stats, emit),
         split::Head::Stats { aggs, by } => {
-            for row in stats::grouped(scan, aggs, by, &request.limits, stats)? {
+            let first = match steps.tail.as_slice() {
+                [Pipe::Sort(keys), Pipe::Limit(most), ..] => Some((keys.as_slice(), *most)),
+                [Pipe::Limit(most), ..] => Some((&[][..], *most)),
+                _ => None,
+            };
+            for row in stats::grouped(scan, (aggs, by), first, &request.limits, stats)? {
                 if emit(row).is_break() {
                     break;
                 }

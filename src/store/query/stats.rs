@@ -4,12 +4,11 @@
 //! is hashed once per source and not once per row), combinations of keys into further numbers, and figures are added up in
 //! arrays by that number. A row whose key is a list counts once for each different item. Threads merge by value.
 
-use std::sync::Arc;
 
 use super::figures::Figure;
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
 use super::out::{OutRow, OutValue};
-use super::plan::{Agg, Key};
+use super::plan::{Agg, Key, SortKey};
 use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Stats};
@@ -24,10 +23,10 @@ const DENSE_SPAN: usize = 4096;
 /// Rows grouped by keys, and their figures: a thread's own, or the whole.
 #[derive(Debug)]
 pub struct Grouping {
-    keys: Vec<KeyTable>,
+    pub(super) keys: Vec<KeyTable>,
     translations: Vec<Vec<Translation>>,
     pairs: Vec<PairTable>,
-    figures: Vec<Figure>,
+    pub(super) figures: Vec<Figure>,
     bytes: usize,
     /// Rows that could not be counted for want of memory.
     pub lost: bool,
@@ -207,7 +206,8 @@ impl Grouping {
         }
     }
 
-    fn groups(&self) -> usize {
+    /// How many groups.
+    pub(super) fn groups(&self) -> usize {
         match (self.pairs.last(), self.keys.last()) {
             (Some(pairs), _) => pairs.len(),
             (None, Some(keys)) => keys.len(),
@@ -217,7 +217,7 @@ impl Grouping {
     }
 
     /// The numbers of a group's values, key by key.
-    fn values_of(&self, group: u32) -> Vec<u32> {
+    pub(super) fn values_of(&self, group: u32) -> Vec<u32> {
         let mut values = Vec::with_capacity(self.keys.len());
         let mut group = group;
         for pairs in self.pairs.iter().rev() {
@@ -261,36 +261,6 @@ impl Grouping {
         for (own, theirs) in self.figures.iter_mut().zip(other.figures) {
             own.merge(theirs, &groups);
         }
-    }
-
-    /// One row for each group, in the order of its keys.
-    pub fn finish(self, aggs: &[Agg], by: &[Key], stats: &mut Stats) -> Vec<OutRow> {
-        if self.lost {
-            stats.miss("there are more groups or values than memory allows; some rows are not counted");
-        }
-        stats.approximate |= self.figures.iter().any(Figure::is_estimate);
-        let key_names: Vec<Arc<str>> = by.iter().map(|key| Arc::from(key.name.as_str())).collect();
-        let names: Vec<Arc<str>> = aggs.iter().map(|agg| Arc::from(agg.name.as_str())).collect();
-        let mut rows: Vec<(Vec<u32>, OutRow)> = (0..self.groups())
-            .map(|group| {
-                let group = u32::try_from(group).unwrap_or(NONE);
-                let values = self.values_of(group);
-                let keys = key_names.iter().zip(&self.keys).zip(&values);
-                let keys = keys.map(|((name, keys), value)| (Arc::clone(name), keys.value(*value)));
-                let figures = names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group)));
-                let row = OutRow { fields: keys.chain(figures).collect() };
-                (values, row)
-            })
-            .collect();
-        rows.sort_by(|(a_values, a), (b_values, b)| {
-            let orders = self.keys.iter().enumerate().map(|(index, keys)| {
-                let by_value = a.fields[index].1.order(&b.fields[index].1);
-                // `5` and `5.0` are as large as one another and yet two groups.
-                by_value.then_with(|| keys.text(a_values[index]).cmp(keys.text(b_values[index])))
-            });
-            orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
-        });
-        rows.into_iter().map(|(_, row)| row).collect()
     }
 }
 
@@ -398,15 +368,15 @@ impl Grouping {
     }
 }
 
-/// The rows of `stats`.
+/// The rows of `stats`. `first`: only so many are wanted, in this order.
 pub fn grouped(
     scan: &Scan<'_>,
-    aggs: &[Agg],
-    by: &[Key],
+    (aggs, by): (&[Agg], &[Key]),
+    first: Option<(&[SortKey], usize)>,
     limits: &Limits,
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
-    let mut whole = Grouping::new(aggs, by, limits, limits.threads);
+    let mut whole = Grouping::new(aggs, by, limits, 1);
     let order: Vec<usize> = match by {
         [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => count_by_dictionaries(scan, key, &mut whole),
         _ => (0..scan.work.len()).collect(),
@@ -418,5 +388,5 @@ pub fn grouped(
         |grouping, found| grouping.see(found, aggs, by),
     )?;
     results.into_iter().for_each(|result| whole.merge(result));
-    Ok(whole.finish(aggs, by, stats))
+    Ok(whole.finish(aggs, by, first, stats))
 }

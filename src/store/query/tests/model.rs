@@ -230,6 +230,14 @@ proptest! {
         }
         prop_assert_eq!(found.len(), groups.keys().map(|(a, _)| a).collect::<std::collections::BTreeSet<_>>().len());
 
+        // The first few of many groups are chosen before they are made into rows.
+        let stats = " | stats count(), max(b) by a, b";
+        for (sort, most) in [("-count()", 3), ("-max(b), a", 2), ("b", 4)] {
+            let few = json(ask(&format!("{stats} | sort {sort} | limit {most}")));
+            let all = json(ask(&format!("{stats} | sort {sort}")));
+            prop_assert_eq!(&few[..], &all[..all.len().min(most)], "{}{} sort {}", text, filter, sort);
+        }
+
         // Counts over time.
         let histogram = histogram_of(&sources, &request(&format!("{text}{filter}")), 7, &cancel()).unwrap();
         prop_assert_eq!(histogram.total, kept.len() as u64);
