@@ -61,6 +61,11 @@ impl KeyTable {
         }
     }
 
+    /// From now on it may take so many bytes.
+    pub fn allow(&mut self, bytes: usize) {
+        self.most_bytes = bytes.min(u32::MAX as usize);
+    }
+
     /// How many values.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -4,7 +4,6 @@
 //! is hashed once per source and not once per row), combinations of keys into further numbers, and figures are added up in
 //! arrays by that number. A row whose key is a list counts once for each different item. Threads merge by value.
 
-
 use super::figures::Figure;
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
 use super::out::{OutRow, OutValue};
@@ -387,6 +386,14 @@ pub fn grouped(
         |_| Want::Read,
         |grouping, found| grouping.see(found, aggs, by),
     )?;
-    results.into_iter().for_each(|result| whole.merge(result));
+    let mut results = results.into_iter();
+    if order.len() == scan.work.len()
+        && let Some(first) = results.next()
+    {
+        // Nothing was counted before: the others join the first.
+        whole = first;
+        whole.keys.iter_mut().for_each(|keys| keys.allow(limits.bytes));
+    }
+    results.for_each(|result| whole.merge(result));
     Ok(whole.finish(aggs, by, first, stats))
 }

@@ -31,6 +31,7 @@ const QUERIES: [&str; 16] = [
     "* | fields _time, reqtime | sort -reqtime | limit 100",
 ];
 
+#[allow(clippy::disallowed_methods, clippy::print_stdout)]
 fn answers(store: &Store, print: Option<&str>) -> Vec<Vec<String>> {
     let ask = |query: &&str| {
         let request = request(query);
@@ -51,7 +52,6 @@ fn answers(store: &Store, print: Option<&str>) -> Vec<Vec<String>> {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, clippy::print_stdout)]
 fn answers_do_not_depend_on_where_rows_lie() {
     let wanted = std::env::var("SAWBOX_QUERY_ROWS").ok().and_then(|text| text.parse().ok());
     let (total, measured) = (wanted.unwrap_or(20_000u64), wanted.is_some());
