@@ -4,12 +4,12 @@
 //! order asked for, and [`Stats`], which say what was read and whether the answer is whole.
 //!
 //! # How
-//! * **Which rows** ([`select`]): groups are ruled out by bounds and dictionaries; the rest is decided on codes and whole columns.
-//! * **Newest n** ([`rows`]): groups in descending order of their latest time; a heap of n keys; done when no group can add one.
+//! * **Which rows** (`select`): groups are ruled out by bounds and dictionaries; the rest is decided on codes and whole columns.
+//! * **Newest n** (`rows`): groups in descending order of their latest time; a heap of n keys; done when no group can add one.
 //!   Long answers come in pages of keys, so memory does not grow with them.
-//! * **Sort** ([`sort`]): the heap holds sort keys; other columns are read for the winners alone.
-//! * **Stats** ([`stats`]): groups of rows are numbered by their keys' values, through a table per dictionary; figures are arrays.
-//! * Pipes after these ([`table`]) work on the rows of the answer.
+//! * **Sort** (`sort`): the heap holds sort keys; other columns are read for the winners alone.
+//! * **Stats** (`stats`): groups of rows are numbered by their keys' values, through a table per dictionary; figures are arrays.
+//! * Pipes after these (`table`) work on the rows of the answer.
 //! * Two threads take groups from one list, each with its own heap or table; the results are merged by value.
 //!
 //! # Invariants
