@@ -96,7 +96,8 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     web.set_listeners(listeners.clone());
 
     let (stop, stopping) = watch::channel(false);
-    let both_halves = web::elastic::router(web.clone()).merge(ingest::elastic::router(&ingest));
+    let reading = web::elastic::router(web.clone()).route_layer(axum::middleware::from_fn(ingest::elastic::plain));
+    let both_halves = reading.merge(ingest::elastic::router(&ingest));
     let servers = vec![
         serve(page, web.router().merge(ingest::http::router(&ingest)), stopping.clone()),
         serve(dialect, both_halves.layer(axum::middleware::from_fn(ingest::elastic::stamp)), stopping),
