@@ -20,7 +20,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::counters::Counters;
-use super::route;
 use crate::base::clock::Clock;
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
