@@ -88,6 +88,7 @@ pub trait Disk: Send + Sync + Debug {
     fn space(&self) -> io::Result<Space>;
 }
 
+#[allow(clippy::len_without_is_empty)] // a file's length is asked for its end, never for emptiness
 /// An open file; positions are explicit, so readers and the writer never disturb each other.
 pub trait DiskFile: Send + Sync + Debug {
     /// Reads up to `buf.len()` bytes; fewer only at the end of the file.

@@ -20,10 +20,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::counters::Counters;
-use super::route;
 use crate::base::clock::Clock;
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
+use crate::queue::partitioner::partition_of;
 use crate::queue::{Partition, Queue, QueueError, Ticket, Topic};
 
 /// A batch is sent off at this size at the latest.
@@ -113,7 +113,7 @@ struct Bucket {
 
 fn partition_for(topic: &Topic, key: &[u8]) -> Option<Arc<Partition>> {
     let count = u32::try_from(topic.partitions().len()).unwrap_or(1);
-    topic.partition(route::partition_of(key, count))
+    topic.partition(partition_of(key, count))
 }
 
 /// A batch on its way, and the task that waits for it.

@@ -39,6 +39,7 @@ pub mod config;
 pub mod error;
 pub mod groups;
 pub mod partition;
+pub mod partitioner;
 pub mod recovery;
 pub mod ticket;
 pub mod topic;

@@ -84,7 +84,8 @@ mod tests {
     fn pieces_stay_where_they_are() {
         let mut arena = Arena::new();
         for round in 0..3u32 {
-            let expected: Vec<Vec<u8>> = (0..500u32).map(|index| vec![round as u8; index as usize]).collect();
+            let expected: Vec<Vec<u8>> =
+                (0..500u32).map(|index| vec![u8::try_from(round % 251).unwrap(); index as usize]).collect();
             let held: Vec<&[u8]> = expected.iter().map(|bytes| arena.push(bytes)).collect();
             let addresses: Vec<*const u8> = held.iter().map(|bytes| bytes.as_ptr()).collect();
             assert!(held.iter().zip(&expected).all(|(held, expected)| held == expected));

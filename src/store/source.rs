@@ -196,11 +196,15 @@ pub fn list_items(entry: &[u8]) -> ListItems<'_> {
 #[allow(clippy::cast_possible_truncation)] // seven bits at a time
 pub fn push_list_item(entry: &mut Vec<u8>, item: &[u8]) {
     let mut length = item.len();
-    while length >= 0x80 {
-        entry.push((length & 0x7f) as u8 | 0x80);
+    loop {
+        let low = u8::try_from(length & 0x7f).unwrap_or(0);
         length >>= 7;
+        if length == 0 {
+            entry.push(low);
+            break;
+        }
+        entry.push(low | 0x80);
     }
-    entry.push((length & 0x7f) as u8);
     entry.extend_from_slice(item);
 }
 

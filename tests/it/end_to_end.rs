@@ -31,8 +31,8 @@ fn access_lines_over_lumberjack_become_rows_that_are_found() {
         let mut shop = Shop::new(3);
         let mut shipper = Shipper::connect(sawbox.address("Lumberjack")).unwrap();
         let mut window = Window::default();
-        for n in 0..5_000_i64 {
-            let request = shop.request(1_795_000_000_000 + n * 10);
+        for n in 0..20_000_i64 {
+            let request = shop.request(1_795_000_000_000 + n * 20);
             let status = request.line.split('"').nth(2).unwrap().split_whitespace().next().unwrap().to_owned();
             if !request.line.contains("/f5.txt") {
                 stored += 1;

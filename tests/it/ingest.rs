@@ -217,7 +217,7 @@ fn syslog_over_both_transports_and_framings() {
     broken.write_all(b"7 <13>one\x00oops").unwrap();
     let mut nothing = Vec::new();
     let _ = broken.read_to_end(&mut nothing);
-    assert_eq!(rig.counter("syslog/tcp", "errors"), 1);
+    rig.wait_for_counter("syslog/tcp", "errors", 1);
     rig.stop();
 }
 

@@ -55,7 +55,8 @@ impl Rig {
         let ingest = runtime.block_on(Ingest::start(queue.clone(), clock, config)).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(any_port())).unwrap();
         let web = listener.local_addr().unwrap();
-        let router = http::router(&ingest).merge(elastic::router(&ingest));
+        let dialect = elastic::router(&ingest).layer(axum::middleware::from_fn(elastic::stamp));
+        let router = http::router(&ingest).merge(dialect);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         runtime.spawn(async move { axum::serve(listener, service).await });
         Self { runtime, queue, ingest, web }
@@ -106,6 +107,17 @@ impl Rig {
         let readings = self.ingest.counters();
         let own = readings.iter().filter(|reading| reading.receiver == receiver);
         own.map(|reading| reading.values.iter().find(|(own, _)| *own == name).unwrap().1).sum()
+    }
+
+    /// Waits until a counter is there: it is counted after the connection's end is seen.
+    pub fn wait_for_counter(&self, receiver: &str, name: &str, value: u64) {
+        for _ in 0..500 {
+            if self.counter(receiver, name) == value {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{name} of {receiver} is {}, not {value}", self.counter(receiver, name));
     }
 
     /// One HTTP/1.1 request; status, headers and body of the answer.

@@ -1,6 +1,8 @@
 //! One binary for all tests that need more than one house. What needs real clients, a browser or root is in the second tier:
 //! see `tests/README.md`.
 
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_possible_truncation, clippy::type_complexity)] // tests may fail by panic, and own their files and time
+
 mod end_to_end;
 mod ingest;
 mod ingest_http;

@@ -207,7 +207,7 @@ impl<'a> Scanner<'a> {
         if open == 0 || !rest[open..].starts_with('(') {
             return None;
         }
-        let close = open + rest[open..].find(|c: char| matches!(c, ')' | '"' | '|' | ':' | '\\'))?;
+        let close = open + rest[open..].find([')', '"', '|', ':', '\\'])?;
         let after = rest.get(close + 1..)?.trim_start();
         let compared = ["<", ">", "=", ":", "!=", "!~"].iter().any(|sign| after.starts_with(sign));
         if !rest[close..].starts_with(')') || !compared || rest[open + 1..close].contains('(') {

@@ -39,10 +39,10 @@ fn glob(pattern: &Glob, f: &mut Formatter<'_>) -> Result {
             Piece::One => f.write_str("?")?,
             Piece::Text(text) => {
                 for c in text.chars() {
-                    if !(c.is_ascii_alphanumeric()
+                    let plain = c.is_ascii_alphanumeric()
                         || matches!(c, '_' | '.' | '/' | '@')
-                        || (!c.is_ascii() && !c.is_whitespace()))
-                    {
+                        || (!c.is_ascii() && !c.is_whitespace());
+                    if !plain {
                         f.write_str("\\")?;
                     }
                     write!(f, "{c}")?;

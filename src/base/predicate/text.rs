@@ -124,8 +124,8 @@ impl Words {
     pub fn is_whole(&self, value: &[u8], hit: &Range<usize>) -> bool {
         let before = hit.start.checked_sub(1).and_then(|at| value.get(at));
         let after = value.get(hit.end);
-        !(self.word_first && before.is_some_and(|&byte| is_word_byte(byte)))
-            && !(self.word_last && after.is_some_and(|&byte| is_word_byte(byte)))
+        let goes_on = |at: Option<&u8>| at.is_some_and(|&byte| is_word_byte(byte));
+        (!self.word_first || !goes_on(before)) && (!self.word_last || !goes_on(after))
     }
 
     /// Whether a value holds it.

@@ -1,4 +1,7 @@
-//! What the boundary costs, in processor time of this thread (Linux). Not a test of anything: `cargo test --release --lib sandbox::tests::measure -- --ignored --nocapture`.
+//! What the boundary costs, in processor time of this thread (Linux).
+//!
+//! `SAWBOX_MEASURE=1 cargo test --release --lib sandbox::tests::measure -- --nocapture`; without the variable it only shows that
+//! every chain runs.
 #![allow(clippy::disallowed_methods)]
 
 use super::guests::guest;
@@ -7,8 +10,8 @@ use super::{Arena, Config, bench_with, records};
 const LINE: &str = r#"83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET /presentations/logstash-monitorama-2013/images/kibana-search.png HTTP/1.1" 200 203023 "http://semicomplete.com/presentations/logstash-monitorama-2013/" "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_9_1) AppleWebKit/537.36""#;
 
 #[test]
-#[ignore = "a measurement"]
 fn nanoseconds_a_record() {
+    let measures = std::env::var_os("SAWBOX_MEASURE").is_some();
     let bench = bench_with(Config::default());
     bench.put("nothing", &guest(""));
     let lines: Vec<String> = (0..1024).map(|index| LINE.replace("203023", &format!("{}", 1000 + index))).collect();
@@ -37,10 +40,10 @@ fn nanoseconds_a_record() {
         for size in [1, 64, 1024] {
             let records = records(&all[..size]);
             let mut arena = Arena::new();
-            let rounds = (if spec.contains("grok") { 20_000 } else { 200_000 }) / size;
+            let rounds = (if measures { 200_000 } else { 2_048 } / if spec.contains("grok") { 10 } else { 1 } / size).max(1);
             let mut fuel = 0;
             let mut best = f64::MAX;
-            for _ in 0..5 {
+            for _ in 0..if measures { 5 } else { 1 } {
                 let start = on_cpu_ns();
                 for _ in 0..rounds {
                     let output = chain.run(&records, &arena);

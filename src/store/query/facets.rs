@@ -123,22 +123,19 @@ pub fn histogram_of(
     let first = from.div_euclid(step);
     let count = usize::try_from((to.max(from.saturating_add(1)) - 1).div_euclid(step) - first + 1).unwrap_or(1).min(20_001);
     let index = |ns: i64| usize::try_from(ns.div_euclid(step) - first).unwrap_or(0).min(count - 1);
-    let keeps_all = scan.keeps_all();
     let mut order: Vec<usize> = (0..scan.work.len()).collect();
     let mut counts = vec![0u64; count];
-    if keeps_all {
-        // A group that lies within one bucket is counted without being read.
-        order.retain(|&at| {
-            let work = &scan.work[at];
-            let apart = index(work.least) != index(work.greatest);
-            if !apart {
-                let rows = scan.alive(work).count();
-                counts[index(work.least)] += rows as u64;
-                scan.note_unread(rows);
-            }
-            apart
-        });
-    }
+    // A group of which all rows are kept and lie within one bucket is counted without being read.
+    order.retain(|&at| {
+        let work = &scan.work[at];
+        let read = index(work.least) != index(work.greatest) || !scan.keeps_all(work);
+        if !read {
+            let rows = scan.alive(work).count();
+            counts[index(work.least)] += rows as u64;
+            scan.note_unread(rows);
+        }
+        read
+    });
     let results = scan.each(
         &order,
         || vec![0u64; count],
@@ -195,8 +192,9 @@ pub fn top_values_of(
     let scan = Scan::new(sources, request, &predicate, cancel);
     let mut stats = Stats::default();
     let (aggs, by) = top_stats(field);
-    let mut rows = stats::grouped(&scan, &aggs, &by, &request.limits, &mut stats)?;
-    table::sort(&mut rows, &[SortKey { field: "count()".into(), descending: true }]);
+    let order = [SortKey { field: "count()".into(), descending: true }];
+    let mut rows = stats::grouped(&scan, (&aggs, &by), Some((&order, limit)), &request.limits, &mut stats)?;
+    table::sort(&mut rows, &order);
     let value = |row: &super::OutRow| {
         let mut columns = row.fields.iter();
         let value = columns.next()?.1.clone();

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use rustc_hash::FxHashMap;
 
-use super::out::OutValue;
+use super::out::{OutValue, SortView};
 use super::view::Datum;
+use crate::base::predicate::Number;
 use crate::store::source::Dict;
 
 /// No number: past the limits.
@@ -58,6 +59,11 @@ impl KeyTable {
             most,
             most_bytes: most_bytes.min(u32::MAX as usize),
         }
+    }
+
+    /// From now on it may take so many bytes.
+    pub fn allow(&mut self, bytes: usize) {
+        self.most_bytes = bytes.min(u32::MAX as usize);
     }
 
     /// How many values.
@@ -163,6 +169,16 @@ impl KeyTable {
             Some(Shape::Missing) | None => self.of_missing(),
             Some(Shape::Time) => self.of_time(<[u8; 8]>::try_from(text).map_or(0, i64::from_le_bytes)),
             Some(&shape) => self.of_text(text, shape),
+        }
+    }
+
+    /// A value as it is sorted.
+    pub fn sort_view(&self, number: u32) -> SortView<'_> {
+        let text = self.text(number);
+        match self.shapes.get(number as usize) {
+            None | Some(Shape::Missing) => SortView::Missing,
+            Some(Shape::Time) => SortView::Number(Number::Int(<[u8; 8]>::try_from(text).map_or(0, i64::from_le_bytes))),
+            Some(_) => SortView::of_bytes(text),
         }
     }
 

@@ -4,12 +4,12 @@
 //! order asked for, and [`Stats`], which say what was read and whether the answer is whole.
 //!
 //! # How
-//! * **Which rows** ([`select`]): groups are ruled out by bounds and dictionaries; the rest is decided on codes and whole columns.
-//! * **Newest n** ([`rows`]): groups in descending order of their latest time; a heap of n keys; done when no group can add one.
+//! * **Which rows** (`select`): groups are ruled out by bounds and dictionaries; the rest is decided on codes and whole columns.
+//! * **Newest n** (`rows`): groups in descending order of their latest time; a heap of n keys; done when no group can add one.
 //!   Long answers come in pages of keys, so memory does not grow with them.
-//! * **Sort** ([`sort`]): the heap holds sort keys; other columns are read for the winners alone.
-//! * **Stats** ([`stats`]): groups of rows are numbered by their keys' values, through a table per dictionary; figures are arrays.
-//! * Pipes after these ([`table`]) work on the rows of the answer.
+//! * **Sort** (`sort`): the heap holds sort keys; other columns are read for the winners alone.
+//! * **Stats** (`stats`): groups of rows are numbered by their keys' values, through a table per dictionary; figures are arrays.
+//! * Pipes after these (`table`) work on the rows of the answer.
 //! * Two threads take groups from one list, each with its own heap or table; the results are merged by value.
 //!
 //! # Invariants
@@ -22,6 +22,7 @@
 //!
 //! Why no planner or vectorised expression engine: every query has this one shape, and what makes it fast is not reading.
 
+mod answer;
 pub mod bits;
 mod cancel;
 mod facets;
@@ -33,6 +34,7 @@ mod plan;
 mod render;
 mod rows;
 mod scan;
+mod search;
 mod select;
 mod sketch;
 mod sort;
@@ -260,7 +262,12 @@ fn head(
         split::Head::Rows { sort, limit } if sort.is_empty() => rows::newest(scan, *limit, request, fields, emit),
         split::Head::Rows { sort, limit } => sort::sorted(scan, sort, *limit, request, fields, stats, emit),
         split::Head::Stats { aggs, by } => {
-            for row in stats::grouped(scan, aggs, by, &request.limits, stats)? {
+            let first = match steps.tail.as_slice() {
+                [Pipe::Sort(keys), Pipe::Limit(most), ..] => Some((keys.as_slice(), *most)),
+                [Pipe::Limit(most), ..] => Some((&[][..], *most)),
+                _ => None,
+            };
+            for row in stats::grouped(scan, (aggs, by), first, &request.limits, stats)? {
                 if emit(row).is_break() {
                     break;
                 }

@@ -225,7 +225,7 @@ impl<'a> Pipes<'a> {
         let function = match (name.as_str(), field) {
             ("count", None) => Function::Count,
             ("count", Some(field)) => Function::CountOf(field),
-            (_, None) => {
+            (name, None) if is_figure(name) => {
                 return Err(self.error(end.saturating_sub(1), format!("`{name}` needs a field, as in `{name}(reqtime)`")));
             }
             ("count_distinct", Some(field)) => Function::Distinct(field),
@@ -233,8 +233,8 @@ impl<'a> Pipes<'a> {
             ("avg", Some(field)) => Function::Avg(field),
             ("min", Some(field)) => Function::Min(field),
             ("max", Some(field)) => Function::Max(field),
-            (other, Some(field)) => match other.strip_prefix('p').and_then(|hundredths| hundredths.parse::<f64>().ok()) {
-                Some(hundredths) if (0.0..=100.0).contains(&hundredths) => Function::Percentile(field, hundredths),
+            (other, field) => match (percentile(other), field) {
+                (Some(hundredths), Some(field)) => Function::Percentile(field, hundredths),
                 _ => {
                     let message =
                         format!("`{name}` is no figure; there are count, count_distinct, sum, avg, min, max and p0 to p100");
@@ -318,4 +318,15 @@ impl<'a> Pipes<'a> {
 
 fn is_name_char(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '@' | '/')
+}
+
+/// `p99` of `p99(reqtime)`.
+fn percentile(name: &str) -> Option<f64> {
+    let hundredths = name.strip_prefix('p')?.parse::<f64>().ok()?;
+    (0.0..=100.0).contains(&hundredths).then_some(hundredths)
+}
+
+/// Whether it is a figure over a field.
+fn is_figure(name: &str) -> bool {
+    matches!(name, "count_distinct" | "sum" | "avg" | "min" | "max") || percentile(name).is_some()
 }

@@ -276,12 +276,12 @@ impl fmt::Display for Pipe {
             Self::Where(predicate) => write!(f, "where {predicate}"),
             Self::Stats(aggs, by) => {
                 f.write_str("stats ")?;
-                list(aggs, f, |agg, f| fmt::Display::fmt(agg, f))?;
+                list(aggs, f, fmt::Display::fmt)?;
                 if by.is_empty() {
                     return Ok(());
                 }
                 f.write_str(" by ")?;
-                list(by, f, |key, f| fmt::Display::fmt(key, f))
+                list(by, f, fmt::Display::fmt)
             }
             Self::Sort(keys) => {
                 f.write_str("sort ")?;

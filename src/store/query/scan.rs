@@ -105,9 +105,16 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Whether it keeps every row.
-    pub fn keeps_all(&self) -> bool {
-        self.selector.keeps_all()
+    /// Whether it is plain, without reading anything, that every row of the group is kept.
+    pub fn keeps_all(&self, work: &Work) -> bool {
+        self.selector.is_plain() && {
+            let source = &*self.sources[work.source];
+            self.selector.keeps_all(self.own(work.source), source, work.group)
+        }
+    }
+
+    fn own(&self, source: usize) -> &SourceSelector {
+        self.per_source[source].get_or_init(|| self.selector.for_source(&*self.sources[source]))
     }
 
     /// A group, nothing of it read yet.
@@ -188,12 +195,17 @@ impl<'a> Scan<'a> {
 
     fn read<T>(&self, work: Work, result: &mut T, see: &impl Fn(&mut T, &Found<'_, '_>)) {
         let source = &*self.sources[work.source];
-        let own = self.per_source[work.source].get_or_init(|| self.selector.for_source(source));
+        let own = self.own(work.source);
         if !self.selector.may_match(own, source, work.group) {
             self.groups_skipped.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let view = self.view(work.source, work.group);
+        if source.columns().is_empty() && !view.has_times() {
+            // Nothing of this source can be read: to show rows of which nothing is known helps nobody.
+            self.note_damage(&view);
+            return;
+        }
         let rows = self.selector.select(own, &view, self.alive(&work));
         self.groups_scanned.fetch_add(1, Ordering::Relaxed);
         self.rows_scanned.fetch_add(view.rows as u64, Ordering::Relaxed);

@@ -8,9 +8,10 @@
 use std::sync::{Arc, OnceLock};
 
 use super::bits::Bits;
-use super::view::{FieldReader, GroupView, text_value, virtual_reader};
+use super::search::{DictVerdict, is_same, judge, select_text};
+use super::view::{FieldReader, GroupView, virtual_reader};
 use crate::base::predicate::{Field, Leaf, Number, Predicate, Test};
-use crate::store::source::{Chunk, Dict, Kind, Present, Source, list_items};
+use crate::store::source::{Chunk, Kind, Present, Source};
 
 /// A predicate whose tests are numbered.
 #[derive(Debug)]
@@ -60,17 +61,6 @@ struct ColumnPlan {
     whole: OnceLock<Option<Arc<DictVerdict>>>,
 }
 
-/// What a test said of each entry of a dictionary.
-#[derive(Debug)]
-struct DictVerdict {
-    dict: Arc<Dict>,
-    /// By code: entry 0 stands for "no value" and is 0.
-    by_code: Vec<u8>,
-    matching: usize,
-    /// The code, if only one matches.
-    only: Option<u32>,
-}
-
 /// What is known of a group before its rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Foresight {
@@ -87,9 +77,10 @@ impl Selector {
         Self { root, leaves }
     }
 
-    /// Whether it keeps every row of everything.
-    pub fn keeps_all(&self) -> bool {
-        matches!(self.root, Node::All)
+    /// Whether bounds of time and names of topics are all it asks about, so that looking ahead reads nothing.
+    pub fn is_plain(&self) -> bool {
+        let virtual_names = [crate::base::row::TIME, super::out::virtual_field::TOPIC];
+        self.leaves.iter().all(|leaf| matches!(&leaf.field, Field::Named(name) if virtual_names.contains(&&**name)))
     }
 
     /// Prepares it for a source.
@@ -100,6 +91,11 @@ impl Selector {
     /// Whether some row of the group may be kept.
     pub fn may_match(&self, own: &SourceSelector, source: &dyn Source, group: usize) -> bool {
         self.foresee(&self.root, own, source, group) != Foresight::None
+    }
+
+    /// Whether every row of the group is sure to be kept.
+    pub fn keeps_all(&self, own: &SourceSelector, source: &dyn Source, group: usize) -> bool {
+        self.foresee(&self.root, own, source, group) == Foresight::All
     }
 
     fn foresee(&self, node: &Node, own: &SourceSelector, source: &dyn Source, group: usize) -> Foresight {
@@ -307,14 +303,14 @@ fn select_leaf(test: &Test, plan: &LeafPlan, view: &GroupView<'_>, among: Bits) 
 
 fn select_virtual(test: &Test, which: PerRow, view: &GroupView<'_>, among: &Bits) -> Bits {
     if which == PerRow::Time {
-        let times = view.times();
         return match test {
             Test::Exists => among.clone(),
             Test::Time(range) => {
                 let (least, greatest) = view.source.time_bounds(view.group);
-                if range.from <= least && greatest <= range.to && times.len() == among.rows() {
+                if range.from <= least && greatest <= range.to {
                     return among.clone();
                 }
+                let times = view.times();
                 Bits::fill(among, |row| times.get(row).is_some_and(|ns| range.from <= *ns && *ns <= range.to))
             }
             _ => Bits::none(among.rows()),
@@ -340,7 +336,7 @@ fn only_present(mut bits: Bits, present: &Present) -> Bits {
 fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupView<'_>, among: &Bits) -> Bits {
     match chunk {
         Chunk::Dict { codes, dict } => {
-            let whole = column.whole(test, view.source).filter(|verdict| Arc::ptr_eq(&verdict.dict, dict));
+            let whole = column.whole(test, view.source).filter(|verdict| is_same(&verdict.dict, dict));
             let verdict = whole.cloned().unwrap_or_else(|| Arc::new(judge(test, column.kind, Arc::clone(dict))));
             match (verdict.matching, verdict.only) {
                 (0, _) => Bits::none(among.rows()),
@@ -372,119 +368,4 @@ fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupVie
             only_present(Bits::fill(among, |row| values.get(row).is_some_and(|&value| if value { yes } else { no })), present)
         }
     }
-}
-
-/// Whether a stored string or list passes.
-fn passes(test: &Test, kind: Kind, value: &[u8]) -> bool {
-    if kind == Kind::List { list_items(value).any(|item| test.matches_str(item)) } else { test.matches_str(value) }
-}
-
-/// Tries every entry of a dictionary.
-fn judge(test: &Test, kind: Kind, dict: Arc<Dict>) -> DictVerdict {
-    let entries = dict.len();
-    let kept = match sorted_prefix(test, kind, &dict) {
-        Some(prefix) => {
-            let first = partition_point(entries, |entry| dict.entry(entry) < prefix);
-            let mut kept = Bits::none(entries);
-            for entry in (first..entries).take_while(|&entry| dict.entry(entry).starts_with(prefix)) {
-                if test.matches_str(dict.entry(entry)) {
-                    kept.set(entry);
-                }
-            }
-            kept
-        }
-        None => select_text(test, kind, &dict.ends, &dict.bytes, &Bits::all(entries)),
-    };
-    let mut by_code = vec![0u8; entries + 1];
-    kept.iter().for_each(|entry| by_code[entry + 1] = 1);
-    let matching = kept.count();
-    let only = if matching == 1 { kept.iter().next().and_then(|entry| u32::try_from(entry + 1).ok()) } else { None };
-    DictVerdict { dict, by_code, matching, only }
-}
-
-/// What matching entries of a sorted dictionary begin with, if that is known.
-fn sorted_prefix<'a>(test: &'a Test, kind: Kind, dict: &Dict) -> Option<&'a [u8]> {
-    if !dict.sorted || kind != Kind::Str {
-        return None;
-    }
-    match test {
-        Test::Exact(exact) => Some(exact.text.as_bytes()),
-        Test::Like(glob) if !glob.prefix().is_empty() => Some(glob.prefix().as_bytes()),
-        _ => None,
-    }
-}
-
-fn partition_point(length: usize, before: impl Fn(usize) -> bool) -> usize {
-    let (mut low, mut high) = (0, length);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if before(middle) { low = middle + 1 } else { high = middle }
-    }
-    low
-}
-
-/// Asks `among` of values that lie back to back.
-fn select_text(test: &Test, kind: Kind, ends: &[u32], bytes: &[u8], among: &Bits) -> Bits {
-    let ask = |row: usize| passes(test, kind, text_value(ends, bytes, row));
-    let Some(needle) = test.needle() else {
-        if let (Test::Exact(exact), Kind::Str) = (test, kind) {
-            let text = exact.text.as_bytes();
-            return Bits::pick(among, |row| text_value(ends, bytes, row) == text);
-        }
-        if matches!(test, Test::Exists) {
-            return among.clone();
-        }
-        return Bits::pick(among, ask);
-    };
-    // Few rows left: look at them. Else search all the bytes at once; what is hit in between costs less than the calls.
-    if among.count() * 8 < among.rows() {
-        return Bits::pick(among, ask);
-    }
-    let mut kept = Bits::none(among.rows());
-    let (mut at, mut row) = (0usize, 0usize);
-    while let Some(hit) = needle.find(bytes, at) {
-        // The row that the hit begins in: hits come in order, so usually the next few.
-        row += next_above(ends.get(row..).unwrap_or(&[]), hit.start);
-        let Some(&end) = ends.get(row) else { break };
-        let end = end as usize;
-        if !among.has(row) {
-            at = end;
-            continue;
-        }
-        if hit.end > end {
-            // Across two rows. Another may begin before this row ends.
-            at = hit.start + 1;
-            continue;
-        }
-        match test {
-            Test::Words(words, _) if kind == Kind::Str => {
-                let start = if row == 0 { 0 } else { ends.get(row - 1).copied().unwrap_or(0) as usize };
-                let value = bytes.get(start..end).unwrap_or(&[]);
-                if words.is_whole(value, &(hit.start - start..hit.end - start)) {
-                    kept.set(row);
-                    at = end;
-                } else {
-                    at = hit.start + 1;
-                }
-            }
-            _ => {
-                if ask(row) {
-                    kept.set(row);
-                }
-                at = end;
-            }
-        }
-    }
-    kept
-}
-
-/// Index of the first end above a byte: steps that double, then halve.
-fn next_above(ends: &[u32], byte: usize) -> usize {
-    let above = |index: usize| ends.get(index).is_none_or(|&end| end as usize > byte);
-    let mut step = 1;
-    while !above(step - 1) {
-        step *= 2;
-    }
-    let low = step / 2;
-    low + partition_point(step - low, |index| !above(low + index))
 }

@@ -4,12 +4,10 @@
 //! is hashed once per source and not once per row), combinations of keys into further numbers, and figures are added up in
 //! arrays by that number. A row whose key is a list counts once for each different item. Threads merge by value.
 
-use std::sync::Arc;
-
 use super::figures::Figure;
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
 use super::out::{OutRow, OutValue};
-use super::plan::{Agg, Key};
+use super::plan::{Agg, Key, SortKey};
 use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Stats};
@@ -21,13 +19,13 @@ const TRANSLATIONS: usize = 4;
 /// Ranges of integers up to this wide are numbered by an array instead of a hash table.
 const DENSE_SPAN: usize = 4096;
 
-/// Rows grouped by keys, and their figures: a thread's own.
+/// Rows grouped by keys, and their figures: a thread's own, or the whole.
 #[derive(Debug)]
 pub struct Grouping {
-    keys: Vec<KeyTable>,
+    pub(super) keys: Vec<KeyTable>,
     translations: Vec<Vec<Translation>>,
     pairs: Vec<PairTable>,
-    figures: Vec<Figure>,
+    pub(super) figures: Vec<Figure>,
     bytes: usize,
     /// Rows that could not be counted for want of memory.
     pub lost: bool,
@@ -105,7 +103,13 @@ impl Grouping {
             && let [(kind, chunk)] = chunks.as_slice()
         {
             match (&**chunk, kind) {
-                (Chunk::Dict { codes, dict }, Kind::Str) if !key.skip_missing => {
+                (Chunk::Dict { codes, dict }, Kind::Str) => {
+                    let code = |row: u32| codes.get(row as usize).copied().unwrap_or(0);
+                    if key.skip_missing && rows.iter().any(|&row| code(row) == 0) {
+                        let mut kept = rows.iter().map(|&row| code(row) != 0);
+                        groups.retain(|_| kept.next().unwrap_or(true));
+                        rows.retain(|&row| code(row) != 0);
+                    }
                     let translations = &mut self.translations[index];
                     let at = translations.iter().position(|own| own.is_of(dict)).unwrap_or_else(|| {
                         if translations.len() == TRANSLATIONS {
@@ -115,10 +119,7 @@ impl Grouping {
                         translations.len() - 1
                     });
                     let translation = &mut translations[at];
-                    return rows
-                        .iter()
-                        .map(|&row| translation.number(codes.get(row as usize).copied().unwrap_or(0), table))
-                        .collect();
+                    return rows.iter().map(|&row| translation.number(code(row), table)).collect();
                 }
                 (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, table),
                 _ => {}
@@ -204,7 +205,8 @@ impl Grouping {
         }
     }
 
-    fn groups(&self) -> usize {
+    /// How many groups.
+    pub(super) fn groups(&self) -> usize {
         match (self.pairs.last(), self.keys.last()) {
             (Some(pairs), _) => pairs.len(),
             (None, Some(keys)) => keys.len(),
@@ -214,7 +216,7 @@ impl Grouping {
     }
 
     /// The numbers of a group's values, key by key.
-    fn values_of(&self, group: u32) -> Vec<u32> {
+    pub(super) fn values_of(&self, group: u32) -> Vec<u32> {
         let mut values = Vec::with_capacity(self.keys.len());
         let mut group = group;
         for pairs in self.pairs.iter().rev() {
@@ -258,36 +260,6 @@ impl Grouping {
         for (own, theirs) in self.figures.iter_mut().zip(other.figures) {
             own.merge(theirs, &groups);
         }
-    }
-
-    /// One row for each group, in the order of its keys.
-    pub fn finish(self, aggs: &[Agg], by: &[Key], stats: &mut Stats) -> Vec<OutRow> {
-        if self.lost {
-            stats.miss("there are more groups or values than memory allows; some rows are not counted");
-        }
-        stats.approximate |= self.figures.iter().any(Figure::is_estimate);
-        let key_names: Vec<Arc<str>> = by.iter().map(|key| Arc::from(key.name.as_str())).collect();
-        let names: Vec<Arc<str>> = aggs.iter().map(|agg| Arc::from(agg.name.as_str())).collect();
-        let mut rows: Vec<(Vec<u32>, OutRow)> = (0..self.groups())
-            .map(|group| {
-                let group = u32::try_from(group).unwrap_or(NONE);
-                let values = self.values_of(group);
-                let keys = key_names.iter().zip(&self.keys).zip(&values);
-                let keys = keys.map(|((name, keys), value)| (Arc::clone(name), keys.value(*value)));
-                let figures = names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group)));
-                let row = OutRow { fields: keys.chain(figures).collect() };
-                (values, row)
-            })
-            .collect();
-        rows.sort_by(|(a_values, a), (b_values, b)| {
-            let orders = self.keys.iter().enumerate().map(|(index, keys)| {
-                let by_value = a.fields[index].1.order(&b.fields[index].1);
-                // `5` and `5.0` are as large as one another and yet two groups.
-                by_value.then_with(|| keys.text(a_values[index]).cmp(keys.text(b_values[index])))
-            });
-            orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
-        });
-        rows.into_iter().map(|(_, row)| row).collect()
     }
 }
 
@@ -343,15 +315,71 @@ fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
         .collect()
 }
 
-/// The rows of `stats`.
+/// Counts the rows of whole sources by the counts that their dictionaries carry, and gives what is left to be read.
+fn count_by_dictionaries(scan: &Scan<'_>, key: &Key, whole: &mut Grouping) -> Vec<usize> {
+    let mut left = Vec::with_capacity(scan.work.len());
+    let mut from = 0;
+    while from < scan.work.len() {
+        let source = scan.work[from].source;
+        // The list is in the order of sources.
+        let to = from + scan.work[from..].iter().take_while(|work| work.source == source).count();
+        if whole.count_source(scan, source, from..to, key).is_none() {
+            left.extend(from..to);
+        }
+        from = to;
+    }
+    left
+}
+
+impl Grouping {
+    /// Counts a source by its dictionary's counts; `None` if that can't be done.
+    fn count_source(&mut self, scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<()> {
+        let source = &scan.sources[index];
+        if key.bin.is_some() || super::view::virtual_reader(&key.field).is_some() || work.len() != source.groups() {
+            return None;
+        }
+        let mut columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
+        let (column, kind) = columns.next().map(|(column, own)| (column, own.kind))?;
+        let is_whole = |work: &super::scan::Work| scan.keeps_all(work) && source.deleted(work.group).is_none();
+        if columns.next().is_some() || kind != Kind::Str || !scan.work.get(work.clone())?.iter().all(is_whole) {
+            return None;
+        }
+        let counts = source.dict_counts(column).ok().flatten()?;
+        let dict = source.dict(column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
+        let rows: usize = work.clone().map(|at| source.rows(scan.work[at].group)).sum();
+        let having = counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
+        let missing = rows.checked_sub(having)?;
+        let mut add = |number: u32, count: usize| {
+            if number == NONE {
+                self.lost = true;
+            } else {
+                self.figures.iter_mut().for_each(|figure| figure.count_many(number, count));
+            }
+        };
+        for (entry, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            add(self.keys[0].of_str(dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX));
+        }
+        if missing > 0 && !key.skip_missing {
+            add(self.keys[0].of_missing(), missing);
+        }
+        work.for_each(|at| scan.note_unread(source.rows(scan.work[at].group)));
+        Some(())
+    }
+}
+
+/// The rows of `stats`. `first`: only so many are wanted, in this order.
 pub fn grouped(
     scan: &Scan<'_>,
-    aggs: &[Agg],
-    by: &[Key],
+    (aggs, by): (&[Agg], &[Key]),
+    first: Option<(&[SortKey], usize)>,
     limits: &Limits,
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
-    let order: Vec<usize> = (0..scan.work.len()).collect();
+    let mut whole = Grouping::new(aggs, by, limits, 1);
+    let order: Vec<usize> = match by {
+        [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => count_by_dictionaries(scan, key, &mut whole),
+        _ => (0..scan.work.len()).collect(),
+    };
     let results = scan.each(
         &order,
         || Grouping::new(aggs, by, limits, limits.threads),
@@ -359,7 +387,13 @@ pub fn grouped(
         |grouping, found| grouping.see(found, aggs, by),
     )?;
     let mut results = results.into_iter();
-    let mut whole = results.next().unwrap_or_else(|| Grouping::new(aggs, by, limits, 1));
+    if order.len() == scan.work.len()
+        && let Some(first) = results.next()
+    {
+        // Nothing was counted before: the others join the first.
+        whole = first;
+        whole.keys.iter_mut().for_each(|keys| keys.allow(limits.bytes));
+    }
     results.for_each(|result| whole.merge(result));
-    Ok(whole.finish(aggs, by, stats))
+    Ok(whole.finish(aggs, by, first, stats))
 }

@@ -30,13 +30,13 @@ pub fn run(mut rows: Vec<OutRow>, pipes: &[Pipe], limits: &Limits, stats: &mut S
             Pipe::Stats(aggs, by) => {
                 let mut grouping = Grouping::new(aggs, by, limits, 1);
                 rows.iter().for_each(|row| grouping.add_row(row, aggs, by));
-                rows = grouping.finish(aggs, by, stats);
+                rows = grouping.finish(aggs, by, None, stats);
             }
             Pipe::Top(most, field) => {
                 let (aggs, by) = top_stats(field);
                 let mut grouping = Grouping::new(&aggs, &by, limits, 1);
                 rows.iter().for_each(|row| grouping.add_row(row, &aggs, &by));
-                rows = grouping.finish(&aggs, &by, stats);
+                rows = grouping.finish(&aggs, &by, None, stats);
                 // Keys are ascending already, and the sort is stable.
                 sort(&mut rows, &[SortKey { field: "count()".into(), descending: true }]);
                 rows.truncate(*most);

@@ -3,6 +3,7 @@
 mod memory;
 mod model;
 mod speed;
+mod stored;
 mod tables;
 
 use std::ops::ControlFlow;

@@ -204,6 +204,9 @@ pub fn run(aggs: &[Agg], predicate: &Predicate, run: &mut Run<'_>) -> Result<Val
     Ok(Value::Object(complete(aggs, results.remove(&String::new()).unwrap_or_default())))
 }
 
+/// A bucket: its key, its rows, and what is in it.
+type Bucket = (OutValue, u64, Map<String, Value>);
+
 /// Results of sibling aggregations for each combination of the keys they are under.
 type Results = HashMap<String, Map<String, Value>>;
 
@@ -241,7 +244,7 @@ fn under(aggs: &[Agg], keys: &[Key], predicate: &Predicate, run: &mut Run<'_>) -
         let mut inside = under(&agg.inside, &keys, predicate, run)?;
         let query =
             Query::new(predicate.clone()).pipe(Pipe::Stats(vec![Figure::new(Function::Count).named("c")], keys.clone()));
-        let mut buckets: HashMap<String, Vec<(OutValue, u64, Map<String, Value>)>> = HashMap::new();
+        let mut buckets: HashMap<String, Vec<Bucket>> = HashMap::new();
         for row in run(&query)? {
             let (path, count) = row.split_at(keys.len());
             let (Some((own, above)), Some(OutValue::Int(count))) = (path.split_last(), count.first()) else { continue };
@@ -272,7 +275,7 @@ fn complete(aggs: &[Agg], mut found: Map<String, Value>) -> Map<String, Value> {
 }
 
 /// Orders, cuts and fills the buckets of one aggregation.
-fn finish(agg: &Agg, mut buckets: Vec<(OutValue, u64, Map<String, Value>)>) -> Value {
+fn finish(agg: &Agg, mut buckets: Vec<Bucket>) -> Value {
     match &agg.kind {
         Kind::Terms { size, order, least, .. } => {
             let total: u64 = buckets.iter().map(|(_, count, _)| count).sum();

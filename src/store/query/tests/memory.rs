@@ -211,6 +211,12 @@ impl Source for MemorySource {
         Ok(self.dicts[column].clone())
     }
 
+    fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
+        let Some(dict) = &self.dicts[column] else { return Ok(None) };
+        let all: Vec<Vec<u8>> = self.groups.iter().flatten().filter_map(|row| self.value(row, column)).map(entry_of).collect();
+        Ok(Some((0..dict.len()).map(|at| all.iter().filter(|entry| **entry == dict.entry(at)).count() as u64).collect()))
+    }
+
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
         let rows = &self.groups[group];
         Ok(Lineage {

@@ -222,6 +222,22 @@ proptest! {
         let json = |rows: Vec<OutRow>| rows.iter().map(OutRow::to_json).collect::<Vec<_>>();
         prop_assert_eq!(json(ask(stats)), json(ask(&format!(" | limit 1000{stats}"))));
 
+        // One key: where all is kept, dictionaries carry the counts.
+        let found = ask(" | stats count() by a");
+        let total = |row: &OutRow| kept.iter().filter(|other| key_texts(other.get("a")).contains(&key_texts(row.get("a")).remove(0))).count();
+        for row in &found {
+            prop_assert_eq!(row.get("count()").cloned(), Some(OutValue::Int(i64::try_from(total(row)).unwrap())));
+        }
+        prop_assert_eq!(found.len(), groups.keys().map(|(a, _)| a).collect::<std::collections::BTreeSet<_>>().len());
+
+        // The first few of many groups are chosen before they are made into rows.
+        let stats = " | stats count(), max(b) by a, b";
+        for (sort, most) in [("-count()", 3), ("-max(b), a", 2), ("b", 4)] {
+            let few = json(ask(&format!("{stats} | sort {sort} | limit {most}")));
+            let all = json(ask(&format!("{stats} | sort {sort}")));
+            prop_assert_eq!(&few[..], &all[..all.len().min(most)], "{}{} sort {}", text, filter, sort);
+        }
+
         // Counts over time.
         let histogram = histogram_of(&sources, &request(&format!("{text}{filter}")), 7, &cancel()).unwrap();
         prop_assert_eq!(histogram.total, kept.len() as u64);

@@ -1,0 +1,104 @@
+//! The rows that `stats` answers with: in the order of their keys, and no more than the pipes after it will keep.
+//!
+//! Where `sort` and `limit` follow, the first few groups are chosen by their figures before any row is made: of a million
+//! groups of which ten are wanted, ten become rows.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use super::Stats;
+use super::figures::Figure;
+use super::key_table::NONE;
+use super::out::{OutRow, OutValue, SortView};
+use super::plan::{Agg, Key, SortKey};
+use super::stats::Grouping;
+
+/// A column of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Key(usize),
+    Figure(usize),
+}
+
+impl Grouping {
+    /// One row for each group, in the order of its keys; where only the first few in another order are wanted, at least those.
+    pub fn finish(self, aggs: &[Agg], by: &[Key], first: Option<(&[SortKey], usize)>, stats: &mut Stats) -> Vec<OutRow> {
+        if self.lost {
+            stats.miss("there are more groups or values than memory allows; some rows are not counted");
+        }
+        stats.approximate |= self.figures.iter().any(Figure::is_estimate);
+        let key_names: Vec<Arc<str>> = by.iter().map(|key| Arc::from(key.name.as_str())).collect();
+        let names: Vec<Arc<str>> = aggs.iter().map(|agg| Arc::from(agg.name.as_str())).collect();
+        let row = |group: u32| {
+            let values = self.values_of(group);
+            let keys = key_names.iter().zip(&self.keys).zip(&values);
+            let keys = keys.map(|((name, keys), value)| (Arc::clone(name), keys.value(*value)));
+            let figures = names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group)));
+            OutRow { fields: keys.chain(figures).collect() }
+        };
+        self.ordered(aggs, by, first).into_iter().map(row).collect()
+    }
+
+    /// Groups in the order of their keys; if only some are wanted, those.
+    fn ordered(&self, aggs: &[Agg], by: &[Key], first: Option<(&[SortKey], usize)>) -> Vec<u32> {
+        let width = self.keys.len();
+        let mut groups: Vec<u32> = (0..u32::try_from(self.groups()).unwrap_or(NONE)).collect();
+        let members: Vec<u32> = groups.iter().flat_map(|&group| self.values_of(group)).collect();
+        // Read as numbers once, not at every comparison.
+        let views: Vec<Vec<SortView<'_>>> = self
+            .keys
+            .iter()
+            .map(|keys| (0..keys.len()).map(|number| keys.sort_view(u32::try_from(number).unwrap_or(NONE))).collect())
+            .collect();
+        let member = |group: u32, key: usize| members.get(group as usize * width + key).copied().unwrap_or(NONE);
+        let view = |group: u32, key: usize| views[key].get(member(group, key) as usize).copied().unwrap_or(SortView::Missing);
+        let by_keys = |a: &u32, b: &u32| {
+            let orders = (0..width).map(|key| {
+                let by_value = view(*a, key).order(&view(*b, key));
+                // `5` and `5.0` are as large as one another and yet two groups.
+                by_value.then_with(|| self.keys[key].text(member(*a, key)).cmp(self.keys[key].text(member(*b, key))))
+            });
+            orders.fold(Ordering::Equal, Ordering::then)
+        };
+        if let Some((sort, most)) = first
+            && most < groups.len()
+            && let Some(sort) = self.sort_columns(aggs, by, sort)
+        {
+            let figures: Vec<Vec<OutValue>> = sort
+                .iter()
+                .map(|(column, _)| match column {
+                    Column::Figure(index) => groups.iter().map(|&group| self.figures[*index].value(group)).collect(),
+                    Column::Key(_) => Vec::new(),
+                })
+                .collect();
+            let best_first = |a: &u32, b: &u32| {
+                let orders = sort.iter().enumerate().map(|(at, (column, descending))| match column {
+                    Column::Key(key) => view(*a, *key).order_in(&view(*b, *key), *descending),
+                    Column::Figure(_) => {
+                        let figure =
+                            |group: u32| figures[at].get(group as usize).map_or(SortView::Missing, OutValue::sort_view);
+                        figure(*a).order_in(&figure(*b), *descending)
+                    }
+                });
+                orders.fold(Ordering::Equal, Ordering::then).then_with(|| by_keys(a, b))
+            };
+            if most > 0 {
+                groups.select_nth_unstable_by(most - 1, best_first);
+            }
+            groups.truncate(most);
+        }
+        groups.sort_unstable_by(by_keys);
+        groups
+    }
+
+    /// What sort keys mean here; `None` if one names no column.
+    fn sort_columns(&self, aggs: &[Agg], by: &[Key], sort: &[SortKey]) -> Option<Vec<(Column, bool)>> {
+        let column = |name: &str| {
+            let key = by.iter().position(|key| key.name == name).map(Column::Key);
+            let figure = || aggs.iter().position(|agg| agg.name == name).map(Column::Figure);
+            key.or_else(figure)
+        };
+        let find = |key: &SortKey| Some((column(&key.field).or_else(|| column(&format!("{}()", key.field)))?, key.descending));
+        sort.iter().map(find).collect()
+    }
+}
