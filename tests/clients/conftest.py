@@ -1,6 +1,6 @@
 """A real box for the tests of the second tier: its binary, its files, its ports.
 
-SAWBOX names the binary (default: target/release/sawbox), SAWBOX_SAMPLE the file of 10,000 real access lines. With CI set, a test that skips fails: a missing client is a missing test.
+SAWBOX names the binary (default: target/release/sawbox), SAWBOX_DATA the folder of the 10,000 real access lines. With CI set, a test that skips fails: a missing client is a missing test.
 """
 
 import json
@@ -19,7 +19,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("SAWBOX", ROOT / "target/release/sawbox")).absolute()
-SAMPLE = pathlib.Path(os.environ.get("SAWBOX_SAMPLE", ROOT.parent / "shared/data/apache_sample.log"))
+SAMPLE = pathlib.Path(os.environ.get("SAWBOX_DATA", ROOT.parent / "shared/data")) / "apache_sample.log"
 
 
 @pytest.hookimpl(hookwrapper=True)
