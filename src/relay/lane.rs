@@ -386,11 +386,13 @@ fn cut<'a>(records: &Records<'a>, at: Offset, until: Offset) -> (Records<'a>, Of
         return (records.clone(), next);
     }
     let mut call = Records { records: all[first..last].to_vec(), headers: Vec::new() };
-    for record in &mut call.records {
-        let own = records.headers_of(record);
-        let begin = u32::try_from(call.headers.len()).unwrap_or(u32::MAX);
-        call.headers.extend_from_slice(own);
-        record.headers = (begin, begin + (record.headers.1 - record.headers.0));
+    if let (Some(from), Some(to)) = (call.records.first(), call.records.last()) {
+        // Headers stand in the records' order.
+        let (from, to) = (from.headers.0, to.headers.1);
+        call.headers = records.headers[from as usize..to as usize].to_vec();
+        for record in &mut call.records {
+            record.headers = (record.headers.0 - from, record.headers.1 - from);
+        }
     }
     (call, next)
 }
