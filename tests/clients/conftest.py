@@ -1,6 +1,7 @@
 """A real box for the tests of the second tier: its binary, its files, its ports.
 
-SAWBOX names the binary (default: target/release/sawbox), SAWBOX_DATA the folder of the 10,000 real access lines. With CI set, a test that skips fails: a missing client is a missing test.
+SAWBOX names the binary (default: target/release/sawbox), SAWBOX_DATA the folder of the 10,000 real access lines. With CI set, a test
+that skips fails: a missing client is a missing test.
 """
 
 import json
