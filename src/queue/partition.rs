@@ -176,7 +176,7 @@ impl Partition {
         }
         let room = match self.held.load(Ordering::Relaxed) {
             true => Err(QueueError::Full("the topic holds all it may; what reads it is behind")),
-            false => self.shared.room_for(len),
+            false => self.shared.room_for(len, source.is_some()),
         };
         if let Err(error) = room {
             if let Some(source) = source {

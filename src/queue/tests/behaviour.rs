@@ -297,3 +297,30 @@ fn hooks_hear_of_what_is_durable_and_groups_share_a_sync() {
     let texts = text(&read_all(&partition, 1 << 20));
     assert!(texts.iter().all(|(offset, payload)| *payload == offset.to_string()));
 }
+
+#[test]
+fn emissions_go_on_when_the_door_is_shut() {
+    let (disk, clock) = (SimDisk::new(1), clock());
+    let config = Config { max_bytes: Some(Bytes(2_000_000)), ..config() };
+    let (queue, _) = open(&disk, &clock, config);
+    let web = queue.ensure_topic("web").unwrap().partition(0).unwrap();
+    let side = queue.ensure_topic("side").unwrap().partition(0).unwrap();
+    while queue.stats().bytes <= 2_000_000 {
+        web.append(big(1)).wait().unwrap();
+        queue.tend();
+    }
+    assert!(matches!(web.append(one("x")).wait(), Err(QueueError::Full(_))));
+    // What `web` holds goes only when its lane commits, which it does only after its emissions.
+    let source = Source { topic: web.topic_id(), partition: 0, run: 0 };
+    side.append_emissions(source, 0, one("emitted")).wait().unwrap();
+    let mut last = 0;
+    let refused = loop {
+        last += 1;
+        assert!(last < 1000, "emissions have an end, too");
+        queue.tend();
+        if let Err(error) = side.append_emissions(source, last, big(last)).wait() {
+            break error;
+        }
+    };
+    assert!(matches!(refused, QueueError::Full(_)), "{refused}");
+}
