@@ -129,6 +129,21 @@ fn retention_runs_although_the_disk_is_too_full_to_flush() {
 }
 
 #[test]
+fn a_promotion_that_failed_is_not_there_after_a_crash() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let (store, _) = open(&disk, Config::default());
+        let topic = TopicId::new();
+        store.promote(topic, "t", 1, b"one", &[(0, 0)].into()).unwrap();
+        disk.fail_sync_after(0);
+        assert!(store.promote(topic, "t", 2, b"two", &[(0, 5)].into()).is_err());
+        // The lane goes on with the first one, and emits.
+        let (store, _) = open(&disk.crash(), Config::default());
+        assert_eq!(store.generations(topic).len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
 fn days_that_retention_emptied_leave_no_directories() {
     let disk = SimDisk::new(8);
     let clock = Arc::new(SimClock::at(TODAY));
