@@ -324,3 +324,24 @@ fn emissions_go_on_when_the_door_is_shut() {
     };
     assert!(matches!(refused, QueueError::Full(_)), "{refused}");
 }
+
+#[test]
+fn a_topic_whose_making_failed_does_not_take_the_name_of_the_one_that_was_made() {
+    for seed in 0..6 {
+        let (disk, clock) = (SimDisk::new(seed), clock());
+        let (queue, _) = open(&disk, &clock, config());
+        queue.ensure_topic("other").unwrap();
+        let used: u64 = disk.files().iter().map(|(_, len)| len).sum();
+        // The entry fits and its sync fails; the new file that would heal the journal does not fit.
+        disk.set_capacity(Some(used + 350));
+        disk.fail_sync_after(0);
+        assert!(queue.ensure_topic("web").is_err());
+        disk.set_capacity(None);
+        let partition = queue.ensure_topic("web").unwrap().partition(0).unwrap();
+        partition.append(one("kept")).wait().unwrap();
+        let (queue, _) = open(&disk.crash(), &clock, config());
+        assert_eq!(queue.topics().len(), 2);
+        let partition = queue.topic("web").unwrap().partition(0).unwrap();
+        assert_eq!(text(&read_all(&partition, 1)), [(0, "kept".to_owned())]);
+    }
+}
