@@ -31,6 +31,9 @@ use base::disk::{Disk, RealDisk};
 use config::Loaded;
 use web::Listener;
 
+/// How long lanes may take to end their slices when the box stops.
+const LAST_SLICES: Duration = Duration::from_secs(10);
+
 /// A box that runs.
 pub struct Running {
     queue: Arc<queue::Queue>,
@@ -129,8 +132,14 @@ impl Running {
             let _ = server.await;
         }
         let (relay, queue, store) = (self.relay, self.queue, self.store);
+        let mut lanes = tokio::task::spawn_blocking(move || relay.shutdown());
+        if tokio::time::timeout(LAST_SLICES, &mut lanes).await.is_err() {
+            // A lane that waits for memory while the disk takes no rows would wait for ever; the queue still has its records.
+            tracing::warn!("lanes did not end in time; what they hold is made again at the next start");
+            store.close();
+            let _ = lanes.await;
+        }
         let closed = tokio::task::spawn_blocking(move || {
-            relay.shutdown();
             let flushed = store.shutdown();
             queue.shutdown();
             flushed

@@ -287,7 +287,7 @@ impl Queue {
         if self.closed.load(Ordering::Acquire) {
             return Err(QueueError::Closed);
         }
-        self.shared.room_for(1)
+        self.shared.room_for(1, false)
     }
 
     /// Numbers of the whole queue.

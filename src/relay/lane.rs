@@ -314,7 +314,16 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         }
     }
     let mut at = core.next.load(Ordering::Relaxed);
+    let (start, durable) = (core.partition.log_start(), core.partition.high_watermark());
     let batches = match core.partition.read(at, READ_BYTES) {
+        // Nothing readable up to the watermark: damage, a lost end, or a loss that the configuration chose. The lane must not
+        // ask for it again and again. If the start moved meanwhile it is not known what was looked at.
+        Ok(batches) if batches.is_empty() && at < durable && core.partition.log_start() == start => {
+            core.trouble(&format!("offsets {at} to {durable} cannot be read: they are damaged or deleted"));
+            core.counters.add(0, 0, 0, durable - at);
+            core.give(&Rows::default(), core.generations.at(core.partition.id(), at), durable)?;
+            return Ok(End::Done);
+        }
         Ok(batches) => batches,
         Err(QueueError::Deleted { start }) => {
             // Retention was forced past the lane: a loss that configuration chose. The queue counts it; here it is shown.
