@@ -26,13 +26,16 @@ mod topics;
     after_help = "Without a command, `sawbox` does what `sawbox run` does.
 
 Start here:
-  sawbox demo                                     a box with a generated web shop that logs to it
-  sawbox run                                      an empty box on this machine, page at http://127.0.0.1:7800/
+  sawbox demo        a box, and a generated web shop that logs to it
+  sawbox run         an empty box; its page is http://127.0.0.1:7800/
   echo hello | sawbox send first && sawbox query hello
 
-Exit codes: 0 done, 1 could not, 2 wrong arguments.
-SAWBOX_URL names the box that query, tail, send, topic and filter speak to; SAWBOX_CONFIG the file of run
-and check; SAWBOX_LOG what run says (info, debug, sawbox::queue=trace)."
+Environment:
+  SAWBOX_URL         the box that query, tail, send, topic and filter speak to
+  SAWBOX_CONFIG      configuration file of run and check
+  SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
+
+Exit codes: 0 done, 1 could not, 2 wrong arguments."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -67,8 +70,7 @@ enum Command {
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   source <(sawbox completions bash)
-  sawbox completions bash > ~/.local/share/bash-completion/completions/sawbox
-  sawbox completions zsh > ~/.zfunc/_sawbox             # with fpath+=~/.zfunc before compinit
+  sawbox completions zsh > ~/.zfunc/_sawbox     # with fpath+=~/.zfunc before compinit
   sawbox completions fish > ~/.config/fish/completions/sawbox.fish")]
     Completions {
         /// The shell

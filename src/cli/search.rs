@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::base::limits::is_topic_name;
 use crate::cli::Remote;
 use crate::cli::client::{Client, Refused, segment};
 
@@ -14,11 +15,13 @@ use crate::cli::client::{Client, Refused, segment};
 #[command(after_help = "Examples:
   sawbox query 'hello'
   sawbox query 'app:shop response>=500 -request:\"/static\"' --from -1h --text
-  sawbox query 'response:503 | stats count() by app, host | sort -count() | limit 10'
+  sawbox query 'response:503 | stats count() by app | sort -count() | limit 10'
 
-A word or \"a phrase\" is sought in the message; field:word, field:=exact, field>=500, field:[400 TO 499],
-field:pre*, field:* (is there), field:~\"regex\", ip:10.0.0.0/8; and, or, not, -, parentheses.
-Pipes: stats … by …, sort, limit, fields, where, top.")]
+A word or \"a phrase\" is sought in the message.
+Fields: app:shop, app:=Shop, response>=500, response:[400 TO 499], request:/a*,
+  user:* (is there), agent:~\"regex\", clientip:10.0.0.0/8
+Between them: and, or, not, -, parentheses.
+Pipes: stats … by …, sort, limit, fields, where, top")]
 pub struct QueryArguments {
     /// The query, as in the page; without one, everything
     #[arg(default_value = "*")]
@@ -43,7 +46,8 @@ pub struct QueryArguments {
 #[command(after_help = "Example:
   sawbox tail 'app:shop response>=500' --text
 
-Rows come as they are stored, until Ctrl-C. A reader that is too slow is told how many rows it missed.")]
+Rows come as they are stored, until Ctrl-C. A reader that is too slow is told
+how many rows it missed.")]
 pub struct TailArguments {
     /// What a row must match: a query without pipes; without one, every row
     #[arg(default_value = "*")]
@@ -60,8 +64,9 @@ pub struct TailArguments {
   echo 'hello, box' | sawbox send first
   sawbox send web /var/log/apache2/access.log --field app=shop --field host=web-1
 
-A line that is a JSON object becomes fields, any other a message, unless the topic has a chain of its own. It
-ends when all records are on the disk, and then waits a little for their rows, so that a query finds them.")]
+A line that is a JSON object becomes fields, any other a message, unless the
+topic has a chain of its own. The command ends when all records are on the disk,
+and waits up to two seconds for their rows, so that a query finds them.")]
 pub struct SendArguments {
     /// The topic; made where it is not there
     topic: String,
@@ -129,6 +134,12 @@ fn print_rows(rows: impl BufRead, as_text: bool, at_once: bool) -> anyhow::Resul
 /// `sawbox send`
 pub fn send(arguments: &SendArguments) -> anyhow::Result<()> {
     let client = Client::new(&arguments.remote.url);
+    // The box would say so too, but perhaps not before it is sent more than it wants to read.
+    anyhow::ensure!(
+        is_topic_name(&arguments.topic) && !arguments.topic.starts_with('_'),
+        "`{}` is no topic name: letters, digits, `.`, `_` and `-`, and no `_` at the beginning",
+        arguments.topic
+    );
     let path = format!("/api/v1/ingest/{}", segment(&arguments.topic));
     let mut fields = Vec::new();
     for field in &arguments.fields {

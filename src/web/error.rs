@@ -74,7 +74,10 @@ fn parameter(text: &str) -> Refusal {
         .into_iter()
         .find_map(|opening| text.strip_prefix(opening))
         .unwrap_or(text);
-    Refusal::wrong(why)
+    match why.find("unknown field") {
+        Some(at) => Refusal::wrong(why[at..].replacen("unknown field", "unknown parameter", 1)),
+        None => Refusal::wrong(why),
+    }
 }
 
 /// What is asked of a path that nothing listens to.
