@@ -14,10 +14,13 @@ install -D -m 755 "$target/release/sawbox" "$root/usr/bin/sawbox"
 install -D -m 644 appliance/sawbox.service "$root/lib/systemd/system/sawbox.service"
 install -D -m 644 appliance/sawbox.toml "$root/etc/sawbox/sawbox.toml"
 install -D -m 644 README.md "$root/usr/share/doc/sawbox/README.md"
+install -D -m 644 appliance/README.md "$root/usr/share/doc/sawbox/running.md"
 install -D -m 644 LICENSE "$root/usr/share/doc/sawbox/copyright"
-mkdir -p "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vendor-completions" "$root/DEBIAN"
+mkdir -p "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vendor-completions" \
+  "$root/usr/share/fish/vendor_completions.d" "$root/DEBIAN"
 "$root/usr/bin/sawbox" completions bash > "$root/usr/share/bash-completion/completions/sawbox"
 "$root/usr/bin/sawbox" completions zsh > "$root/usr/share/zsh/vendor-completions/_sawbox"
+"$root/usr/bin/sawbox" completions fish > "$root/usr/share/fish/vendor_completions.d/sawbox.fish"
 cat > "$root/DEBIAN/control" <<CONTROL
 Package: sawbox
 Version: $version
@@ -36,8 +39,17 @@ cat > "$root/DEBIAN/postinst" <<'POSTINST'
 set -e
 if [ "$1" = configure ]; then
   adduser --system --group --no-create-home --home /var/lib/sawbox --quiet sawbox
-  if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+  if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+    # An upgrade goes on with the new program; a first installation waits until somebody has read the configuration.
+    systemctl try-restart sawbox || true
+  fi
 fi
 POSTINST
-chmod 755 "$root/DEBIAN/postinst"
+cat > "$root/DEBIAN/prerm" <<'PRERM'
+#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl disable --now sawbox || true; fi
+PRERM
+chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
 dpkg-deb --root-owner-group --build "$root" "$out/sawbox_${version}_${architecture}.deb"

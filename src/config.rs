@@ -135,7 +135,13 @@ impl Loaded {
             Ok(config) => config,
             Err(error) => {
                 let at = error.span().map(|span| span.start);
-                return Err(loaded.problem_at(at, error.message().to_owned()));
+                let message = match error.message() {
+                    "invalid socket address syntax" => {
+                        "this is no address; write IP and port, like \"127.0.0.1:7800\" or \"[::1]:7800\"".to_owned()
+                    }
+                    message => message.to_owned(),
+                };
+                return Err(loaded.problem_at(at, message));
             }
         };
         loaded.check()?;

@@ -5,6 +5,7 @@
 //! way: stop taking, finish, flush. See `ARCHITECTURE.md` for the map.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,14 +67,22 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
 
     let (store, opened) =
         store::Store::open(disk.clone(), clock.clone(), config.store.clone()).context("cannot open the store")?;
-    tracing::info!(report = ?opened, "store open");
+    let store::OpenReport { topics, parts, rows, .. } = opened;
+    tracing::info!(topics, parts, rows, "store open");
+    if opened.torn_bytes + opened.damaged_commits + opened.orphans_kept + opened.parts_missing > 0 {
+        tracing::warn!(report = ?opened, "the store was not closed cleanly, or its disk lost something");
+    }
     let (queue, recovered) =
         queue::Queue::open(disk.clone(), clock.clone(), config.queue.clone()).context("cannot open the queue")?;
-    tracing::info!(report = ?recovered, "queue open");
+    tracing::info!(topics = recovered.topics, partitions = recovered.partitions, "queue open");
+    if recovered.torn_bytes + recovered.damaged_entries > 0 || !recovered.damage.is_empty() || !recovered.adopted.is_empty() {
+        tracing::warn!(report = ?recovered, "the queue was not closed cleanly, or its disk lost something");
+    }
     let sandbox =
         sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
     let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())
-        .map_err(|error| loaded.problem("", error.to_string()))?;
+        .map_err(|error| wrong_chain(loaded, &sandbox).unwrap_or_else(|| loaded.problem("", error.to_string())))?;
+    warm(sandbox.clone());
     let ingest = ingest::Ingest::start(queue.clone(), clock.clone(), &config.ingest)
         .await
         .map_err(|error| loaded.ingest_problem(&error))?;
@@ -100,9 +109,17 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
 
     let (stop, stopping) = watch::channel(false);
     let reading = web::elastic::router(web.clone()).route_layer(axum::middleware::from_fn(ingest::elastic::plain));
-    let both_halves = reading.merge(ingest::elastic::router(&ingest));
+    let both_halves = reading
+        .merge(ingest::elastic::router(&ingest))
+        .fallback(web::elastic::no_such_path)
+        .method_not_allowed_fallback(web::elastic::no_such_path);
+    let page_and_api = web
+        .router()
+        .merge(ingest::http::router(&ingest))
+        .fallback(web::error::no_such_path)
+        .method_not_allowed_fallback(web::error::no_such_method);
     let servers = vec![
-        serve(page, web.router().merge(ingest::http::router(&ingest)), stopping.clone()),
+        serve(page, page_and_api, stopping.clone()),
         serve(dialect, both_halves.layer(axum::middleware::from_fn(ingest::elastic::stamp)), stopping),
     ];
     web.set_ready(true);
@@ -156,19 +173,50 @@ impl Running {
     }
 }
 
-/// Reads everything a start would read, short of opening the data directory.
+/// Topics that nobody configured get their filter with the first record; compiled by then, that record is not kept waiting.
+fn warm(sandbox: Arc<sandbox::Sandbox>) {
+    let compile = move || {
+        if let Err(error) = sandbox.unconfigured() {
+            tracing::warn!(%error, "cannot make the chain of topics that have none");
+        }
+    };
+    // Without the thread the first record compiles it.
+    let _ = std::thread::Builder::new().name("warm".to_owned()).spawn(compile);
+}
+
+/// Which chain of the configuration does not hold up, and at which key of it.
+fn wrong_chain(loaded: &Loaded, engine: &sandbox::Sandbox) -> Option<config::Problem> {
+    for (name, topic) in &loaded.config.topics {
+        let Some(spec) = &topic.chain else { continue };
+        let Err(error) = engine.resolve(spec) else { continue };
+        let alone = |entry: &sandbox::EntrySpec| engine.resolve(&sandbox::ChainSpec(vec![entry.clone()]));
+        let found = spec.0.iter().enumerate().find_map(|(n, entry)| Some((n, entry, alone(entry).err()?)));
+        let key = match found {
+            Some((n, entry, why)) => {
+                let condition = entry.when.as_deref().is_some_and(|when| base::predicate::parse(when).is_err());
+                let part = match why {
+                    sandbox::FilterError::Missing(_) => "filter",
+                    _ if condition => "when",
+                    _ if entry.config.is_empty() => "filter",
+                    _ => "config",
+                };
+                format!("topics.{name}.chain.{n}.{part}")
+            }
+            None => format!("topics.{name}.chain"),
+        };
+        return Some(loaded.problem(&key, error.to_string()));
+    }
+    None
+}
+
+/// Reads everything a start would read, and changes nothing.
 ///
 /// # Errors
 /// What is wrong, and where.
 pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
     ingest::check(&loaded.config.ingest).map_err(|error| loaded.ingest_problem(&error))?;
-    let engine = sandbox_in_memory(&loaded.config.sandbox)?;
-    for (name, topic) in &loaded.config.topics {
-        if let Some(spec) = &topic.chain {
-            engine.resolve(spec).map_err(|error| loaded.problem(&format!("topics.{name}.chain"), error.to_string()))?;
-        }
-    }
-    Ok(())
+    let engine = sandbox_in_memory(&loaded.config.sandbox, Some(&loaded.config.data_dir))?;
+    wrong_chain(loaded, &engine).map_or(Ok(()), |problem| Err(problem.into()))
 }
 
 /// Says what a module is, as a filter.
@@ -176,12 +224,35 @@ pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
 /// # Errors
 /// Why it is none.
 pub fn check_filter(wasm: &[u8]) -> anyhow::Result<sandbox::FilterReport> {
-    Ok(sandbox_in_memory(&sandbox::Config::default())?.check(wasm)?)
+    Ok(sandbox_in_memory(&sandbox::Config::default(), None)?.check(wasm)?)
 }
 
-/// A sandbox that keeps nothing: for looking at filters and chains without a box.
-fn sandbox_in_memory(config: &sandbox::Config) -> anyhow::Result<Arc<sandbox::Sandbox>> {
-    Ok(sandbox::Sandbox::open(base::disk::sim::SimDisk::new(0), Arc::new(RealClock::new()), config.clone())?)
+/// A sandbox that keeps nothing: for looking at filters and chains without a box. It knows the filters that were put into a box
+/// with this data directory, of which it has a copy, so that the box may run meanwhile.
+fn sandbox_in_memory(config: &sandbox::Config, data_dir: Option<&Path>) -> anyhow::Result<Arc<sandbox::Sandbox>> {
+    let disk = base::disk::sim::SimDisk::new(0);
+    if let Some(data_dir) = data_dir {
+        copy(&data_dir.join("sandbox"), Path::new("sandbox"), &*disk)
+            .context("cannot read the filters in the data directory")?;
+    }
+    Ok(sandbox::Sandbox::open(disk, Arc::new(RealClock::new()), config.clone())?)
+}
+
+/// Copies the catalog and its modules; what is not there is no problem.
+#[allow(clippy::disallowed_methods)] // only looked at, and perhaps in use by a box: nothing of it may be opened for writing
+fn copy(from: &Path, to: &Path, disk: &dyn Disk) -> std::io::Result<()> {
+    let Ok(entries) = std::fs::read_dir(from) else { return Ok(()) };
+    disk.create_dir_all(to)?;
+    for entry in entries {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_name() == "modules" {
+            copy(&source, &target, disk)?;
+        } else if entry.file_name() == "CATALOG" || source.extension().is_some_and(|extension| extension == "wasm") {
+            disk.open(&target, true)?.write_at(&std::fs::read(&source)?, 0)?;
+        }
+    }
+    Ok(())
 }
 
 /// A receiver's counters as metrics.

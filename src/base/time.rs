@@ -65,7 +65,7 @@ pub fn parse_relative(text: &str, now_ns: i64) -> Result<i64, String> {
         return Ok(now_ns.saturating_add(span.as_ns()));
     }
     parse(trimmed).ok_or_else(|| {
-        format!("`{text}` is no time; write RFC 3339 (2026-11-20T08:00:00Z), an epoch, or relative to now (-1h, -15m, now)")
+        format!("`{text}` is no time; write RFC 3339 (2026-11-20T08:00:00Z), an epoch, or relative to now (-90s, -15m, -1h, -7d, -2w, now)")
     })
 }
 

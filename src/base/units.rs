@@ -116,7 +116,7 @@ impl Serialize for Span {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a size like 512, \"64KiB\" or \"20GB\"")]
+#[serde(untagged, expecting = "this is no size; write it like 512, \"64KiB\" or \"20GB\"")]
 enum NumberOrText {
     Number(u64),
     Text(String),

@@ -23,17 +23,17 @@ use crate::cli::client::Client;
 
 #[derive(Debug, clap::Args)]
 pub struct BenchArguments {
-    /// How much to send, in bytes of access lines
-    #[arg(long, default_value = "1GB")]
+    /// How much to send, in access lines: 100MB, 1GB, 2GiB
+    #[arg(long, default_value = "1GB", value_name = "SIZE")]
     bytes: Bytes,
     /// Shippers that send at the same time
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_name = "SHIPPERS")]
     connections: usize,
     /// Records of a window, acknowledged together
-    #[arg(long, default_value_t = 2048)]
+    #[arg(long, default_value_t = 2048, value_name = "RECORDS")]
     window: usize,
     /// Where the box keeps its data meanwhile; must not exist, and is removed afterwards
-    #[arg(long, default_value = "./sawbox-bench-data")]
+    #[arg(long, default_value = "./sawbox-bench-data", value_name = "DIR")]
     data_dir: PathBuf,
     /// Leave the data directory there
     #[arg(long)]

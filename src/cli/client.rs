@@ -6,6 +6,38 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+/// The box said no, to something it could point at.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    message: String,
+    /// Byte of the query.
+    position: usize,
+}
+
+impl Refused {
+    /// The sentence, the query, and a mark below the character that is meant.
+    pub fn pointed(&self, query: &str) -> String {
+        let before = query.get(..self.position).unwrap_or(query);
+        let line = before.matches('\n').count();
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+        let text = query.lines().nth(line).unwrap_or_default();
+        format!("{}\n  {text}\n  {:column$}^", self.message, "")
+    }
+}
+
+/// A name as one segment of a path, whatever is in it.
+pub fn segment(name: &str) -> String {
+    let mut encoded = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
 /// Speaks to one box.
 #[derive(Debug)]
 pub struct Client {
@@ -59,8 +91,16 @@ impl Client {
     }
 
     fn answer(&self, result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<impl BufRead + use<>> {
-        let response =
-            result.with_context(|| format!("no box answers at {}; is it running, or is --url another?", self.base))?;
+        let response = match result {
+            Ok(response) => response,
+            Err(ureq::Error::BadUri(_) | ureq::Error::Http(_)) => {
+                bail!("`{}` is no URL; write it like http://127.0.0.1:7800", self.base)
+            }
+            Err(error) => {
+                let hint = "is it running (`sawbox run`), or does it listen elsewhere (`--url`, SAWBOX_URL)?";
+                return Err(error).with_context(|| format!("no box answers at {}; {hint}", self.base));
+            }
+        };
         let status = response.status();
         let mut reader = BufReader::new(response.into_body().into_reader());
         if status.is_success() {
@@ -71,7 +111,10 @@ impl Client {
         let said: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         match said["error"]["message"].as_str() {
             Some(message) => match said["error"]["position"].as_u64() {
-                Some(at) => bail!("{message} (at character {})", at + 1),
+                Some(at) => {
+                    let position = usize::try_from(at).unwrap_or(usize::MAX);
+                    Err(Refused { message: message.to_owned(), position }.into())
+                }
                 None => bail!("{message}"),
             },
             None => bail!("{} said {status}: {}", self.base, text.trim()),

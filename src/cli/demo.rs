@@ -22,14 +22,14 @@ const BACK_MS: i64 = 3_600_000;
 
 #[derive(Debug, clap::Args)]
 pub struct DemoArguments {
-    /// Requests a second, live
-    #[arg(long, default_value_t = 50)]
+    /// Requests a second, from now on
+    #[arg(long, default_value_t = 50, value_name = "REQUESTS")]
     rate: u32,
     /// Requests of the hour before, sent at once
-    #[arg(long, default_value_t = 60_000)]
+    #[arg(long, default_value_t = 60_000, value_name = "REQUESTS")]
     history: u32,
-    /// Where the demo's box keeps its data
-    #[arg(long, default_value = "./sawbox-demo-data")]
+    /// Where the demo's box keeps its data; yours to delete afterwards
+    #[arg(long, default_value = "./sawbox-demo-data", value_name = "DIR")]
     data_dir: PathBuf,
     /// Another configuration; its first `ingest.beats` listener must write to a topic with an access-log chain
     #[arg(long, value_name = "FILE")]
@@ -83,8 +83,11 @@ fn stream(address: &str, page: &str, rate: u32, history: u32, stop: &AtomicBool)
     if !window.is_empty() {
         window.send(&mut shipper)?;
     }
-    eprintln!("  The shop of the last hour is in ({history} requests) and goes on at {rate} a second. Look at {page}");
-    eprintln!("  For example:  sawbox query 'tags:zabbix-sender | stats count() by app'\n");
+    let (program, url) = (super::program(), super::url_argument(page));
+    eprintln!("  The shop's last hour is in ({history} requests), and it goes on at {rate} a second.\n");
+    eprintln!("  Look at   {page}");
+    eprintln!("  or type   {program} query 'tags:zabbix-sender | stats count() by app'{url}");
+    eprintln!("            {program} tail 'response>=500' --text{url}\n");
     let begun = clock.monotonic();
     let mut sent = 0_u64;
     while !stop.load(Ordering::Relaxed) {

@@ -23,7 +23,19 @@ mod topics;
     name = "sawbox",
     version,
     propagate_version = true,
-    after_help = "Without a command, `sawbox` does what `sawbox run` does."
+    after_help = "Without a command, `sawbox` does what `sawbox run` does.
+
+Start here:
+  sawbox demo        a box, and a generated web shop that logs to it
+  sawbox run         an empty box; its page is http://127.0.0.1:7800/
+  echo hello | sawbox send first && sawbox query hello
+
+Environment:
+  SAWBOX_URL         the box that query, tail, send, topic and filter speak to
+  SAWBOX_CONFIG      configuration file of run and check
+  SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
+
+Exit codes: 0 done, 1 could not, 2 wrong arguments."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -36,7 +48,8 @@ enum Command {
     Run(run::RunArguments),
     /// Read a configuration as `run` would, and say what is wrong with it
     Check(run::CheckArguments),
-    /// Print the default configuration, with every key
+    /// Print the default configuration: every key, what it is, and its default
+    #[command(after_help = "Example:\n  sawbox config > sawbox.toml    # then change what you want, and delete the rest")]
     Config,
     /// Start a box and stream a generated web shop's access logs at it
     Demo(demo::DemoArguments),
@@ -48,13 +61,17 @@ enum Command {
     Tail(search::TailArguments),
     /// Send lines or NDJSON from files, or from standard input, to a topic
     Send(search::SendArguments),
-    /// Topics of the queue
+    /// Topics: what they hold, and whether their lanes keep up
     #[command(subcommand)]
     Topic(topics::TopicCommand),
     /// Filters: list, check, upload
     #[command(subcommand)]
     Filter(topics::FilterCommand),
     /// Print a completion script for a shell
+    #[command(after_help = "Examples:
+  source <(sawbox completions bash)
+  sawbox completions zsh > ~/.zfunc/_sawbox     # with fpath+=~/.zfunc before compinit
+  sawbox completions fish > ~/.config/fish/completions/sawbox.fish")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -64,7 +81,7 @@ enum Command {
 /// A box to speak to.
 #[derive(Debug, clap::Args)]
 struct Remote {
-    /// Address of the box's page
+    /// Address of the box's page and API
     #[arg(long, env = "SAWBOX_URL", default_value = "http://127.0.0.1:7800", global = true)]
     url: String,
 }
@@ -75,9 +92,25 @@ struct Source {
     /// Configuration file; without one the defaults hold
     #[arg(long, short, env = "SAWBOX_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Data directory, instead of the configuration's
+    /// Data directory, instead of the configuration's [default: ./sawbox-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+}
+
+/// This program as the person called it, so that what we tell them to type works as typed.
+fn program() -> String {
+    let name = std::env::args_os().next().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    match name.as_str() {
+        "" => "sawbox".to_owned(),
+        name if name.contains([' ', '\'', '"', '$', '\\']) => format!("'{}'", name.replace('\'', "'\\''")),
+        name => name.to_owned(),
+    }
+}
+
+/// ` --url …` where the box is not where commands look by themselves.
+fn url_argument(page: &str) -> String {
+    let page = page.trim_end_matches('/');
+    if page == "http://127.0.0.1:7800" { String::new() } else { format!(" --url {page}") }
 }
 
 /// Does what the arguments say.

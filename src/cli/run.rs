@@ -9,6 +9,9 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::Source;
 use crate::config::{Config, Loaded};
 
+/// Every key with its meaning and its default; a test holds it equal to `Config::default()`, but for where the data lies.
+const DEFAULTS: &str = include_str!("../../appliance/sawbox.toml");
+
 #[derive(Debug, Default, clap::Args)]
 pub struct RunArguments {
     #[command(flatten)]
@@ -47,7 +50,11 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     start_logging();
     block_on(async {
         let running = crate::start(&loaded).await?;
-        banner(&loaded.config, &running);
+        // Who collects logs wants lines of one kind; who sits before it wants to read.
+        if std::io::stderr().is_terminal() {
+            banner(&loaded.config, &running);
+        }
+        say_ready(&loaded.config, &running);
         stopped().await?;
         running.shutdown().await;
         Ok(())
@@ -67,7 +74,7 @@ pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
 
 /// `sawbox config`
 pub fn print_default() -> anyhow::Result<()> {
-    print!("{}", toml::to_string_pretty(&Config::default())?);
+    print!("{}", DEFAULTS.replacen("\"/var/lib/sawbox\"", "\"./sawbox-data\"", 1));
     Ok(())
 }
 
@@ -120,15 +127,28 @@ pub fn start_logging() {
     }
 }
 
+/// The last line of a start: for those who read logs, not banners.
+pub fn say_ready(config: &Config, running: &crate::Running) {
+    if !std::io::stderr().is_terminal() {
+        let page = running.listeners().first().map(crate::web::Listener::url).unwrap_or_default();
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), page, data = absolute(&config.data_dir), "Sawbox is ready");
+        if config.listens_beyond_loopback() {
+            tracing::warn!("listens beyond loopback and has no sign-in: whoever reaches this box may read and write");
+        }
+    }
+}
+
 /// Where everything is: the first thing a newcomer looks for.
 pub fn banner(config: &Config, running: &crate::Running) {
     let data = absolute(&config.data_dir);
+    let page = running.listeners().first().map(crate::web::Listener::url).unwrap_or_default();
+    let (program, url) = (super::program(), super::url_argument(&page));
     eprintln!("\nSawbox {} is ready.\n", env!("CARGO_PKG_VERSION"));
     for listener in running.listeners() {
         eprintln!("  {:<22} {}", listener.name, listener.url());
     }
     eprintln!("  {:<22} {}", "data", data);
-    eprintln!("\n  Try it:   echo hello | sawbox send first && sawbox query hello");
+    eprintln!("\n  Try it:   echo hello | {program} send first{url} && {program} query hello{url}");
     eprintln!("  Stop it:  Ctrl-C; what was acknowledged stays.\n");
     if config.listens_beyond_loopback() {
         eprintln!("  Warning: this box listens beyond loopback and has no sign-in: whoever reaches it may read and write.\n");

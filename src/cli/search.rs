@@ -7,24 +7,35 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::base::limits::is_topic_name;
 use crate::cli::Remote;
-use crate::cli::client::Client;
+use crate::cli::client::{Client, Refused, segment};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  sawbox query 'hello'
+  sawbox query 'app:shop response>=500 -request:\"/static\"' --from -1h --text
+  sawbox query 'response:503 | stats count() by app | sort -count() | limit 10'
+
+A word or \"a phrase\" is sought in the message.
+Fields: app:shop, app:=Shop, response>=500, response:[400 TO 499], request:/a*,
+  user:* (is there), agent:~\"regex\", clientip:10.0.0.0/8
+Between them: and, or, not, -, parentheses.
+Pipes: stats … by …, sort, limit, fields, where, top")]
 pub struct QueryArguments {
-    /// The query, as in the page: `app:shop status>=500 | stats count() by path`
+    /// The query, as in the page; without one, everything
     #[arg(default_value = "*")]
     query: String,
-    /// From when on: RFC 3339, an epoch, or relative like -1h
-    #[arg(long, allow_hyphen_values = true)]
+    /// From this time on: 2026-11-20T08:00:00Z, an epoch, or back from now: -90s, -15m, -24h, -7d [default: the oldest row]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME")]
     from: Option<String>,
-    /// Until when
-    #[arg(long, allow_hyphen_values = true)]
+    /// Before this time; written as --from [default: no end]
+    #[arg(long, allow_hyphen_values = true, value_name = "TIME")]
     to: Option<String>,
-    /// At most this many rows
-    #[arg(long, short = 'n', default_value_t = 100)]
+    /// At most this many rows, the newest first
+    #[arg(long, short = 'n', default_value_t = 100, value_name = "ROWS")]
     limit: usize,
-    /// Print rows as text, `time topic message`; the default on a terminal is JSON too
+    /// Print rows as text, `time topic message`, instead of JSON
     #[arg(long)]
     text: bool,
     #[command(flatten)]
@@ -32,8 +43,13 @@ pub struct QueryArguments {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  sawbox tail 'app:shop response>=500' --text
+
+Rows come as they are stored, until Ctrl-C. A reader that is too slow is told
+how many rows it missed.")]
 pub struct TailArguments {
-    /// The predicate, as in the page
+    /// What a row must match: a query without pipes; without one, every row
     #[arg(default_value = "*")]
     query: String,
     /// Print rows as text, `time topic message`
@@ -44,12 +60,19 @@ pub struct TailArguments {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  echo 'hello, box' | sawbox send first
+  sawbox send web /var/log/apache2/access.log --field app=shop --field host=web-1
+
+A line that is a JSON object becomes fields, any other a message, unless the
+topic has a chain of its own. The command ends when all records are on the disk,
+and waits up to two seconds for their rows, so that a query finds them.")]
 pub struct SendArguments {
     /// The topic; made where it is not there
     topic: String,
     /// Files with a record a line; standard input without any
     files: Vec<PathBuf>,
-    /// A field for every record, `name=value`
+    /// A field for every record; may be given several times
     #[arg(long = "field", short, value_name = "NAME=VALUE")]
     fields: Vec<String>,
     #[command(flatten)]
@@ -62,19 +85,27 @@ pub fn query(arguments: &QueryArguments) -> anyhow::Result<()> {
     let mut pairs = vec![("q", arguments.query.as_str()), ("limit", &limit)];
     pairs.extend(arguments.from.as_deref().map(|from| ("from", from)));
     pairs.extend(arguments.to.as_deref().map(|to| ("to", to)));
-    let rows = Client::new(&arguments.remote.url).stream("/api/v1/query", &pairs)?;
-    print_rows(rows, arguments.text)
+    let rows = Client::new(&arguments.remote.url).stream("/api/v1/query", &pairs);
+    print_rows(rows.map_err(|error| pointed(error, &arguments.query))?, arguments.text, io::stdout().is_terminal())
+}
+
+/// Where the box can say where a query is wrong, so do we.
+fn pointed(error: anyhow::Error, query: &str) -> anyhow::Error {
+    match error.downcast_ref::<Refused>() {
+        Some(refused) => anyhow::anyhow!(refused.pointed(query)),
+        None => error,
+    }
 }
 
 /// `sawbox tail`
 pub fn tail(arguments: &TailArguments) -> anyhow::Result<()> {
-    let rows = Client::new(&arguments.remote.url).stream("/api/v1/tail", &[("q", arguments.query.as_str())])?;
-    print_rows(rows, arguments.text)
+    let rows = Client::new(&arguments.remote.url).stream("/api/v1/tail", &[("q", arguments.query.as_str())]);
+    print_rows(rows.map_err(|error| pointed(error, &arguments.query))?, arguments.text, true)
 }
 
-fn print_rows(rows: impl BufRead, as_text: bool) -> anyhow::Result<()> {
+/// `at_once`: each row is written when it comes, not when a buffer is full.
+fn print_rows(rows: impl BufRead, as_text: bool, at_once: bool) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let follows = io::stdout().is_terminal();
     for line in rows.lines() {
         let line = line.context("the answer broke off")?;
         if line.is_empty() {
@@ -92,7 +123,7 @@ fn print_rows(rows: impl BufRead, as_text: bool) -> anyhow::Result<()> {
         } else {
             writeln!(out, "{line}")?;
         }
-        if follows || as_text {
+        if at_once {
             out.flush()?;
         }
     }
@@ -103,7 +134,13 @@ fn print_rows(rows: impl BufRead, as_text: bool) -> anyhow::Result<()> {
 /// `sawbox send`
 pub fn send(arguments: &SendArguments) -> anyhow::Result<()> {
     let client = Client::new(&arguments.remote.url);
-    let path = format!("/api/v1/ingest/{}", arguments.topic);
+    // The box would say so too, but perhaps not before it is sent more than it wants to read.
+    anyhow::ensure!(
+        is_topic_name(&arguments.topic) && !arguments.topic.starts_with('_'),
+        "`{}` is no topic name: letters, digits, `.`, `_` and `-`, and no `_` at the beginning",
+        arguments.topic
+    );
+    let path = format!("/api/v1/ingest/{}", segment(&arguments.topic));
     let mut fields = Vec::new();
     for field in &arguments.fields {
         let (name, value) = field.split_once('=').with_context(|| format!("--field {field}: write it as NAME=VALUE"))?;
@@ -129,11 +166,25 @@ pub fn send(arguments: &SendArguments) -> anyhow::Result<()> {
         let mut file = File::open(path).with_context(|| path.display().to_string())?;
         one(&mut file)?;
     }
-    println!(
-        "{accepted} records are durable in {}{}",
-        arguments.topic,
-        if rejected > 0 { format!(", {rejected} rejected") } else { String::new() }
-    );
-    anyhow::ensure!(rejected == 0, "{rejected} records were rejected");
+    if accepted > 0 {
+        wait_for_rows(&client, &arguments.topic);
+    }
+    let records = if accepted == 1 { "1 record is".to_owned() } else { format!("{accepted} records are") };
+    println!("{records} durable in {}", arguments.topic);
+    anyhow::ensure!(rejected == 0, "{rejected} of the lines were rejected");
     Ok(())
+}
+
+/// Durable records become rows a moment later. Who types `send` and then `query` should find them, so wait for that moment; not
+/// long, for a box with a backlog has other things to do, and nothing depends on it.
+fn wait_for_rows(client: &Client, topic: &str) {
+    for _ in 0..50 {
+        let Ok(answer) = client.get("/api/v1/topics", &[]) else { return };
+        let own = answer["topics"].as_array().into_iter().flatten().find(|one| one["name"] == topic);
+        let partitions = own.and_then(|own| own["partitions"].as_array());
+        if partitions.is_none_or(|all| all.iter().all(|one| one["lag_records"].as_u64() == Some(0))) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(40));
+    }
 }

@@ -6,7 +6,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 use crate::cli::Remote;
-use crate::cli::client::Client;
+use crate::cli::client::{Client, segment};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum TopicCommand {
@@ -39,8 +39,12 @@ pub enum FilterCommand {
         file: PathBuf,
     },
     /// Upload a filter under a name; every chain that uses the name goes over to it between two batches
+    #[command(after_help = "Example:
+  sawbox filter put mine target/wasm32-unknown-unknown/release/mine.wasm
+
+A module that does not hold up is refused with the reason, and what runs goes on running.")]
     Put {
-        /// The name
+        /// The name that chains will use: letters, digits, `.`, `_`, `-`
         name: String,
         /// A `.wasm` file
         file: PathBuf,
@@ -118,7 +122,9 @@ pub fn filter(command: &FilterCommand) -> anyhow::Result<()> {
                 report.sha256
             );
             let reads = if report.reads_all { "every field".to_owned() } else { report.reads.join(", ") };
-            println!("  reads {}{reads}", if report.needs_payload { "the payload; " } else { "" });
+            let payload = if report.needs_payload { Some("the payload".to_owned()) } else { None };
+            let all: Vec<String> = payload.into_iter().chain(Some(reads).filter(|reads| !reads.is_empty())).collect();
+            println!("  reads {}", if all.is_empty() { "nothing".to_owned() } else { all.join("; ") });
             if !report.imports.is_empty() {
                 println!("  uses {}", report.imports.join(", "));
             }
@@ -130,10 +136,19 @@ pub fn filter(command: &FilterCommand) -> anyhow::Result<()> {
         FilterCommand::Put { name, file, remote } => {
             let wasm = read(file)?;
             let client = Client::new(&remote.url);
-            let answer = client.send("PUT", &format!("/api/v1/filters/{name}"), &[], "application/wasm", wasm.as_slice())?;
-            println!("{name} is {}", word(&answer["sha256"]));
-            for opened in answer["generations"].as_array().into_iter().flatten() {
-                println!("{}: generation {}", word(&opened["topic"]), word(&opened["generation"]));
+            let answer =
+                client.send("PUT", &format!("/api/v1/filters/{}", segment(name)), &[], "application/wasm", wasm.as_slice())?;
+            println!("filter {name} is kept, sha256 {}", word(&answer["sha256"]));
+            let opened = answer["generations"].as_array().map_or(&[][..], Vec::as_slice);
+            for one in opened {
+                println!("topic {} goes on with it, generation {}", word(&one["topic"]), word(&one["generation"]));
+            }
+            if opened.is_empty() {
+                println!("no chain uses it yet; a topic gets one with");
+                println!(
+                    "  curl -X PUT -d '[{{\"filter\":\"{name}\"}}]' {}/api/v1/topics/TOPIC/chain",
+                    remote.url.trim_end_matches('/')
+                );
             }
             Ok(())
         }

@@ -47,6 +47,9 @@ impl Config {
         if self.query_timeout.0 < Duration::from_millis(100) {
             return Err("query_timeout: at least 100ms".to_owned());
         }
+        if self.query_rows == 0 {
+            return Err("query_rows: at least 1".to_owned());
+        }
         Ok(())
     }
 }

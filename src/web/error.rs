@@ -1,8 +1,11 @@
 //! How the API says no: a status, and a sentence a person can act on.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::extract::{Form, FromRequest, FromRequestParts, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 /// A refusal.
@@ -38,6 +41,54 @@ impl Refusal {
     pub fn busy(message: impl Into<String>) -> Self {
         Self { status: StatusCode::SERVICE_UNAVAILABLE, ..Self::wrong(message) }
     }
+}
+
+/// The parameters of a URL, refused like everything else when they are wrong.
+#[derive(Debug)]
+pub struct Parameters<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Query::try_from_uri(&parts.uri).map(|Query(value)| Self(value)).map_err(|error| parameter(&error.body_text()))
+    }
+}
+
+/// The same, of a form.
+#[derive(Debug)]
+pub struct Fields<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Fields<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let form = Form::from_request(request, state).await;
+        form.map(|Form(value)| Self(value)).map_err(|error| parameter(&error.body_text()))
+    }
+}
+
+/// The sentence without what only a programmer of this box would want to know.
+fn parameter(text: &str) -> Refusal {
+    let why = ["Failed to deserialize query string: ", "Failed to deserialize form body: ", "Failed to deserialize form: "]
+        .into_iter()
+        .find_map(|opening| text.strip_prefix(opening))
+        .unwrap_or(text);
+    match why.find("unknown field") {
+        Some(at) => Refusal::wrong(why[at..].replacen("unknown field", "unknown parameter", 1)),
+        None => Refusal::wrong(why),
+    }
+}
+
+/// What is asked of a path that nothing listens to.
+pub async fn no_such_path(uri: Uri) -> Refusal {
+    Refusal::missing(format!("there is nothing at {}; the README lists the API", uri.path()))
+}
+
+/// What is asked of a path that takes other methods; which, says the header `allow`.
+pub async fn no_such_method(method: Method, uri: Uri) -> Refusal {
+    let message = format!("{} does not take {method}; the header `allow` says what it takes", uri.path());
+    Refusal { status: StatusCode::METHOD_NOT_ALLOWED, message, position: None }
 }
 
 impl IntoResponse for Refusal {

@@ -71,6 +71,15 @@ impl Collector for Scrape {
             let Some(first) = metrics.first() else { continue };
             let kind = if first.counter { MetricType::Counter } else { MetricType::Gauge };
             let mut family = encoder.encode_descriptor(name, first.help, None, kind)?;
+            if let ([only], true) = (metrics.as_slice(), first.labels.is_empty()) {
+                // Without labels there are no braces either.
+                if only.counter {
+                    ConstCounter::new(only.value).encode(family)?;
+                } else {
+                    ConstGauge::new(i64::try_from(only.value).unwrap_or(i64::MAX)).encode(family)?;
+                }
+                continue;
+            }
             for metric in metrics {
                 let encoder = family.encode_family(&metric.labels)?;
                 if metric.counter {

@@ -26,7 +26,7 @@ mod assets;
 pub mod config;
 mod control;
 pub mod elastic;
-mod error;
+pub mod error;
 mod metrics;
 mod rows;
 mod status;
@@ -135,6 +135,7 @@ impl Web {
         Router::new()
             .route("/", get(assets::index))
             .route("/assets/{file}", get(assets::asset))
+            .route("/health", get(status::ready))
             .route("/health/live", get(status::live))
             .route("/health/ready", get(status::ready))
             .route("/metrics", get(metrics::metrics))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Form, Query as Parameters, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::base::time;
 use crate::store::query::{self, Cancel, OutValue, Request};
 use crate::web::Web;
-use crate::web::error::Refusal;
+use crate::web::error::{Fields, Parameters, Refusal};
 
 /// What a piece of the stream holds before it is sent.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -32,6 +32,7 @@ const MOST_BUCKETS: usize = 2000;
 
 /// The parameters that all of these share.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Asked {
     #[serde(default)]
     q: String,
@@ -56,6 +57,11 @@ impl Asked {
         let mut request = Request::new(parsed);
         request.from_ns = instant("from", &self.from)?;
         request.to_ns = instant("to", &self.to)?;
+        if let (Some(from), Some(to)) = (request.from_ns, request.to_ns)
+            && from > to
+        {
+            return Err(Refusal::wrong("`from` is later than `to`: nothing can be between them"));
+        }
         request.limit = self.limit.unwrap_or(DEFAULT_ROWS).min(web.config.query_rows);
         Ok(request)
     }
@@ -94,7 +100,7 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
 }
 
 /// `POST /api/v1/query`: the same, for queries too long for a URL.
-pub async fn query_form(state: State<Arc<Web>>, Form(asked): Form<Asked>) -> Result<Response, Refusal> {
+pub async fn query_form(state: State<Arc<Web>>, Fields(asked): Fields<Asked>) -> Result<Response, Refusal> {
     query(state, Parameters(asked)).await
 }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Query as Parameters, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -24,7 +24,7 @@ use crate::base::row::{Cell, RowHead, TIME, Value as Cellular};
 use crate::base::time;
 use crate::store::watch::Added;
 use crate::web::Web;
-use crate::web::error::Refusal;
+use crate::web::error::{Parameters, Refusal};
 
 /// Pieces that may wait for a slow reader.
 const WAITING: usize = 256;
@@ -33,6 +33,7 @@ const ALIVE: Duration = Duration::from_secs(5);
 
 /// Parameters of `GET /api/v1/tail`.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Asked {
     #[serde(default)]
     q: String,

@@ -179,6 +179,28 @@ fn the_default_file_says_what_the_defaults_say() {
     assert_eq!(file, defaults);
 }
 
+/// What stands there as a comment is configuration too: without the `# ` it must be taken.
+#[test]
+fn the_default_files_comments_are_configuration() {
+    let text = include_str!("../../appliance/sawbox.toml").replace("outputs = []\n", "");
+    let is_key =
+        |line: &str| line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+    let mut taken = 0;
+    let lines = text.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if rest.starts_with('[') || is_key(rest) => {
+            taken += 1;
+            rest
+        }
+        _ => line,
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    let loaded = Loaded::from_text(Path::new("sawbox.toml"), text).unwrap();
+    assert!(taken > 40, "{taken} lines");
+    assert_eq!(loaded.config.outputs.len(), 2);
+    assert_eq!(loaded.config.topics["web"].chain.as_ref().unwrap().0.len(), 3);
+    assert!(loaded.config.ingest.beats[0].tls.is_some());
+}
+
 #[test]
 fn page_health_and_metrics_answer() {
     let dir = tempfile::tempdir().unwrap();

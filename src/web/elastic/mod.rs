@@ -1,4 +1,4 @@
-//! The reading half of the Elasticsearch dialect: `_search` and `_count`, for clients and dashboards that speak it.
+//! The reading half of the Elasticsearch dialect: `_search` and `_count`, and what clients ask of indices ([`indices`]).
 //!
 //! Requests become the native query ([`dsl`], [`aggs`]) and answers are dressed as the dialect's. Topics are its indices; an index
 //! pattern that ends in `-*` also finds the topic without the suffix, since the receiving half strips dates. Rows are documents
@@ -26,6 +26,9 @@ use crate::web::rows::plain;
 
 mod aggs;
 mod dsl;
+mod indices;
+
+pub use indices::no_such_path;
 
 /// Most documents of one answer, as in Elasticsearch.
 const WINDOW: usize = 10_000;
@@ -54,6 +57,12 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/{index}/_search", get(search_one).post(search_one))
         .route("/_count", get(count_all).post(count_all))
         .route("/{index}/_count", get(count_one).post(count_one))
+        .route("/{index}", get(indices::index))
+        .route("/{index}/_mapping", get(indices::mapping))
+        .route("/_refresh", get(indices::refresh_all).post(indices::refresh_all))
+        .route("/{index}/_refresh", get(indices::refresh).post(indices::refresh))
+        .route("/_cat/indices", get(indices::cat_all))
+        .route("/_cat/indices/{index}", get(indices::cat))
         .with_state(web)
 }
 
@@ -110,14 +119,31 @@ async fn answer(
     let done = done.unwrap_or_else(|_| {
         Err(No(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the query failed; the log says why".to_owned()))
     });
-    let (status, value) = match done {
-        Ok(value) => (StatusCode::OK, value),
-        Err(No(status, kind, why)) => {
-            let cause = json!({ "type": kind, "reason": why });
-            (status, json!({ "error": { "root_cause": [cause], "type": kind, "reason": why }, "status": status.as_u16() }))
-        }
-    };
+    match done {
+        Ok(value) => Json(value).into_response(),
+        Err(no) => refuse(no),
+    }
+}
+
+fn refuse(No(status, kind, why): No) -> Response {
+    let cause = json!({ "type": kind, "reason": why });
+    let value = json!({ "error": { "root_cause": [cause], "type": kind, "reason": why }, "status": status.as_u16() });
     (status, Json(value)).into_response()
+}
+
+/// The topics that an index pattern means; `lenient` where none is no error.
+fn topics_of(web: &Web, index: &str, lenient: bool) -> Result<Vec<String>, No> {
+    let names: Vec<String> = web.queue.topics().iter().map(|topic| topic.name().to_string()).collect();
+    let mut topics = Vec::new();
+    for pattern in index.split(',').map(str::trim) {
+        let pattern = if pattern == "_all" { "*" } else { pattern };
+        let before = topics.len();
+        topics.extend(names.iter().filter(|name| indices::matches(pattern, name)).cloned());
+        if topics.len() == before && !pattern.contains('*') && !lenient {
+            return Err(No(StatusCode::NOT_FOUND, "index_not_found_exception", format!("no such index [{pattern}]")));
+        }
+    }
+    Ok(topics)
 }
 
 fn understand(web: &Web, index: &str, params: BTreeMap<String, String>, body: &[u8]) -> Result<Asked, No> {
@@ -134,26 +160,7 @@ fn understand(web: &Web, index: &str, params: BTreeMap<String, String>, body: &[
         return Err(format!("the parameter `{name}` is not supported").into());
     }
     let lenient = params.get("ignore_unavailable").is_some_and(|value| value != "false");
-    let names: Vec<String> = web.queue.topics().iter().map(|topic| topic.name().to_string()).collect();
-    let mut topics = Vec::new();
-    for pattern in index.split(',').map(str::trim) {
-        let pattern = if pattern == "_all" { "*" } else { pattern };
-        let (whole, bare) = (dsl::glob(pattern), pattern.strip_suffix("-*").map(dsl::glob));
-        let before = topics.len();
-        // The box's own topics are found by their names alone.
-        topics.extend(
-            names
-                .iter()
-                .filter(|name| name.starts_with('_') == pattern.starts_with('_'))
-                .filter(|name| {
-                    whole.matches(name.as_bytes()) || bare.as_ref().is_some_and(|bare| bare.matches(name.as_bytes()))
-                })
-                .cloned(),
-        );
-        if topics.len() == before && !pattern.contains('*') && !lenient {
-            return Err(No(StatusCode::NOT_FOUND, "index_not_found_exception", format!("no such index [{pattern}]")));
-        }
-    }
+    let topics = topics_of(web, index, lenient)?;
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     Ok(Asked { topics, params, body, now_ns: web.clock.now_ns(), cancel })
 }
