@@ -142,7 +142,7 @@ fn a_query_that_is_wrong_is_a_400_that_points() {
 fn what_is_wrong_in_a_configuration_is_said_with_its_place() {
     for (text, place, word) in [
         ("[web]\nlisen = \"127.0.0.1:1\"\n", "c.toml:2:1", "lisen"),
-        ("[web]\nlisten = \"nowhere\"\n", "c.toml:2:10", "socket address"),
+        ("[web]\nlisten = \"nowhere\"\n", "c.toml:2:10", "no address"),
         ("# x\nweb.listen = \"0.0.0.0:7800\"\n", "c.toml:2:5", "allow_network_without_sign_in"),
         ("[[topics.web.chain]]\nfilter = \"drop\"\nwhen = 'a:('\n", "c.toml:", "when"),
         ("[topics.\"not ok\"]\n", "c.toml:1:", "topic"),
