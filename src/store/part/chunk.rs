@@ -16,7 +16,7 @@
 //!   30 codes   least code varint, width u8, packed code - least             numbers of dictionary entries from 0
 //!   40 plain   encoding u8 (1-3), size varint and body of the lengths; the values back to back
 //!   41 zstd    as plain; but the values' size varint, and a zstd frame of them
-//!   50         place for messages that a template derives from the row's other fields
+//!   50 derived which template makes the message of the row's other fields, and the messages that none makes   derive.rs
 //! ```
 //! Times, offsets and n are columns of whole numbers like any other.
 //! Limits: 8,192 values a chunk; [`CHUNK_BYTES`] of text.
@@ -54,6 +54,8 @@ pub mod encoding {
     pub const PLAIN: u8 = 40;
     /// Text, compressed.
     pub const ZSTD: u8 = 41;
+    /// Messages that templates make.
+    pub const DERIVED: u8 = 50;
 }
 
 /// The values of the rows that have one, for a group of `total` rows.

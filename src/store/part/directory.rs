@@ -10,8 +10,8 @@
 //! lineage: count, then each: rows, partition, generation, first offset, last - first
 //!          (all varints but where said)
 //!
-//! FOOTER:  7 × (offset u64, length u64, crc32c u32) in the order of the file; crc 0 for the first four, whose pieces have
-//!          their own | topic id 16 | part number u64 | rows u64 | least time i64 | greatest time i64 |
+//! FOOTER:  7 × (offset u64, length u64, crc32c u32) in the order of the file; crc 0 for the first three, whose pieces have
+//!          their own, and for what is empty | topic id 16 | part number u64 | rows u64 | least time i64 | greatest time i64 |
 //!          name (length, bytes) | crc32c u32 of all before | length u32 of all before | magic
 //! ```
 //! Limits: [`DIRECTORY_BYTES`] unpacked a section.

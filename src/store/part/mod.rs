@@ -8,7 +8,7 @@
 //!  16  COLUMN DATA    column after column, group after group: chunk | crc32c u32          chunk.rs
 //!      DICTIONARIES   of each column that has one, sorted, blocks of 4,096 entries: zstd frame | crc32c u32   dictionary.rs
 //!      PAIR INDEX     place for (token → group) pairs; empty
-//!      TEMPLATES      place for what derives messages from fields; empty
+//!      TEMPLATES      how messages are made of fields; empty where they are not   template.rs
 //!      GROUP TABLE    rows, time bounds, and where each column's chunk lies               directory.rs
 //!      COLUMN DIR     names, kinds, and where dictionary blocks lie                       directory.rs
 //!      LINEAGE        runs of (partition, offset range, generation) in row order          directory.rs
@@ -28,12 +28,14 @@
 pub mod bits;
 pub mod cache;
 pub mod chunk;
+pub mod derive;
 pub mod dictionary;
 pub mod directory;
 pub mod job;
 pub mod out;
 pub mod read;
 pub mod strings;
+pub mod template;
 pub mod write;
 
 /// First and last bytes of a part.

@@ -16,7 +16,8 @@ use super::directory::{
     ChunkRef, ColumnDir, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
     unpack_section,
 };
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, dictionary};
+use super::template::{self, Template};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
@@ -92,6 +93,7 @@ pub struct Directory {
     columns: Vec<Column>,
     dirs: Vec<ColumnDir>,
     groups: Vec<GroupDir>,
+    templates: Vec<Template>,
     /// Rows before each group.
     starts: Vec<u64>,
     runs: Vec<LineageRun>,
@@ -111,9 +113,13 @@ impl Directory {
             let bytes = slice(&mapped, span.offset, span.length).filter(|bytes| crc32c::crc32c(bytes) == span.crc);
             bytes.and_then(unpack_section).ok_or((span.offset, "a section of its directory does not fit its checksum"))
         };
-        let [_, _, _, _, group_table, column_dir, lineage] = footer.sections;
+        let [_, _, _, templates, group_table, column_dir, lineage] = footer.sections;
         let odd = |span: Span| (span.offset, "its directory makes no sense");
         let dirs = decode_columns(&section(column_dir)?).ok_or(odd(column_dir))?;
+        let templates = match templates.length {
+            0 => Vec::new(),
+            _ => template::decode(&section(templates)?, &dirs).ok_or(odd(templates))?,
+        };
         let groups = decode_groups(&section(group_table)?, dirs.len()).ok_or(odd(group_table))?;
         let runs = decode_lineage(&section(lineage)?).ok_or(odd(lineage))?;
         let mut rows = 0;
@@ -132,14 +138,15 @@ impl Directory {
             return Err(odd(group_table));
         }
         let columns = dirs.iter().map(|dir| dir.column.clone()).collect();
-        Ok(Self { mapped, columns, dirs, groups, starts, runs, run_ends })
+        Ok(Self { mapped, columns, dirs, groups, templates, starts, runs, run_ends })
     }
 
     /// Memory it takes, about; the mapping is the page cache's.
     fn bytes(&self) -> usize {
         let columns: usize = self.dirs.iter().map(|dir| 120 + dir.column.name.len() + dir.blocks.len() * 120).sum();
         let groups: usize = self.groups.iter().map(|group| 72 + group.chunks.len() * size_of::<ChunkRef>()).sum();
-        256 + columns + groups + self.runs.len() * 40
+        let templates: usize = self.templates.iter().map(|template| template.pieces.len() * 64).sum();
+        256 + columns + groups + templates + self.runs.len() * 40
     }
 
     fn chunk_ref(&self, group: usize, column: u32) -> Option<&ChunkRef> {
@@ -237,7 +244,30 @@ impl PartSource {
         Ok(Some((dict, counts)))
     }
 
-    fn decode(&self, dir: &ColumnDir, column: usize, total: usize, chunk: ChunkRef, bytes: &[u8]) -> Result<Chunk, StoreError> {
+    /// What the part's templates make messages of, in one group.
+    fn fields(&self, group: usize) -> Result<derive::Fields, StoreError> {
+        let directory = self.directory()?;
+        let mut fields = derive::Fields { columns: Vec::new(), times: self.times(group)? };
+        for piece in directory.templates.iter().flat_map(|template| &template.pieces) {
+            let template::Piece::Field(number) = piece else { continue };
+            let at = *number as usize;
+            if fields.columns.len() <= at {
+                fields.columns.resize_with(at + 1, || None);
+            }
+            if fields.columns[at].is_some() {
+                continue;
+            }
+            let made = directory.chunk_ref(group, number.saturating_add(FIRST_FIELD));
+            if made.is_some_and(|chunk| chunk.encoding == encoding::DERIVED) {
+                return Err(self.file.damaged(0, "a template that is made of messages"));
+            }
+            fields.columns[at] = self.column(group, at)?;
+        }
+        Ok(fields)
+    }
+
+    fn decode(&self, dir: &ColumnDir, column: usize, group: usize, chunk: ChunkRef, bytes: &[u8]) -> Result<Chunk, StoreError> {
+        let total = self.rows(group);
         let odd = || self.file.damaged(chunk.offset, "a chunk that makes no sense");
         let mut reader = Reader(bytes);
         let (present, count) = chunk::presence(&mut reader, total).ok_or_else(odd)?;
@@ -258,6 +288,10 @@ impl PartSource {
                 let dict = self.dict(column)?.ok_or_else(odd)?;
                 let codes = chunk::codes(&mut reader, chunk.encoding, count, dict.len()).ok_or_else(odd)?;
                 Chunk::Dict { codes: chunk::spread(codes, &present, total), dict }
+            }
+            Kind::Str if chunk.encoding == encoding::DERIVED => {
+                let (templates, fields) = (&self.directory()?.templates, self.fields(group)?);
+                derive::decode(&mut reader, count, present, templates, &fields).ok_or_else(odd)?
             }
             Kind::Str | Kind::List => {
                 let (ends, bytes) = chunk::text(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
@@ -322,7 +356,7 @@ impl Source for PartSource {
         let Some(dir) = directory.dirs.get(column) else { return Ok(None) };
         let number = u32::try_from(column).unwrap_or(u32::MAX).saturating_add(FIRST_FIELD);
         let Some((chunk, bytes)) = self.raw_chunk(group, number)? else { return Ok(None) };
-        self.decode(dir, column, self.rows(group), chunk, bytes).map(Some)
+        self.decode(dir, column, group, chunk, bytes).map(Some)
     }
 
     fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::chunk::{self, Dense, encoding};
+use super::derive::{self, Known};
 use super::dictionary::{BLOCK_ENTRIES, encode_block};
 use super::directory::{
     BlockRef, ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, encode_columns, encode_footer, encode_groups,
@@ -19,8 +20,10 @@ use super::directory::{
 use super::job::{Job, Mapping, each_chunk, each_row, gather};
 use super::out::{Out, refused};
 use super::strings::{Coded, coded};
+use super::template::{self, Template};
 use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
 use crate::base::disk::Disk;
+use crate::base::row::MESSAGE;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
 
@@ -46,6 +49,7 @@ struct Writer<'a> {
     /// Packed dictionary blocks of each column, written when all columns are.
     dictionaries: Vec<(usize, Vec<Block>)>,
     runs: Vec<LineageRun>,
+    templates: Vec<Template>,
     text: zstd::bulk::Compressor<'static>,
     dict: zstd::bulk::Compressor<'static>,
 }
@@ -63,6 +67,7 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
         columns: Vec::new(),
         dictionaries: Vec::new(),
         runs: Vec::new(),
+        templates: Vec::new(),
         text: zstd::bulk::Compressor::new(1).map_err(broken)?,
         dict: zstd::bulk::Compressor::new(3).map_err(broken)?,
     };
@@ -79,11 +84,22 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
             }
         }
     }
+    // The message comes last: it may be made of the others.
+    let message = fields.remove_entry(&(Arc::from(MESSAGE), Kind::Str));
+    let mut written = Vec::with_capacity(fields.len());
     for ((name, kind), mapping) in fields {
         if job.stop.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        writer.field(Column { name, kind }, &mapping)?;
+        if let Some(number) = writer.field(Column { name, kind }, &mapping)?
+            && matches!(kind, Kind::Str | Kind::Int | Kind::Float)
+        {
+            written.push((number, mapping));
+        }
+    }
+    if let Some(((name, kind), mapping)) = message {
+        let known: Vec<_> = written.iter().map(|(number, mapping)| Known { number: *number, mapping }).collect();
+        writer.message(Column { name, kind }, &mapping, &known)?;
     }
     writer.finish()
 }
@@ -125,7 +141,7 @@ impl Writer<'_> {
             return Ok(false);
         };
         if let Some((chunk, bytes)) = source.raw_chunk(source_group, from)? {
-            if chunk.encoding == encoding::CODES {
+            if matches!(chunk.encoding, encoding::CODES | encoding::DERIVED) {
                 return Ok(false);
             }
             self.add_chunk(group, ChunkRef { column, ..chunk }, bytes)?;
@@ -196,18 +212,48 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn field(&mut self, column: Column, mapping: &Mapping) -> Result<(), StoreError> {
+    /// Writes a column; its number among the fields, if any row has it.
+    fn field(&mut self, column: Column, mapping: &Mapping) -> Result<Option<u32>, StoreError> {
+        let at = self.columns.len();
+        let place = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD);
+        let kind = column.kind;
+        self.columns.push(ColumnDir { column, blocks: Vec::new() });
+        if matches!(kind, Kind::Str | Kind::List)
+            && let Some(coded) = coded(self.job, mapping)?
+        {
+            self.codes(at, place + FIRST_FIELD, coded)?;
+        } else {
+            self.values(place + FIRST_FIELD, kind, mapping)?;
+        }
+        Ok((self.columns.len() > at).then_some(place))
+    }
+
+    /// Writes messages: as any strings, or as templates make them of the columns before.
+    fn message(&mut self, column: Column, mapping: &Mapping, known: &[Known<'_>]) -> Result<(), StoreError> {
         let job = self.job;
         let at = self.columns.len();
         let number = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD;
-        let kind = column.kind;
-        let before = self.out.at();
         self.columns.push(ColumnDir { column, blocks: Vec::new() });
-        if matches!(kind, Kind::Str | Kind::List)
-            && let Some(coded) = coded(job, mapping)?
-        {
+        if let Some(coded) = coded(job, mapping)? {
             return self.codes(at, number, coded);
         }
+        self.templates = derive::learn(job, mapping, known)?;
+        if self.templates.is_empty() {
+            return self.values(number, Kind::Str, mapping);
+        }
+        for (group, pieces) in job.groups.iter().enumerate() {
+            if let Some(bytes) = derive::encode(job, pieces, mapping, known, &self.templates, &mut self.text)? {
+                let chunk = ChunkRef { column: number, encoding: encoding::DERIVED, offset: 0, length: 0, bounds: None };
+                self.add_chunk(group, chunk, &bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the values of the column that was begun last, group by group.
+    fn values(&mut self, number: u32, kind: Kind, mapping: &Mapping) -> Result<(), StoreError> {
+        let job = self.job;
+        let before = self.out.at();
         for (group, pieces) in job.groups.iter().enumerate() {
             let from = match pieces.as_slice() {
                 [piece] => mapping.get(piece.input).copied().flatten(),
@@ -339,12 +385,12 @@ impl Writer<'_> {
             }
         }
         sections[1] = Span { offset: dict_start, length: self.out.at() - dict_start, crc: 0 };
-        // PAIR INDEX and TEMPLATES are empty so far.
+        // The PAIR INDEX is empty so far.
         sections[2] = Span { offset: self.out.at(), length: 0, crc: 0 };
-        sections[3] = sections[2];
-        let bodies = [encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
-        for (section, body) in sections.iter_mut().skip(4).zip(&bodies) {
-            let packed = pack_section(body).map_err(broken)?;
+        let templates = if self.templates.is_empty() { Vec::new() } else { template::encode(&self.templates) };
+        let bodies = [templates, encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
+        for (section, body) in sections.iter_mut().skip(3).zip(&bodies) {
+            let packed = if body.is_empty() { Vec::new() } else { pack_section(body).map_err(broken)? };
             *section = Span { offset: self.out.at(), length: packed.len() as u64, crc: crc32c::crc32c(&packed) };
             self.out.put(&packed)?;
         }

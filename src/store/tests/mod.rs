@@ -1,6 +1,7 @@
 //! Tests of the store as a whole, and what they share: rows that own their values, and a plain reading of a snapshot.
 
 mod damage;
+mod derived;
 mod faults;
 mod measure;
 mod model;
