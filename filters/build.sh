@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Builds the stock filters to Wasm: filters/dist/NAME.wasm, and filters/dist/BUILT, which says by what and with which hashes.
+# Builds guests to Wasm: the stock filters to filters/dist/NAME.wasm, those that tests use to tests/guests/NAME.wasm; a file BUILT
+# beside them says by what and with which hashes.
 #
-#   filters/build.sh            build, and write filters/dist
+#   filters/build.sh            build, and write filters/dist and tests/guests
 #   filters/build.sh --check    build elsewhere and compare; hashes are compared where the toolchain is the one in BUILT
 #
-# The box embeds filters/dist, so building the box needs none of this. Run it after a change to filters/ or guest-sdk/.
+# The box embeds filters/dist, so building the box needs none of this. Run it after a change to filters/, tests/guests/ or guest-sdk/.
 #
 # Toolchain: rustup's, where `rustup target add wasm32-unknown-unknown` was done. Else Debian's second one, which does not
 # shadow rustup's:
@@ -18,13 +19,12 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-dist=$root/filters/dist
 target=wasm32-unknown-unknown
 check=false
 case "${1-}" in
   '') ;;
   --check) check=true ;;
-  *) sed -n '2,5p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,6p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
 
 sha256() { if command -v sha256sum >/dev/null; then sha256sum "$@"; else shasum -a 256 "$@"; fi; }
@@ -93,51 +93,70 @@ export CARGO_PROFILE_RELEASE_OPT_LEVEL=3 CARGO_PROFILE_RELEASE_LTO=fat CARGO_PRO
 export CARGO_PROFILE_RELEASE_PANIC=abort CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=false
 export CARGO_INCREMENTAL=0
 
-names=()
-packages=()
-for manifest in "$root"/filters/*/Cargo.toml; do
-  name=$(basename "$(dirname "$manifest")")
-  [ "$name" = dist ] && continue
-  names+=("$name")
-  packages+=(-p "filter-$name")
-done
+# A folder of crates, what their packages' names begin with, and where their modules are committed.
+sets=("filters filter- filters/dist" "tests/guests guest- tests/guests")
+
+# The crates of a folder.
+crates() {
+  local manifest name
+  for manifest in "$root/$1"/*/Cargo.toml; do
+    name=$(basename "$(dirname "$manifest")")
+    [ "$name" = dist ] || echo "$name"
+  done
+}
 
 cd "$root"
+packages=()
+for set in "${sets[@]}"; do
+  read -r folder prefix _ <<< "$set"
+  for name in $(crates "$folder"); do packages+=(-p "$prefix$name"); done
+done
 cargo build --quiet --locked --release --lib --target "$target" "${packages[@]}"
 
-made=$CARGO_TARGET_DIR/dist
+# Every set's modules and their BUILT, as they are to be committed, under $made.
+made=$CARGO_TARGET_DIR/made
 rm -rf "$made"
-mkdir -p "$made"
-for name in "${names[@]}"; do
-  cp "$CARGO_TARGET_DIR/$target/release/filter_${name//-/_}.wasm" "$made/$name.wasm"
+for set in "${sets[@]}"; do
+  read -r folder prefix dist <<< "$set"
+  mkdir -p "$made/$dist"
+  for name in $(crates "$folder"); do
+    module=$prefix$name
+    cp "$CARGO_TARGET_DIR/$target/release/${module//-/_}.wasm" "$made/$dist/$name.wasm"
+  done
+  {
+    echo "# by filters/build.sh"
+    "$rustc" --version
+    cargo --version
+    (cd "$made/$dist" && sha256 -- *.wasm)
+  } > "$made/$dist/BUILT"
 done
-{
-  echo "# by filters/build.sh"
-  "$rustc" --version
-  cargo --version
-  (cd "$made" && sha256 -- *.wasm)
-} > "$made/BUILT"
 
 if ! $check; then
-  mkdir -p "$dist"
-  rm -f "$dist"/*.wasm "$dist/BUILT"
-  cp "$made"/*.wasm "$made/BUILT" "$dist/"
-  (cd "$dist" && wc -c -- *.wasm)
+  for set in "${sets[@]}"; do
+    read -r _ _ dist <<< "$set"
+    mkdir -p "$dist"
+    rm -f "$dist"/*.wasm "$dist/BUILT"
+    cp "$made/$dist"/*.wasm "$made/$dist/BUILT" "$dist/"
+    wc -c -- "$dist"/*.wasm
+  done
   exit 0
 fi
 
-# What is committed must be whole in any case.
-if ! (cd "$dist" && grep '\.wasm$' BUILT | sha256 -c - >/dev/null); then
-  echo "build.sh: filters/dist does not hold what its BUILT says; run filters/build.sh" >&2
-  exit 1
-fi
-if [ "$(sed -n '2,3p' "$dist/BUILT")" != "$(sed -n '2,3p' "$made/BUILT")" ]; then
-  echo "build.sh: the filters build; hashes were not compared, for the committed ones are by another toolchain:"
-  diff <(sed -n '2,3p' "$dist/BUILT") <(sed -n '2,3p' "$made/BUILT") || true
-  exit 0
-fi
-if ! diff "$dist/BUILT" "$made/BUILT"; then
-  echo "build.sh: filters/dist is not what the sources give; run filters/build.sh and commit it" >&2
-  exit 1
-fi
-echo "build.sh: filters/dist is what the sources give"
+for set in "${sets[@]}"; do
+  read -r _ _ dist <<< "$set"
+  # What is committed must be whole in any case.
+  if ! (cd "$dist" && grep '\.wasm$' BUILT | sha256 -c - >/dev/null); then
+    echo "build.sh: $dist does not hold what its BUILT says; run filters/build.sh" >&2
+    exit 1
+  fi
+  if [ "$(sed -n '2,3p' "$dist/BUILT")" != "$(sed -n '2,3p' "$made/$dist/BUILT")" ]; then
+    echo "build.sh: $dist builds; hashes were not compared, for the committed ones are by another toolchain:"
+    diff <(sed -n '2,3p' "$dist/BUILT") <(sed -n '2,3p' "$made/$dist/BUILT") || true
+    continue
+  fi
+  if ! diff "$dist/BUILT" "$made/$dist/BUILT"; then
+    echo "build.sh: $dist is not what the sources give; run filters/build.sh and commit it" >&2
+    exit 1
+  fi
+  echo "build.sh: $dist is what the sources give"
+done

@@ -27,7 +27,7 @@ pub struct RecordView<'a> {
 pub struct Records<'a> {
     /// The records.
     pub records: Vec<RecordView<'a>>,
-    /// All their headers (name, value), back to back.
+    /// All their headers (name, value), back to back in the records' order.
     pub headers: Vec<(&'a [u8], &'a [u8])>,
 }
 

@@ -115,6 +115,7 @@ fn url_argument(page: &str) -> String {
 
 /// Does what the arguments say.
 pub fn main() -> ExitCode {
+    crate::base::memory::decline_huge_pages();
     let arguments = Arguments::parse();
     let done = match arguments.command.unwrap_or_else(|| Command::Run(run::RunArguments::default())) {
         Command::Run(arguments) => run::run(&arguments),

@@ -78,8 +78,20 @@ pub fn print_default() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A thousand topics and as many connections want more open files than a shell's default; take what the machine allows.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, ?current, "cannot raise the limit of open files");
+    }
+}
+
 /// Runs the network side: two threads are enough, since everything that computes has threads of its own.
 pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("network")

@@ -7,7 +7,8 @@
 //! memory grow. Gathers that hold records share a quarter: the more there are, the sooner each is sent off ([`Gather::is_ripe`]).
 //! Each batch has a small task that waits for it and then gives its permit back, whatever its connection does meanwhile: a
 //! client that stops in the middle of a window holds nothing that others wait for.
-//! Limits: `ingest.memory` in all; a batch is sent off between 64 KiB and 1 MiB; records above 64 KiB need room ([`Door::room`]).
+//! Limits: `ingest.memory` in all; a batch is sent off between 64 KiB and 1 MiB; records above 64 KiB need room ([`Door::room`]);
+//! beside that a few empty builders of at most 2 MiB.
 //! Crash story: none; what is here was not acknowledged.
 //! Why not a channel of records to one appender: it would move every record twice and know nothing of who waits for it.
 
@@ -16,14 +17,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::counters::Counters;
-use super::route;
 use crate::base::clock::Clock;
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
+use crate::queue::partitioner::partition_of;
 use crate::queue::{Partition, Queue, QueueError, Ticket, Topic};
 
 /// A batch is sent off at this size at the latest.
@@ -34,6 +36,9 @@ const SMALLEST: usize = 64 * 1024;
 const COMPRESS_FROM: usize = 1024;
 /// Topics that one gather keeps open at a time.
 const BUCKETS: usize = 64;
+/// Builders that are kept for the next batches, and the largest that is.
+const SPARE: usize = 4;
+const SPARE_BYTES: usize = 2 * LARGEST;
 /// How soon a full queue is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
 const KIB: usize = 1024;
@@ -51,6 +56,8 @@ pub struct Door {
     large_kib: usize,
     gathers: AtomicUsize,
     gather_bytes: usize,
+    /// Builders that have room already: a batch that grows from nothing is copied a dozen times.
+    spare: Mutex<Vec<BatchBuilder>>,
 }
 
 impl Door {
@@ -69,6 +76,7 @@ impl Door {
             large_kib,
             gathers: AtomicUsize::new(0),
             gather_bytes: memory / 4,
+            spare: Mutex::default(),
         })
     }
 
@@ -85,6 +93,17 @@ impl Door {
     /// Waits until there is room for a buffer of `size` bytes; hold what comes back as long as the buffer.
     pub async fn room(&self, size: usize) -> Option<OwnedSemaphorePermit> {
         permits(&self.large, size, self.large_kib).await
+    }
+
+    fn builder(&self) -> BatchBuilder {
+        self.spare.lock().pop().unwrap_or_default()
+    }
+
+    fn give_back(&self, builder: BatchBuilder) {
+        let mut spare = self.spare.lock();
+        if spare.len() < SPARE && (1..=SPARE_BYTES).contains(&builder.room()) {
+            spare.push(builder);
+        }
     }
 
     /// Starts gathering. A full queue is asked again until `patience` ends (`None`: never).
@@ -113,7 +132,7 @@ struct Bucket {
 
 fn partition_for(topic: &Topic, key: &[u8]) -> Option<Arc<Partition>> {
     let count = u32::try_from(topic.partitions().len()).unwrap_or(1);
-    topic.partition(route::partition_of(key, count))
+    topic.partition(partition_of(key, count))
 }
 
 /// A batch on its way, and the task that waits for it.
@@ -207,7 +226,7 @@ impl Gather {
         };
         let partition = topic.as_ref().zip(key).and_then(|(topic, key)| partition_for(topic, key));
         let name = topic.as_ref().map_or_else(|| Arc::from(name), |topic| topic.name().clone());
-        self.buckets.push(Bucket { name, topic, partition, builder: BatchBuilder::new(), number: self.numbers, payload: 0 });
+        self.buckets.push(Bucket { name, topic, partition, builder: self.door.builder(), number: self.numbers, payload: 0 });
         self.numbers += 1;
         self.last = self.buckets.len() - 1;
         Ok(self.last)
@@ -235,6 +254,7 @@ impl Gather {
             // Counted uncompressed: the queue's reader will need it so, and the ratio is not known before.
             let permit = permits(&self.door.in_flight, length, self.door.in_flight_kib).await;
             let batch = bucket.builder.finish(if length < COMPRESS_FROM { Compression::None } else { Compression::Lz4 });
+            self.door.give_back(bucket.builder);
             let records = u64::from(records);
             let mut arriving = Arriving {
                 landed: Landed {

@@ -35,6 +35,9 @@ pub const VERSION: &str = "8.17.0";
 /// How long a request waits for a full queue: shippers have their own patience.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Most bytes of a question to the reading half, inflated.
+const QUESTION: u64 = 2 << 20;
+
 /// What all requests share.
 pub struct Elastic {
     /// The door.
@@ -91,6 +94,27 @@ pub async fn stamp(request: Request, next: Next) -> Response {
         headers.insert(header::CONTENT_TYPE, media);
     }
     response
+}
+
+/// Inflates a body whole: clients that compress what they send compress their questions too. The server puts it around the
+/// reading half, which takes small bodies as they are.
+pub async fn plain(request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(header::CONTENT_ENCODING) {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    let whole = match body::Reader::new(&parts.headers, body, QUESTION) {
+        Ok(reader) => reader.whole().await,
+        Err(error) => Err(error),
+    };
+    match whole {
+        Ok(whole) => {
+            parts.headers.remove(header::CONTENT_ENCODING);
+            parts.headers.remove(header::CONTENT_LENGTH);
+            next.run(Request::from_parts(parts, whole.into())).await
+        }
+        Err(error) => wrong(error.status(), "parse_exception", &error.to_string()),
+    }
 }
 
 /// `application/vnd.elasticsearch+json; compatible-with=9` is answered in kind.

@@ -15,29 +15,6 @@ pub fn may_name(name: &str) -> bool {
     limits::is_topic_name(name) && !name.starts_with('_')
 }
 
-/// Which of so many partitions a key belongs to: murmur2, as Kafka's clients do it, so that a producer agrees with us.
-pub fn partition_of(key: &[u8], partitions: u32) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let length = u32::try_from(key.len()).unwrap_or(u32::MAX);
-    let mut hash = 0x9747_b28c ^ length;
-    let (fours, rest) = key.as_chunks::<4>();
-    for four in fours {
-        let mut k = u32::from_le_bytes(*four).wrapping_mul(M);
-        k ^= k >> 24;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    if !rest.is_empty() {
-        for (at, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * at);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^= hash >> 15;
-    (hash & 0x7fff_ffff) % partitions.max(1)
-}
-
 /// How a listener finds topic and key.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -203,18 +180,6 @@ mod tests {
         ] {
             assert_eq!(index_topic(index), topic, "{index}");
         }
-    }
-
-    #[test]
-    fn keys_hash_as_with_kafka() {
-        // From the tests of Kafka's own clients, as signed numbers there.
-        for (key, hash) in
-            [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536), ("abc", 479_470_107)]
-        {
-            let positive = hash as u32 & 0x7fff_ffff;
-            assert_eq!(partition_of(key.as_bytes(), u32::MAX), positive, "{key}");
-        }
-        assert_eq!(partition_of(b"x", 0), 0);
     }
 
     #[test]

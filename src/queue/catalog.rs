@@ -63,6 +63,7 @@ pub fn open(
             Err(_) => report.damaged_entries += 1,
         }
     }
+    part_namesakes(disk, &mut entries, report)?;
     for dir in disk.list(Path::new(DIR))? {
         let Ok(id) = TopicId::from_str(&dir.name) else { continue };
         if dir.is_dir && !entries.contains_key(&id) {
@@ -84,6 +85,37 @@ pub fn open(
         }
     }
     Ok((journal, entries))
+}
+
+/// A topic whose making failed may have become durable after all, and was made again under another id. The one without a
+/// segment was never there for anybody; if both have one, the greater id keeps the name.
+fn part_namesakes(
+    disk: &Arc<dyn Disk>,
+    entries: &mut BTreeMap<TopicId, Entry>,
+    report: &mut RecoveryReport,
+) -> std::io::Result<()> {
+    let mut by_name: BTreeMap<String, Vec<TopicId>> = BTreeMap::new();
+    for entry in entries.values() {
+        by_name.entry(entry.name.clone()).or_default().push(entry.id);
+    }
+    for ids in by_name.into_values().filter(|ids| ids.len() > 1) {
+        let mut used = Vec::new();
+        for id in &ids {
+            if lost_partitions(disk, &id.to_string())? > 0 {
+                used.push(*id);
+            }
+        }
+        let keeper = used.last().or(ids.last()).copied();
+        for id in ids.into_iter().filter(|id| Some(*id) != keeper) {
+            if let (true, Some(entry)) = (used.contains(&id), entries.get_mut(&id)) {
+                entry.name = format!("_lost.{id}");
+                report.adopted.push(entry.name.clone());
+            } else {
+                entries.remove(&id);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How many partitions a directory without an entry has: up to the last one with a segment.

@@ -4,6 +4,8 @@
 //! whole segments past retention, looks whether there is room, and says so to those who append.
 //! Invariants: a segment is deleted only if a checkpoint covers it, the store has committed past it, and no output wants it
 //! still; except where the configuration chose `drop_oldest` and the disk forces it, and that is counted and logged.
+//! Without room the door is shut first; emissions may take half the reserve, or an eighth more than `max_bytes`, so that lanes
+//! come to what lets segments go.
 //! An output's topic (`_out.`) has no lane: it is held by its groups alone, and by nobody having committed yet.
 
 use std::collections::HashMap;
@@ -33,7 +35,10 @@ type Holds = HashMap<(TopicId, PartitionId), Offset>;
 /// What the keeper's thread does until `stop` is closed.
 pub fn run(shared: &Shared, topics: &dyn Fn() -> Vec<Arc<Topic>>, stop: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
-        tick(shared, &topics());
+        // A bug must not end retention for good.
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tick(shared, &topics()))).is_err() {
+            tracing::error!("the queue's keeper panicked; it goes on");
+        }
     }
 }
 
@@ -208,6 +213,8 @@ fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
     };
     let most = config.max_bytes.map_or(u64::MAX, |most| most.0);
     let used = shared.gauges.bytes.load(Ordering::Relaxed);
+    let spent = available < reserve / 2 || used > most.saturating_add(most / 8);
+    shared.gauges.spent.store(spent, Ordering::Relaxed);
     let mut short = used.saturating_sub(most).max(reserve.saturating_sub(available));
     // Pushing back begins when it is full, and ends when a little is free again.
     for even_wanted in [false, true] {

@@ -39,6 +39,7 @@ pub mod config;
 pub mod error;
 pub mod groups;
 pub mod partition;
+pub mod partitioner;
 pub mod recovery;
 pub mod ticket;
 pub mod topic;
@@ -286,7 +287,7 @@ impl Queue {
         if self.closed.load(Ordering::Acquire) {
             return Err(QueueError::Closed);
         }
-        self.shared.room_for(1)
+        self.shared.room_for(1, false)
     }
 
     /// Numbers of the whole queue.

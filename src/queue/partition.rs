@@ -156,6 +156,11 @@ impl Partition {
         self.log.lock().sources.get(&source).copied()
     }
 
+    /// All sources that emitted to here, with the highest `last` that is durable.
+    pub fn sources(&self) -> Vec<(Source, Offset)> {
+        self.log.lock().sources.iter().map(|(source, last)| (*source, *last)).collect()
+    }
+
     fn submit(self: &Arc<Self>, batch: Bytes, source: Option<(Source, Offset)>) -> Ticket {
         let header = match batch::check(&batch) {
             Ok(header) => header,
@@ -176,7 +181,7 @@ impl Partition {
         }
         let room = match self.held.load(Ordering::Relaxed) {
             true => Err(QueueError::Full("the topic holds all it may; what reads it is behind")),
-            false => self.shared.room_for(len),
+            false => self.shared.room_for(len, source.is_some()),
         };
         if let Err(error) = room {
             if let Some(source) = source {

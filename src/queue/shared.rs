@@ -59,8 +59,10 @@ pub struct Gauges {
     pub unchecked: AtomicU64,
     /// A segment was sealed since the last checkpoint.
     pub sealed: AtomicBool,
-    /// No room: appends are refused.
+    /// No room: appends are refused, but for emissions.
     pub full: AtomicBool,
+    /// Not even for emissions.
+    pub spent: AtomicBool,
     /// Records deleted before anybody took them, because the configuration chose that.
     pub lost_records: AtomicU64,
     /// Places where stored bytes were found broken while reading.
@@ -71,9 +73,11 @@ pub struct Gauges {
 }
 
 impl Shared {
-    /// Whether an append of `bytes` may be taken now.
-    pub fn room_for(&self, bytes: u64) -> Result<(), QueueError> {
-        if self.gauges.full.load(Ordering::Relaxed) {
+    /// Whether an append of `bytes` may be taken now. Emissions may go on a while when the door is shut: a lane that cannot
+    /// emit commits nothing, and what is not committed cannot be deleted to make room.
+    pub fn room_for(&self, bytes: u64, emission: bool) -> Result<(), QueueError> {
+        let gauge = if emission { &self.gauges.spent } else { &self.gauges.full };
+        if gauge.load(Ordering::Relaxed) {
             return Err(QueueError::Full("no disk space is left for it"));
         }
         let pending = self.gauges.pending.load(Ordering::Relaxed);

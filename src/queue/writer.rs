@@ -4,6 +4,7 @@
 //! one group, settles the tickets, and puts it back if more came meanwhile: so a group is as large as the last sync was long,
 //! with no window added, several files are synced in parallel, and no partition starves another.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
@@ -14,7 +15,11 @@ use super::shared::{Job, sub};
 /// What a writer thread does.
 pub fn run(jobs: &Receiver<Job>) {
     while let Ok(Job::Commit(partition)) = jobs.recv() {
-        commit(&partition);
+        // A bug must not take a writer away, nor leave the partition waiting for one: its senders hear that it was not durable.
+        if catch_unwind(AssertUnwindSafe(|| commit(&partition))).is_err() {
+            tracing::error!(topic = %partition.topic_name, partition = partition.id(), "a writer of the queue panicked; it goes on");
+            turn(&partition);
+        }
     }
 }
 

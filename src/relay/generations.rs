@@ -187,6 +187,11 @@ impl Generations {
         self.inner.lock().entries.iter().any(|entry| test(&entry.promoted))
     }
 
+    /// Whether a generation was ever made of this module under this name.
+    pub(crate) fn made_of(&self, filter: &str, sha256: &str) -> bool {
+        self.any(|made| made.chain.entries.iter().any(|entry| *entry.filter == *filter && *entry.sha256 == *sha256))
+    }
+
     /// The generation that handles an offset.
     pub(crate) fn at(&self, partition: PartitionId, offset: Offset) -> Generation {
         let inner = self.inner.lock();

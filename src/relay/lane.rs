@@ -314,7 +314,16 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         }
     }
     let mut at = core.next.load(Ordering::Relaxed);
+    let (start, durable) = (core.partition.log_start(), core.partition.high_watermark());
     let batches = match core.partition.read(at, READ_BYTES) {
+        // Nothing readable up to the watermark: damage, a lost end, or a loss that the configuration chose. The lane must not
+        // ask for it again and again. If the start moved meanwhile it is not known what was looked at.
+        Ok(batches) if batches.is_empty() && at < durable && core.partition.log_start() == start => {
+            core.trouble(&format!("offsets {at} to {durable} cannot be read: they are damaged or deleted"));
+            core.counters.add(0, 0, 0, durable - at);
+            core.give(&Rows::default(), core.generations.at(core.partition.id(), at), durable)?;
+            return Ok(End::Done);
+        }
         Ok(batches) => batches,
         Err(QueueError::Deleted { start }) => {
             // Retention was forced past the lane: a loss that configuration chose. The queue counts it; here it is shown.
@@ -386,11 +395,13 @@ fn cut<'a>(records: &Records<'a>, at: Offset, until: Offset) -> (Records<'a>, Of
         return (records.clone(), next);
     }
     let mut call = Records { records: all[first..last].to_vec(), headers: Vec::new() };
-    for record in &mut call.records {
-        let own = records.headers_of(record);
-        let begin = u32::try_from(call.headers.len()).unwrap_or(u32::MAX);
-        call.headers.extend_from_slice(own);
-        record.headers = (begin, begin + (record.headers.1 - record.headers.0));
+    if let (Some(from), Some(to)) = (call.records.first(), call.records.last()) {
+        // Headers stand in the records' order.
+        let (from, to) = (from.headers.0, to.headers.1);
+        call.headers = records.headers[from as usize..to as usize].to_vec();
+        for record in &mut call.records {
+            record.headers = (record.headers.0 - from, record.headers.1 - from);
+        }
     }
     (call, next)
 }

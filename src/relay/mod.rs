@@ -28,7 +28,7 @@ use crate::base::clock::Clock;
 use crate::base::ids::{Generation, PartitionId, TopicId};
 use crate::base::limits;
 use crate::queue::{Queue, Topic, TopicSettings};
-use crate::sandbox::{ChainRecord, ChainSpec, Sandbox};
+use crate::sandbox::{ChainRecord, ChainSpec, FilterInfo, Sandbox};
 use crate::store::Store;
 
 pub mod config;
@@ -102,7 +102,7 @@ impl Relay {
         let (control, asked): (Sender<Control>, _) = crossbeam_channel::unbounded();
         let shared = Shared::new(queue.clone(), store.clone(), sandbox, clock, config, control)?;
         for (name, topic) in &shared.config.topics {
-            ensure(&queue, name, topic)?;
+            ensure(&queue, &store, name, topic)?;
         }
         let mut deliveries = Vec::new();
         for output in &shared.config.outputs {
@@ -187,11 +187,16 @@ impl Relay {
     /// Opens a new generation in every topic whose chain names this filter, if that makes a difference. A topic where it
     /// fails keeps its chain; that is logged.
     pub fn filter_replaced(&self, name: &str) -> Vec<(String, Generation)> {
+        self.replace(name, |_| true)
+    }
+
+    /// [`Relay::filter_replaced`] for some topics.
+    pub(crate) fn replace(&self, name: &str, wanted: impl Fn(&Generations) -> bool) -> Vec<(String, Generation)> {
         self.shared.forget_default();
         let mut made = Vec::new();
         for generations in self.shared.all_generations() {
             let Some((_, newest)) = generations.newest() else { continue };
-            if !newest.chain.uses(name) {
+            if !newest.chain.uses(name) || !wanted(&generations) {
                 continue;
             }
             match self.again(&generations, &newest, MadeBy::Hot) {
@@ -245,6 +250,10 @@ impl Relay {
 
     /// At the start: chains of the configuration that are not the ones recorded.
     fn promote_configured(&self) -> Result<(), RelayError> {
+        let all = self.shared.all_generations();
+        let is_used = |filter: &FilterInfo| all.iter().any(|topic| topic.made_of(&filter.name, &filter.sha256));
+        let filters = self.shared.sandbox.filters().into_iter();
+        let unused: Vec<String> = filters.filter(|f| !f.stock && !is_used(f)).map(|f| f.name).collect();
         for generations in self.shared.all_generations() {
             let wanted = self.shared.config.topics.get(&*generations.name).and_then(|topic| topic.chain.clone());
             let made_by = if wanted.is_some() { MadeBy::Config } else { MadeBy::Default };
@@ -263,6 +272,13 @@ impl Relay {
                 };
                 self.promote_resolved(&generations, wanted, record, made_by)?;
                 continue;
+            }
+            // The box ended between keeping a filter that was put and using it: nobody was told that it is in use.
+            if let Some((_, newest)) = generations.newest()
+                && unused.iter().any(|name| newest.chain.uses(name))
+                && let Err(error) = self.again(&generations, &newest, MadeBy::Hot)
+            {
+                tracing::warn!(topic = %generations.name, %error, "the topic keeps the chain it has");
             }
             // The same words, but another box: its own filters may be newer ones. A person's replacement stays.
             if let Some((_, newest)) = generations.newest()
@@ -381,7 +397,7 @@ impl Relay {
 }
 
 /// Makes a configured topic, or brings its settings up to date.
-fn ensure(queue: &Queue, name: &str, config: &TopicConfig) -> Result<Arc<Topic>, RelayError> {
+fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Result<Arc<Topic>, RelayError> {
     let settings = TopicSettings {
         partitions: config.partitions,
         retention: config.retention,
@@ -393,7 +409,16 @@ fn ensure(queue: &Queue, name: &str, config: &TopicConfig) -> Result<Arc<Topic>,
         Some(topic) => {
             let there = topic.settings();
             // A topic never loses a partition: offsets and rows name it.
-            let partitions = settings.partitions.max(there.partitions);
+            let mut partitions = settings.partitions.max(there.partitions);
+            if partitions > there.partitions && is_awaited(queue, store, &topic) {
+                tracing::warn!(
+                    topic = name,
+                    partitions = there.partitions,
+                    wanted = partitions,
+                    "lanes will emit again what this topic has; it gets more partitions at a start after they have committed"
+                );
+                partitions = there.partitions;
+            }
             let settings = TopicSettings { partitions, ..settings };
             if *there != settings {
                 topic.update_settings(settings)?;
@@ -401,4 +426,14 @@ fn ensure(queue: &Queue, name: &str, config: &TopicConfig) -> Result<Arc<Topic>,
             Ok(topic)
         }
     }
+}
+
+/// Whether a lane will send a topic again what it has: emitted before a crash, by records whose rows were not committed. With
+/// another number of partitions it would go to another one, which does not know it.
+fn is_awaited(queue: &Queue, store: &Store, target: &Topic) -> bool {
+    target.partitions().iter().flat_map(|partition| partition.sources()).any(|(source, last)| {
+        // Outputs bury what is refused into one partition whatever their number.
+        let has_lane = queue.topic_by_id(source.topic).is_some_and(|topic| !topic.name().starts_with(GROUP_PREFIX));
+        has_lane && last >= store.cursor(source.topic, source.partition).unwrap_or(0)
+    })
 }

@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
+use crate::queue::partitioner::partition_of;
 use crate::queue::{Partition, QueueError, Source, Ticket, Topic};
 
 /// A batch is sent when it has grown to this.
@@ -192,11 +193,10 @@ fn pick(key: Option<&[u8]>, source: &Source, partitions: usize) -> u32 {
     if partitions == 1 {
         return 0;
     }
-    let hash = match key {
-        Some(key) => murmur2(key),
-        None => murmur2(&source_bytes(source.topic, source.partition)),
-    };
-    (hash & 0x7fff_ffff) % partitions
+    match key {
+        Some(key) => partition_of(key, partitions),
+        None => partition_of(&source_bytes(source.topic, source.partition), partitions),
+    }
 }
 
 fn source_bytes(topic: TopicId, partition: u32) -> [u8; 20] {
@@ -204,43 +204,4 @@ fn source_bytes(topic: TopicId, partition: u32) -> [u8; 20] {
     bytes[..16].copy_from_slice(topic.as_bytes());
     bytes[16..].copy_from_slice(&partition.to_le_bytes());
     bytes
-}
-
-/// The hash that Kafka's clients choose partitions by.
-fn murmur2(bytes: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c ^ u32::try_from(bytes.len() & 0xffff_ffff).unwrap_or(0);
-    let (words, rest) = bytes.as_chunks::<4>();
-    for word in words {
-        let mut k = u32::from_le_bytes(*word).wrapping_mul(M);
-        k ^= k >> 24;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    if !rest.is_empty() {
-        for (at, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * at);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ hash >> 15
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_go_where_kafkas_clients_put_them() {
-        // Values of the Java client's own test.
-        for (key, hash) in [
-            ("21", -973_932_308_i32),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("abc", 479_470_107),
-        ] {
-            assert_eq!(murmur2(key.as_bytes()).cast_signed(), hash, "{key}");
-        }
-    }
 }

@@ -116,9 +116,13 @@ impl Watch {
         let topic = path.parent().filter(|parent| *parent != self.folder).and_then(|parent| parent.file_name());
         let known = shared.sandbox.filters().iter().any(|filter| filter.name == name && filter.sha256 == sha256);
         let Some(topic) = topic else {
-            if !known {
+            let before = shared.all_generations().iter().any(|topic| topic.made_of(name, &sha256));
+            if !known && !before {
                 shared.sandbox.put(name, &bytes)?;
-                relay.filter_replaced(name);
+            }
+            if known || !before {
+                // Also what a box that ended meanwhile had put and not promoted everywhere.
+                relay.replace(name, |topic| !topic.made_of(name, &sha256));
             }
             return Ok(());
         };

@@ -101,9 +101,13 @@ impl Catalog {
 
     /// The bytes of a module.
     pub(super) fn module(&self, sha256_wanted: &str) -> Result<Vec<u8>, FilterError> {
-        if let Some(wasm) = self.stock.get(sha256_wanted) {
-            return Ok(wasm.to_vec());
+        match self.stock.get(sha256_wanted) {
+            Some(wasm) => Ok(wasm.to_vec()),
+            None => self.module_on_disk(sha256_wanted),
         }
+    }
+
+    fn module_on_disk(&self, sha256_wanted: &str) -> Result<Vec<u8>, FilterError> {
         let missing = || FilterError::Missing(format!("the module {sha256_wanted} is not on this box"));
         // A hash comes out of records; it must not become another path.
         if sha256_wanted.len() != 64 || !sha256_wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -123,8 +127,11 @@ impl Catalog {
     /// Keeps a module for good.
     pub(super) fn keep(&self, sha256: &str, wasm: &[u8]) -> Result<(), FilterError> {
         let path = module_path(sha256);
-        let there = self.disk.open(&path, false).and_then(|file| file.len()).is_ok_and(|len| len == wasm.len() as u64);
-        if !there {
+        // By its bytes: a damaged module must become whole again when it is put again.
+        if self.module_on_disk(sha256).is_ok() {
+            // Its name may be from a life that ended before it was durable.
+            self.disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
+        } else {
             write_whole(&self.disk, &path, wasm)?;
         }
         Ok(())
@@ -137,14 +144,23 @@ impl Catalog {
         if state.names.get(name) == Some(&known) {
             return Ok(());
         }
-        state.journal.append(&entry(name, sha256)?)?;
-        state.names.insert(name.into(), known);
-        if state.journal.len() > CHECKPOINT_BYTES {
-            let put = state.names.iter().filter(|(_, known)| !known.stock);
-            let entries = put.map(|(name, known)| entry(name, &known.sha256)).collect::<Result<Vec<_>, _>>()?;
-            let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-            state.journal.checkpoint(&entries)?;
+        let appended = state.journal.append(&entry(name, sha256)?);
+        if appended.is_ok() && state.journal.len() <= CHECKPOINT_BYTES {
+            state.names.insert(name.into(), known);
+            return Ok(());
         }
+        // A failed write poisons the journal, and only a new file with all that is known heals it.
+        let put = state.names.iter().filter(|(other, known)| !known.stock && ***other != *name);
+        let mut entries = put.map(|(name, known)| entry(name, &known.sha256)).collect::<Result<Vec<_>, _>>()?;
+        entries.push(entry(name, sha256)?);
+        let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let anew = state.journal.checkpoint(&slices);
+        if appended.is_err() {
+            anew?;
+        } else if let Err(error) = anew {
+            tracing::warn!(%error, "the catalog of filters was not written anew");
+        }
+        state.names.insert(name.into(), known);
         Ok(())
     }
 }
@@ -173,5 +189,39 @@ pub(super) fn check_name(name: &str) -> Result<(), FilterError> {
         Err(FilterError::Refused(format!(
             "`{name}` is no name for a filter; use a-z, 0-9, `-`, `_` and `.`, at most {NAME_BYTES}, beginning with a letter or digit"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::disk::sim::SimDisk;
+
+    #[test]
+    fn a_full_disk_and_a_damaged_module_are_got_over_by_putting_again() {
+        let disk = SimDisk::new(1);
+        let catalog = Catalog::open(disk.clone()).unwrap();
+        let put = |wasm: &[u8]| {
+            let hash = sha256(wasm);
+            catalog.keep(&hash, wasm).and_then(|()| catalog.name("f", &hash, wasm.len()))
+        };
+        put(b"one").unwrap();
+        let used: u64 = disk.files().iter().map(|(_, len)| len).sum();
+        disk.set_capacity(Some(used + 30));
+        assert!(put(b"two").is_err());
+        assert_eq!(catalog.get("f").map(|known| known.sha256), Some(sha256(b"one").into()));
+        disk.set_capacity(None);
+        put(b"two").unwrap();
+        put(b"three").unwrap();
+        let hash = sha256(b"three");
+        assert_eq!(Catalog::open(disk.crash()).unwrap().get("f").map(|known| known.sha256), Some(hash.as_str().into()));
+
+        let disk = SimDisk::new(2);
+        let catalog = Catalog::open(disk.clone()).unwrap();
+        catalog.keep(&hash, b"three").unwrap();
+        disk.flip_bit(&module_path(&hash), 3);
+        assert!(catalog.module(&hash).is_err());
+        catalog.keep(&hash, b"three").unwrap();
+        assert_eq!(catalog.module(&hash).unwrap(), b"three");
     }
 }

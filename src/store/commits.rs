@@ -14,9 +14,9 @@
 //! cursor are in one entry. JSON because commits are rare (one a flush, a merge or a promote) and people read them when
 //! something is wrong.
 //!
-//! Crash story: an entry is there whole or not at all. After a failed append nobody knows which, so nothing more is
-//! appended until a checkpoint has written down what this process holds to be true, and files that the entry named are
-//! not removed before that.
+//! Crash story: an entry is there whole or not at all. After a failed append nobody knows which, so a checkpoint writes down
+//! what this process holds to be true, at once if the disk lets it; nothing more is appended and files that the entry named
+//! are not removed before that.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -184,13 +184,23 @@ impl CommitLog {
     /// # Errors
     /// The disk's.
     pub fn commit(&mut self, changes: &[(TopicId, String, TopicChange)]) -> Result<(), StoreError> {
-        if self.unsure || self.journal.len() > (self.checkpointed_bytes + CHECKPOINT_BYTES) * 2 {
+        if self.unsure {
             self.checkpoint()?;
+        } else if self.journal.len() > (self.checkpointed_bytes + CHECKPOINT_BYTES) * 2
+            && let Err(error) = self.checkpoint()
+        {
+            // Only to save space: on a full disk the entry that drops old parts may fit where the whole state does not.
+            tracing::warn!(%error, "the store's commit log was not written anew");
         }
         let topics = changes.iter().map(|(id, name, change)| record_of(*id, name, change)).collect();
         let entry = encode(&CommitRecord { v: VERSION, topics })?;
         self.unsure = true;
-        self.journal.append(&entry).map_err(refused)?;
+        if let Err(error) = self.journal.append(&entry) {
+            // At once: a generation that may be durable or not must not become so while the lanes go on with the one before.
+            // Where the disk refuses this too, the next commit tries again.
+            let _ = self.checkpoint();
+            return Err(refused(error));
+        }
         self.unsure = false;
         for (id, name, change) in changes {
             let state = self.topics.entry(*id).or_default();

@@ -64,7 +64,7 @@ impl Store {
         self.flush(&guard, self.all_topics())
     }
 
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
     }
 

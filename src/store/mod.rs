@@ -121,6 +121,8 @@ pub struct Store {
     watchers: Arc<watch::Watchers>,
     /// When a flush that failed may be tried again, nanoseconds of the monotonic clock.
     retry_at: AtomicU64,
+    /// When merges may be tried again, likewise.
+    merge_at: AtomicU64,
     counters: Counters,
 }
 

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering::{self, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ const LATE: &str = "late";
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks between looks at retention.
 const DROP_TICKS: u64 = 60;
+/// How long merges rest after one that the disk refused.
+const MERGE_REST_NS: u64 = 60_000_000_000;
 
 /// What opening found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,9 +127,16 @@ impl Store {
             watchers: Arc::default(),
             next_part: AtomicU64::new(greatest.max(named.unwrap_or(0)) + 1),
             retry_at: AtomicU64::new(0),
+            merge_at: AtomicU64::new(0),
             counters: Counters::default(),
         };
         Ok((Arc::new(store), report))
+    }
+
+    /// Takes no more rows: lanes that wait for memory are told so, and the thread ends.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.wake_all();
     }
 
     /// Makes all rows durable and takes no more.
@@ -134,9 +144,8 @@ impl Store {
     /// # Errors
     /// The flush's; the store is closed all the same, and the rows come again from the queue.
     pub fn shutdown(&self) -> Result<(), StoreError> {
-        self.closed.store(true, Ordering::Release);
+        self.close();
         self.stop_merges.store(true, Ordering::Release);
-        self.wake_all();
         // A merge that is running gives up; then the flush may write.
         drop(self.merging.lock());
         self.stop_merges.store(false, Ordering::Release);
@@ -145,6 +154,13 @@ impl Store {
 
     /// One round of the thread: what must be flushed, what is to be merged, what is too old.
     pub(super) fn tick(&self, number: u64) -> Result<(), StoreError> {
+        // First, and whatever else fails: on a full disk it is what makes room again.
+        let due = number.is_multiple_of(DROP_TICKS) && !self.is_closed();
+        let dropped = if due { self.drop_old().map(drop) } else { Ok(()) };
+        self.write_due().and(dropped)
+    }
+
+    fn write_due(&self) -> Result<(), StoreError> {
         if self.is_resting() {
             return Ok(());
         }
@@ -166,14 +182,15 @@ impl Store {
             let guard = self.flushing.lock();
             self.flush(&guard, due)?;
         }
-        if number.is_multiple_of(DROP_TICKS) && !self.is_closed() {
-            self.drop_old()?;
-        }
-        while self.counters.memory() <= self.flush_mark() && !self.is_closed() {
+        while self.counters.memory() <= self.flush_mark() && !self.is_closed() && self.now() >= self.merge_at.load(Relaxed) {
             match self.merge_one() {
                 Ok(true) => {}
                 Ok(false) | Err(StoreError::Closed) => break,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // A merge writes much before it finds the disk full: not every second.
+                    self.merge_at.store(self.now().saturating_add(MERGE_REST_NS), Relaxed);
+                    return Err(error);
+                }
             }
         }
         Ok(())
@@ -188,7 +205,13 @@ fn run(store: &Weak<Store>) {
         if store.is_closed() {
             return;
         }
-        match store.tick(number) {
+        let ticked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| store.tick(number)));
+        let ticked = ticked.unwrap_or_else(|_| {
+            // A bug must not end flushes and retention for good.
+            tracing::error!("the store's thread panicked; it goes on");
+            Ok(())
+        });
+        match ticked {
             Ok(()) if failing && !store.is_resting() => {
                 failing = false;
                 tracing::info!("the store writes again");
@@ -217,7 +240,15 @@ fn sweep(disk: &Arc<dyn Disk>, listed: &mut HashSet<PathBuf>, report: &mut OpenR
         for day in disk.list(&topic)?.into_iter().filter(|entry| entry.is_dir) {
             let day = topic.join(day.name);
             let mut removed = false;
-            for file in disk.list(&day)? {
+            let files = disk.list(&day)?;
+            if files.is_empty() {
+                // A day that retention emptied: a directory a topic and day would add up.
+                disk.remove_dir_all(&day)?;
+                // Before somebody makes it again.
+                disk.sync_dir(&topic)?;
+                continue;
+            }
+            for file in files {
                 let Some(id) = file.name.strip_suffix(".part").and_then(|id| u64::from_str_radix(id, 16).ok()) else {
                     continue;
                 };

@@ -120,6 +120,13 @@ fn collect(web: &Web) -> Vec<Metric> {
     if let Ok(space) = web.disk.space() {
         metrics.push(Metric::gauge("disk_available_bytes", "Free bytes below the data directory", vec![], space.available));
     }
+    let queue = web.queue.stats();
+    metrics.push(Metric::counter("queue_commits", "Group commits", vec![], queue.commits));
+    metrics.push(Metric::counter("queue_syncs", "Times that a segment was made durable", vec![], queue.syncs));
+    metrics.push(Metric::counter("queue_lost_records", "Records deleted before anybody took them", vec![], queue.lost_records));
+    metrics.push(Metric::counter("queue_damaged", "Broken places found while reading", vec![], queue.damaged));
+    metrics.push(Metric::gauge("queue_pending_bytes", "Bytes that wait for the disk", vec![], queue.pending_bytes));
+    metrics.push(Metric::gauge("queue_full", "1 while receivers are pushed back for want of room", vec![], queue.full.into()));
     for topic in web.queue.topics() {
         for partition in topic.partitions() {
             let labels = || vec![("topic", topic.name().to_string()), ("partition", partition.id().to_string())];

@@ -1,11 +1,13 @@
 """A real box for the tests of the second tier: its binary, its files, its ports.
 
-SAWBOX names the binary (default: target/release/sawbox). With CI set, a test that skips fails: a missing client is a missing test.
+SAWBOX names the binary (default: target/release/sawbox), SAWBOX_DATA the folder of the 10,000 real access lines. With CI set, a test
+that skips fails: a missing client is a missing test.
 """
 
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -18,7 +20,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("SAWBOX", ROOT / "target/release/sawbox")).absolute()
-SAMPLE = ROOT.parent / "shared/data/apache_sample.log"
+SAMPLE = pathlib.Path(os.environ.get("SAWBOX_DATA", ROOT.parent / "shared/data")) / "apache_sample.log"
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -30,10 +32,18 @@ def pytest_runtest_makereport(item, call):
         report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port():
+    """A port that nobody holds, below those which the kernel gives to outgoing connections: none of them can take it before the box
+    does. (Zabbix listens on no port above 32767 either.)"""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+            return port
+        except OSError:
+            continue
 
 
 class Box:
@@ -81,13 +91,20 @@ topic = "syslog"
     def log(self):
         return (self.folder / "log").read_text(errors="replace")
 
+    @property
+    def pid(self):
+        """Of the box itself, also where it runs below `wrap`."""
+        if not self.wrap:
+            return self.process.pid
+        return int(pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
     def kill(self):
-        self.process.kill()
+        os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, seconds=30):
+    def stop(self, number=signal.SIGTERM, seconds=30):
         if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            os.kill(self.pid, number)
             assert self.process.wait(seconds) == 0, self.log()[-4000:]
 
     def get(self, path, raw=False, **params):

@@ -9,6 +9,7 @@ mod ingest_http;
 mod ingest_rig;
 mod lineage_model;
 mod relay_box;
+mod relay_crash;
 mod relay_folder;
 mod relay_guest;
 mod relay_outputs;

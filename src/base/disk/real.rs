@@ -18,16 +18,12 @@ pub struct RealDisk {
 }
 
 impl RealDisk {
-    /// Opens the root; makes it where it is not there.
+    /// Opens the root; makes it, durably, where it is not there.
     ///
     /// # Errors
     /// As the operating system says, with the path.
     pub fn open(root: &Path) -> io::Result<Self> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", root.display())))?;
+        make(root).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", root.display())))?;
         Ok(Self { root: root.to_owned() })
     }
 
@@ -45,6 +41,22 @@ impl RealDisk {
     fn at(&self, path: &Path) -> PathBuf {
         self.root.join(path)
     }
+}
+
+/// Makes a directory and those above it, each durable in its parent: nothing below is safer than their names.
+fn make(dir: &Path) -> io::Result<()> {
+    let parent = dir.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    let make_this = || DirBuilder::new().mode(0o700).create(dir);
+    match (make_this(), parent) {
+        (Ok(()), _) => {}
+        (Err(_), _) if dir.is_dir() => return Ok(()),
+        (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
+            make(parent)?;
+            make_this()?;
+        }
+        (Err(error), _) => return Err(error),
+    }
+    File::open(parent.unwrap_or(dir))?.sync_all()
 }
 
 /// Holds a data directory.

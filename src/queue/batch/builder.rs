@@ -107,6 +107,11 @@ impl BatchBuilder {
         self.count
     }
 
+    /// Bytes that it takes without growing.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0

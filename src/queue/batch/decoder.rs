@@ -21,6 +21,8 @@ pub struct Scratch {
 const RECORD_MIN: usize = 7;
 /// A scratch that grew past this is given back before the next batch.
 const SCRATCH_KEPT: usize = 1 << 20;
+/// How much larger a batch mostly is when it is decompressed, at most.
+const USUAL_RATIO: usize = 8;
 
 impl Scratch {
     /// An empty one.
@@ -38,24 +40,26 @@ pub fn decode<'a>(batch: &'a StoredBatch, scratch: &'a mut Scratch) -> Result<Re
     let body = batch.bytes.get(HEADER_BYTES..header.len).ok_or(QueueError::Malformed("batch is cut off"))?;
     let body = match header.compression()? {
         Compression::None => body,
-        Compression::Gzip => scratch.fill(flate2::read::MultiGzDecoder::new(body))?,
-        Compression::Lz4 => scratch.fill(lz4_flex::frame::FrameDecoder::new(body))?,
+        Compression::Gzip => scratch.fill(flate2::read::MultiGzDecoder::new(body), body.len())?,
+        Compression::Lz4 => scratch.fill(lz4_flex::frame::FrameDecoder::new(body), body.len())?,
         Compression::Zstd => {
             let mut reader = zstd::stream::read::Decoder::with_buffer(body).map_err(|_| QueueError::Malformed("zstd"))?;
             // A window of 2^24 covers the largest batch.
             reader.window_log_max(24).map_err(|_| QueueError::Malformed("zstd"))?;
-            scratch.fill(reader)?
+            scratch.fill(reader, body.len())?
         }
     };
     records(body, &header, batch)
 }
 
 impl Scratch {
-    fn fill(&mut self, reader: impl Read) -> Result<&[u8], QueueError> {
+    fn fill(&mut self, reader: impl Read, packed: usize) -> Result<&[u8], QueueError> {
         if self.bytes.capacity() > SCRATCH_KEPT {
             self.bytes = Vec::new();
         }
         self.bytes.clear();
+        // Logs seldom shrink to less than this; room that is not used is never touched, room that is missing is copied for.
+        self.bytes.reserve(packed.saturating_mul(USUAL_RATIO).min(BATCH_BYTES));
         let most = BATCH_BYTES as u64 + 1;
         let got = reader.take(most).read_to_end(&mut self.bytes).map_err(|_| QueueError::Malformed("compressed bytes"))?;
         if got > BATCH_BYTES { Err(QueueError::Malformed("decompresses to more than a batch")) } else { Ok(&self.bytes) }

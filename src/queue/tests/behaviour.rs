@@ -297,3 +297,51 @@ fn hooks_hear_of_what_is_durable_and_groups_share_a_sync() {
     let texts = text(&read_all(&partition, 1 << 20));
     assert!(texts.iter().all(|(offset, payload)| *payload == offset.to_string()));
 }
+
+#[test]
+fn emissions_go_on_when_the_door_is_shut() {
+    let (disk, clock) = (SimDisk::new(1), clock());
+    let config = Config { max_bytes: Some(Bytes(2_000_000)), ..config() };
+    let (queue, _) = open(&disk, &clock, config);
+    let web = queue.ensure_topic("web").unwrap().partition(0).unwrap();
+    let side = queue.ensure_topic("side").unwrap().partition(0).unwrap();
+    while queue.stats().bytes <= 2_000_000 {
+        web.append(big(1)).wait().unwrap();
+        queue.tend();
+    }
+    assert!(matches!(web.append(one("x")).wait(), Err(QueueError::Full(_))));
+    // What `web` holds goes only when its lane commits, which it does only after its emissions.
+    let source = Source { topic: web.topic_id(), partition: 0, run: 0 };
+    side.append_emissions(source, 0, one("emitted")).wait().unwrap();
+    let mut last = 0;
+    let refused = loop {
+        last += 1;
+        assert!(last < 1000, "emissions have an end, too");
+        queue.tend();
+        if let Err(error) = side.append_emissions(source, last, big(last)).wait() {
+            break error;
+        }
+    };
+    assert!(matches!(refused, QueueError::Full(_)), "{refused}");
+}
+
+#[test]
+fn a_topic_whose_making_failed_does_not_take_the_name_of_the_one_that_was_made() {
+    for seed in 0..6 {
+        let (disk, clock) = (SimDisk::new(seed), clock());
+        let (queue, _) = open(&disk, &clock, config());
+        queue.ensure_topic("other").unwrap();
+        let used: u64 = disk.files().iter().map(|(_, len)| len).sum();
+        // The entry fits and its sync fails; the new file that would heal the journal does not fit.
+        disk.set_capacity(Some(used + 350));
+        disk.fail_sync_after(0);
+        assert!(queue.ensure_topic("web").is_err());
+        disk.set_capacity(None);
+        let partition = queue.ensure_topic("web").unwrap().partition(0).unwrap();
+        partition.append(one("kept")).wait().unwrap();
+        let (queue, _) = open(&disk.crash(), &clock, config());
+        assert_eq!(queue.topics().len(), 2);
+        let partition = queue.topic("web").unwrap().partition(0).unwrap();
+        assert_eq!(text(&read_all(&partition, 1)), [(0, "kept".to_owned())]);
+    }
+}

@@ -163,7 +163,8 @@ impl Delivery {
         let mut news = self.news.lock();
         match pause {
             None => {
-                while !*news {
+                // Asked too: a stop may come between the last look at it and taking the old news away.
+                while !*news && !self.stop.load(Ordering::SeqCst) {
                     self.changed.wait(&mut news);
                 }
             }
@@ -186,7 +187,15 @@ impl Delivery {
         let mut next = self.next.load(Ordering::Relaxed).max(self.partition.log_start());
         let mut done = 0;
         let mut scratch = Scratch::new();
-        for stored in self.partition.read(next, READ_BYTES).map_err(local)? {
+        let (start, end) = (self.partition.log_start(), self.partition.high_watermark());
+        let batches = self.partition.read(next, READ_BYTES).map_err(local)?;
+        if batches.is_empty() && next < end && self.partition.log_start() == start {
+            // The queue has said what is damaged. Behind the cursor it would hold the topic's bytes for ever.
+            self.failed.fetch_add(end - next, Ordering::Relaxed);
+            self.commit(end).map_err(local)?;
+            return Ok(1);
+        }
+        for stored in batches {
             match batch::decode(&stored, &mut scratch) {
                 Ok(records) => {
                     let from = records.records.partition_point(|record| record.offset < next);

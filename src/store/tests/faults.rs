@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::super::{Config, OpenReport, Store};
+use super::super::{Config, OpenReport, Store, StoreError};
 use super::{Owned, TODAY, TestRow, read, rows};
-use crate::base::clock::SimClock;
+use crate::base::clock::{Clock, SimClock};
+use crate::base::disk::Disk;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
 use crate::base::units::Bytes;
@@ -82,6 +83,80 @@ fn a_full_store_makes_lanes_wait_until_it_can_write_again() {
     clock.advance(Duration::from_secs(10));
     thread.join().unwrap();
     assert_eq!(read(&store.snapshot(None, None, None)).len(), 4000);
+}
+
+#[test]
+fn a_lane_that_waits_for_memory_is_let_go_when_the_store_closes() {
+    let disk = SimDisk::new(6);
+    let config = Config { memory: Bytes(64 << 10), ..Config::default() };
+    let (store, _) = open(&disk, config);
+    let topic = TopicId::new();
+    disk.set_capacity(Some(2048));
+    let lane = store.clone();
+    let thread = std::thread::spawn(move || {
+        let append = |batch: u64| lane.append(topic, "t", 0, 1, &rows(&some_rows(batch * 100, 100)), (batch + 1) * 100);
+        (0..40).find_map(|batch| append(batch).err())
+    });
+    while store.counters().flush_errors.load(Ordering::Relaxed) == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    store.close();
+    assert!(matches!(thread.join().unwrap(), Some(StoreError::Closed)));
+}
+
+#[test]
+fn retention_runs_although_the_disk_is_too_full_to_flush() {
+    let disk = SimDisk::new(7);
+    let clock = Arc::new(SimClock::at(TODAY));
+    let (store, _) = Store::open_idle(disk.clone(), clock.clone(), Config::default()).unwrap();
+    let topic = TopicId::new();
+    store.append(topic, "t", 0, 1, &rows(&some_rows(0, 3000)), 3000).unwrap();
+    store.flush_all().unwrap();
+    clock.advance(Duration::from_secs(40 * 86_400));
+    let mut fresh = some_rows(3000, 2000);
+    for row in &mut fresh {
+        (row.time_ns, row.arrival_ns) = (clock.now_ns(), clock.now_ns());
+    }
+    store.append(topic, "t", 0, 1, &rows(&fresh), 5000).unwrap();
+    let used: u64 = disk.files().iter().map(|(_, len)| len).sum();
+    disk.set_capacity(Some(used + 4096));
+    assert!(store.flush_all().is_err(), "there is no room");
+    let _ = store.tick(0);
+    assert_eq!(store.counters().parts_dropped.load(Ordering::Relaxed), 1);
+    clock.advance(Duration::from_secs(10));
+    store.flush_all().unwrap();
+    assert_eq!(store.cursor(topic, 0), Some(5000), "what was dropped made room");
+}
+
+#[test]
+fn a_promotion_that_failed_is_not_there_after_a_crash() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed);
+        let (store, _) = open(&disk, Config::default());
+        let topic = TopicId::new();
+        store.promote(topic, "t", 1, b"one", &[(0, 0)].into()).unwrap();
+        disk.fail_sync_after(0);
+        assert!(store.promote(topic, "t", 2, b"two", &[(0, 5)].into()).is_err());
+        // The lane goes on with the first one, and emits.
+        let (store, _) = open(&disk.crash(), Config::default());
+        assert_eq!(store.generations(topic).len(), 1, "seed {seed}");
+    }
+}
+
+#[test]
+fn days_that_retention_emptied_leave_no_directories() {
+    let disk = SimDisk::new(8);
+    let clock = Arc::new(SimClock::at(TODAY));
+    let (store, _) = Store::open_idle(disk.clone(), clock.clone(), Config::default()).unwrap();
+    let topic = TopicId::new();
+    store.append(topic, "t", 0, 1, &rows(&some_rows(0, 10)), 10).unwrap();
+    store.flush_all().unwrap();
+    clock.advance(Duration::from_secs(40 * 86_400));
+    store.drop_old().unwrap();
+    drop(store);
+    let (_store, report) = open(&disk, Config::default());
+    assert_eq!((report.parts, report.orphans_removed), (0, 0));
+    assert_eq!(disk.list(&Path::new("store").join(topic.to_string())).unwrap(), []);
 }
 
 #[test]
