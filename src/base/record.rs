@@ -52,6 +52,6 @@ pub mod header {
     pub const REASON: &str = "_reason";
     /// On dead letters: the filter that failed.
     pub const FILTER: &str = "_filter";
-    /// On dead letters and outputs: the generation that handled the record, decimal.
-    pub const GENERATION: &str = "_generation";
+    /// On dead letters and outputs: the generation that handled the record, decimal. Not `_generation`: that is the row's own.
+    pub const GENERATION: &str = "_origin_generation";
 }
