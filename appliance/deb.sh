@@ -8,7 +8,10 @@ out=${1:-$target}
 cargo build --release --locked
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 architecture=$(dpkg --print-architecture)
+# What it is linked against here is what it needs there.
+libc=$(dpkg-query -W -f '${Version}' libc6 | cut -d- -f1)
 root=$(mktemp -d)
+chmod 755 "$root"
 trap 'rm -rf "$root"' EXIT
 install -D -m 755 "$target/release/sawbox" "$root/usr/bin/sawbox"
 install -D -m 644 appliance/sawbox.service "$root/lib/systemd/system/sawbox.service"
@@ -28,7 +31,7 @@ Architecture: $architecture
 Maintainer: Sawbox maintainers <maintainers@sawbox.invalid>
 Section: admin
 Priority: optional
-Depends: libc6, libgcc-s1, adduser
+Depends: libc6 (>= $libc), libgcc-s1, adduser
 Description: logs in one box
  Receives logs, keeps them in a durable queue, cuts them with sandboxed
  WebAssembly filters, stores and searches them, with a page to look at.

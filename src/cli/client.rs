@@ -121,3 +121,21 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Refused, segment};
+
+    #[test]
+    fn the_mark_stands_below_the_character_that_is_meant() {
+        let refused = |position| Refused { message: "no".into(), position };
+        assert_eq!(refused(8).pointed("größe:("), "no\n  größe:(\n        ^");
+        assert_eq!(refused(0).pointed(""), "no\n  \n  ^");
+        assert_eq!(refused(99).pointed("ab"), "no\n  ab\n    ^");
+    }
+
+    #[test]
+    fn a_name_stays_one_segment() {
+        assert_eq!(segment("a/b c?ü"), "a%2Fb%20c%3F%C3%BC");
+    }
+}

@@ -215,3 +215,40 @@ fn page_health_and_metrics_answer() {
     assert!(metrics.contains("sawbox_lane_stored_total{topic=\"one\",partition=\"0\"} 2"), "{metrics}");
     assert!(metrics.ends_with("# EOF\n"));
 }
+
+#[test]
+fn what_the_api_refuses_it_refuses_in_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start(dir.path(), "");
+    for (path, query, status, word) in [
+        ("/nope", None, 404, "/nope"),
+        ("/api/v1/filters/x", None, 405, "GET"),
+        ("/api/v1/query", Some(("limit", "x")), 400, "limit"),
+        ("/api/v1/query", Some(("bogus", "1")), 400, "bogus"),
+        ("/api/v1/query", Some(("from", "yesterday")), 400, "from"),
+        ("/api/v1/tail", Some(("q", "a ( b")), 400, "never closed"),
+    ] {
+        let (code, text) = sawbox.get(path, query.as_slice());
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(
+            code == status && answer["error"]["message"].as_str().is_some_and(|said| said.contains(word)),
+            "{path}: {text}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_chain_is_found_at_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let chain = "[[topics.a.chain]]\nfilter = \"json\"\n[[topics.a.chain]]\n";
+    for (rest, place) in [
+        ("filter = \"drop\"\nwhen = \"a ( b\"\n", "c.toml:6:1"),
+        ("filter = \"tag\"\nconfig = { ad = 1 }\n", "c.toml:6:1"),
+        ("filter = \"jsn\"\n", "c.toml:5:1"),
+    ] {
+        let text = format!("data_dir = {:?}\n{chain}{rest}", dir.path());
+        let loaded = Loaded::from_text(Path::new("c.toml"), text).unwrap();
+        let error = sawbox::check(&loaded).unwrap_err().to_string();
+        assert!(error.contains(place), "{rest}: {error}");
+    }
+}

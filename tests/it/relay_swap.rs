@@ -92,7 +92,10 @@ fn traps_and_loops_harm_their_own_records_only() {
     assert_eq!(dead.iter().map(|(payload, _)| payload.as_str()).collect::<Vec<_>>(), ["t trap", "l loop", "f fail"]);
     for (payload, headers) in &dead {
         let header = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-        assert_eq!((header("_filter"), header("_origin_generation"), header("host")), (Some("mark-a"), Some("1"), Some("web1")));
+        assert_eq!(
+            (header("_filter"), header("_origin_generation"), header("host")),
+            (Some("mark-a"), Some("1"), Some("web1"))
+        );
         assert!(header("_reason").is_some_and(|reason| !reason.is_empty()), "{payload}: {headers:?}");
         assert!(header("_origin").is_some_and(|origin| origin.contains("/0@")), "{headers:?}");
     }
