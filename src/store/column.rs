@@ -29,12 +29,24 @@ pub fn hash(bytes: &[u8]) -> u64 {
 struct Interner {
     slots: Vec<u64>,
     dict: Dict,
+    /// The number that was given last: neighbours are often alike, and that is found without a hash.
+    last: u16,
 }
 
 impl Interner {
     /// The number of `value`, and whether it is new.
     #[inline]
     fn intern(&mut self, value: &[u8]) -> (u16, bool) {
+        if !self.dict.is_empty() && self.dict.entry(usize::from(self.last)) == value {
+            return (self.last, false);
+        }
+        let found = self.look_up(value);
+        self.last = found.0;
+        found
+    }
+
+    #[inline]
+    fn look_up(&mut self, value: &[u8]) -> (u16, bool) {
         let hash = hash(value);
         if self.dict.ends.len() * 2 >= self.slots.len() {
             self.grow();

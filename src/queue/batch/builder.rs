@@ -152,7 +152,7 @@ fn lz4(bytes: &[u8]) -> Option<Vec<u8>> {
     let records = bytes.get(HEADER_BYTES..)?;
     let size = if records.len() > 64 * 1024 { BlockSize::Max256KB } else { BlockSize::Max64KB };
     let info = FrameInfo::new().block_size(size).block_mode(BlockMode::Independent);
-    let mut out = Vec::with_capacity(HEADER_BYTES + records.len() / 2 + 64);
+    let mut out = Vec::with_capacity(HEADER_BYTES + records.len() / 3 + 64);
     out.resize(HEADER_BYTES, 0);
     let mut encoder = FrameEncoder::with_frame_info(info, out);
     encoder.write_all(records).ok()?;

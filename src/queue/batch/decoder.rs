@@ -4,7 +4,7 @@
 //! [`QueueError::Malformed`]. Decompression stops at [`BATCH_BYTES`].
 //! The offset delta of the n-th record must be n: an offset names exactly one record.
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use super::{Compression, HEADER_BYTES, Header, StoredBatch, varint};
 use crate::base::limits::{BATCH_BYTES, HEADERS, RECORD_BYTES};
@@ -41,7 +41,7 @@ pub fn decode<'a>(batch: &'a StoredBatch, scratch: &'a mut Scratch) -> Result<Re
     let body = match header.compression()? {
         Compression::None => body,
         Compression::Gzip => scratch.fill(flate2::read::MultiGzDecoder::new(body), body.len())?,
-        Compression::Lz4 => scratch.fill(lz4_flex::frame::FrameDecoder::new(body), body.len())?,
+        Compression::Lz4 => scratch.fill_from(lz4_flex::frame::FrameDecoder::new(body), body.len())?,
         Compression::Zstd => {
             let mut reader = zstd::stream::read::Decoder::with_buffer(body).map_err(|_| QueueError::Malformed("zstd"))?;
             // A window of 2^24 covers the largest batch.
@@ -53,16 +53,37 @@ pub fn decode<'a>(batch: &'a StoredBatch, scratch: &'a mut Scratch) -> Result<Re
 }
 
 impl Scratch {
-    fn fill(&mut self, reader: impl Read, packed: usize) -> Result<&[u8], QueueError> {
+    fn begin(&mut self, packed: usize) {
         if self.bytes.capacity() > SCRATCH_KEPT {
             self.bytes = Vec::new();
         }
         self.bytes.clear();
         // Logs seldom shrink to less than this; room that is not used is never touched, room that is missing is copied for.
         self.bytes.reserve(packed.saturating_mul(USUAL_RATIO).min(BATCH_BYTES));
+    }
+
+    fn fill(&mut self, reader: impl Read, packed: usize) -> Result<&[u8], QueueError> {
+        self.begin(packed);
         let most = BATCH_BYTES as u64 + 1;
         let got = reader.take(most).read_to_end(&mut self.bytes).map_err(|_| QueueError::Malformed("compressed bytes"))?;
         if got > BATCH_BYTES { Err(QueueError::Malformed("decompresses to more than a batch")) } else { Ok(&self.bytes) }
+    }
+
+    /// As [`Scratch::fill`], for readers that show what they have: room for it need not be zeroed before.
+    fn fill_from(&mut self, mut reader: impl BufRead, packed: usize) -> Result<&[u8], QueueError> {
+        self.begin(packed);
+        loop {
+            let some = reader.fill_buf().map_err(|_| QueueError::Malformed("compressed bytes"))?;
+            if some.is_empty() {
+                return Ok(&self.bytes);
+            }
+            if some.len() > BATCH_BYTES - self.bytes.len() {
+                return Err(QueueError::Malformed("decompresses to more than a batch"));
+            }
+            self.bytes.extend_from_slice(some);
+            let taken = some.len();
+            reader.consume(taken);
+        }
     }
 }
 
