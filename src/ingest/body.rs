@@ -2,9 +2,10 @@
 //!
 //! Invariants: at most [`STEP`] bytes are inflated at a time, into a buffer that holds one line. The cap is on what comes out,
 //! so neither a large body nor a small one that inflates to a large one costs memory.
-//! Limits: the caller's cap; [`crate::ingest::inflate`]'s ratio.
+//! Limits: the caller's cap; [`crate::ingest::inflate`]'s ratio; [`IDLE`] between two pieces.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -16,6 +17,9 @@ use super::inflate::{Encoding, Inflate, InflateError};
 
 /// How much is inflated at a time.
 const STEP: usize = 64 * 1024;
+
+/// How long a body may say nothing: it holds room that others wait for.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +96,10 @@ impl Reader {
                     return Err(BodyError::Transport("cannot be inflated further".into()));
                 }
             }
-            match self.body.frame().await {
+            let Ok(frame) = tokio::time::timeout(IDLE, self.body.frame()).await else {
+                return Err(BodyError::Transport(format!("nothing came for {} s", IDLE.as_secs())));
+            };
+            match frame {
                 None => self.ended = true,
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
