@@ -125,6 +125,14 @@ impl Present {
             Self::Some(words) => words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1),
         }
     }
+
+    /// How many of `rows` rows have one.
+    pub fn count(&self, rows: usize) -> usize {
+        match self {
+            Self::All => rows,
+            Self::Some(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
+        }
+    }
 }
 
 /// Lineage of the rows of a group, one entry a row.

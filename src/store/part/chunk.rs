@@ -69,6 +69,14 @@ pub struct Dense<T> {
     pub values: Vec<T>,
 }
 
+impl<T> Dense<T> {
+    /// Makes room for so many more values, and no more: groups of a dictionary stand in memory all at once.
+    pub fn reserve(&mut self, values: usize) {
+        self.rows.reserve_exact(values);
+        self.values.reserve_exact(values);
+    }
+}
+
 /// Appends which rows have a value.
 pub fn put_presence(out: &mut Vec<u8>, rows: &[u16], total: usize) {
     if rows.len() == total {

@@ -31,6 +31,7 @@ pub mod chunk;
 pub mod derive;
 pub mod dictionary;
 pub mod directory;
+pub mod inherit;
 pub mod job;
 pub mod out;
 pub mod read;

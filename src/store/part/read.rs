@@ -244,6 +244,14 @@ impl PartSource {
         Ok(Some((dict, counts)))
     }
 
+    /// How its messages are made.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn templates(&self) -> Result<&[Template], StoreError> {
+        Ok(&self.directory()?.templates)
+    }
+
     /// What the part's templates make messages of, in one group.
     fn fields(&self, group: usize) -> Result<derive::Fields, StoreError> {
         let directory = self.directory()?;

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 
 use super::chunk::Dense;
 use super::dictionary::{DICT_BYTES, ENTRIES};
-use super::job::{Job, Mapping, each_chunk, each_row};
+use super::job::{Job, Mapping, Piece, each_chunk, each_row};
 use crate::store::StoreError;
 use crate::store::column::hash;
 use crate::store::source::{Chunk, Dict};
@@ -101,6 +101,7 @@ struct Remap {
 pub fn coded(job: &Job<'_>, mapping: &Mapping) -> Result<Option<Coded>, StoreError> {
     let mut all = Coded::default();
     let mut remap: Option<Remap> = None;
+    let most = |piece: &Piece| piece.rows.as_ref().map_or(usize::MAX, Vec::len);
     for pieces in job.groups {
         let mut group = Dense { total: job.rows(pieces), ..Dense::default() };
         let mut fits = true;
@@ -111,6 +112,7 @@ pub fn coded(job: &Job<'_>, mapping: &Mapping) -> Result<Option<Coded>, StoreErr
                     remap = Some(Remap { codes: vec![u32::MAX; dict.len()], of: dict });
                 }
                 let Some(Remap { of, codes: map }) = remap.as_mut() else { return };
+                group.reserve(codes.iter().filter(|code| **code > 0).count().min(most(piece)));
                 each_row(piece, rows, |at, row| {
                     let Some(code) = codes.get(row).and_then(|code| code.checked_sub(1)) else { return };
                     let Some(mapped) = map.get_mut(code as usize) else { return };
@@ -127,6 +129,7 @@ pub fn coded(job: &Job<'_>, mapping: &Mapping) -> Result<Option<Coded>, StoreErr
                 });
             }
             Chunk::Text { ends, bytes, present } => {
+                group.reserve(present.count(rows).min(most(piece)));
                 each_row(piece, rows, |at, row| {
                     if !fits || !present.has(row) {
                         return;

@@ -17,6 +17,7 @@ use super::directory::{
     BlockRef, ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, encode_columns, encode_footer, encode_groups,
     encode_lineage, pack_section,
 };
+use super::inherit::Inherited;
 use super::job::{Job, Mapping, each_chunk, each_row, gather};
 use super::out::{Out, refused};
 use super::strings::{Coded, coded};
@@ -237,12 +238,20 @@ impl Writer<'_> {
         if let Some(coded) = coded(job, mapping)? {
             return self.codes(at, number, coded);
         }
-        self.templates = derive::learn(job, mapping, known)?;
+        let inherited = Inherited::of(job, known)?;
+        self.templates = match inherited.templates.is_empty() {
+            true => derive::learn(job, mapping, known)?,
+            false => inherited.templates.clone(),
+        };
         if self.templates.is_empty() {
             return self.values(number, Kind::Str, mapping);
         }
         for (group, pieces) in job.groups.iter().enumerate() {
-            if let Some(bytes) = derive::encode(job, pieces, mapping, known, &self.templates, &mut self.text)? {
+            let bytes = match inherited.recode(job, pieces, mapping)? {
+                Some(bytes) => Some(bytes),
+                None => derive::encode(job, pieces, mapping, known, &self.templates, &mut self.text)?,
+            };
+            if let Some(bytes) = bytes {
                 let chunk = ChunkRef { column: number, encoding: encoding::DERIVED, offset: 0, length: 0, bounds: None };
                 self.add_chunk(group, chunk, &bytes)?;
             }
