@@ -43,7 +43,7 @@ def lumberjack(port, lines):
 def test_kill_9_at_random_moments_loses_and_doubles_nothing(make_box):
     """Every line has its own number. What was acknowledged must be there once; what was not may be there, once."""
     # Parts are written and merged all the time, so that the box also dies amid those.
-    box = make_box(extra='[store]\nmemory = "4MiB"\nreplay_records = 2000\nmerge_parts = 2\n')
+    box = make_box(top="web.query_rows = 20000000", extra='[store]\nmemory = "4MiB"\nreplay_records = 2000\nmerge_parts = 2\n')
     dice = random.Random(1)
     acknowledged, sent = set(), set()
     lock = threading.Lock()
@@ -78,7 +78,7 @@ def test_kill_9_at_random_moments_loses_and_doubles_nothing(make_box):
             thread.join()
     box.start()
     box.settle()
-    rows = box.query("* | fields message, _topic, _partition, _offset, _n")
+    rows = box.query("* | fields message, _topic, _partition, _offset, _n", limit=20_000_000)
     assert len(rows) == box.count("*"), "the query was cut"
     stored = [int(re.fullmatch(r"line (\d+) end", row["message"]).group(1)) for row in rows]
     assert len(acknowledged) > 1000, "the load was too small to show anything"
