@@ -398,18 +398,17 @@ impl Relay {
 
 /// Makes a configured topic, or brings its settings up to date.
 fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Result<Arc<Topic>, RelayError> {
-    let settings = TopicSettings {
-        partitions: config.partitions,
-        retention: config.retention,
-        retention_bytes: config.retention_bytes,
-        durability: config.durability,
-    };
-    match queue.topic(name) {
-        None => Ok(queue.create_topic(name, settings)?),
+    let (keys, pinned) = config.explicit(&TopicSettings::of(queue.config()));
+    let topic = match queue.topic(name) {
+        None => queue.create_topic(name, pinned.clone())?,
         Some(topic) => {
             let there = topic.settings();
+            let mut settings = (*there).clone();
+            for key in &keys {
+                settings.take(*key, &pinned);
+            }
             // A topic never loses a partition: offsets and rows name it.
-            let mut partitions = settings.partitions.max(there.partitions);
+            let mut partitions = config.partitions.unwrap_or(1).max(there.partitions);
             if partitions > there.partitions && is_awaited(queue, store, &topic) {
                 tracing::warn!(
                     topic = name,
@@ -423,9 +422,11 @@ fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Res
             if *there != settings {
                 topic.update_settings(settings)?;
             }
-            Ok(topic)
+            topic
         }
-    }
+    };
+    topic.pin(&keys, &pinned);
+    Ok(topic)
 }
 
 /// Whether a lane will send a topic again what it has: emitted before a crash, by records whose rows were not committed. With

@@ -15,7 +15,7 @@ use crate::base::clock::Clock;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{self, Bound, Predicate};
 use crate::base::units::{Bytes, Span};
-use crate::queue::{Durability, Partition, Queue, QueueError, Source, Topic, TopicSettings};
+use crate::queue::{Partition, Queue, QueueError, Source, Topic, TopicSettings};
 use crate::relay::RelayError;
 use crate::relay::config::{Config, Then};
 use crate::relay::control::Control;
@@ -247,7 +247,7 @@ impl Shared {
             partitions: 1,
             retention: Some(DEAD_SPAN),
             retention_bytes: Some(DEAD_BYTES),
-            durability: Durability::Fsync,
+            ..TopicSettings::default()
         })
     }
 
@@ -259,7 +259,7 @@ impl Shared {
             // What was delivered goes early, so that what is held counts against the cap alone.
             retention: None,
             retention_bytes: hold.map(|hold| Bytes(hold.0 / 2)),
-            durability: Durability::Fsync,
+            ..TopicSettings::default()
         })
     }
 
