@@ -33,6 +33,9 @@ pub struct Config {
     /// The folder people drop filters into (`<data>/filters`); the wiring sets it, not the file.
     #[serde(skip)]
     pub filters_dir: Option<PathBuf>,
+    /// How long a topic that is to grow waits for the lanes that route to it.
+    #[serde(skip)]
+    pub growth_wait: Span,
 }
 
 impl Default for Config {
@@ -44,6 +47,7 @@ impl Default for Config {
             topics: BTreeMap::new(),
             outputs: Vec::new(),
             filters_dir: None,
+            growth_wait: Span(Duration::from_secs(15)),
         }
     }
 }
