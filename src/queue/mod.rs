@@ -30,7 +30,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::clock::Clock;
-use crate::base::disk::Disk;
+use crate::base::disk::{Disk, Space};
 use crate::base::ids::TopicId;
 use crate::base::limits::is_topic_name;
 
@@ -301,6 +301,11 @@ impl Queue {
             return Err(QueueError::Closed);
         }
         self.shared.room_for(1, false)
+    }
+
+    /// Free and total bytes of its disk, if that answers.
+    pub fn space(&self) -> Option<Space> {
+        self.shared.disk.space().ok()
     }
 
     /// Numbers of the whole queue.
