@@ -112,6 +112,8 @@ pub(super) struct Ledger {
     pub state: State,
     /// Places that were damaged when it was opened.
     pub damaged: u64,
+    /// Bytes of a last entry that was not whole.
+    pub torn_bytes: u64,
 }
 
 impl Ledger {
@@ -133,7 +135,10 @@ impl Ledger {
                  with what you granted, above all with what you denied"
             );
         }
-        let mut ledger = Self { journal, state, damaged };
+        if found.torn_bytes > 0 {
+            tracing::warn!(bytes = found.torn_bytes, "access/USERS ended in a change that was never acknowledged: dropped");
+        }
+        let mut ledger = Self { journal, state, damaged, torn_bytes: found.torn_bytes };
         if ledger.state.secret.is_empty() {
             let secret = Change::Secret(Octets(random::<32>().to_vec()));
             let mut next = ledger.state.clone();
