@@ -139,7 +139,9 @@ impl Relay {
                 shared.committed(topic, partition, next);
             }
         }));
-        for registered in relay.shared.all_lanes() {
+        let lanes = relay.shared.all_lanes();
+        store.set_lanes_behind(lanes.iter().filter(|registered| registered.core.note_remake()).count());
+        for registered in lanes {
             registered.task.notify();
         }
         Ok(relay)
