@@ -1,7 +1,7 @@
 //! Sawbox: receivers, a durable queue, sandboxed filters, a log store, search and a page, in one binary.
 //!
 //! This file is the wiring: the only place that knows every house. Start-up opens what is behind before what is in front of it
-//! (store, queue, sandbox, relay, then the listeners), so that nothing is taken that could not be kept; shutdown goes the other
+//! (users and permissions, store, queue, sandbox, relay, then the listeners), so that nothing is taken that could not be kept; shutdown goes the other
 //! way: stop taking, finish, flush. See `ARCHITECTURE.md` for the map.
 
 use std::net::SocketAddr;
@@ -66,6 +66,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let page = bind(loaded, "web.listen", config.web.listen).await?;
     let dialect = bind(loaded, "ingest.elastic.listen", config.ingest.elastic.listen).await?;
 
+    let access = access::Access::open(disk.clone(), clock.clone()).context("cannot open the users and permissions")?;
     let (store, opened) =
         store::Store::open(disk.clone(), clock.clone(), config.store.clone()).context("cannot open the store")?;
     let store::OpenReport { topics, parts, rows, .. } = opened;
@@ -84,7 +85,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())
         .map_err(|error| wrong_chain(loaded, &sandbox).unwrap_or_else(|| loaded.problem("", error.to_string())))?;
     warm(sandbox.clone());
-    let ingest = ingest::Ingest::start(queue.clone(), clock.clone(), &config.ingest)
+    let ingest = ingest::Ingest::start(queue.clone(), access.clone(), clock.clone(), &config.ingest)
         .await
         .map_err(|error| loaded.ingest_problem(&error))?;
 

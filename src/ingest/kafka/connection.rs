@@ -168,7 +168,7 @@ impl Connection {
                 let caller = Arc::new(Caller {
                     server: self.port.server.clone(),
                     port: self.port.clone(),
-                    principal: Principal::Anonymous,
+                    principal: Principal::anonymous(),
                     client_id,
                     peer: self.peer.ip(),
                     local: self.local,

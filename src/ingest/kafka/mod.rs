@@ -18,12 +18,14 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::access::Access;
+pub(crate) use crate::access::{Operation, Principal, Resource};
 use crate::base::clock::Clock;
 use crate::base::limits::is_topic_name;
 use crate::queue::{Queue, Topic};
 
 use super::config::Kafka;
-use super::counters::Counters;
+use super::counters::{Counters, Quiet};
 use super::door::Door;
 use super::listener::{Stop, Wire};
 pub use counters::{KafkaCounters, KafkaReading};
@@ -35,6 +37,7 @@ mod counters;
 mod dispatch;
 mod frame;
 mod guard;
+mod permit;
 mod schema;
 mod waiters;
 
@@ -46,17 +49,27 @@ pub(crate) const LEADER_EPOCH: i32 = 0;
 /// What all Kafka listeners of the box share.
 pub(crate) struct Server {
     pub queue: Arc<Queue>,
+    /// Who may do what.
+    pub access: Arc<Access>,
     pub clock: Arc<dyn Clock>,
     /// What the cluster calls itself, for ever.
     pub cluster_id: String,
     pub(super) door: Arc<Door>,
+    /// For quiet log lines of what was denied.
+    denials: Quiet,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
 }
 
 impl Server {
     /// A server before this queue; `memory` bounds the answers that carry records.
-    pub(crate) fn new(queue: Arc<Queue>, clock: Arc<dyn Clock>, door: Arc<Door>, memory: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        access: Arc<Access>,
+        clock: Arc<dyn Clock>,
+        door: Arc<Door>,
+        memory: usize,
+    ) -> Arc<Self> {
         let waiters = Arc::new(Waiters::default());
         let woken = Arc::downgrade(&waiters);
         queue.on_durable(Box::new(move |partition| {
@@ -65,7 +78,8 @@ impl Server {
             }
         }));
         let cluster_id = "sawbox".to_owned();
-        Arc::new(Self { queue, clock, cluster_id, door, waiters, answers: Answers::new(memory) })
+        let denials = Quiet::default();
+        Arc::new(Self { queue, access, denials, clock, cluster_id, door, waiters, answers: Answers::new(memory) })
     }
 }
 
@@ -73,45 +87,10 @@ impl Server {
 pub(crate) struct Port {
     pub server: Arc<Server>,
     pub config: Kafka,
+    /// Whether clients must sign in, and may only what they were granted.
+    pub enforced: bool,
     pub counters: Arc<Counters>,
     pub kafka: Arc<KafkaCounters>,
-}
-
-/// Who a connection belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Principal {
-    /// Somebody who did not sign in.
-    Anonymous,
-}
-
-/// What somebody wants to do to a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)] // groups and configurations come with their APIs
-pub(crate) enum Operation {
-    /// Fetch, join, list offsets.
-    Read,
-    /// Produce.
-    Write,
-    /// Make topics.
-    Create,
-    /// Delete topics, groups or records.
-    Delete,
-    /// Change settings, grow.
-    Alter,
-    /// See that it is there.
-    Describe,
-}
-
-/// What it is done to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)] // groups come with their APIs
-pub(crate) enum Resource<'a> {
-    /// A topic, by name.
-    Topic(&'a str),
-    /// A consumer group, by name.
-    Group(&'a str),
-    /// The box.
-    Cluster,
 }
 
 /// Who asks, and by which way: what every handler is given.
@@ -128,11 +107,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whether this may be done by who asks.
-    pub(crate) fn allows(&self, _operation: Operation, _resource: Resource<'_>) -> bool {
-        true
-    }
-
     /// Comes back when the client has hung up or the box stops: a handler that waits for something should answer then.
     pub(crate) async fn ended(&self) {
         let mut ending = self.ending.clone();
@@ -159,10 +133,7 @@ impl Caller {
         if let Some(topic) = self.server.queue.topic(name) {
             return Ok(Some(topic));
         }
-        let may = self.port.config.auto_create
-            && !is_internal(name)
-            && is_topic_name(name)
-            && (self.allows(Operation::Create, Resource::Cluster) || self.allows(Operation::Create, Resource::Topic(name)));
+        let may = self.port.config.auto_create && !is_internal(name) && is_topic_name(name) && self.may_create(name);
         if !may {
             return Ok(None);
         }
