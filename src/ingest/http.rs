@@ -266,7 +266,10 @@ async fn land(flight: Flight, tally: &mut Tally) -> Result<(), QueueError> {
 pub fn refusal(error: &QueueError) -> (StatusCode, String) {
     let status = match error {
         QueueError::Full(_) => StatusCode::TOO_MANY_REQUESTS,
-        QueueError::Refused(_) | QueueError::Malformed(_) => StatusCode::BAD_REQUEST,
+        QueueError::Refused(_) | QueueError::Malformed(_) | QueueError::BadRecord { .. } | QueueError::Beyond { .. } => {
+            StatusCode::BAD_REQUEST
+        }
+        QueueError::OutOfOrderSequence | QueueError::ProducerFenced => StatusCode::CONFLICT,
         QueueError::NotDurable(_) | QueueError::Disk(_) | QueueError::Deleted { .. } | QueueError::Gone | QueueError::Closed => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -12,6 +12,7 @@
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
 //! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
+//! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
 //! The way of a read: [`Partition::read`] → `view.rs`, over mapped segments and the tail. At start: `recovery.rs` and `scan.rs`.
@@ -53,12 +54,16 @@ mod index;
 mod keeper;
 mod lifecycle;
 mod log;
+mod producer_ids;
+mod producers;
 mod scan;
 mod shared;
+mod times;
+mod trim;
 mod view;
 mod writer;
 
-pub use batch::{BatchBuilder, Compression, Scratch, StoredBatch, decode};
+pub use batch::{BatchBuilder, Compression, Limits, Scratch, StoredBatch, decode, validate};
 pub use config::{Config, Durability};
 pub use error::QueueError;
 pub use frame::Source;
@@ -70,6 +75,7 @@ pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
 pub use topic::Topic;
 
+use producer_ids::ProducerIds;
 use shared::{Gauges, Job, Shared};
 
 /// The queue of the box.
@@ -127,6 +133,8 @@ impl Queue {
         let groups = Groups::open(disk.clone()).map_err(QueueError::disk)?;
         let (checkpoints, marks, damaged) = checkpoint::Checkpoints::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
+        let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {
             files: files::Files::new(disk.clone(), config.open_files),
@@ -136,6 +144,7 @@ impl Queue {
             groups,
             catalog: Mutex::new(catalog),
             checkpoints: Mutex::new(checkpoints),
+            producer_ids: Mutex::new(ids),
             on_durable: RwLock::default(),
             on_topic: RwLock::default(),
             on_delete: RwLock::default(),
@@ -163,6 +172,9 @@ impl Queue {
                     report: &mut report,
                 };
                 let recovered = recovery.run().map_err(QueueError::disk)?;
+                if let Some(id) = recovered.log.producers.highest() {
+                    shared.producer_ids.lock().seen(id);
+                }
                 let partition = Partition::new(shared.clone(), entry.id, name.clone(), number, settings.clone(), recovered);
                 partitions.push(Arc::new(partition));
             }
@@ -285,6 +297,14 @@ impl Queue {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// An id for an idempotent producer, which no other ever has; its epoch begins at 0. May wait for the disk.
+    ///
+    /// # Errors
+    /// [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
+    pub fn new_producer_id(&self) -> Result<i64, QueueError> {
+        self.shared.producer_ids.lock().give()
     }
 
     /// What consumer groups have committed.
