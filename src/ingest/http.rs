@@ -265,7 +265,7 @@ async fn land(flight: Flight, tally: &mut Tally) -> Result<(), QueueError> {
 /// What an HTTP client is told when the queue takes nothing.
 pub fn refusal(error: &QueueError) -> (StatusCode, String) {
     let status = match error {
-        QueueError::Full(_) => StatusCode::TOO_MANY_REQUESTS,
+        QueueError::Full(_) | QueueError::OverQuota { .. } => StatusCode::TOO_MANY_REQUESTS,
         QueueError::Refused(_) | QueueError::Malformed(_) => StatusCode::BAD_REQUEST,
         QueueError::NotDurable(_) | QueueError::Disk(_) | QueueError::Deleted { .. } | QueueError::Closed => {
             StatusCode::SERVICE_UNAVAILABLE

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::ids::Offset;
 
@@ -28,6 +29,14 @@ pub enum QueueError {
     Deleted {
         /// The first offset that is still there.
         start: Offset,
+    },
+    /// The sender is over a quota that refuses: tell him so, and when to come again. Nothing is wrong with the box.
+    #[error("refused: {reason}; come again in {} s", .after.as_secs() + 1)]
+    OverQuota {
+        /// The sentence.
+        reason: Arc<str>,
+        /// When one would be taken.
+        after: Duration,
     },
     /// The queue is shutting down.
     #[error("the queue is closed")]

@@ -11,6 +11,7 @@
 //! ```text
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
+//! TRAFFIC       journal: quotas and routes (traffic/book.rs)
 //! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
@@ -43,6 +44,7 @@ pub mod partitioner;
 pub mod recovery;
 pub mod ticket;
 pub mod topic;
+pub mod traffic;
 
 mod catalog;
 mod checkpoint;
@@ -66,6 +68,7 @@ pub use recovery::RecoveryReport;
 pub use shared::{DurableHook, TopicHook};
 pub use ticket::{Appended, Ticket};
 pub use topic::{Topic, TopicSettings};
+pub use traffic::Traffic;
 
 use shared::{Gauges, Job, Shared};
 
@@ -74,6 +77,7 @@ use shared::{Gauges, Job, Shared};
 pub struct Queue {
     shared: Arc<Shared>,
     topics: Arc<Topics>,
+    traffic: Traffic,
     making: Mutex<()>,
     threads: Mutex<Threads>,
     closed: AtomicBool,
@@ -123,6 +127,8 @@ impl Queue {
         let (catalog, entries) = catalog::open(&disk, &defaults, &mut report).map_err(QueueError::disk)?;
         let groups = Groups::open(disk.clone()).map_err(QueueError::disk)?;
         let (checkpoints, marks, damaged) = checkpoint::Checkpoints::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
+        let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {
@@ -174,7 +180,7 @@ impl Queue {
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
         let queue =
-            Self { shared, topics, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
+            Self { shared, topics, traffic, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))
@@ -272,6 +278,58 @@ impl Queue {
     /// From now on called after a topic was made or got more partitions, by the thread that did it.
     pub fn on_topic(&self, hook: TopicHook) {
         self.shared.on_topic.write().push(hook);
+    }
+
+    /// Quotas and routes: receivers ask it before they append.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Puts a quota, durably; it holds from the next batch on. The topic it diverts to is made. Blocks for the disk.
+    ///
+    /// # Errors
+    /// [`QueueError::Refused`] for one that cannot be (a circle, a name of the configuration file's), others from the disk.
+    pub fn put_quota(&self, quota: traffic::Quota) -> Result<(), QueueError> {
+        let (source, to) = (quota.topic.clone(), quota.to.clone());
+        self.traffic.put_quota(quota)?;
+        if let Some(to) = to {
+            self.target_soon(source.as_deref().unwrap_or_default(), &to);
+        }
+        Ok(())
+    }
+
+    /// Puts a route, durably, and gives its name, which is made up if it has none. Its target is made. Blocks for the disk.
+    ///
+    /// # Errors
+    /// As [`Queue::put_quota`].
+    pub fn put_route(&self, route: traffic::Route) -> Result<String, QueueError> {
+        let (source, to) = (route.topic.clone(), route.to.clone());
+        let name = self.traffic.put_route(route)?;
+        self.target_soon(&source, &to);
+        Ok(name)
+    }
+
+    /// The rule holds already: what cannot be made now is made with the first batch that goes there.
+    fn target_soon(&self, source: &str, to: &str) {
+        if let Err(error) = self.target(source, to) {
+            tracing::warn!(topic = to, %error, "the topic that a rule sends records to is not made yet");
+        }
+    }
+
+    /// The topic that a rule sends records of `source` to; made with the settings of `source` if it is not there. Blocks for the
+    /// disk if it is not.
+    ///
+    /// # Errors
+    /// As [`Queue::create_topic`], but for the name being taken.
+    pub fn target(&self, source: &str, to: &str) -> Result<Arc<Topic>, QueueError> {
+        let settings = self.topic(source).map(|topic| TopicSettings::clone(&topic.settings()));
+        let made = match (self.topic(to), settings) {
+            (Some(topic), _) => return Ok(topic),
+            (None, Some(settings)) => self.create_topic(to, settings),
+            (None, None) => return self.ensure_topic(to),
+        };
+        // Somebody else may have made it in between.
+        made.or_else(|error| self.topic(to).ok_or(error))
     }
 
     /// What consumer groups have committed.
