@@ -55,6 +55,8 @@ pub struct Who<'a> {
     pub client_id: Option<&'a str>,
     /// Where it comes from; left out where records of many senders come together.
     pub peer: Option<IpAddr>,
+    /// Its protocol has no refusal: where others are refused it waits, and that is counted as waiting.
+    pub waits: bool,
 }
 
 /// What is to be done with a batch.
@@ -357,7 +359,10 @@ impl Traffic {
                     None => {
                         if let Some(after) = bucket.owed(limit.quota.size(), now) {
                             drop(buckets);
-                            limit.counted.refused(records, bytes);
+                            match who.waits {
+                                true => limit.counted.throttled(after),
+                                false => limit.counted.refused(records, bytes),
+                            }
                             return Admit::Refuse { reason: limit.reason(at), after };
                         }
                     }

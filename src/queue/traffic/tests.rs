@@ -57,10 +57,10 @@ fn to(topic: &str) -> Admit {
     Admit::Divert { to: topic.into(), throttle: Duration::ZERO }
 }
 
-const NOBODY: Who<'_> = Who { principal: None, client_id: None, peer: None };
+const NOBODY: Who<'_> = Who { principal: None, client_id: None, peer: None, waits: false };
 
 fn alice() -> Who<'static> {
-    Who { principal: Some("alice"), client_id: Some("app-1"), peer: Some("10.0.0.7".parse().unwrap()) }
+    Who { principal: Some("alice"), client_id: Some("app-1"), peer: Some("10.0.0.7".parse().unwrap()), waits: false }
 }
 
 #[test]
