@@ -38,6 +38,9 @@ pub enum QueueError {
         /// When one would be taken.
         after: Duration,
     },
+    /// The topic was deleted: forget it, or ask for one of its name again.
+    #[error("the topic was deleted")]
+    Gone,
     /// The queue is shutting down.
     #[error("the queue is closed")]
     Closed,

@@ -21,7 +21,7 @@
 //! Why not a database, or one log for all topics: a fetch is then a slice of a mapped file, retention an unlink, and a noisy
 //! topic does not push a quiet one's records out. The price, a file and an fdatasync per busy topic, is what the pool is for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -42,6 +42,7 @@ pub mod groups;
 pub mod partition;
 pub mod partitioner;
 pub mod recovery;
+pub mod settings;
 pub mod ticket;
 pub mod topic;
 pub mod traffic;
@@ -52,6 +53,7 @@ mod files;
 mod frame;
 mod index;
 mod keeper;
+mod lifecycle;
 mod log;
 mod scan;
 mod shared;
@@ -65,9 +67,10 @@ pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
-pub use shared::{DurableHook, TopicHook};
+pub use settings::{Priority, TopicCompression, TopicSettings};
+pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
-pub use topic::{Topic, TopicSettings};
+pub use topic::Topic;
 pub use traffic::Traffic;
 
 use shared::{Gauges, Job, Shared};
@@ -141,10 +144,15 @@ impl Queue {
             checkpoints: Mutex::new(checkpoints),
             on_durable: RwLock::default(),
             on_topic: RwLock::default(),
+            on_delete: RwLock::default(),
+            around_growth: RwLock::default(),
             gauges: Gauges::default(),
             config,
         });
         let topics = Arc::new(Topics::default());
+        // Offsets of topics that were deleted, or are gone by damage, mean nothing: their ids never come again.
+        let there: HashSet<TopicId> = entries.iter().map(|entry| entry.id).collect();
+        shared.groups.keep(&|id| there.contains(&id));
         for entry in entries {
             let name: Arc<str> = entry.name.into();
             let settings = Arc::new(ArcSwap::from_pointee(entry.settings));
@@ -275,61 +283,14 @@ impl Queue {
         self.shared.on_durable.write().push(hook);
     }
 
-    /// From now on called after a topic was made or got more partitions, by the thread that did it.
+    /// From now on called after a topic was made, got more partitions or other settings, by the thread that did it.
     pub fn on_topic(&self, hook: TopicHook) {
         self.shared.on_topic.write().push(hook);
     }
 
-    /// Quotas and routes: receivers ask it before they append.
-    pub fn traffic(&self) -> &Traffic {
-        &self.traffic
-    }
-
-    /// Puts a quota, durably; it holds from the next batch on. The topic it diverts to is made. Blocks for the disk.
-    ///
-    /// # Errors
-    /// [`QueueError::Refused`] for one that cannot be (a circle, a name of the configuration file's), others from the disk.
-    pub fn put_quota(&self, quota: traffic::Quota) -> Result<(), QueueError> {
-        let (source, to) = (quota.topic.clone(), quota.to.clone());
-        self.traffic.put_quota(quota)?;
-        if let Some(to) = to {
-            self.target_soon(source.as_deref().unwrap_or_default(), &to);
-        }
-        Ok(())
-    }
-
-    /// Puts a route, durably, and gives its name, which is made up if it has none. Its target is made. Blocks for the disk.
-    ///
-    /// # Errors
-    /// As [`Queue::put_quota`].
-    pub fn put_route(&self, route: traffic::Route) -> Result<String, QueueError> {
-        let (source, to) = (route.topic.clone(), route.to.clone());
-        let name = self.traffic.put_route(route)?;
-        self.target_soon(&source, &to);
-        Ok(name)
-    }
-
-    /// The rule holds already: what cannot be made now is made with the first batch that goes there.
-    fn target_soon(&self, source: &str, to: &str) {
-        if let Err(error) = self.target(source, to) {
-            tracing::warn!(topic = to, %error, "the topic that a rule sends records to is not made yet");
-        }
-    }
-
-    /// The topic that a rule sends records of `source` to; made with the settings of `source` if it is not there. Blocks for the
-    /// disk if it is not.
-    ///
-    /// # Errors
-    /// As [`Queue::create_topic`], but for the name being taken.
-    pub fn target(&self, source: &str, to: &str) -> Result<Arc<Topic>, QueueError> {
-        let settings = self.topic(source).map(|topic| TopicSettings::clone(&topic.settings()));
-        let made = match (self.topic(to), settings) {
-            (Some(topic), _) => return Ok(topic),
-            (None, Some(settings)) => self.create_topic(to, settings),
-            (None, None) => return self.ensure_topic(to),
-        };
-        // Somebody else may have made it in between.
-        made.or_else(|error| self.topic(to).ok_or(error))
+    /// What it was configured with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     /// What consumer groups have committed.
@@ -411,6 +372,8 @@ impl Drop for Queue {
         self.topics.by_id.write().clear();
         self.shared.on_durable.write().clear();
         self.shared.on_topic.write().clear();
+        self.shared.on_delete.write().clear();
+        self.shared.around_growth.write().clear();
     }
 }
 
@@ -418,6 +381,11 @@ impl Topics {
     fn add(&self, topic: Arc<Topic>) {
         self.by_id.write().insert(topic.id(), topic.clone());
         self.by_name.write().insert(topic.name().clone(), topic);
+    }
+
+    fn remove(&self, topic: &Topic) {
+        self.by_name.write().remove(topic.name());
+        self.by_id.write().remove(&topic.id());
     }
 
     fn all(&self) -> Vec<Arc<Topic>> {

@@ -33,6 +33,8 @@ pub mod bucket;
 pub mod pattern;
 pub mod rules;
 
+mod target;
+
 pub use book::{Ruled, check_file};
 pub use pattern::Condition;
 pub use rules::{Action, Direction, Quota, Route};
