@@ -59,4 +59,5 @@ impl Queue {
         };
         // Somebody else may have made it in between.
         made.or_else(|error| self.topic(to).ok_or(error))
+    }
 }

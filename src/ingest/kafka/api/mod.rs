@@ -19,6 +19,8 @@ pub(super) fn code(error: &QueueError) -> i16 {
         QueueError::Refused(_) => ResponseError::InvalidRecord,
         QueueError::Malformed(_) => ResponseError::CorruptMessage,
         QueueError::Deleted { .. } => ResponseError::OffsetOutOfRange,
+        QueueError::Gone => ResponseError::UnknownTopicOrPartition,
+        QueueError::OverQuota { .. } => ResponseError::PolicyViolation,
         QueueError::Closed => ResponseError::NotLeaderOrFollower,
     };
     error.code()
