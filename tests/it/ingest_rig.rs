@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sawbox::access::Access;
 use sawbox::base::clock::{Clock, RealClock};
 use sawbox::base::disk::sim::SimDisk;
 use sawbox::ingest::config::{Beats, Config, Kafka, Syslog};
@@ -51,9 +52,10 @@ impl Rig {
 
     pub fn on(disk: Arc<SimDisk>, config: &Config) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
-        let (queue, _) = Queue::open(disk, clock.clone(), sawbox::queue::Config::default()).unwrap();
+        let (queue, _) = Queue::open(disk.clone(), clock.clone(), sawbox::queue::Config::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ingest = runtime.block_on(Ingest::start(queue.clone(), clock, config)).unwrap();
+        let access = Access::open(disk, clock.clone()).unwrap();
+        let ingest = runtime.block_on(Ingest::start(queue.clone(), access, clock, config)).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(any_port())).unwrap();
         let web = listener.local_addr().unwrap();
         let dialect = elastic::router(&ingest).layer(axum::middleware::from_fn(elastic::stamp));

@@ -28,7 +28,8 @@ use tokio::time::Instant;
 
 use super::dispatch::{self, Answer};
 use super::frame::{Head, Reply};
-use super::{Caller, Port, Principal, api, guard};
+use super::{Caller, Port, api};
+use crate::access::Principal;
 use crate::ingest::listener::{Stop, Wire, is_gone};
 
 /// Requests that one connection may have under way.
@@ -61,6 +62,7 @@ struct Connection {
     port: Arc<Port>,
     peer: SocketAddr,
     local: SocketAddr,
+    principal: Principal,
     ending: watch::Receiver<bool>,
     /// The last request's caller: most requests have the same.
     caller: Option<Arc<Caller>>,
@@ -72,7 +74,8 @@ struct Connection {
 pub(super) async fn serve(port: Arc<Port>, wire: Wire, peer: SocketAddr, stop: Stop) -> Result<(), String> {
     let local = wire.local_addr().map_err(|error| format!("socket: {error}"))?;
     let (end, ending) = watch::channel(false);
-    let connection = Connection { port, peer, local, ending, caller: None, muted: Arc::default() };
+    let principal = Principal::anonymous();
+    let connection = Connection { port, peer, local, principal, ending, caller: None, muted: Arc::default() };
     match wire {
         Wire::Plain(mut stream) => {
             let (read, write) = stream.split();
@@ -168,7 +171,7 @@ impl Connection {
                 let caller = Arc::new(Caller {
                     server: self.port.server.clone(),
                     port: self.port.clone(),
-                    principal: Principal::Anonymous,
+                    principal: self.principal.clone(),
                     client_id,
                     peer: self.peer.ip(),
                     local: self.local,
@@ -358,7 +361,3 @@ impl Out {
         }
     }
 }
-
-/// What the decoded form of a request may take, for those that are not small.
-#[allow(dead_code)]
-const DECODED: usize = guard::ELEMENTS * guard::ELEMENT_BYTES;

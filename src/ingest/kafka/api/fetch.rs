@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::frame::Reply;
-use super::super::{Caller, LEADER_EPOCH, Operation, Resource};
+use super::super::{Caller, LEADER_EPOCH};
 use super::code;
+use crate::access::{Operation, Resource};
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::{Partition, QueueError, StoredBatch, Topic};
 

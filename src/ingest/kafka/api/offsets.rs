@@ -10,8 +10,9 @@ use kafka_protocol::messages::{
     ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
 };
 
-use super::super::{Caller, LEADER_EPOCH, Operation, Resource};
+use super::super::{Caller, LEADER_EPOCH};
 use super::code;
+use crate::access::{Operation, Resource};
 use crate::queue::{Partition, QueueError};
 
 /// Times that are none: what the client wants to know instead.

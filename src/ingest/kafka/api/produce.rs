@@ -19,8 +19,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::dispatch::{Answer, decode};
 use super::super::frame::Reply;
-use super::super::{Caller, Operation, Resource, is_internal};
+use super::super::{Caller, is_internal};
 use super::code;
+use crate::access::{Operation, Resource};
 use crate::base::ids::TopicId;
 use crate::base::limits::BATCH_BYTES;
 use crate::ingest::counters::Counters;
