@@ -36,7 +36,7 @@ are refused, or their records go to another topic (divert) until they have been 
         /// Of this topic
         #[arg(long)]
         topic: Option<String>,
-        /// Of this principal; who has not signed in is `anonymous`
+        /// Of this principal; who has not signed in is `ANONYMOUS`
         #[arg(long)]
         principal: Option<String>,
         /// Of Kafka clients that call themselves this

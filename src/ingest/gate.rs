@@ -114,7 +114,7 @@ impl Gate {
 }
 
 /// A header, or a field of a document.
-fn field<'a>(name: &str, payload: &'a [u8], headers: &[(&'a [u8], &'a [u8])]) -> Option<Cow<'a, [u8]>> {
+pub fn field<'a>(name: &str, payload: &'a [u8], headers: &[(&'a [u8], &'a [u8])]) -> Option<Cow<'a, [u8]>> {
     if let Some((_, value)) = headers.iter().find(|(own, _)| *own == name.as_bytes()) {
         return Some(Cow::Borrowed(value));
     }

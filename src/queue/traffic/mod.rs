@@ -46,7 +46,7 @@ pub const LONGEST: Duration = Duration::from_secs(30);
 /// What of a name tells buckets apart: clients make up their own.
 const KEY_BYTES: usize = 256;
 /// What a principal is called that has not signed in.
-pub const ANONYMOUS: &str = "anonymous";
+pub const ANONYMOUS: &str = "ANONYMOUS";
 
 /// Who sends, or takes.
 #[derive(Clone, Copy, Debug, Default)]

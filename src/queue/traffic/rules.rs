@@ -53,7 +53,7 @@ pub struct Quota {
     /// Of which topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
-    /// Of which principal; who has not signed in is `anonymous`.
+    /// Of which principal; who has not signed in is `ANONYMOUS`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
     /// Of which Kafka client id.
