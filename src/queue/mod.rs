@@ -11,6 +11,7 @@
 //! ```text
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
+//! TRAFFIC       journal: quotas and routes (traffic/book.rs)
 //! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
 //! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
@@ -45,6 +46,7 @@ pub mod recovery;
 pub mod settings;
 pub mod ticket;
 pub mod topic;
+pub mod traffic;
 
 mod catalog;
 mod checkpoint;
@@ -74,6 +76,7 @@ pub use settings::{Priority, TopicCompression, TopicSettings};
 pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
 pub use topic::Topic;
+pub use traffic::Traffic;
 
 use producer_ids::ProducerIds;
 use shared::{Gauges, Job, Shared};
@@ -83,6 +86,7 @@ use shared::{Gauges, Job, Shared};
 pub struct Queue {
     shared: Arc<Shared>,
     topics: Arc<Topics>,
+    traffic: Traffic,
     making: Mutex<()>,
     threads: Mutex<Threads>,
     closed: AtomicBool,
@@ -134,6 +138,8 @@ impl Queue {
         let (checkpoints, marks, damaged) = checkpoint::Checkpoints::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
         let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
+        let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {
@@ -194,7 +200,7 @@ impl Queue {
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
         let queue =
-            Self { shared, topics, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
+            Self { shared, topics, traffic, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))
