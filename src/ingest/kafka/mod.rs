@@ -24,7 +24,7 @@ use crate::base::limits::is_topic_name;
 use crate::queue::{Queue, QueueError, Topic};
 
 use super::config::Kafka;
-use super::counters::Counters;
+use super::counters::{Counters, Quiet};
 use super::door::Door;
 use super::listener::{Stop, Wire};
 pub use counters::{KafkaCounters, KafkaReading};
@@ -35,7 +35,9 @@ mod connection;
 mod counters;
 mod dispatch;
 mod frame;
+mod gate;
 mod guard;
+mod permit;
 mod schema;
 mod waiters;
 
@@ -52,6 +54,8 @@ pub(crate) struct Server {
     /// What the cluster calls itself, for ever.
     pub cluster_id: String,
     pub(super) door: Arc<Door>,
+    /// For quiet log lines of what was denied.
+    denials: Quiet,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
 }
@@ -81,6 +85,8 @@ impl Server {
 pub(crate) struct Port {
     pub server: Arc<Server>,
     pub config: Kafka,
+    /// Whether clients must sign in, and may only what they were granted.
+    pub enforced: bool,
     pub counters: Arc<Counters>,
     pub kafka: Arc<KafkaCounters>,
 }
