@@ -333,7 +333,10 @@ async fn land(flight: Flight, tally: &mut Tally) -> Result<(), QueueError> {
 pub fn refusal(error: &QueueError) -> Refusal {
     let status = match error {
         QueueError::Full(_) | QueueError::OverQuota { .. } => StatusCode::TOO_MANY_REQUESTS,
-        QueueError::Refused(_) | QueueError::Malformed(_) => StatusCode::BAD_REQUEST,
+        QueueError::Refused(_) | QueueError::Malformed(_) | QueueError::BadRecord { .. } | QueueError::Beyond { .. } => {
+            StatusCode::BAD_REQUEST
+        }
+        QueueError::OutOfOrderSequence | QueueError::ProducerFenced => StatusCode::CONFLICT,
         QueueError::NotDurable(_) | QueueError::Disk(_) | QueueError::Deleted { .. } | QueueError::Gone | QueueError::Closed => {
             StatusCode::SERVICE_UNAVAILABLE
         }

@@ -13,6 +13,7 @@
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
 //! TRAFFIC       journal: quotas and routes (traffic/book.rs)
 //! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
+//! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
 //! The way of a read: [`Partition::read`] → `view.rs`, over mapped segments and the tail. At start: `recovery.rs` and `scan.rs`.
@@ -55,12 +56,17 @@ mod index;
 mod keeper;
 mod lifecycle;
 mod log;
+mod producer_ids;
+mod producers;
 mod scan;
 mod shared;
+mod strays;
+mod times;
+mod trim;
 mod view;
 mod writer;
 
-pub use batch::{BatchBuilder, Compression, Scratch, StoredBatch, decode};
+pub use batch::{BatchBuilder, Compression, Limits, Scratch, StoredBatch, decode, validate};
 pub use config::{Config, Durability};
 pub use error::QueueError;
 pub use frame::Source;
@@ -73,6 +79,7 @@ pub use ticket::{Appended, Ticket};
 pub use topic::Topic;
 pub use traffic::Traffic;
 
+use producer_ids::ProducerIds;
 use shared::{Gauges, Job, Shared};
 
 /// The queue of the box.
@@ -133,6 +140,8 @@ impl Queue {
         report.damaged_entries += damaged;
         let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
+        let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {
             files: files::Files::new(disk.clone(), config.open_files),
@@ -142,6 +151,7 @@ impl Queue {
             groups,
             catalog: Mutex::new(catalog),
             checkpoints: Mutex::new(checkpoints),
+            producer_ids: Mutex::new(ids),
             on_durable: RwLock::default(),
             on_topic: RwLock::default(),
             on_delete: RwLock::default(),
@@ -169,6 +179,9 @@ impl Queue {
                     report: &mut report,
                 };
                 let recovered = recovery.run().map_err(QueueError::disk)?;
+                if let Some(id) = recovered.log.producers.highest() {
+                    shared.producer_ids.lock().seen(id);
+                }
                 let partition = Partition::new(shared.clone(), entry.id, name.clone(), number, settings.clone(), recovered);
                 partitions.push(Arc::new(partition));
             }
@@ -176,6 +189,7 @@ impl Queue {
             report.partitions += partitions.len();
             topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
         }
+        strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
         for nth in 0..shared.config.writers {
             let work = work.clone();
@@ -291,6 +305,14 @@ impl Queue {
     /// What it was configured with.
     pub fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// An id for an idempotent producer, which no other ever has; its epoch begins at 0. May wait for the disk.
+    ///
+    /// # Errors
+    /// [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
+    pub fn new_producer_id(&self) -> Result<i64, QueueError> {
+        self.shared.producer_ids.lock().give()
     }
 
     /// What consumer groups have committed.

@@ -365,6 +365,8 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         }
         Err(error) => return Err(error.into()),
     };
+    // The first batch may begin below it, if a user deleted records.
+    at = at.max(start);
     let begin = core.shared.clock.monotonic();
     let arena = Arena::new();
     let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();
