@@ -61,6 +61,7 @@ mod producer_ids;
 mod producers;
 mod scan;
 mod shared;
+mod strays;
 mod times;
 mod trim;
 mod view;
@@ -189,6 +190,7 @@ impl Queue {
             report.partitions += partitions.len();
             topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
         }
+        strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
         for nth in 0..shared.config.writers {
             let work = work.clone();
