@@ -359,7 +359,7 @@ fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| path.display().to_string())
 }
 
-fn word(value: &Value) -> String {
+pub fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
@@ -367,7 +367,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-fn bytes(value: &Value) -> String {
+pub fn bytes(value: &Value) -> String {
     let Some(bytes) = value.as_u64() else { return "-".to_owned() };
     #[allow(clippy::cast_precision_loss)]
     let mut size = bytes as f64;
@@ -380,7 +380,7 @@ fn bytes(value: &Value) -> String {
     format!("{size:.1} TiB")
 }
 
-fn print_table<const N: usize>(table: &[[String; N]]) {
+pub fn print_table<const N: usize>(table: &[[String; N]]) {
     let widths: Vec<usize> =
         (0..N).map(|column| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     for row in table {

@@ -74,6 +74,7 @@ impl Partition {
             last_ns: log.last_ns,
             newest_ms: self.view.read().tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms),
             producers: log.producers.marked(self.shared.clock.now_ns()),
+            guests: log.guests.marked(self.shared.clock.now_ns()),
             sources: log.sources.iter().map(|(source, last)| (source.topic, source.partition, source.run, *last)).collect(),
         }
     }
@@ -148,7 +149,7 @@ pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
             marks.push(mark);
         }
     }
-    if marks.is_empty() {
+    if marks.is_empty() && !checkpoints.is_broken() {
         return;
     }
     let all = || {

@@ -11,7 +11,8 @@
 //! ```text
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
-//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
+//! TRAFFIC       journal: quotas and routes (traffic/book.rs)
+//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)   CLUSTER   journal: the cluster's id (cluster.rs)
 //! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
@@ -45,9 +46,11 @@ pub mod recovery;
 pub mod settings;
 pub mod ticket;
 pub mod topic;
+pub mod traffic;
 
 mod catalog;
 mod checkpoint;
+mod cluster;
 mod files;
 mod frame;
 mod index;
@@ -58,6 +61,7 @@ mod producer_ids;
 mod producers;
 mod scan;
 mod shared;
+mod strays;
 mod times;
 mod trim;
 mod view;
@@ -75,6 +79,7 @@ pub use settings::{Priority, TopicCompression, TopicSettings};
 pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
 pub use topic::Topic;
+pub use traffic::Traffic;
 
 use producer_ids::ProducerIds;
 use shared::{Gauges, Job, Shared};
@@ -84,6 +89,7 @@ use shared::{Gauges, Job, Shared};
 pub struct Queue {
     shared: Arc<Shared>,
     topics: Arc<Topics>,
+    traffic: Traffic,
     making: Mutex<()>,
     /// What the configuration file says of topics, there or not.
     planned: RwLock<HashMap<String, (Vec<Key>, TopicSettings)>>,
@@ -138,6 +144,8 @@ impl Queue {
         report.damaged_entries += damaged;
         let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
+        let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {
             files: files::Files::new(disk.clone(), config.open_files),
@@ -185,6 +193,7 @@ impl Queue {
             report.partitions += partitions.len();
             topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
         }
+        strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
         for nth in 0..shared.config.writers {
             let work = work.clone();
@@ -196,8 +205,15 @@ impl Queue {
         let keeper = thread::Builder::new().name("queue-keeper".into()).stack_size(512 * 1024);
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
-        let queue =
-            Self { shared, topics, making: Mutex::new(()), planned: RwLock::default(), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
+        let queue = Self {
+            shared,
+            topics,
+            traffic,
+            making: Mutex::new(()),
+            planned: RwLock::default(),
+            threads: Mutex::new(threads),
+            closed: AtomicBool::new(false),
+        };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))

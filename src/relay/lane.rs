@@ -208,13 +208,7 @@ impl LaneCore {
         self.resting.store(resting, Ordering::Release);
         if resting {
             // Nobody is to wait for rows that it will not make.
-            self.caught_up();
-        }
-    }
-
-    fn caught_up(&self) {
-        if self.remake.swap(0, Ordering::Relaxed) > 0 {
-            self.shared.store.lane_caught_up();
+            self.remade(Offset::MAX);
         }
     }
 
@@ -294,11 +288,16 @@ impl LaneCore {
         let generations = &self.generations;
         self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
         self.next.store(next, Ordering::Release);
-        let remake = self.remake.load(Ordering::Relaxed);
-        if remake > 0 && next >= remake {
-            self.caught_up();
-        }
+        self.remade(next);
         Ok(())
+    }
+
+    /// Rows are there up to `next`, or will never be: says so once what a crash took is there again.
+    pub(crate) fn remade(&self, next: Offset) {
+        let of = self.remake.fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| (end > 0 && next >= end).then_some(0));
+        if of.is_ok() {
+            self.shared.store.lane_caught_up();
+        }
     }
 
     /// Notes at the start what the lane has to make again; tells whether there is anything. Nothing runs yet.
@@ -391,6 +390,11 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             core.trouble(&format!("offsets {at} to {start} were deleted before they were handled"));
             core.give(&Rows::default(), core.generations.at(core.partition.id(), at), start)?;
             return Ok(End::Done);
+        }
+        // It was deleted while its lane was made.
+        Err(QueueError::Gone) => {
+            core.rest(true);
+            return Ok(End::Stopped);
         }
         Err(error) => return Err(error.into()),
     };

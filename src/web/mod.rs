@@ -32,6 +32,7 @@ mod rows;
 mod status;
 mod tail;
 mod topics;
+mod traffic;
 
 /// An address the box listens on.
 #[derive(Clone, Debug)]
@@ -156,6 +157,10 @@ impl Web {
             )
             .route("/api/v1/topics/{topic}/trim", post(topics::trim))
             .route("/api/v1/topics/{topic}/chain", get(control::chain).put(control::put_chain))
+            .route("/api/v1/quotas", get(traffic::quotas))
+            .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
+            .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))
+            .route("/api/v1/routes/{name}", put(traffic::put_route).delete(traffic::remove_route))
             .with_state(self.clone())
     }
 }

@@ -43,7 +43,7 @@ pub(in super::super) async fn metadata(caller: &Caller, version: i16, request: M
             answers
         }
         _ => {
-            let seen = |topic: &Arc<Topic>| caller.sees(Operation::Describe, Resource::Topic(topic.name()));
+            let seen = |topic: &Arc<Topic>| caller.sees(Resource::Topic(topic.name()));
             caller.server.queue.topics().iter().filter(|topic| seen(topic)).map(|topic| describe(topic)).collect()
         }
     };
@@ -62,7 +62,7 @@ async fn one(caller: &Caller, asked: MetadataRequestTopic, create: bool) -> Meta
     let Some(name) = asked.name else {
         let topic = caller.server.queue.topic_by_id(TopicId(asked.topic_id));
         return match topic {
-            Some(topic) if caller.sees(Operation::Describe, Resource::Topic(topic.name())) => describe(&topic),
+            Some(topic) if caller.sees(Resource::Topic(topic.name())) => describe(&topic),
             // Who may not describe it is not told whether it is there.
             _ => fail(ResponseError::UnknownTopicId),
         };
@@ -82,6 +82,9 @@ async fn one(caller: &Caller, asked: MetadataRequestTopic, create: bool) -> Meta
     };
     match found {
         Ok(Some(topic)) => describe(&topic),
+        Ok(None) if create && caller.port.config.auto_create && !is_internal(&name) && !caller.may_create(&name) => {
+            fail(ResponseError::TopicAuthorizationFailed)
+        }
         Ok(None) => fail(ResponseError::UnknownTopicOrPartition),
         Err(QueueError::Refused(_)) => fail(ResponseError::PolicyViolation),
         // It will be there when the disk is well again: clients ask again.

@@ -28,6 +28,7 @@ pub(super) fn code(error: &QueueError) -> i16 {
         QueueError::Deleted { .. } | QueueError::Beyond { .. } => ResponseError::OffsetOutOfRange,
         // Clients ask for metadata again, and learn what there is.
         QueueError::Gone => ResponseError::UnknownTopicOrPartition,
+        QueueError::OverQuota { .. } => ResponseError::PolicyViolation,
         QueueError::Closed => ResponseError::NotLeaderOrFollower,
     };
     error.code()
