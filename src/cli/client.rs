@@ -90,6 +90,16 @@ impl Client {
         serde_json::from_str(&text).with_context(|| format!("{}{path} gave no JSON", self.base))
     }
 
+    /// DELETE, answered by JSON.
+    ///
+    /// # Errors
+    /// Where the box can't be reached or says no.
+    pub fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        let mut text = String::new();
+        self.answer(self.agent.delete(format!("{}{path}", self.base)).call())?.read_to_string(&mut text)?;
+        serde_json::from_str(&text).with_context(|| format!("{}{path} gave no JSON", self.base))
+    }
+
     fn answer(&self, result: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<impl BufRead + use<>> {
         let response = match result {
             Ok(response) => response,

@@ -161,7 +161,7 @@ fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| path.display().to_string())
 }
 
-fn word(value: &Value) -> String {
+pub fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
@@ -182,7 +182,7 @@ fn bytes(value: &Value) -> String {
     format!("{size:.1} TiB")
 }
 
-fn print_table<const N: usize>(table: &[[String; N]]) {
+pub fn print_table<const N: usize>(table: &[[String; N]]) {
     let widths: Vec<usize> =
         (0..N).map(|column| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     for row in table {

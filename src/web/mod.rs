@@ -15,6 +15,7 @@ use axum::Router;
 use axum::routing::{get, put};
 use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
 use crate::queue::Queue;
@@ -22,6 +23,7 @@ use crate::relay::Relay;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 
+mod access;
 mod assets;
 pub mod config;
 mod control;
@@ -56,6 +58,7 @@ impl Listener {
 /// What the handlers stand on.
 #[derive(Debug)]
 pub struct Web {
+    pub(crate) access: Arc<Access>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) store: Arc<Store>,
     pub(crate) sandbox: Arc<Sandbox>,
@@ -74,6 +77,8 @@ pub struct Web {
 /// What [`Web::new`] is made of.
 #[derive(Debug)]
 pub struct Houses {
+    /// Users and permissions.
+    pub access: Arc<Access>,
     /// The queue.
     pub queue: Arc<Queue>,
     /// The store.
@@ -93,6 +98,7 @@ impl Web {
     pub fn new(houses: Houses, config: config::Config, data_dir: PathBuf) -> Arc<Self> {
         let started_ns = houses.clock.now_ns();
         Arc::new(Self {
+            access: houses.access,
             queue: houses.queue,
             store: houses.store,
             sandbox: houses.sandbox,
@@ -150,6 +156,7 @@ impl Web {
             .route("/api/v1/filters", get(control::filters))
             .route("/api/v1/filters/{name}", put(control::put_filter).layer(axum::extract::DefaultBodyLimit::max(upload)))
             .route("/api/v1/topics/{topic}/chain", get(control::chain).put(control::put_chain))
+            .merge(access::routes())
             .with_state(self.clone())
     }
 }

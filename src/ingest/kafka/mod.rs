@@ -16,9 +16,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Access, Operation, Principal, Resource};
+use crate::access::{Access, Principal};
+pub(crate) use crate::access::{Operation, Resource};
 use crate::base::clock::Clock;
 use crate::base::limits::is_topic_name;
 use crate::queue::{Queue, QueueError, Topic};
@@ -37,6 +38,7 @@ mod dispatch;
 mod frame;
 mod guard;
 mod permit;
+mod sasl;
 mod schema;
 mod waiters;
 
@@ -55,6 +57,8 @@ pub(crate) struct Server {
     pub(super) door: Arc<Door>,
     /// For quiet log lines of what was denied.
     denials: Quiet,
+    /// Passwords that are hashed at a time.
+    hashes: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
 }
@@ -76,7 +80,9 @@ impl Server {
             }
         }));
         let cluster_id = "sawbox".to_owned();
-        Arc::new(Self { queue, access, clock, cluster_id, door, waiters, answers: Answers::new(memory) })
+        let hashes = Arc::new(Semaphore::new(sasl::HASHES));
+        let (denials, answers) = (Quiet::default(), Answers::new(memory));
+        Arc::new(Self { queue, access, clock, cluster_id, door, denials, hashes, waiters, answers })
     }
 }
 
@@ -84,8 +90,6 @@ impl Server {
 pub(crate) struct Port {
     pub server: Arc<Server>,
     pub config: Kafka,
-    /// Whether clients must sign in, and may only what they were granted.
-    pub enforced: bool,
     pub counters: Arc<Counters>,
     pub kafka: Arc<KafkaCounters>,
 }
@@ -104,25 +108,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whether this may be done by who asks; a denial is counted.
-    pub(crate) fn allows(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        let may = self.sees(operation, resource);
-        if !may {
-            self.server.access.note_denied();
-        }
-        may
-    }
-
-    /// The same for what is silently left out of a list.
-    pub(crate) fn sees(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        self.server.access.allows(&self.principal, self.peer, operation, resource, self.port.enforces())
-    }
-
-    /// What may be done to this, as Kafka's bits.
-    pub(crate) fn operations(&self, resource: Resource<'_>) -> i32 {
-        self.server.access.operations(&self.principal, self.peer, resource, self.port.enforces())
-    }
-
     /// Comes back when the client has hung up or the box stops: a handler that waits for something should answer then.
     pub(crate) async fn ended(&self) {
         let mut ending = self.ending.clone();
@@ -149,10 +134,7 @@ impl Caller {
         if let Some(topic) = self.server.queue.topic(name) {
             return Ok(Some(topic));
         }
-        let may = self.port.config.auto_create
-            && !is_internal(name)
-            && is_topic_name(name)
-            && (self.sees(Operation::Create, Resource::Cluster) || self.allows(Operation::Create, Resource::Topic(name)));
+        let may = self.port.config.auto_create && !is_internal(name) && is_topic_name(name) && self.may_create(name);
         if !may {
             return Ok(None);
         }
@@ -170,7 +152,7 @@ pub(crate) fn is_internal(name: &str) -> bool {
 impl Port {
     /// Whether clients must sign in here, and need permissions.
     pub(crate) fn enforces(&self) -> bool {
-        self.config.sign_in.unwrap_or(!self.config.listen.ip().is_loopback())
+        self.config.signs_in()
     }
 
     /// Serves one connection until it ends; its error is what was wrong with it.

@@ -4,11 +4,13 @@ use kafka_protocol::error::ResponseError;
 
 use crate::queue::QueueError;
 
+pub(super) mod acls;
 pub(super) mod fetch;
 pub(super) mod metadata;
 pub(super) mod offsets;
 pub(super) mod produce;
 pub(super) mod producer_ids;
+pub(super) mod scram_users;
 pub(super) mod versions;
 
 /// How Kafka says what the queue said. Each code makes clients do what the queue's error asks for.
