@@ -17,6 +17,7 @@ mod demo;
 mod run;
 mod search;
 mod topics;
+mod traffic;
 
 /// One binary for one box: receives logs, keeps them in a durable queue, runs sandboxed filters over them, stores and searches them.
 #[derive(Debug, Parser)]
@@ -62,9 +63,15 @@ enum Command {
     Tail(search::TailArguments),
     /// Send lines or NDJSON from files, or from standard input, to a topic
     Send(search::SendArguments),
-    /// Topics: what they hold, and whether their lanes keep up
+    /// Topics: what they hold, whether their lanes keep up; make, set, grow, trim, delete
     #[command(subcommand)]
     Topic(topics::TopicCommand),
+    /// Quotas: how many bytes a second somebody may send or take
+    #[command(subcommand)]
+    Quota(traffic::QuotaCommand),
+    /// Routes: records of a topic that go to another one
+    #[command(subcommand)]
+    Route(traffic::RouteCommand),
     /// Filters: list, check, upload
     #[command(subcommand)]
     Filter(topics::FilterCommand),
@@ -134,6 +141,8 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => search::tail(&arguments),
         Command::Send(arguments) => search::send(&arguments),
         Command::Topic(command) => topics::topic(&command),
+        Command::Quota(command) => traffic::quota(&command),
+        Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => topics::filter(&command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),

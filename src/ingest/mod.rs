@@ -32,6 +32,8 @@ pub mod config;
 pub mod counters;
 pub mod door;
 pub mod elastic;
+pub mod elements;
+pub mod gate;
 pub mod http;
 pub mod inflate;
 pub mod kafka;

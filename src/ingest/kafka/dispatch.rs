@@ -87,6 +87,14 @@ pub(super) static TABLE: &[Row] = &[
     row!(DescribeUserScramCredentials 0..=0, api::scram_users::describe),
     row!(AlterUserScramCredentials 0..=0, api::scram_users::alter),
     row!(OffsetForLeaderEpoch 2..=4, api::offsets::offset_for_leader_epoch),
+    row!(CreateTopics 2..=7, api::topics::create_topics),
+    row!(DeleteTopics 1..=6, api::topics::delete_topics),
+    row!(CreatePartitions 0..=3, api::topics::create_partitions),
+    row!(DescribeConfigs 1..=4, api::configs::describe_configs),
+    row!(AlterConfigs 0..=2, api::configs::alter_configs),
+    row!(IncrementalAlterConfigs 0..=1, api::configs::incremental_alter_configs),
+    row!(DescribeCluster 0..=2, api::cluster::describe_cluster),
+    row!(DescribeLogDirs 1..=4, api::cluster::describe_log_dirs),
 ];
 
 fn nowhere() -> Result<Reply, String> {

@@ -36,6 +36,7 @@ mod connection;
 mod counters;
 mod dispatch;
 mod frame;
+mod gate;
 mod guard;
 mod permit;
 mod sasl;

@@ -5,12 +5,16 @@ use kafka_protocol::error::ResponseError;
 use crate::queue::QueueError;
 
 pub(super) mod acls;
+pub(super) mod cluster;
+mod config_table;
+pub(super) mod configs;
 pub(super) mod fetch;
 pub(super) mod metadata;
 pub(super) mod offsets;
 pub(super) mod produce;
 pub(super) mod producer_ids;
 pub(super) mod scram_users;
+pub(super) mod topics;
 pub(super) mod versions;
 
 /// How Kafka says what the queue said. Each code makes clients do what the queue's error asks for.
@@ -21,6 +25,9 @@ pub(super) fn code(error: &QueueError) -> i16 {
         QueueError::Refused(_) => ResponseError::InvalidRecord,
         QueueError::Malformed(_) => ResponseError::CorruptMessage,
         QueueError::Deleted { .. } => ResponseError::OffsetOutOfRange,
+        // Clients ask for metadata again, and learn what there is.
+        QueueError::Gone => ResponseError::UnknownTopicOrPartition,
+        QueueError::OverQuota { .. } => ResponseError::PolicyViolation,
         QueueError::Closed => ResponseError::NotLeaderOrFollower,
     };
     error.code()
