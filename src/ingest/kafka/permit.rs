@@ -41,8 +41,8 @@ impl Caller {
     }
 
     /// Whether this may be seen. If not, it is left out, and nobody is told.
-    pub(crate) fn sees(&self, resource: Resource<'_>) -> bool {
-        self.asks(Operation::Describe, resource)
+    pub(crate) fn sees(&self, operation: Operation, resource: Resource<'_>) -> bool {
+        self.asks(operation, resource)
     }
 
     /// Whether the topic of this name may be made.
