@@ -12,6 +12,7 @@ pub(super) mod metadata;
 pub(super) mod offsets;
 pub(super) mod produce;
 pub(super) mod producer_ids;
+pub(super) mod records;
 pub(super) mod topics;
 pub(super) mod versions;
 
