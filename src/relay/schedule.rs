@@ -140,6 +140,11 @@ impl Pool {
         self.work.notify_all();
     }
 
+    /// Whether [`Pool::stop`] was called.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
     /// What a thread does.
     pub(crate) fn run(&self) {
         while let Some(task) = self.take() {
