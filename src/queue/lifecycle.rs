@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use super::catalog;
 use super::error::QueueError;
 use super::partition::Partition;
+use super::producers::Producers;
 use super::settings::{PARTITIONS, TopicSettings};
 use super::shared::{GrowthHook, TopicHook, sub};
 use super::topic::Topic;
@@ -207,6 +208,7 @@ impl Partition {
         log.active = None;
         log.unsynced = false;
         log.sources.clear();
+        log.producers = Producers::default();
         sub(&self.shared.gauges.unchecked, std::mem::take(&mut log.unchecked));
         sub(&self.shared.gauges.bytes, self.bytes.swap(0, Ordering::Relaxed));
         self.start.store(self.high_watermark(), Ordering::Release);

@@ -13,6 +13,7 @@ pub(super) mod metadata;
 pub(super) mod offsets;
 pub(super) mod produce;
 pub(super) mod producer_ids;
+pub(super) mod records;
 pub(super) mod scram_users;
 pub(super) mod topics;
 pub(super) mod versions;
@@ -22,9 +23,11 @@ pub(super) fn code(error: &QueueError) -> i16 {
     let error = match error {
         // Both are tried again by every client.
         QueueError::Full(_) | QueueError::NotDurable(_) | QueueError::Disk(_) => ResponseError::KafkaStorageError,
-        QueueError::Refused(_) => ResponseError::InvalidRecord,
+        QueueError::Refused(_) | QueueError::BadRecord { .. } => ResponseError::InvalidRecord,
+        QueueError::OutOfOrderSequence => ResponseError::OutOfOrderSequenceNumber,
+        QueueError::ProducerFenced => ResponseError::InvalidProducerEpoch,
         QueueError::Malformed(_) => ResponseError::CorruptMessage,
-        QueueError::Deleted { .. } => ResponseError::OffsetOutOfRange,
+        QueueError::Deleted { .. } | QueueError::Beyond { .. } => ResponseError::OffsetOutOfRange,
         // Clients ask for metadata again, and learn what there is.
         QueueError::Gone => ResponseError::UnknownTopicOrPartition,
         QueueError::OverQuota { .. } => ResponseError::PolicyViolation,

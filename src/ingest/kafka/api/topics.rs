@@ -158,7 +158,11 @@ fn created(
     }
     if !caller.sees(Operation::DescribeConfigs, Resource::Topic(&answer.name)) {
         let denied = ResponseError::TopicAuthorizationFailed.code();
-        return answer.with_topic_config_error_code(denied).with_num_partitions(-1).with_replication_factor(-1).with_configs(None);
+        return answer
+            .with_topic_config_error_code(denied)
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_configs(None);
     }
     let configs = config_table::of_topic(settings, caller.server.queue.config()).into_iter().map(|entry| {
         CreatableTopicConfigs::default()
