@@ -88,6 +88,8 @@ pub struct Counters {
     pub denied: u64,
     /// Damaged places that were found in the journal.
     pub damaged: u64,
+    /// Bytes of a last change in it that was not whole, and was never acknowledged.
+    pub torn_bytes: u64,
 }
 
 /// A user, without what must stay secret.
@@ -203,14 +205,15 @@ impl Access {
 
     /// Numbers.
     pub fn counters(&self) -> Counters {
-        let (users, bindings, damaged) = {
+        let (users, bindings, damaged, torn_bytes) = {
             let ledger = self.ledger.lock();
-            (ledger.state.users.len() as u64, ledger.state.bindings.len() as u64, ledger.damaged)
+            let state = &ledger.state;
+            (state.users.len() as u64, state.bindings.len() as u64, ledger.damaged, ledger.torn_bytes)
         };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counted { signed_in, failed, denied } = &self.counted;
         let (signed_in, failed, denied) = (read(signed_in), read(failed), read(denied));
-        Counters { users, bindings, signed_in, failed, denied, damaged }
+        Counters { users, bindings, signed_in, failed, denied, damaged, torn_bytes }
     }
 
     /// Starts a SCRAM conversation.

@@ -74,6 +74,7 @@ impl Partition {
             last_ns: log.last_ns,
             newest_ms: self.view.read().tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms),
             producers: log.producers.marked(self.shared.clock.now_ns()),
+            guests: log.guests.marked(self.shared.clock.now_ns()),
             sources: log.sources.iter().map(|(source, last)| (source.topic, source.partition, source.run, *last)).collect(),
         }
     }

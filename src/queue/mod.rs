@@ -12,7 +12,7 @@
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
 //! TRAFFIC       journal: quotas and routes (traffic/book.rs)
-//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
+//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)   CLUSTER   journal: the cluster's id (cluster.rs)
 //! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
@@ -50,6 +50,7 @@ pub mod traffic;
 
 mod catalog;
 mod checkpoint;
+mod cluster;
 mod files;
 mod frame;
 mod index;
@@ -60,6 +61,7 @@ mod producer_ids;
 mod producers;
 mod scan;
 mod shared;
+mod strays;
 mod times;
 mod trim;
 mod view;
@@ -191,6 +193,7 @@ impl Queue {
             report.partitions += partitions.len();
             topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
         }
+        strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
         for nth in 0..shared.config.writers {
             let work = work.clone();

@@ -16,13 +16,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Access, Principal};
 pub(crate) use crate::access::{Operation, Resource};
 use crate::base::clock::Clock;
 use crate::base::limits::is_topic_name;
-use crate::queue::{Queue, QueueError, Topic};
+use crate::queue::{Queue, QueueError, Scratch, Topic};
 
 use super::config::Kafka;
 use super::counters::{Counters, Quiet};
@@ -38,6 +41,7 @@ mod dispatch;
 mod frame;
 mod gate;
 mod guard;
+mod judge;
 mod permit;
 mod sasl;
 mod schema;
@@ -62,6 +66,8 @@ pub(crate) struct Server {
     hashes: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
+    /// Room for decompressing batches that are judged.
+    scratches: Mutex<Vec<Scratch>>,
 }
 
 impl Server {
@@ -80,10 +86,11 @@ impl Server {
                 waiters.wake(partition);
             }
         }));
-        let cluster_id = "sawbox".to_owned();
+        let cluster_id = URL_SAFE_NO_PAD.encode(queue.cluster_id());
         let hashes = Arc::new(Semaphore::new(sasl::HASHES));
         let (denials, answers) = (Quiet::default(), Answers::new(memory));
-        Arc::new(Self { queue, access, clock, cluster_id, door, denials, hashes, waiters, answers })
+        let scratches = Mutex::default();
+        Arc::new(Self { queue, access, clock, cluster_id, door, denials, hashes, waiters, answers, scratches })
     }
 }
 
