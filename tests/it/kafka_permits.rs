@@ -136,12 +136,32 @@ fn cases() -> Vec<Case> {
         },
         Case { key: ApiKey::DeleteRecords, needs: &[&[(Topic, Delete)]], denied: delete_records },
         Case { key: ApiKey::CreatePartitions, needs: &[&[(Topic, Alter)]], denied: create_partitions },
-        Case { key: ApiKey::DescribeConfigs, needs: &[&[(Topic, DescribeConfigs)]], denied: |client| describe_configs(client, 2, "t") },
-        Case { key: ApiKey::DescribeConfigs, needs: &[&[(Cluster, DescribeConfigs)]], denied: |client| describe_configs(client, 4, "1") },
+        Case {
+            key: ApiKey::DescribeConfigs,
+            needs: &[&[(Topic, DescribeConfigs)]],
+            denied: |client| describe_configs(client, 2, "t"),
+        },
+        Case {
+            key: ApiKey::DescribeConfigs,
+            needs: &[&[(Cluster, DescribeConfigs)]],
+            denied: |client| describe_configs(client, 4, "1"),
+        },
         Case { key: ApiKey::AlterConfigs, needs: &[&[(Topic, AlterConfigs)]], denied: |client| alter_configs(client, 2, "t") },
-        Case { key: ApiKey::AlterConfigs, needs: &[&[(Cluster, AlterConfigs)]], denied: |client| alter_configs(client, 4, "1") },
-        Case { key: ApiKey::IncrementalAlterConfigs, needs: &[&[(Topic, AlterConfigs)]], denied: |client| change_configs(client, 2, "t") },
-        Case { key: ApiKey::IncrementalAlterConfigs, needs: &[&[(Cluster, AlterConfigs)]], denied: |client| change_configs(client, 4, "1") },
+        Case {
+            key: ApiKey::AlterConfigs,
+            needs: &[&[(Cluster, AlterConfigs)]],
+            denied: |client| alter_configs(client, 4, "1"),
+        },
+        Case {
+            key: ApiKey::IncrementalAlterConfigs,
+            needs: &[&[(Topic, AlterConfigs)]],
+            denied: |client| change_configs(client, 2, "t"),
+        },
+        Case {
+            key: ApiKey::IncrementalAlterConfigs,
+            needs: &[&[(Cluster, AlterConfigs)]],
+            denied: |client| change_configs(client, 4, "1"),
+        },
         Case {
             key: ApiKey::DescribeLogDirs,
             needs: &[&[(Cluster, Describe)]],
@@ -182,8 +202,12 @@ fn cases() -> Vec<Case> {
 }
 
 /// What needs no permission, and why.
-const FREE: [ApiKey; 4] =
-    [ApiKey::ApiVersions, ApiKey::SaslHandshake, ApiKey::SaslAuthenticate, /* who signed in may know where it is */ ApiKey::DescribeCluster];
+const FREE: [ApiKey; 4] = [
+    ApiKey::ApiVersions,
+    ApiKey::SaslHandshake,
+    ApiKey::SaslAuthenticate,
+    /* who signed in may know where it is */ ApiKey::DescribeCluster,
+];
 
 fn produce(client: &mut Client) -> bool {
     let records = batch(&["x"], sawbox::queue::Compression::None);
@@ -241,10 +265,8 @@ fn join(client: &mut Client) -> bool {
 fn offset_commit(client: &mut Client) -> bool {
     let partition = OffsetCommitRequestPartition::default().with_committed_offset(0);
     let topic = OffsetCommitRequestTopic::default().with_name(name("t")).with_partitions(vec![partition]);
-    let request = OffsetCommitRequest::default()
-        .with_group_id(group())
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![topic]);
+    let request =
+        OffsetCommitRequest::default().with_group_id(group()).with_generation_id_or_member_epoch(-1).with_topics(vec![topic]);
     let answer = client.ask(7, &request);
     any_denied(answer.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.error_code))
 }
@@ -258,7 +280,8 @@ fn offset_fetch(client: &mut Client) -> bool {
 
 fn offset_delete(client: &mut Client) -> bool {
     let partition = offset_delete_request::OffsetDeleteRequestPartition::default();
-    let topic = offset_delete_request::OffsetDeleteRequestTopic::default().with_name(name("t")).with_partitions(vec![partition]);
+    let topic =
+        offset_delete_request::OffsetDeleteRequestTopic::default().with_name(name("t")).with_partitions(vec![partition]);
     let answer = client.ask(0, &OffsetDeleteRequest::default().with_group_id(group()).with_topics(vec![topic]));
     let partitions = answer.topics.iter().flat_map(|topic| &topic.partitions);
     any_denied(partitions.map(|one| one.error_code).chain([answer.error_code]))
@@ -435,7 +458,8 @@ fn before_signing_in_nothing_is_served() {
         for body in [&[][..], &[0; 64], &[0xff; 64]] {
             let mut client = Client::connect(address);
             client.ask(0, &ApiVersionsRequest::default());
-            let head = [&api.api_key.to_be_bytes()[..], &api.max_version.to_be_bytes(), &[0, 0, 0, 9, 0xff, 0xff, 0], body].concat();
+            let head =
+                [&api.api_key.to_be_bytes()[..], &api.max_version.to_be_bytes(), &[0, 0, 0, 9, 0xff, 0xff, 0], body].concat();
             let frame = [&u32::try_from(head.len()).unwrap().to_be_bytes()[..], &head].concat();
             assert!(client.is_cut_by(&frame), "{key:?} is answered to a stranger");
             cut += 1;
