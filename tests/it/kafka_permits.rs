@@ -68,7 +68,9 @@ fn cases() -> Vec<Case> {
         Case {
             key: ApiKey::InitProducerId,
             needs: &[&[(Cluster, IdempotentWrite)], &[(Topic, Write)]],
-            denied: |client| any_denied([client.ask(4, &InitProducerIdRequest::default()).error_code]),
+            denied: |client| {
+                any_denied([client.ask(4, &InitProducerIdRequest::default().with_transactional_id(None)).error_code])
+            },
         },
         Case {
             key: ApiKey::FindCoordinator,

@@ -25,10 +25,10 @@ use crate::kafka_wire::Client;
 struct Talk<S>(S);
 
 impl<S: Read + Write> Talk<S> {
-    fn frame(&mut self, message: &[u8]) {
-        self.0.write_all(&u32::try_from(message.len()).unwrap().to_be_bytes()).unwrap();
-        self.0.write_all(message).unwrap();
-        self.0.flush().unwrap();
+    fn frame(&mut self, message: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(&u32::try_from(message.len()).unwrap().to_be_bytes())?;
+        self.0.write_all(message)?;
+        self.0.flush()
     }
 
     fn answer(&mut self) -> std::io::Result<Bytes> {
@@ -45,7 +45,7 @@ impl<S: Read + Write> Talk<S> {
         let mut frame = BytesMut::new();
         header.encode(&mut frame, R::header_version(version)).unwrap();
         request.encode(&mut frame, version).unwrap();
-        self.frame(&frame);
+        self.frame(&frame)?;
         let mut answer = self.answer()?;
         ResponseHeader::decode(&mut answer, R::Response::header_version(version)).unwrap();
         Ok(R::Response::decode(&mut answer, version).unwrap())
@@ -143,10 +143,10 @@ fn scram_signs_in_both_ways_and_again() {
         let mut talk = plain(address);
         assert_eq!(talk.choose(0, mechanism).0, 0);
         let (mut scram, first) = Scram::first(sha512, "ann", "correct horse");
-        talk.frame(first.as_bytes());
+        talk.frame(first.as_bytes()).unwrap();
         let answer = talk.answer().unwrap();
         let last = scram.last(std::str::from_utf8(&answer).unwrap());
-        talk.frame(last.as_bytes());
+        talk.frame(last.as_bytes()).unwrap();
         assert_eq!(talk.answer().unwrap(), scram.expected);
         assert!(talk.is_served());
     }
@@ -174,11 +174,11 @@ fn a_failure_says_nothing_and_ends_the_connection() {
     // Raw: the connection's end is the answer.
     let mut talk = plain(address);
     talk.choose(0, "PLAIN");
-    talk.frame(b"\0ann\0wrong horse");
+    talk.frame(b"\0ann\0wrong horse").unwrap();
     assert!(talk.answer().is_err());
     let mut talk = plain(address);
     talk.choose(0, "PLAIN");
-    talk.frame(b"\0ann\0correct horse");
+    talk.frame(b"\0ann\0correct horse").unwrap();
     assert_eq!(talk.answer().unwrap().len(), 0);
     assert!(talk.is_served());
     let counted = rig.access.counters();
@@ -225,16 +225,17 @@ fn bytes_of_strangers_cost_them_their_connection_alone() {
         };
         (0..count).map(|_| next()).collect()
     };
-    for nth in 0..60_usize {
+    for nth in 0..48_usize {
         let noise = bytes(nth * 3);
         let mut client = Client::connect(address);
         let head = |key: ApiKey, version: i16| {
             [&(key as i16).to_be_bytes()[..], &version.to_be_bytes(), &[0, 0, 0, 1, 0xff, 0xff]].concat()
         };
-        let message = match nth % 4 {
-            0 => noise,
-            1 => [head(ApiKey::SaslHandshake, 1), noise].concat(),
-            2 => [head(ApiKey::SaslAuthenticate, 1), noise].concat(),
+        // Failures are answered the later the more there were: few of them.
+        let message = match nth % 16 {
+            0..5 => noise,
+            5..10 => [head(ApiKey::SaslHandshake, 1), noise].concat(),
+            10..15 => [head(ApiKey::SaslAuthenticate, 1), noise].concat(),
             _ => {
                 let request = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str("SCRAM-SHA-512"));
                 client.ask(0, &request);
@@ -306,15 +307,13 @@ fn over_tls_and_with_certificates_the_user_is_who_signed_in() {
     assert!(talk.is_served());
     // In plain text there is nothing to talk to.
     let mut talk = plain(address);
-    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| talk.ask(0, &ApiVersionsRequest::default()).is_ok()));
-    assert!(!matches!(asked, Ok(true)));
+    assert!(talk.ask(0, &ApiVersionsRequest::default()).is_err());
 
     let mut config = guarded();
     config.kafka[0].tls = Some(Tls { client_ca: Some(dir.path().join("ca.pem")), client_auth: ClientAuth::Required, ..tls });
     let (_rig, address) = rig(&config);
     let mut talk = tls_client(address, &ca, None);
-    let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| talk.ask(0, &ApiVersionsRequest::default()).is_ok()));
-    assert!(!matches!(asked, Ok(true)), "no certificate, no connection");
+    assert!(talk.ask(0, &ApiVersionsRequest::default()).is_err(), "no certificate, no connection");
     let mut talk = tls_client(address, &ca, Some((&own_cert, &own_key)));
     assert!(talk.ask(0, &ApiVersionsRequest::default()).is_ok());
     talk.choose(1, "SCRAM-SHA-512");
