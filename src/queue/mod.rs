@@ -74,6 +74,7 @@ pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
+use settings::Key;
 pub use settings::{Priority, TopicCompression, TopicSettings};
 pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
@@ -90,6 +91,8 @@ pub struct Queue {
     topics: Arc<Topics>,
     traffic: Traffic,
     making: Mutex<()>,
+    /// What the configuration file says of topics, there or not.
+    planned: RwLock<HashMap<String, (Vec<Key>, TopicSettings)>>,
     threads: Mutex<Threads>,
     closed: AtomicBool,
 }
@@ -203,7 +206,7 @@ impl Queue {
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
         let queue =
-            Self { shared, topics, traffic, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
+            Self { shared, topics, traffic, making: Mutex::new(()), planned: RwLock::default(), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))
@@ -254,7 +257,8 @@ impl Queue {
             if let Some(topic) = self.topic(name) {
                 return Ok(topic);
             }
-            self.make(name, TopicSettings::of(&self.shared.config))?
+            let planned = self.planned.read().get(name).map(|(_, settings)| settings.clone());
+            self.make(name, planned.unwrap_or_else(|| TopicSettings::of(&self.shared.config)))?
         };
         self.tell(&topic);
         Ok(topic)
@@ -282,8 +286,19 @@ impl Queue {
         }
         catalog::write(&self.shared, id, &name, &settings)?;
         let topic = Arc::new(Topic::new(id, name, self.shared.clone(), shared_settings, partitions));
+        if let Some((keys, settings)) = self.planned.read().get(&**topic.name()) {
+            topic.pin(keys, settings);
+        }
         self.topics.add(topic.clone());
         Ok(topic)
+    }
+
+    /// Says what the configuration file says of a topic: which settings, and all that it has if it is made on first use.
+    pub fn plan_topic(&self, name: &str, keys: Vec<Key>, settings: TopicSettings) {
+        if let Some(topic) = self.topic(name) {
+            topic.pin(&keys, &settings);
+        }
+        self.planned.write().insert(name.to_owned(), (keys, settings));
     }
 
     fn tell(&self, topic: &Arc<Topic>) {

@@ -207,6 +207,16 @@ impl LaneCore {
     /// Ends what the lane does, or lets it go on where it was.
     pub(crate) fn rest(&self, resting: bool) {
         self.resting.store(resting, Ordering::Release);
+        if resting {
+            // Nobody is to wait for rows that it will not make.
+            self.caught_up();
+        }
+    }
+
+    fn caught_up(&self) {
+        if self.remake.swap(0, Ordering::Relaxed) > 0 {
+            self.shared.store.lane_caught_up();
+        }
     }
 
     /// Whether it was told to do nothing.
@@ -265,9 +275,14 @@ impl LaneCore {
                     self.generations.loaded(generation, chain);
                 }
                 Claim::First => {
-                    let record = self.shared.default_chain()?;
+                    // The configuration's, if it has one: the topic was deleted and made again.
+                    let spec = self.shared.config.topics.get(&*self.generations.name).and_then(|topic| topic.chain.clone());
+                    let (made_by, record) = match &spec {
+                        Some(spec) => (MadeBy::Config, self.shared.sandbox.resolve(spec)?),
+                        None => (MadeBy::Default, self.shared.default_chain()?),
+                    };
                     let chain = self.shared.sandbox.chain(&record)?;
-                    let promoted = Promoted { made_by: MadeBy::Default, spec: None, chain: record };
+                    let promoted = Promoted { made_by, spec, chain: record };
                     let made = self.generations.promote(&self.shared.store, |_| 0, promoted, chain, true);
                     self.shared.wake_topic(self.generations.topic);
                     made?;
@@ -280,16 +295,11 @@ impl LaneCore {
         let generations = &self.generations;
         self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
         self.next.store(next, Ordering::Release);
-        self.remade(next);
-        Ok(())
-    }
-
-    /// Rows are there up to `next`, or will never be: says so once what a crash took is there again.
-    pub(crate) fn remade(&self, next: Offset) {
-        let of = self.remake.fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| (end > 0 && next >= end).then_some(0));
-        if of.is_ok() {
-            self.shared.store.lane_caught_up();
+        let remake = self.remake.load(Ordering::Relaxed);
+        if remake > 0 && next >= remake {
+            self.caught_up();
         }
+        Ok(())
     }
 
     /// Notes at the start what the lane has to make again; tells whether there is anything. Nothing runs yet.

@@ -478,7 +478,8 @@ fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Res
             topic
         }
     };
-    topic.pin(&keys, &pinned);
+    // Pins them, too, and holds for a topic that is deleted and made again.
+    queue.plan_topic(topic.name(), keys, pinned);
     Ok(later)
 }
 

@@ -35,7 +35,11 @@ pub(in super::super) async fn describe_cluster(
         .with_broker_id(BrokerId(NODE))
         .with_host(StrBytes::from_string(host))
         .with_port(i32::from(port));
-    response.with_brokers(vec![node])
+    let response = response.with_brokers(vec![node]);
+    if request.include_cluster_authorized_operations {
+        return response.with_cluster_authorized_operations(caller.operations(Resource::Cluster));
+    }
+    response
 }
 
 /// DescribeLogDirs.

@@ -102,7 +102,7 @@ pub(in super::super) async fn create_topics(
 /// The settings that a topic would be made with.
 fn planned(caller: &Caller, topic: &CreatableTopic, twice: bool) -> Result<TopicSettings, Refusal> {
     let may =
-        caller.allows(Operation::Create, Resource::Cluster) || caller.allows(Operation::Create, Resource::Topic(&topic.name));
+        caller.sees(Operation::Create, Resource::Cluster) || caller.allows(Operation::Create, Resource::Topic(&topic.name));
     if !may {
         return Err(denied("create this topic"));
     }
