@@ -101,9 +101,7 @@ pub(in super::super) async fn create_topics(
 
 /// The settings that a topic would be made with.
 fn planned(caller: &Caller, topic: &CreatableTopic, twice: bool) -> Result<TopicSettings, Refusal> {
-    let may =
-        caller.sees(Operation::Create, Resource::Cluster) || caller.allows(Operation::Create, Resource::Topic(&topic.name));
-    if !may {
+    if !caller.may_create(&topic.name) {
         return Err(denied("create this topic"));
     }
     own_name(&topic.name)?;
