@@ -271,6 +271,9 @@ impl Config {
         listeners.extend(
             self.ingest.beats.iter().enumerate().map(|(n, beats)| (format!("ingest.beats.{n}.listen"), beats.listen, "tcp")),
         );
+        listeners.extend(
+            self.ingest.kafka.iter().enumerate().map(|(n, kafka)| (format!("ingest.kafka.{n}.listen"), kafka.listen, "tcp")),
+        );
         for (n, syslog) in self.ingest.syslog.iter().enumerate() {
             for transport in &syslog.transports {
                 let transport = if *transport == ingest::config::Transport::Udp { "udp" } else { "tcp" };

@@ -5,9 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sawbox::access::Access;
 use sawbox::base::clock::{Clock, RealClock};
 use sawbox::base::disk::sim::SimDisk;
-use sawbox::ingest::config::{Beats, Config, Syslog};
+use sawbox::ingest::config::{Beats, Config, Kafka, Syslog};
 use sawbox::ingest::{Ingest, elastic, http};
 use sawbox::queue::{Queue, Scratch, decode};
 use serde_json::Value;
@@ -40,7 +41,8 @@ pub fn any_port() -> SocketAddr {
 pub fn config() -> Config {
     let beats = Beats { listen: any_port(), ..Beats::default() };
     let syslog = Syslog { listen: any_port(), ..Syslog::default() };
-    Config { beats: vec![beats], syslog: vec![syslog], ..Config::default() }
+    let kafka = Kafka { listen: any_port(), ..Kafka::default() };
+    Config { beats: vec![beats], syslog: vec![syslog], kafka: vec![kafka], ..Config::default() }
 }
 
 impl Rig {
@@ -50,9 +52,10 @@ impl Rig {
 
     pub fn on(disk: Arc<SimDisk>, config: &Config) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
-        let (queue, _) = Queue::open(disk, clock.clone(), sawbox::queue::Config::default()).unwrap();
+        let (queue, _) = Queue::open(disk.clone(), clock.clone(), sawbox::queue::Config::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ingest = runtime.block_on(Ingest::start(queue.clone(), clock, config)).unwrap();
+        let access = Access::open(disk, clock.clone()).unwrap();
+        let ingest = runtime.block_on(Ingest::start(queue.clone(), access, clock, config)).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(any_port())).unwrap();
         let web = listener.local_addr().unwrap();
         let dialect = elastic::router(&ingest).layer(axum::middleware::from_fn(elastic::stamp));
