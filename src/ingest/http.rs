@@ -267,7 +267,7 @@ pub fn refusal(error: &QueueError) -> (StatusCode, String) {
     let status = match error {
         QueueError::Full(_) => StatusCode::TOO_MANY_REQUESTS,
         QueueError::Refused(_) | QueueError::Malformed(_) => StatusCode::BAD_REQUEST,
-        QueueError::NotDurable(_) | QueueError::Disk(_) | QueueError::Deleted { .. } | QueueError::Closed => {
+        QueueError::NotDurable(_) | QueueError::Disk(_) | QueueError::Deleted { .. } | QueueError::Gone | QueueError::Closed => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };

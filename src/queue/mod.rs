@@ -20,7 +20,7 @@
 //! Why not a database, or one log for all topics: a fetch is then a slice of a mapped file, retention an unlink, and a noisy
 //! topic does not push a quiet one's records out. The price, a file and an fdatasync per busy topic, is what the pool is for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -41,6 +41,7 @@ pub mod groups;
 pub mod partition;
 pub mod partitioner;
 pub mod recovery;
+pub mod settings;
 pub mod ticket;
 pub mod topic;
 
@@ -50,6 +51,7 @@ mod files;
 mod frame;
 mod index;
 mod keeper;
+mod lifecycle;
 mod log;
 mod scan;
 mod shared;
@@ -63,9 +65,10 @@ pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
-pub use shared::{DurableHook, TopicHook};
+pub use settings::{Priority, TopicCompression, TopicSettings};
+pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
-pub use topic::{Topic, TopicSettings};
+pub use topic::Topic;
 
 use shared::{Gauges, Job, Shared};
 
@@ -135,10 +138,15 @@ impl Queue {
             checkpoints: Mutex::new(checkpoints),
             on_durable: RwLock::default(),
             on_topic: RwLock::default(),
+            on_delete: RwLock::default(),
+            around_growth: RwLock::default(),
             gauges: Gauges::default(),
             config,
         });
         let topics = Arc::new(Topics::default());
+        // Offsets of topics that were deleted, or are gone by damage, mean nothing: their ids never come again.
+        let there: HashSet<TopicId> = entries.iter().map(|entry| entry.id).collect();
+        shared.groups.keep(&|id| there.contains(&id));
         for entry in entries {
             let name: Arc<str> = entry.name.into();
             let settings = Arc::new(ArcSwap::from_pointee(entry.settings));
@@ -269,9 +277,14 @@ impl Queue {
         self.shared.on_durable.write().push(hook);
     }
 
-    /// From now on called after a topic was made or got more partitions, by the thread that did it.
+    /// From now on called after a topic was made, got more partitions or other settings, by the thread that did it.
     pub fn on_topic(&self, hook: TopicHook) {
         self.shared.on_topic.write().push(hook);
+    }
+
+    /// What it was configured with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     /// What consumer groups have committed.
@@ -353,6 +366,8 @@ impl Drop for Queue {
         self.topics.by_id.write().clear();
         self.shared.on_durable.write().clear();
         self.shared.on_topic.write().clear();
+        self.shared.on_delete.write().clear();
+        self.shared.around_growth.write().clear();
     }
 }
 
@@ -360,6 +375,11 @@ impl Topics {
     fn add(&self, topic: Arc<Topic>) {
         self.by_id.write().insert(topic.id(), topic.clone());
         self.by_name.write().insert(topic.name().clone(), topic);
+    }
+
+    fn remove(&self, topic: &Topic) {
+        self.by_name.write().remove(topic.name());
+        self.by_id.write().remove(&topic.id());
     }
 
     fn all(&self) -> Vec<Arc<Topic>> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
+use super::error::QueueError;
 use super::partition::Partition;
 use super::shared::{Job, sub};
 
@@ -33,7 +34,7 @@ pub fn commit(partition: &Arc<Partition>) {
         return turn(partition);
     }
     let bytes = group.iter().map(|pending| pending.batch.len() as u64).sum();
-    let result = partition.write_group(&mut log, &group);
+    let result = if partition.is_gone() { Err(QueueError::Gone) } else { partition.write_group(&mut log, &group) };
     drop(log);
     sub(&shared.gauges.pending, bytes);
     let moved = result.as_ref().is_ok_and(|committed| committed.moved);
