@@ -20,6 +20,7 @@ pub(super) fn code(error: &QueueError) -> i16 {
         QueueError::Malformed(_) => ResponseError::CorruptMessage,
         QueueError::Deleted { .. } => ResponseError::OffsetOutOfRange,
         QueueError::Closed => ResponseError::NotLeaderOrFollower,
+        QueueError::Gone => ResponseError::UnknownTopicOrPartition,
     };
     error.code()
 }
