@@ -66,6 +66,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let page = bind(loaded, "web.listen", config.web.listen).await?;
     let dialect = bind(loaded, "ingest.elastic.listen", config.ingest.elastic.listen).await?;
 
+    let access = access::Access::open(disk.clone(), clock.clone()).context("cannot open the users and permissions")?;
     let (store, opened) =
         store::Store::open(disk.clone(), clock.clone(), config.store.clone()).context("cannot open the store")?;
     let store::OpenReport { topics, parts, rows, .. } = opened;
@@ -80,6 +81,9 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     if recovered.torn_bytes + recovered.damaged_entries > 0 || !recovered.damage.is_empty() || !recovered.adopted.is_empty() {
         tracing::warn!(report = ?recovered, "the queue was not closed cleanly, or its disk lost something");
     }
+    let (quotas, routes) =
+        queue::traffic::check_file(&config.quotas, &config.routes).map_err(|why| loaded.problem("", why))?;
+    queue.traffic().configure(quotas, routes);
     let sandbox =
         sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
     let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())

@@ -32,6 +32,8 @@ pub mod config;
 pub mod counters;
 pub mod door;
 pub mod elastic;
+pub mod elements;
+pub mod gate;
 pub mod http;
 pub mod inflate;
 pub mod kafka;
@@ -153,7 +155,13 @@ impl Ingest {
             let (counters, own) = (listener.counters.clone(), Arc::new(kafka::KafkaCounters::default()));
             kafka.push((listener.socket.local_addr().unwrap_or(config.listen).to_string(), own.clone()));
             brokers.push((
-                Arc::new(kafka::Port { server: server.clone(), config: config.clone(), counters, kafka: own }),
+                Arc::new(kafka::Port {
+                    server: server.clone(),
+                    config: config.clone(),
+                    enforced: config.signs_in(),
+                    counters,
+                    kafka: own,
+                }),
                 listener,
             ));
         }

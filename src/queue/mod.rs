@@ -11,7 +11,9 @@
 //! ```text
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
+//! TRAFFIC       journal: quotas and routes (traffic/book.rs)
 //! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
+//! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
 //! The way of a read: [`Partition::read`] → `view.rs`, over mapped segments and the tail. At start: `recovery.rs` and `scan.rs`.
@@ -30,7 +32,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::clock::Clock;
-use crate::base::disk::Disk;
+use crate::base::disk::{Disk, Space};
 use crate::base::ids::TopicId;
 use crate::base::limits::is_topic_name;
 
@@ -44,6 +46,7 @@ pub mod recovery;
 pub mod settings;
 pub mod ticket;
 pub mod topic;
+pub mod traffic;
 
 mod catalog;
 mod checkpoint;
@@ -53,23 +56,30 @@ mod index;
 mod keeper;
 mod lifecycle;
 mod log;
+mod producer_ids;
+mod producers;
 mod scan;
 mod shared;
+mod times;
+mod trim;
 mod view;
 mod writer;
 
-pub use batch::{BatchBuilder, Compression, Scratch, StoredBatch, decode};
+pub use batch::{BatchBuilder, Compression, Limits, Scratch, StoredBatch, decode, validate};
 pub use config::{Config, Durability};
 pub use error::QueueError;
 pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
+use settings::Key;
 pub use settings::{Priority, TopicCompression, TopicSettings};
 pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
 pub use topic::Topic;
+pub use traffic::Traffic;
 
+use producer_ids::ProducerIds;
 use shared::{Gauges, Job, Shared};
 
 /// The queue of the box.
@@ -77,7 +87,10 @@ use shared::{Gauges, Job, Shared};
 pub struct Queue {
     shared: Arc<Shared>,
     topics: Arc<Topics>,
+    traffic: Traffic,
     making: Mutex<()>,
+    /// What the configuration file says of topics, there or not.
+    planned: RwLock<HashMap<String, (Vec<Key>, TopicSettings)>>,
     threads: Mutex<Threads>,
     closed: AtomicBool,
 }
@@ -127,6 +140,10 @@ impl Queue {
         let groups = Groups::open(disk.clone()).map_err(QueueError::disk)?;
         let (checkpoints, marks, damaged) = checkpoint::Checkpoints::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
+        let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
+        let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {
             files: files::Files::new(disk.clone(), config.open_files),
@@ -136,6 +153,7 @@ impl Queue {
             groups,
             catalog: Mutex::new(catalog),
             checkpoints: Mutex::new(checkpoints),
+            producer_ids: Mutex::new(ids),
             on_durable: RwLock::default(),
             on_topic: RwLock::default(),
             on_delete: RwLock::default(),
@@ -163,6 +181,9 @@ impl Queue {
                     report: &mut report,
                 };
                 let recovered = recovery.run().map_err(QueueError::disk)?;
+                if let Some(id) = recovered.log.producers.highest() {
+                    shared.producer_ids.lock().seen(id);
+                }
                 let partition = Partition::new(shared.clone(), entry.id, name.clone(), number, settings.clone(), recovered);
                 partitions.push(Arc::new(partition));
             }
@@ -182,7 +203,7 @@ impl Queue {
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
         let queue =
-            Self { shared, topics, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
+            Self { shared, topics, traffic, making: Mutex::new(()), planned: RwLock::default(), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))
@@ -233,7 +254,8 @@ impl Queue {
             if let Some(topic) = self.topic(name) {
                 return Ok(topic);
             }
-            self.make(name, TopicSettings::of(&self.shared.config))?
+            let planned = self.planned.read().get(name).map(|(_, settings)| settings.clone());
+            self.make(name, planned.unwrap_or_else(|| TopicSettings::of(&self.shared.config)))?
         };
         self.tell(&topic);
         Ok(topic)
@@ -261,8 +283,19 @@ impl Queue {
         }
         catalog::write(&self.shared, id, &name, &settings)?;
         let topic = Arc::new(Topic::new(id, name, self.shared.clone(), shared_settings, partitions));
+        if let Some((keys, settings)) = self.planned.read().get(&**topic.name()) {
+            topic.pin(keys, settings);
+        }
         self.topics.add(topic.clone());
         Ok(topic)
+    }
+
+    /// Says what the configuration file says of a topic: which settings, and all that it has if it is made on first use.
+    pub fn plan_topic(&self, name: &str, keys: Vec<Key>, settings: TopicSettings) {
+        if let Some(topic) = self.topic(name) {
+            topic.pin(&keys, &settings);
+        }
+        self.planned.write().insert(name.to_owned(), (keys, settings));
     }
 
     fn tell(&self, topic: &Arc<Topic>) {
@@ -287,6 +320,14 @@ impl Queue {
         &self.shared.config
     }
 
+    /// An id for an idempotent producer, which no other ever has; its epoch begins at 0. May wait for the disk.
+    ///
+    /// # Errors
+    /// [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
+    pub fn new_producer_id(&self) -> Result<i64, QueueError> {
+        self.shared.producer_ids.lock().give()
+    }
+
     /// What consumer groups have committed.
     pub fn groups(&self) -> &Groups {
         &self.shared.groups
@@ -301,6 +342,11 @@ impl Queue {
             return Err(QueueError::Closed);
         }
         self.shared.room_for(1, false)
+    }
+
+    /// Free and total bytes of its disk, if that answers.
+    pub fn space(&self) -> Option<Space> {
+        self.shared.disk.space().ok()
     }
 
     /// Numbers of the whole queue.

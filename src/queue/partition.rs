@@ -23,7 +23,9 @@ use super::catalog::partition_dir;
 use super::error::QueueError;
 use super::files::Key;
 use super::frame::{Seed, Source, WHOLE_MAX};
+use super::index::UNKNOWN_MS;
 use super::log::Log;
+use super::producers::Stamp;
 use super::recovery::Recovered;
 use super::settings::TopicSettings;
 use super::shared::{Job, Shared, sub};
@@ -31,11 +33,18 @@ use super::ticket::{Appended, Ticket};
 use super::view::{Sealed, Stop, View, Walk, read_bytes};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 
+/// Most producers that are remembered for having been refused: a burst's worth.
+const REFUSED: usize = 1_000;
+
 /// An append that waits for a writer.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub batch: Bytes,
     pub records: u32,
+    /// Largest record time in it.
+    pub newest_ms: i64,
+    /// Who sent it, if he is idempotent.
+    pub stamp: Option<Stamp>,
     pub source: Option<(Source, Offset)>,
     pub done: oneshot::Sender<Result<Appended, QueueError>>,
 }
@@ -50,6 +59,8 @@ pub(super) struct Inbox {
     pub gone: bool,
     /// Sources of which an emission failed, and the least `last` of those that did.
     pub failed: HashMap<Source, Offset>,
+    /// Producers' batches that there was no room for; only of producers of which nothing waits.
+    pub refused: Vec<Stamp>,
 }
 
 impl Inbox {
@@ -57,6 +68,15 @@ impl Inbox {
     fn fail(&mut self, (source, last): (Source, Offset)) {
         let least = self.failed.entry(source).or_insert(last);
         *least = (*least).min(last);
+    }
+
+    /// There was no room for a producer's batch: what comes behind it must not take its place.
+    fn refuse(&mut self, stamp: Stamp) {
+        let theirs = |other: &Stamp| other.id == stamp.id;
+        let waits = self.waiting.iter().filter_map(|pending| pending.stamp.as_ref()).chain(&self.refused).any(theirs);
+        if !waits && self.refused.len() < REFUSED {
+            self.refused.push(stamp);
+        }
     }
 }
 
@@ -141,7 +161,8 @@ impl Partition {
     }
 
     /// Appends a v2 record batch. Returns at once; the ticket tells when it is durable. The batch's records are not looked at:
-    /// a receiver that takes batches from strangers decodes them first.
+    /// a receiver that takes batches from strangers lets [`batch::validate`] do that first. A batch of an idempotent producer is
+    /// taken once and in order (`producers.rs`): if it is here already, the ticket gives the first time's offsets.
     pub fn append(self: &Arc<Self>, batch: Bytes) -> Ticket {
         self.submit(batch, None)
     }
@@ -176,7 +197,7 @@ impl Partition {
             Ok(header) => header,
             Err(error) => return Ticket::failed(error),
         };
-        let len = batch.len() as u64;
+        let (len, stamp, newest_ms) = (batch.len() as u64, Stamp::of(&header), header.max_timestamp);
         let mut inbox = self.inbox.lock();
         if inbox.closed {
             return Ticket::failed(QueueError::Closed);
@@ -199,12 +220,14 @@ impl Partition {
         if let Err(error) = room {
             if let Some(source) = source {
                 inbox.fail(source);
+            } else if let Some(stamp) = stamp {
+                inbox.refuse(stamp);
             }
             return Ticket::failed(error);
         }
         let (done, ticket) = Ticket::waiting();
         self.shared.gauges.pending.fetch_add(len, Ordering::Relaxed);
-        inbox.waiting.push(Pending { batch, records: header.count, source, done });
+        inbox.waiting.push(Pending { batch, records: header.count, newest_ms, stamp, source, done });
         if !inbox.scheduled {
             inbox.scheduled = true;
             // The channel is unbounded, but a partition is in it at most once.
@@ -306,10 +329,11 @@ impl Partition {
     }
 
     /// Lets readers see what a group commit made durable.
-    pub(super) fn publish(&self, base: Offset, starts: &[(Offset, u64)], end: u64, next: Offset, now: i64) {
+    pub(super) fn publish(&self, base: Offset, starts: &[(Offset, u64, i64)], end: u64, next: Offset, now: i64) {
         if let Some(tail) = self.view.write().tail.as_mut().filter(|tail| tail.base == base) {
-            for (offset, position) in starts {
-                tail.index.note(*offset, *position, now);
+            for (offset, position, newest_ms) in starts {
+                tail.index.note(*offset, *position, now, tail.newest_ms);
+                tail.newest_ms = tail.newest_ms.max(*newest_ms);
             }
             tail.end = end;
         }
@@ -372,7 +396,7 @@ impl Partition {
         let (damaged, seen) = (walk.damaged, walk.seen);
         let mut index = mapping.index.lock();
         for (base, position, append_ns) in seen {
-            index.note(base, position as u64, append_ns);
+            index.note(base, position as u64, append_ns, UNKNOWN_MS);
         }
         drop(index);
         self.report_damage(damaged, sealed.base);
@@ -405,7 +429,7 @@ impl Partition {
                 let mut view = self.view.write();
                 if let Some(tail) = view.tail.as_mut().filter(|tail| tail.base == base) {
                     for (offset, seen, append_ns) in walk.seen.drain(..) {
-                        tail.index.note(offset, position + seen as u64, append_ns);
+                        tail.index.note(offset, position + seen as u64, append_ns, UNKNOWN_MS);
                     }
                     if !walk.out.is_empty() {
                         tail.hint(walk.from, position + at as u64);

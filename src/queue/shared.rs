@@ -13,6 +13,7 @@ use super::error::QueueError;
 use super::files::Files;
 use super::groups::Groups;
 use super::partition::Partition;
+use super::producer_ids::ProducerIds;
 use super::topic::Topic;
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub catalog: Mutex<Journal>,
     /// `queue/CHECKPOINTS`.
     pub checkpoints: Mutex<Checkpoints>,
+    /// `queue/PRODUCERS`.
+    pub producer_ids: Mutex<ProducerIds>,
     pub on_durable: RwLock<Vec<DurableHook>>,
     pub on_topic: RwLock<Vec<TopicHook>>,
     pub on_delete: RwLock<Vec<TopicHook>>,

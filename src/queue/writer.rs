@@ -28,13 +28,25 @@ pub fn run(jobs: &Receiver<Job>) {
 pub fn commit(partition: &Arc<Partition>) {
     let shared = &partition.shared;
     let mut log = partition.log.lock();
-    let group = std::mem::take(&mut partition.inbox.lock().waiting);
+    let (group, refused) = {
+        let mut inbox = partition.inbox.lock();
+        (std::mem::take(&mut inbox.waiting), std::mem::take(&mut inbox.refused))
+    };
+    let now = shared.clock.now_ns();
+    for stamp in &refused {
+        log.producers.failed(stamp, now);
+    }
     if group.is_empty() {
         drop(log);
         return turn(partition);
     }
     let bytes = group.iter().map(|pending| pending.batch.len() as u64).sum();
     let result = if partition.is_gone() { Err(QueueError::Gone) } else { partition.write_group(&mut log, &group) };
+    if result.is_err() {
+        for stamp in group.iter().filter_map(|pending| pending.stamp.as_ref()) {
+            log.producers.failed(stamp, now);
+        }
+    }
     drop(log);
     sub(&shared.gauges.pending, bytes);
     let moved = result.as_ref().is_ok_and(|committed| committed.moved);
@@ -42,7 +54,7 @@ pub fn commit(partition: &Arc<Partition>) {
         Ok(committed) => {
             for (pending, place) in group.into_iter().zip(committed.places) {
                 // Who dropped his ticket does not want to know.
-                let _gone = pending.done.send(Ok(place));
+                let _gone = pending.done.send(place);
             }
         }
         Err(error) => partition.fail_group(group, &error),

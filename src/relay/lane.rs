@@ -73,6 +73,8 @@ pub(crate) struct LaneCore {
     pub(crate) counters: Counters,
     next: AtomicU64,
     pub(crate) committed: AtomicU64,
+    /// End of what was acknowledged before the start and has no rows yet; 0 once they are made again.
+    remake: AtomicU64,
     shown: Mutex<Shown>,
     // Records and failures since the quarantine's window began.
     window: Mutex<(u64, u64)>,
@@ -130,6 +132,7 @@ impl Lane {
             counters: Counters::default(),
             next: AtomicU64::new(committed),
             committed: AtomicU64::new(committed),
+            remake: AtomicU64::new(0),
             shown: Mutex::default(),
             window: Mutex::default(),
             resting: AtomicBool::new(false),
@@ -204,6 +207,16 @@ impl LaneCore {
     /// Ends what the lane does, or lets it go on where it was.
     pub(crate) fn rest(&self, resting: bool) {
         self.resting.store(resting, Ordering::Release);
+        if resting {
+            // Nobody is to wait for rows that it will not make.
+            self.caught_up();
+        }
+    }
+
+    fn caught_up(&self) {
+        if self.remake.swap(0, Ordering::Relaxed) > 0 {
+            self.shared.store.lane_caught_up();
+        }
     }
 
     /// Whether it was told to do nothing.
@@ -262,9 +275,14 @@ impl LaneCore {
                     self.generations.loaded(generation, chain);
                 }
                 Claim::First => {
-                    let record = self.shared.default_chain()?;
+                    // The configuration's, if it has one: the topic was deleted and made again.
+                    let spec = self.shared.config.topics.get(&*self.generations.name).and_then(|topic| topic.chain.clone());
+                    let (made_by, record) = match &spec {
+                        Some(spec) => (MadeBy::Config, self.shared.sandbox.resolve(spec)?),
+                        None => (MadeBy::Default, self.shared.default_chain()?),
+                    };
                     let chain = self.shared.sandbox.chain(&record)?;
-                    let promoted = Promoted { made_by: MadeBy::Default, spec: None, chain: record };
+                    let promoted = Promoted { made_by, spec, chain: record };
                     let made = self.generations.promote(&self.shared.store, |_| 0, promoted, chain, true);
                     self.shared.wake_topic(self.generations.topic);
                     made?;
@@ -277,7 +295,19 @@ impl LaneCore {
         let generations = &self.generations;
         self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
         self.next.store(next, Ordering::Release);
+        let remake = self.remake.load(Ordering::Relaxed);
+        if remake > 0 && next >= remake {
+            self.caught_up();
+        }
         Ok(())
+    }
+
+    /// Notes at the start what the lane has to make again; tells whether there is anything. Nothing runs yet.
+    pub(crate) fn note_remake(&self) -> bool {
+        let end = self.partition.high_watermark();
+        let behind = self.next.load(Ordering::Relaxed) < end;
+        self.remake.store(if behind { end } else { 0 }, Ordering::Relaxed);
+        behind
     }
 
     /// Counts a call, and acts when a filter fails too often.
@@ -365,6 +395,8 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         }
         Err(error) => return Err(error.into()),
     };
+    // The first batch may begin below it, if a user deleted records.
+    at = at.max(start);
     let begin = core.shared.clock.monotonic();
     let arena = Arena::new();
     let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();

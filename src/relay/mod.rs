@@ -160,7 +160,9 @@ impl Relay {
             Some(shared) => growth::prepare(&shared, topic),
             None => Ok(Box::new(())),
         }));
-        for registered in relay.shared.all_lanes() {
+        let lanes = relay.shared.all_lanes();
+        store.set_lanes_behind(lanes.iter().filter(|registered| registered.core.note_remake()).count());
+        for registered in lanes {
             registered.task.notify();
         }
         Ok(relay)
@@ -393,6 +395,11 @@ impl Relay {
         chains
     }
 
+    /// Whether the configuration names a topic: then a start makes it, whatever became of it.
+    pub fn is_configured(&self, topic: &str) -> bool {
+        self.shared.config.topics.contains_key(topic)
+    }
+
     /// Every output, now.
     pub fn outputs(&self) -> Vec<OutputStatus> {
         let deliveries = self.shared.deliveries.get().map(Vec::as_slice).unwrap_or_default();
@@ -471,7 +478,8 @@ fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Res
             topic
         }
     };
-    topic.pin(&keys, &pinned);
+    // Pins them, too, and holds for a topic that is deleted and made again.
+    queue.plan_topic(topic.name(), keys, pinned);
     Ok(later)
 }
 

@@ -17,6 +17,7 @@ use serde_json::Value;
 pub struct Rig {
     pub runtime: tokio::runtime::Runtime,
     pub queue: Arc<Queue>,
+    pub access: Arc<Access>,
     pub ingest: Arc<Ingest>,
     pub web: SocketAddr,
 }
@@ -62,7 +63,7 @@ impl Rig {
         let router = http::router(&ingest).merge(dialect);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         runtime.spawn(async move { axum::serve(listener, service).await });
-        Self { runtime, queue, ingest, web }
+        Self { runtime, queue, access, ingest, web }
     }
 
     pub fn address(&self, receiver: &str) -> SocketAddr {

@@ -24,7 +24,7 @@ use crate::base::limits::is_topic_name;
 use crate::queue::{Queue, QueueError, Topic};
 
 use super::config::Kafka;
-use super::counters::Counters;
+use super::counters::{Counters, Quiet};
 use super::door::Door;
 use super::listener::{Stop, Wire};
 pub use counters::{KafkaCounters, KafkaReading};
@@ -35,7 +35,9 @@ mod connection;
 mod counters;
 mod dispatch;
 mod frame;
+mod gate;
 mod guard;
+mod permit;
 mod schema;
 mod waiters;
 
@@ -52,6 +54,8 @@ pub(crate) struct Server {
     /// What the cluster calls itself, for ever.
     pub cluster_id: String,
     pub(super) door: Arc<Door>,
+    /// For quiet log lines of what was denied.
+    denials: Quiet,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
 }
@@ -73,7 +77,8 @@ impl Server {
             }
         }));
         let cluster_id = "sawbox".to_owned();
-        Arc::new(Self { queue, access, clock, cluster_id, door, waiters, answers: Answers::new(memory) })
+        let (denials, answers) = (Quiet::default(), Answers::new(memory));
+        Arc::new(Self { queue, access, clock, cluster_id, door, denials, waiters, answers })
     }
 }
 
@@ -81,6 +86,8 @@ impl Server {
 pub(crate) struct Port {
     pub server: Arc<Server>,
     pub config: Kafka,
+    /// Whether clients must sign in, and may only what they were granted.
+    pub enforced: bool,
     pub counters: Arc<Counters>,
     pub kafka: Arc<KafkaCounters>,
 }
@@ -99,25 +106,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whether this may be done by who asks; a denial is counted.
-    pub(crate) fn allows(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        let may = self.sees(operation, resource);
-        if !may {
-            self.server.access.note_denied();
-        }
-        may
-    }
-
-    /// The same for what is silently left out of a list.
-    pub(crate) fn sees(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        self.server.access.allows(&self.principal, self.peer, operation, resource, self.port.enforces())
-    }
-
-    /// What may be done to this, as Kafka's bits.
-    pub(crate) fn operations(&self, resource: Resource<'_>) -> i32 {
-        self.server.access.operations(&self.principal, self.peer, resource, self.port.enforces())
-    }
-
     /// Comes back when the client has hung up or the box stops: a handler that waits for something should answer then.
     pub(crate) async fn ended(&self) {
         let mut ending = self.ending.clone();
@@ -147,7 +135,7 @@ impl Caller {
         let may = self.port.config.auto_create
             && !is_internal(name)
             && is_topic_name(name)
-            && (self.sees(Operation::Create, Resource::Cluster) || self.allows(Operation::Create, Resource::Topic(name)));
+            && self.may_create(name);
         if !may {
             return Ok(None);
         }
@@ -163,11 +151,6 @@ pub(crate) fn is_internal(name: &str) -> bool {
 }
 
 impl Port {
-    /// Whether clients must sign in here, and need permissions.
-    pub(crate) fn enforces(&self) -> bool {
-        self.config.sign_in.unwrap_or(!self.config.listen.ip().is_loopback())
-    }
-
     /// Serves one connection until it ends; its error is what was wrong with it.
     pub(crate) async fn serve(self: Arc<Self>, wire: Wire, peer: SocketAddr, stop: Stop) -> Result<(), String> {
         connection::serve(self, wire, peer, stop).await

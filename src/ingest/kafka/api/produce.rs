@@ -19,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::dispatch::{Answer, decode};
 use super::super::frame::Reply;
-use super::super::{Caller, is_internal};
+use super::super::{Caller, gate, is_internal};
 use super::code;
 use crate::access::{Operation, Resource};
 use crate::base::ids::TopicId;
@@ -58,6 +58,8 @@ struct Sent {
     index: i32,
     records: u64,
     bytes: u64,
+    /// How long its sender is to wait for its sake.
+    throttle: Duration,
     /// Where it goes, and the claim on its becoming durable.
     went: Result<(Arc<Partition>, Ticket), Refusal>,
 }
@@ -95,7 +97,7 @@ pub(in super::super) async fn produce(
         };
         let mut sent = Vec::with_capacity(data.partition_data.len());
         for data in data.partition_data {
-            sent.push(append(topic.as_ref().map_err(|error| *error), data));
+            sent.push(append(caller, topic.as_ref().map_err(|error| *error), data).await);
         }
         topics.push((answer, sent));
     }
@@ -142,9 +144,9 @@ async fn wait_for_room(caller: &Caller, timeout_ms: i32) {
     }
 }
 
-fn append(topic: Result<&Arc<Topic>, ResponseError>, data: PartitionProduceData) -> Sent {
-    let (mut records, mut bytes) = (0, 0);
-    let went = (|| {
+async fn append(caller: &Caller, topic: Result<&Arc<Topic>, ResponseError>, data: PartitionProduceData) -> Sent {
+    let (mut records, mut bytes, mut throttle) = (0, 0, Duration::ZERO);
+    let went = async {
         let topic = topic?;
         let number = u32::try_from(data.index).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
         let partition = topic.partition(number).ok_or(ResponseError::UnknownTopicOrPartition)?;
@@ -155,16 +157,24 @@ fn append(topic: Result<&Arc<Topic>, ResponseError>, data: PartitionProduceData)
         }
         let header = Header::parse(&batch)?;
         (records, bytes) = (u64::from(header.count), batch.len() as u64);
-        let ticket = partition.append(batch);
-        Ok((partition, ticket))
-    })();
-    Sent { index: data.index, records, bytes, went }
+        let passed = gate::pass(caller, &partition, &batch, records).await?;
+        throttle = passed.throttle;
+        let Some(to) = passed.to else {
+            let ticket = partition.append(batch);
+            return Ok((partition, ticket));
+        };
+        let ticket = to.append(batch);
+        Ok((to, ticket))
+    }
+    .await;
+    Sent { index: data.index, records, bytes, throttle, went }
 }
 
 /// Waits until every batch is durable, or known not to be.
 async fn land(caller: &Caller, topics: Vec<(TopicProduceResponse, Vec<Sent>)>) -> ProduceResponse {
     let counters = &caller.port.counters;
     let mut throttle = 0;
+    let owed = topics.iter().flat_map(|(_, sent)| sent).map(|one| one.throttle).max().unwrap_or_default();
     let mut responses = Vec::with_capacity(topics.len());
     for (topic, sent) in topics {
         let mut partitions = Vec::with_capacity(sent.len());
@@ -200,5 +210,5 @@ async fn land(caller: &Caller, topics: Vec<(TopicProduceResponse, Vec<Sent>)>) -
         }
         responses.push(topic.with_partition_responses(partitions));
     }
-    ProduceResponse::default().with_responses(responses).with_throttle_time_ms(throttle)
+    ProduceResponse::default().with_responses(responses).with_throttle_time_ms(throttle.max(i32::try_from(owed.as_millis()).unwrap_or(i32::MAX)))
 }
