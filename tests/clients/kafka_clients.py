@@ -131,7 +131,8 @@ class KafkaPython:
         from kafka import KafkaProducer
 
         compression = None if codec == "none" else codec
-        config = {"enable_idempotence": idempotent, "max_request_size": 2_000_000, "acks": acks, "linger_ms": 5, **more}
+        acknowledgement = acks if acks == "all" else int(acks)
+        config = {"enable_idempotence": idempotent, "max_request_size": 2_000_000, "acks": acknowledgement, "linger_ms": 5, **more}
         producer = KafkaProducer(bootstrap_servers=box.brokers, compression_type=compression, **config)
         sent = [
             producer.send(topic, r.value, key=r.key, headers=list(r.headers), timestamp_ms=r.timestamp) for r in records
