@@ -16,9 +16,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Access, Operation, Principal, Resource};
+use crate::access::{Access, Principal};
+pub(crate) use crate::access::{Operation, Resource};
 use crate::base::clock::Clock;
 use crate::base::limits::is_topic_name;
 use crate::queue::{Queue, QueueError, Topic};
@@ -38,6 +39,7 @@ mod frame;
 mod gate;
 mod guard;
 mod permit;
+mod sasl;
 mod schema;
 mod waiters;
 
@@ -56,6 +58,8 @@ pub(crate) struct Server {
     pub(super) door: Arc<Door>,
     /// For quiet log lines of what was denied.
     denials: Quiet,
+    /// Passwords that are hashed at a time.
+    hashes: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
 }
@@ -77,8 +81,9 @@ impl Server {
             }
         }));
         let cluster_id = "sawbox".to_owned();
+        let hashes = Arc::new(Semaphore::new(sasl::HASHES));
         let (denials, answers) = (Quiet::default(), Answers::new(memory));
-        Arc::new(Self { queue, access, clock, cluster_id, door, denials, waiters, answers })
+        Arc::new(Self { queue, access, clock, cluster_id, door, denials, hashes, waiters, answers })
     }
 }
 
@@ -86,8 +91,6 @@ impl Server {
 pub(crate) struct Port {
     pub server: Arc<Server>,
     pub config: Kafka,
-    /// Whether clients must sign in, and may only what they were granted.
-    pub enforced: bool,
     pub counters: Arc<Counters>,
     pub kafka: Arc<KafkaCounters>,
 }
@@ -132,10 +135,7 @@ impl Caller {
         if let Some(topic) = self.server.queue.topic(name) {
             return Ok(Some(topic));
         }
-        let may = self.port.config.auto_create
-            && !is_internal(name)
-            && is_topic_name(name)
-            && self.may_create(name);
+        let may = self.port.config.auto_create && !is_internal(name) && is_topic_name(name) && self.may_create(name);
         if !may {
             return Ok(None);
         }
@@ -151,6 +151,11 @@ pub(crate) fn is_internal(name: &str) -> bool {
 }
 
 impl Port {
+    /// Whether clients must sign in here, and need permissions.
+    pub(crate) fn enforces(&self) -> bool {
+        self.config.signs_in()
+    }
+
     /// Serves one connection until it ends; its error is what was wrong with it.
     pub(crate) async fn serve(self: Arc<Self>, wire: Wire, peer: SocketAddr, stop: Stop) -> Result<(), String> {
         connection::serve(self, wire, peer, stop).await
