@@ -37,6 +37,10 @@ pub struct Config {
     pub topics: BTreeMap<String, relay::config::TopicConfig>,
     /// Where matching rows are also sent.
     pub outputs: Vec<relay::config::OutputConfig>,
+    /// How many bytes a second somebody may send or take. These hold before those put at run time.
+    pub quotas: Vec<queue::traffic::Quota>,
+    /// Records of a topic that go to another one. These hold before those put at run time.
+    pub routes: Vec<queue::traffic::Route>,
 }
 
 /// What lanes have in common; topics and outputs stand at the top of the file.
@@ -71,6 +75,8 @@ impl Default for Config {
             store: Default::default(),
             topics: BTreeMap::new(),
             outputs: Vec::new(),
+            quotas: Vec::new(),
+            routes: Vec::new(),
         }
     }
 }
@@ -155,6 +161,7 @@ impl Loaded {
         config.queue.check().map_err(|why| self.problem("queue", why))?;
         config.sandbox.check().map_err(|why| self.problem("sandbox", why))?;
         config.store.check().map_err(|why| self.problem("store", why))?;
+        queue::traffic::check_file(&config.quotas, &config.routes).map_err(|why| self.problem("", why))?;
         config.relay().check().map_err(|why| self.problem("", why))?;
         let mut taken: BTreeMap<(SocketAddr, &str), &str> = BTreeMap::new();
         let listeners = config.listeners();
@@ -259,7 +266,8 @@ impl Config {
     pub fn relay(&self) -> relay::Config {
         let Lanes { workers, hops, quarantine } = self.relay.clone();
         let (topics, outputs) = (self.topics.clone(), self.outputs.clone());
-        relay::Config { workers, hops, quarantine, topics, outputs, filters_dir: Some(self.data_dir.join("filters")) }
+        let filters_dir = Some(self.data_dir.join("filters"));
+        relay::Config { workers, hops, quarantine, topics, outputs, filters_dir, ..relay::Config::default() }
     }
 
     /// Every listener: its key, its address, and `tcp` or `udp`.
@@ -270,6 +278,9 @@ impl Config {
         ];
         listeners.extend(
             self.ingest.beats.iter().enumerate().map(|(n, beats)| (format!("ingest.beats.{n}.listen"), beats.listen, "tcp")),
+        );
+        listeners.extend(
+            self.ingest.kafka.iter().enumerate().map(|(n, kafka)| (format!("ingest.kafka.{n}.listen"), kafka.listen, "tcp")),
         );
         for (n, syslog) in self.ingest.syslog.iter().enumerate() {
             for transport in &syslog.transports {

@@ -16,6 +16,7 @@ mod demo;
 mod run;
 mod search;
 mod topics;
+mod traffic;
 
 /// One binary for one box: receives logs, keeps them in a durable queue, runs sandboxed filters over them, stores and searches them.
 #[derive(Debug, Parser)]
@@ -61,9 +62,15 @@ enum Command {
     Tail(search::TailArguments),
     /// Send lines or NDJSON from files, or from standard input, to a topic
     Send(search::SendArguments),
-    /// Topics: what they hold, and whether their lanes keep up
+    /// Topics: what they hold, whether their lanes keep up; make, set, grow, trim, delete
     #[command(subcommand)]
     Topic(topics::TopicCommand),
+    /// Quotas: how many bytes a second somebody may send or take
+    #[command(subcommand)]
+    Quota(traffic::QuotaCommand),
+    /// Routes: records of a topic that go to another one
+    #[command(subcommand)]
+    Route(traffic::RouteCommand),
     /// Filters: list, check, upload
     #[command(subcommand)]
     Filter(topics::FilterCommand),
@@ -127,6 +134,8 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => search::tail(&arguments),
         Command::Send(arguments) => search::send(&arguments),
         Command::Topic(command) => topics::topic(&command),
+        Command::Quota(command) => traffic::quota(&command),
+        Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => topics::filter(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sawbox", &mut std::io::stdout());

@@ -11,7 +11,9 @@
 //! ```text
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
-//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
+//! TRAFFIC       journal: quotas and routes (traffic/book.rs)
+//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)   CLUSTER   journal: the cluster's id (cluster.rs)
+//! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
 //! The way of a read: [`Partition::read`] → `view.rs`, over mapped segments and the tail. At start: `recovery.rs` and `scan.rs`.
@@ -20,7 +22,7 @@
 //! Why not a database, or one log for all topics: a fetch is then a slice of a mapped file, retention an unlink, and a noisy
 //! topic does not push a quiet one's records out. The price, a file and an fdatasync per busy topic, is what the pool is for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -30,7 +32,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::clock::Clock;
-use crate::base::disk::Disk;
+use crate::base::disk::{Disk, Space};
 use crate::base::ids::TopicId;
 use crate::base::limits::is_topic_name;
 
@@ -42,22 +44,31 @@ pub mod groups;
 pub mod partition;
 pub mod partitioner;
 pub mod recovery;
+pub mod settings;
 pub mod ticket;
 pub mod topic;
+pub mod traffic;
 
 mod catalog;
 mod checkpoint;
+mod cluster;
 mod files;
 mod frame;
 mod index;
 mod keeper;
+mod lifecycle;
 mod log;
+mod producer_ids;
+mod producers;
 mod scan;
 mod shared;
+mod strays;
+mod times;
+mod trim;
 mod view;
 mod writer;
 
-pub use batch::{BatchBuilder, Compression, Scratch, StoredBatch, decode};
+pub use batch::{BatchBuilder, Compression, Limits, Scratch, StoredBatch, decode, validate};
 pub use config::{Config, Durability};
 pub use coordinator::Coordinator;
 pub use error::QueueError;
@@ -65,10 +76,13 @@ pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
-pub use shared::{DurableHook, TopicHook};
+pub use settings::{Priority, TopicCompression, TopicSettings};
+pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
-pub use topic::{Topic, TopicSettings};
+pub use topic::Topic;
+pub use traffic::Traffic;
 
+use producer_ids::ProducerIds;
 use shared::{Gauges, Job, Shared};
 
 /// The queue of the box.
@@ -76,6 +90,7 @@ use shared::{Gauges, Job, Shared};
 pub struct Queue {
     shared: Arc<Shared>,
     topics: Arc<Topics>,
+    traffic: Traffic,
     making: Mutex<()>,
     threads: Mutex<Threads>,
     closed: AtomicBool,
@@ -127,6 +142,10 @@ impl Queue {
         let coordinator = Arc::new(Coordinator::new(groups.clone(), config.groups.clone()));
         let (checkpoints, marks, damaged) = checkpoint::Checkpoints::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
+        let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
+        let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {
             files: files::Files::new(disk.clone(), config.open_files),
@@ -137,8 +156,11 @@ impl Queue {
             coordinator,
             catalog: Mutex::new(catalog),
             checkpoints: Mutex::new(checkpoints),
+            producer_ids: Mutex::new(ids),
             on_durable: RwLock::default(),
             on_topic: RwLock::default(),
+            on_delete: RwLock::default(),
+            around_growth: RwLock::default(),
             gauges: Gauges::default(),
             config,
         });
@@ -147,6 +169,9 @@ impl Queue {
             let _gone = flushes.send(Job::Groups);
         }));
         let topics = Arc::new(Topics::default());
+        // Offsets of topics that were deleted, or are gone by damage, mean nothing: their ids never come again.
+        let there: HashSet<TopicId> = entries.iter().map(|entry| entry.id).collect();
+        shared.groups.keep(&|id| there.contains(&id));
         for entry in entries {
             let name: Arc<str> = entry.name.into();
             let settings = Arc::new(ArcSwap::from_pointee(entry.settings));
@@ -163,6 +188,9 @@ impl Queue {
                     report: &mut report,
                 };
                 let recovered = recovery.run().map_err(QueueError::disk)?;
+                if let Some(id) = recovered.log.producers.highest() {
+                    shared.producer_ids.lock().seen(id);
+                }
                 let partition = Partition::new(shared.clone(), entry.id, name.clone(), number, settings.clone(), recovered);
                 partitions.push(Arc::new(partition));
             }
@@ -170,6 +198,7 @@ impl Queue {
             report.partitions += partitions.len();
             topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
         }
+        strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
         for nth in 0..shared.config.writers {
             let work = work.clone();
@@ -185,7 +214,7 @@ impl Queue {
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
         let queue =
-            Self { shared, topics, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
+            Self { shared, topics, traffic, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))
@@ -280,9 +309,22 @@ impl Queue {
         self.shared.on_durable.write().push(hook);
     }
 
-    /// From now on called after a topic was made or got more partitions, by the thread that did it.
+    /// From now on called after a topic was made, got more partitions or other settings, by the thread that did it.
     pub fn on_topic(&self, hook: TopicHook) {
         self.shared.on_topic.write().push(hook);
+    }
+
+    /// What it was configured with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// An id for an idempotent producer, which no other ever has; its epoch begins at 0. May wait for the disk.
+    ///
+    /// # Errors
+    /// [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
+    pub fn new_producer_id(&self) -> Result<i64, QueueError> {
+        self.shared.producer_ids.lock().give()
     }
 
     /// What consumer groups have committed.
@@ -304,6 +346,11 @@ impl Queue {
             return Err(QueueError::Closed);
         }
         self.shared.room_for(1, false)
+    }
+
+    /// Free and total bytes of its disk, if that answers.
+    pub fn space(&self) -> Option<Space> {
+        self.shared.disk.space().ok()
     }
 
     /// Numbers of the whole queue.
@@ -370,6 +417,8 @@ impl Drop for Queue {
         self.topics.by_id.write().clear();
         self.shared.on_durable.write().clear();
         self.shared.on_topic.write().clear();
+        self.shared.on_delete.write().clear();
+        self.shared.around_growth.write().clear();
     }
 }
 
@@ -377,6 +426,11 @@ impl Topics {
     fn add(&self, topic: Arc<Topic>) {
         self.by_id.write().insert(topic.id(), topic.clone());
         self.by_name.write().insert(topic.name().clone(), topic);
+    }
+
+    fn remove(&self, topic: &Topic) {
+        self.by_name.write().remove(topic.name());
+        self.by_id.write().remove(&topic.id());
     }
 
     fn all(&self) -> Vec<Arc<Topic>> {

@@ -14,6 +14,7 @@ use super::error::QueueError;
 use super::files::Files;
 use super::groups::Groups;
 use super::partition::Partition;
+use super::producer_ids::ProducerIds;
 use super::topic::Topic;
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -21,7 +22,9 @@ use crate::base::journal::Journal;
 
 /// Called by a writer thread after each group commit; must be quick and must not wait for the queue.
 pub type DurableHook = Box<dyn Fn(&Arc<Partition>) + Send + Sync>;
-/// Called after a topic was made, or got more partitions.
+/// Called before a topic gets more partitions; what it gives is dropped afterwards.
+pub type GrowthHook = Box<dyn Fn(&Arc<Topic>) -> Result<Box<dyn Send>, QueueError> + Send + Sync>;
+/// Called after a topic was made or changed, or after one was deleted.
 pub type TopicHook = Box<dyn Fn(&Arc<Topic>) + Send + Sync>;
 
 /// Work for a writer thread.
@@ -47,8 +50,12 @@ pub struct Shared {
     pub catalog: Mutex<Journal>,
     /// `queue/CHECKPOINTS`.
     pub checkpoints: Mutex<Checkpoints>,
+    /// `queue/PRODUCERS`.
+    pub producer_ids: Mutex<ProducerIds>,
     pub on_durable: RwLock<Vec<DurableHook>>,
     pub on_topic: RwLock<Vec<TopicHook>>,
+    pub on_delete: RwLock<Vec<TopicHook>>,
+    pub around_growth: RwLock<Vec<Arc<GrowthHook>>>,
     pub gauges: Gauges,
 }
 

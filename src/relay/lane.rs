@@ -14,7 +14,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::queue::batch::{self, Scratch};
 use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
 use crate::relay::generations::{Claim, Generations, MadeBy, Promoted};
-use crate::relay::outbox::{Blocked, CAPPED, Outbox, Probe};
+use crate::relay::outbox::{Blocked, CAPPED, GROWING, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
 use crate::relay::shared::Shared;
 use crate::relay::status::{Counters, LaneStatus};
@@ -73,9 +73,13 @@ pub(crate) struct LaneCore {
     pub(crate) counters: Counters,
     next: AtomicU64,
     pub(crate) committed: AtomicU64,
+    /// End of what was acknowledged before the start and has no rows yet; 0 once they are made again.
+    remake: AtomicU64,
     shown: Mutex<Shown>,
     // Records and failures since the quarantine's window began.
     window: Mutex<(u64, u64)>,
+    /// Its topic was deleted, or is not to be stored: the lane does nothing.
+    resting: AtomicBool,
 }
 
 type Slice = Pin<Box<dyn Future<Output = Result<End, Trouble>> + Send>>;
@@ -103,7 +107,7 @@ enum End {
 enum Trouble {
     Failed(RelayError),
     Blocked(Blocked),
-    /// Too much waits already.
+    /// Too much waits already, or a target is growing.
     Crowded,
 }
 
@@ -128,8 +132,10 @@ impl Lane {
             counters: Counters::default(),
             next: AtomicU64::new(committed),
             committed: AtomicU64::new(committed),
+            remake: AtomicU64::new(0),
             shown: Mutex::default(),
             window: Mutex::default(),
+            resting: AtomicBool::new(false),
         };
         Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE, rest_until: None, probe: None }
     }
@@ -141,6 +147,12 @@ impl Lane {
     /// Works for a slice, or until it must wait; `waker` says when to come again.
     pub(crate) fn step(&mut self, waker: &Waker) -> Step {
         let core = &self.core;
+        if core.is_resting() {
+            self.slice = None;
+            self.probe = None;
+            core.show("idle");
+            return Step::Idle;
+        }
         if self.slice.is_none() && core.partition.high_watermark() <= core.next.load(Ordering::Relaxed) {
             core.show("idle");
             return Step::Idle;
@@ -192,6 +204,21 @@ impl Lane {
 }
 
 impl LaneCore {
+    /// Ends what the lane does, or lets it go on where it was.
+    pub(crate) fn rest(&self, resting: bool) {
+        self.resting.store(resting, Ordering::Release);
+    }
+
+    /// Whether it was told to do nothing.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Acquire)
+    }
+
+    /// The first offset that it has not finished.
+    pub(crate) fn next(&self) -> Offset {
+        self.next.load(Ordering::Acquire)
+    }
+
     fn show(&self, state: &'static str) {
         self.shown.lock().state = Some(state);
     }
@@ -252,8 +279,25 @@ impl LaneCore {
     fn give(&self, rows: &Rows<'_>, generation: u32, next: Offset) -> Result<(), RelayError> {
         let generations = &self.generations;
         self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
-        self.next.store(next, Ordering::Relaxed);
+        self.next.store(next, Ordering::Release);
+        self.remade(next);
         Ok(())
+    }
+
+    /// Rows are there up to `next`, or will never be: says so once what a crash took is there again.
+    pub(crate) fn remade(&self, next: Offset) {
+        let of = self.remake.fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| (end > 0 && next >= end).then_some(0));
+        if of.is_ok() {
+            self.shared.store.lane_caught_up();
+        }
+    }
+
+    /// Notes at the start what the lane has to make again; tells whether there is anything. Nothing runs yet.
+    pub(crate) fn note_remake(&self) -> bool {
+        let end = self.partition.high_watermark();
+        let behind = self.next.load(Ordering::Relaxed) < end;
+        self.remake.store(if behind { end } else { 0 }, Ordering::Relaxed);
+        behind
     }
 
     /// Counts a call, and acts when a filter fails too often.
@@ -305,7 +349,16 @@ struct Held<'b> {
 
 async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble> {
     let source = Source { topic: core.generations.topic, partition: core.partition.id(), run: 0 };
+    let mut at = core.next();
+    let mut outbox = Outbox::new(source, at, &core.shared.routes);
     if let Some(probe) = probe {
+        if outbox.enter(&probe.topic).is_err() {
+            return Err(Trouble::Crowded);
+        }
+        // Only now: until here the topic could grow.
+        if probe.is_stale() {
+            return Ok(End::Done);
+        }
         if core.shared.is_full(&probe.topic) {
             return Err(Trouble::Blocked(Blocked::by(CAPPED, probe)));
         }
@@ -313,7 +366,6 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             return Err(Trouble::Blocked(Blocked::by(error, probe)));
         }
     }
-    let mut at = core.next.load(Ordering::Relaxed);
     let (start, durable) = (core.partition.log_start(), core.partition.high_watermark());
     let batches = match core.partition.read(at, READ_BYTES) {
         // Nothing readable up to the watermark: damage, a lost end, or a loss that the configuration chose. The lane must not
@@ -333,10 +385,11 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         }
         Err(error) => return Err(error.into()),
     };
+    // The first batch may begin below it, if a user deleted records.
+    at = at.max(start);
     let begin = core.shared.clock.monotonic();
     let arena = Arena::new();
     let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();
-    let mut outbox = Outbox::new(source);
     let mut held: Vec<Held<'_>> = Vec::new();
     let mut end = End::Done;
     let mut bytes = 0;
@@ -361,7 +414,10 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             };
             let (call, next) = cut(&records, at, until);
             bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>();
-            let handled = handle(&core, generation, &call, chain.run(&call, &arena), &mut outbox)?;
+            let handled = match handle(&core, generation, &call, chain.run(&call, &arena), &mut outbox) {
+                Err(QueueError::Full(GROWING)) => return Err(Trouble::Crowded),
+                other => other?,
+            };
             core.count(generation, &handled);
             at = next;
             if held.is_empty() && outbox.is_empty() {

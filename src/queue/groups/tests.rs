@@ -105,7 +105,8 @@ fn what_is_forgotten_stays_forgotten() {
     let groups = Groups::open(disk.crash()).unwrap();
     assert_eq!(groups.names(), vec![Arc::from("b")]);
     assert_eq!(groups.of_group("b").len(), 1);
-    assert_eq!((groups.durable.lock().keys, groups.durable.lock().text), (1, 1));
+    let durable = groups.durable.lock();
+    assert_eq!((durable.keys, durable.text), (1, 1));
 }
 
 #[test]

@@ -264,7 +264,7 @@ fn a_static_member_is_waited_for_until_its_session_ends() {
     let mut again = rig.join(one);
     rig.pass(SESSION - 200);
     assert!(heard(&mut third).is_none());
-    rig.pass(REBALANCE);
+    rig.pass(400);
     assert_eq!(heard(&mut third).unwrap().unwrap().generation, 2);
     assert_eq!(heard(&mut again).unwrap().unwrap().members.len(), 2);
     let unknown = Identity { instance: Some(all[1].member[..3].into()), ..id("", -1) };
