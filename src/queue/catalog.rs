@@ -1,8 +1,10 @@
 //! Which topics there are.
 //!
-//! On disk: `queue/TOPICS`, a journal of JSON objects, `{"id":…,"name":…,"settings":{…}}`; the last one of an id counts. Each
-//! partition is a directory, `queue/<topic id>/<partition>/`, made before the entry that names it.
-//! Crash story: a directory without an entry that holds a segment lost its entry to damage: its topic comes back as
+//! On disk: `queue/TOPICS`, a journal of JSON objects, `{"id":…,"name":…,"settings":{…}}`; the last one of an id counts, but one
+//! with `"deleted":true` counts for ever: ids are never used again. Each partition is a directory, `queue/<topic id>/<partition>/`,
+//! made before the entry that names it.
+//! Crash story: a deleted topic is gone once its entry is durable; what of its files is left then is removed at the next start,
+//! and the entry is kept until there is nothing left. a directory without an entry that holds a segment lost its entry to damage: its topic comes back as
 //! `_lost.<id>`, so that its records can be read. One that holds none was being made: it stays, empty, and costs nothing.
 
 use std::collections::BTreeMap;
@@ -17,8 +19,8 @@ use super::error::QueueError;
 use super::log::Log;
 use super::partition::Partition;
 use super::recovery::{self, RecoveryReport};
+use super::settings::{PARTITIONS, TopicSettings};
 use super::shared::Shared;
-use super::topic::TopicSettings;
 use super::view::View;
 use crate::base::disk::Disk;
 use crate::base::ids::{PartitionId, TopicId};
@@ -33,6 +35,9 @@ pub struct Entry {
     pub name: String,
     /// Its settings.
     pub settings: TopicSettings,
+    /// It was deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
 }
 
 /// Where all of the queue lies.
@@ -55,29 +60,43 @@ pub fn open(
     let (mut journal, raw, found) = Journal::open(disk.clone(), &Path::new(DIR).join("TOPICS"))?;
     report.damaged_entries += found.damaged;
     let mut entries: BTreeMap<TopicId, Entry> = BTreeMap::new();
+    let mut deleted: BTreeMap<TopicId, Entry> = BTreeMap::new();
     for bytes in &raw {
         match serde_json::from_slice::<Entry>(bytes) {
-            Ok(entry) => {
-                entries.insert(entry.id, entry);
-            }
+            Ok(entry) if entry.deleted => drop(deleted.insert(entry.id, entry)),
+            Ok(entry) => drop(entries.insert(entry.id, entry)),
             Err(_) => report.damaged_entries += 1,
         }
+    }
+    for id in deleted.keys() {
+        entries.remove(id);
     }
     part_namesakes(disk, &mut entries, report)?;
     for dir in disk.list(Path::new(DIR))? {
         let Ok(id) = TopicId::from_str(&dir.name) else { continue };
+        if dir.is_dir && deleted.contains_key(&id) {
+            if let Err(error) = remove(disk, id) {
+                tracing::warn!(topic = %id, %error, "a deleted topic's files could not be removed; the next start tries again");
+            }
+            continue;
+        }
         if dir.is_dir && !entries.contains_key(&id) {
             let partitions = lost_partitions(disk, &dir.name)?;
             if partitions > 0 {
                 let name = format!("_lost.{id}");
                 report.adopted.push(name.clone());
-                entries.insert(id, Entry { id, name, settings: TopicSettings { partitions, ..defaults.clone() } });
+                entries
+                    .insert(id, Entry { id, name, settings: TopicSettings { partitions, ..defaults.clone() }, deleted: false });
             }
         }
     }
     let entries: Vec<Entry> = entries.into_values().collect();
     if journal.len() > (entries.len() as u64 + 64) * ENTRY_TYPICAL || !report.adopted.is_empty() {
-        let encoded: Vec<Vec<u8>> = entries.iter().filter_map(|entry| serde_json::to_vec(entry).ok()).collect();
+        // Of a deleted topic whose directory is still there the entry must be kept, or it would come back as lost.
+        let is_left =
+            |entry: &&Entry| disk.list(Path::new(DIR)).is_ok_and(|all| all.iter().any(|e| e.name == entry.id.to_string()));
+        let all = entries.iter().chain(deleted.values().filter(is_left));
+        let encoded: Vec<Vec<u8>> = all.filter_map(|entry| serde_json::to_vec(entry).ok()).collect();
         let slices: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
         // Only to save space; a full disk must not keep the box from starting.
         if let Err(error) = journal.checkpoint(&slices) {
@@ -124,7 +143,7 @@ fn lost_partitions(disk: &Arc<dyn Disk>, topic: &str) -> std::io::Result<u32> {
     let mut partitions = 0;
     for entry in disk.list(&dir)? {
         if let Ok(number) = entry.name.parse::<u32>()
-            && number < super::topic::PARTITIONS
+            && number < PARTITIONS
             && disk.list(&dir.join(&entry.name))?.iter().any(|file| file.name.ends_with(".log") && file.len > 0)
         {
             partitions = partitions.max(number + 1);
@@ -133,18 +152,47 @@ fn lost_partitions(disk: &Arc<dyn Disk>, topic: &str) -> std::io::Result<u32> {
     Ok(partitions)
 }
 
+/// Removes a deleted topic's files.
+pub fn remove(disk: &Arc<dyn Disk>, id: TopicId) -> std::io::Result<()> {
+    disk.remove_dir_all(&Path::new(DIR).join(id.to_string()))?;
+    disk.sync_dir(Path::new(DIR))
+}
+
 /// Writes a topic's entry durably.
 pub fn write(shared: &Shared, id: TopicId, name: &str, settings: &TopicSettings) -> Result<(), QueueError> {
-    let entry = Entry { id, name: name.to_owned(), settings: settings.clone() };
-    let bytes = serde_json::to_vec(&entry).map_err(|error| QueueError::Refused(error.to_string()))?;
-    let mut catalog = shared.catalog.lock();
-    let Err(error) = catalog.append(&bytes) else { return Ok(()) };
+    put(shared, &Entry { id, name: name.to_owned(), settings: settings.clone(), deleted: false })
+}
+
+/// Writes durably that a topic is deleted.
+///
+/// # Errors
+/// Whether it is, nobody knows then, unless the inner value says that it is not: the journal was written anew without it.
+pub fn bury(shared: &Shared, id: TopicId, name: &str, settings: &TopicSettings) -> Result<(), (QueueError, bool)> {
+    let entry = Entry { id, name: name.to_owned(), settings: settings.clone(), deleted: true };
+    let error = match put(shared, &entry) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    Err((error, rewrite(shared, |known| !(known.deleted && known.id == id), None).is_ok()))
+}
+
+fn put(shared: &Shared, entry: &Entry) -> Result<(), QueueError> {
+    let bytes = serde_json::to_vec(entry).map_err(|error| QueueError::Refused(error.to_string()))?;
+    let appended = shared.catalog.lock().append(&bytes);
+    let Err(error) = appended else { return Ok(()) };
     // A failed sync poisons the journal; a new file with all entries heals it.
+    tracing::warn!(%error, "queue/TOPICS is written anew after a failed write");
+    rewrite(shared, |_| true, Some(&bytes))
+}
+
+/// Writes the journal anew with the entries that are wanted, and one more.
+fn rewrite(shared: &Shared, wanted: impl Fn(&Entry) -> bool, more: Option<&[u8]>) -> Result<(), QueueError> {
+    let mut catalog = shared.catalog.lock();
     let (_, entries, _) =
         Journal::open(shared.disk.clone(), &Path::new(DIR).join("TOPICS")).map_err(QueueError::not_durable)?;
-    let mut slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-    slices.push(&bytes);
-    tracing::warn!(%error, "queue/TOPICS is written anew after a failed write");
+    let is_wanted = |bytes: &&Vec<u8>| serde_json::from_slice::<Entry>(bytes).map_or(true, |entry| wanted(&entry));
+    let mut slices: Vec<&[u8]> = entries.iter().filter(is_wanted).map(Vec::as_slice).collect();
+    slices.extend(more);
     catalog.checkpoint(&slices).map_err(QueueError::not_durable)
 }
 

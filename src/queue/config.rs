@@ -102,7 +102,7 @@ impl Config {
         whole("writers", self.writers, 1, 64)?;
         whole("open_files", self.open_files, 8, 1 << 20)?;
         whole("max_topics", self.max_topics, 1, 1_000_000)?;
-        whole("partitions", self.partitions as usize, 1, super::topic::PARTITIONS as usize)?;
+        whole("partitions", self.partitions as usize, 1, super::settings::PARTITIONS as usize)?;
         bytes("segment_bytes", self.segment_bytes, Bytes(64 << 10), Bytes(1 << 30))?;
         bytes("pending_bytes", self.pending_bytes, Bytes(16 << 20), Bytes(1 << 30))?;
         if self.retention.0.is_zero() {

@@ -49,6 +49,9 @@ pub enum QueueError {
         /// The first offset that is still there.
         start: Offset,
     },
+    /// The topic was deleted: forget it, or ask for one of its name again.
+    #[error("the topic was deleted")]
+    Gone,
     /// The queue is shutting down.
     #[error("the queue is closed")]
     Closed,

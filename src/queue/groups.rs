@@ -155,6 +155,16 @@ impl Groups {
         own.map(|((group, _, partition), offset)| (group.clone(), *partition, *offset)).collect()
     }
 
+    /// Forgets a topic that was deleted. Its entries are left out when the journal is next written anew.
+    pub(super) fn forget(&self, topic: TopicId) {
+        self.durable.lock().retain(|(_, id, _), _| *id != topic);
+    }
+
+    /// Forgets what is of no topic that there is.
+    pub(super) fn keep(&self, is_there: &dyn Fn(TopicId) -> bool) {
+        self.durable.lock().retain(|(_, id, _), _| is_there(*id));
+    }
+
     /// The least offset that an output still wants, by partition.
     pub(super) fn holds(&self) -> HashMap<(TopicId, PartitionId), Offset> {
         let mut holds = HashMap::new();

@@ -7,7 +7,8 @@
 //! that is counted and logged.
 //! Without room the door is shut first; emissions may take half the reserve, or an eighth more than `max_bytes`, so that lanes
 //! come to what lets segments go.
-//! An output's topic (`_out.`) has no lane: it is held by its groups alone, and by nobody having committed yet.
+//! An output's topic (`_out.`) has no lane: it is held by its groups alone, and by nobody having committed yet. A topic with
+//! `store = false` has none either, and nobody holds it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -89,6 +90,9 @@ impl Partition {
         let hold = holds.get(&(self.topic, self.number)).copied();
         let taken = if self.topic_name.starts_with(OUTPUT) {
             hold.unwrap_or(0)
+        } else if !self.settings.load().store {
+            // No lane takes it anywhere: its own retention alone decides.
+            hold.unwrap_or(Offset::MAX)
         } else {
             self.committed().min(hold.unwrap_or(Offset::MAX))
         };
@@ -189,7 +193,8 @@ fn roll(topic: &Topic) {
 fn retain(topic: &Topic, holds: &Holds) {
     let settings = topic.settings();
     let partitions = topic.partitions();
-    let mut over = settings.retention_bytes.map_or(0, |most| {
+    let most = settings.retention_bytes.or_else(|| partitions.first()?.shared.config.retention_bytes);
+    let mut over = most.map_or(0, |most| {
         let bytes: u64 = partitions.iter().map(|partition| partition.size_bytes()).sum();
         bytes.saturating_sub(most.0)
     });

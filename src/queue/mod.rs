@@ -21,7 +21,7 @@
 //! Why not a database, or one log for all topics: a fetch is then a slice of a mapped file, retention an unlink, and a noisy
 //! topic does not push a quiet one's records out. The price, a file and an fdatasync per busy topic, is what the pool is for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -31,7 +31,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::clock::Clock;
-use crate::base::disk::Disk;
+use crate::base::disk::{Disk, Space};
 use crate::base::ids::TopicId;
 use crate::base::limits::is_topic_name;
 
@@ -42,6 +42,7 @@ pub mod groups;
 pub mod partition;
 pub mod partitioner;
 pub mod recovery;
+pub mod settings;
 pub mod ticket;
 pub mod topic;
 
@@ -51,7 +52,9 @@ mod files;
 mod frame;
 mod index;
 mod keeper;
+mod lifecycle;
 mod log;
+mod opening;
 mod producer_ids;
 mod producers;
 mod scan;
@@ -68,9 +71,10 @@ pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
-pub use shared::{DurableHook, TopicHook};
+pub use settings::{Priority, TopicCompression, TopicSettings};
+pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
-pub use topic::{Topic, TopicSettings};
+pub use topic::Topic;
 
 use producer_ids::ProducerIds;
 use shared::{Gauges, Job, Shared};
@@ -144,35 +148,17 @@ impl Queue {
             producer_ids: Mutex::new(ids),
             on_durable: RwLock::default(),
             on_topic: RwLock::default(),
+            on_delete: RwLock::default(),
+            around_growth: RwLock::default(),
             gauges: Gauges::default(),
             config,
         });
         let topics = Arc::new(Topics::default());
-        for entry in entries {
-            let name: Arc<str> = entry.name.into();
-            let settings = Arc::new(ArcSwap::from_pointee(entry.settings));
-            let mut partitions = Vec::new();
-            for number in 0..settings.load().partitions {
-                let dir = catalog::partition_dir(entry.id, number);
-                shared.disk.create_dir_all(&dir).map_err(QueueError::disk)?;
-                let recovery = recovery::Recovery {
-                    disk: shared.disk.as_ref(),
-                    dir: &dir,
-                    topic: entry.id,
-                    partition: number,
-                    mark: marks.get(&(entry.id, number)),
-                    report: &mut report,
-                };
-                let recovered = recovery.run().map_err(QueueError::disk)?;
-                if let Some(id) = recovered.log.producers.highest() {
-                    shared.producer_ids.lock().seen(id);
-                }
-                let partition = Partition::new(shared.clone(), entry.id, name.clone(), number, settings.clone(), recovered);
-                partitions.push(Arc::new(partition));
-            }
-            report.topics += 1;
-            report.partitions += partitions.len();
-            topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
+        // Offsets of topics that were deleted, or are gone by damage, mean nothing: their ids never come again.
+        let there: HashSet<TopicId> = entries.iter().map(|entry| entry.id).collect();
+        shared.groups.keep(&|id| there.contains(&id));
+        for topic in opening::topics(&shared, entries, &marks, &mut report).map_err(QueueError::disk)? {
+            topics.add(topic);
         }
         let mut threads = Threads::default();
         for nth in 0..shared.config.writers {
@@ -281,7 +267,7 @@ impl Queue {
         self.shared.on_durable.write().push(hook);
     }
 
-    /// From now on called after a topic was made or got more partitions, by the thread that did it.
+    /// From now on called after a topic was made, got more partitions or other settings, by the thread that did it.
     pub fn on_topic(&self, hook: TopicHook) {
         self.shared.on_topic.write().push(hook);
     }
@@ -292,6 +278,11 @@ impl Queue {
     /// [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
     pub fn new_producer_id(&self) -> Result<i64, QueueError> {
         self.shared.producer_ids.lock().give()
+    }
+
+    /// What it was configured with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     /// What consumer groups have committed.
@@ -308,6 +299,11 @@ impl Queue {
             return Err(QueueError::Closed);
         }
         self.shared.room_for(1, false)
+    }
+
+    /// Free and total bytes of its disk, if that answers.
+    pub fn space(&self) -> Option<Space> {
+        self.shared.disk.space().ok()
     }
 
     /// Numbers of the whole queue.
@@ -373,6 +369,8 @@ impl Drop for Queue {
         self.topics.by_id.write().clear();
         self.shared.on_durable.write().clear();
         self.shared.on_topic.write().clear();
+        self.shared.on_delete.write().clear();
+        self.shared.around_growth.write().clear();
     }
 }
 
@@ -380,6 +378,11 @@ impl Topics {
     fn add(&self, topic: Arc<Topic>) {
         self.by_id.write().insert(topic.id(), topic.clone());
         self.by_name.write().insert(topic.name().clone(), topic);
+    }
+
+    fn remove(&self, topic: &Topic) {
+        self.by_name.write().remove(topic.name());
+        self.by_id.write().remove(&topic.id());
     }
 
     fn all(&self) -> Vec<Arc<Topic>> {

@@ -27,9 +27,9 @@ use super::index::UNKNOWN_MS;
 use super::log::Log;
 use super::producers::Stamp;
 use super::recovery::Recovered;
+use super::settings::TopicSettings;
 use super::shared::{Job, Shared, sub};
 use super::ticket::{Appended, Ticket};
-use super::topic::TopicSettings;
 use super::view::{Sealed, Stop, View, Walk, read_bytes};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 
@@ -55,6 +55,8 @@ pub(super) struct Inbox {
     /// A job for this partition is in the pool's channel, or a writer is at it.
     pub scheduled: bool,
     pub closed: bool,
+    /// Its topic is deleted, or about to be.
+    pub gone: bool,
     /// Sources of which an emission failed, and the least `last` of those that did.
     pub failed: HashMap<Source, Offset>,
     /// Producers' batches that there was no room for; only of producers of which nothing waits.
@@ -101,6 +103,8 @@ pub struct Partition {
     pub(super) bytes: AtomicU64,
     /// More is held than the topic may hold.
     pub(super) held: AtomicBool,
+    /// Its topic was deleted.
+    pub(super) gone: AtomicBool,
 }
 
 /// What a tail read asks of the disk at least, so that short batches do not cost a call each.
@@ -137,6 +141,7 @@ impl Partition {
             checked: AtomicU64::new(checked),
             bytes: AtomicU64::new(recovered.bytes),
             held: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
         }
     }
 
@@ -177,6 +182,11 @@ impl Partition {
         self.log.lock().sources.get(&source).copied()
     }
 
+    /// As [`Partition::emitted_upto`], for who only wants to know: emissions may be in flight.
+    pub fn emitted_so_far(&self, source: Source) -> Option<Offset> {
+        self.log.lock().sources.get(&source).copied()
+    }
+
     /// All sources that emitted to here, with the highest `last` that is durable.
     pub fn sources(&self) -> Vec<(Source, Offset)> {
         self.log.lock().sources.iter().map(|(source, last)| (*source, *last)).collect()
@@ -191,6 +201,9 @@ impl Partition {
         let mut inbox = self.inbox.lock();
         if inbox.closed {
             return Ticket::failed(QueueError::Closed);
+        }
+        if inbox.gone {
+            return Ticket::failed(QueueError::Gone);
         }
         if let Some((source, last)) = source
             && let Some(failed) = inbox.failed.get(&source)
@@ -283,7 +296,7 @@ impl Partition {
     /// [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
     pub fn raise_to(&self, offset: Offset) -> Result<bool, QueueError> {
         let mut log = self.log.lock();
-        if log.next >= offset {
+        if log.next >= offset || self.is_gone() {
             return Ok(false);
         }
         let lost_from = log.next;
@@ -332,8 +345,14 @@ impl Partition {
     /// nothing new. Below [`Partition::log_start`] it begins there; the first batch's `base_offset` tells.
     ///
     /// # Errors
-    /// [`QueueError::Disk`].
+    /// [`QueueError::Disk`]; [`QueueError::Gone`] once the topic is deleted.
     pub fn read(&self, from: Offset, max_bytes: usize) -> Result<Vec<StoredBatch>, QueueError> {
+        let read = self.read_there(from, max_bytes);
+        // Whatever it came upon while the files went means nothing.
+        if self.is_gone() { Err(QueueError::Gone) } else { read }
+    }
+
+    fn read_there(&self, from: Offset, max_bytes: usize) -> Result<Vec<StoredBatch>, QueueError> {
         let mut from = from;
         let mut out = Vec::new();
         loop {

@@ -21,7 +21,9 @@ use crate::base::journal::Journal;
 
 /// Called by a writer thread after each group commit; must be quick and must not wait for the queue.
 pub type DurableHook = Box<dyn Fn(&Arc<Partition>) + Send + Sync>;
-/// Called after a topic was made, or got more partitions.
+/// Called before a topic gets more partitions; what it gives is dropped afterwards.
+pub type GrowthHook = Box<dyn Fn(&Arc<Topic>) -> Result<Box<dyn Send>, QueueError> + Send + Sync>;
+/// Called after a topic was made or changed, or after one was deleted.
 pub type TopicHook = Box<dyn Fn(&Arc<Topic>) + Send + Sync>;
 
 /// Work for a writer thread.
@@ -48,6 +50,8 @@ pub struct Shared {
     pub producer_ids: Mutex<ProducerIds>,
     pub on_durable: RwLock<Vec<DurableHook>>,
     pub on_topic: RwLock<Vec<TopicHook>>,
+    pub on_delete: RwLock<Vec<TopicHook>>,
+    pub around_growth: RwLock<Vec<Arc<GrowthHook>>>,
     pub gauges: Gauges,
 }
 

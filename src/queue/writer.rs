@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
+use super::error::QueueError;
 use super::partition::Partition;
 use super::shared::{Job, sub};
 
@@ -40,7 +41,7 @@ pub fn commit(partition: &Arc<Partition>) {
         return turn(partition);
     }
     let bytes = group.iter().map(|pending| pending.batch.len() as u64).sum();
-    let result = partition.write_group(&mut log, &group);
+    let result = if partition.is_gone() { Err(QueueError::Gone) } else { partition.write_group(&mut log, &group) };
     if result.is_err() {
         for stamp in group.iter().filter_map(|pending| pending.stamp.as_ref()) {
             log.producers.failed(stamp, now);

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::limits;
 use crate::base::predicate;
 use crate::base::units::{Bytes, Span};
-use crate::queue::Durability;
+use crate::queue::settings::Key;
+use crate::queue::{Durability, Priority, QueueError, TopicCompression, TopicSettings};
 use crate::relay::output::template::Template;
 use crate::sandbox::ChainSpec;
 
@@ -32,6 +33,9 @@ pub struct Config {
     /// The folder people drop filters into (`<data>/filters`); the wiring sets it, not the file.
     #[serde(skip)]
     pub filters_dir: Option<PathBuf>,
+    /// How long a topic that is to grow waits for the lanes that route to it.
+    #[serde(skip)]
+    pub growth_wait: Span,
 }
 
 impl Default for Config {
@@ -43,29 +47,71 @@ impl Default for Config {
             topics: BTreeMap::new(),
             outputs: Vec::new(),
             filters_dir: None,
+            growth_wait: Span(Duration::from_secs(15)),
         }
     }
 }
 
-/// One topic.
-#[derive(Deserialize, Serialize, Clone, Debug)]
+/// One topic. What is set here holds again at every start, whatever was set while the box ran; what is not set here stays as it
+/// was set there.
+#[derive(Deserialize, Serialize, Clone, Debug, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicConfig {
-    /// How many partitions it is made with.
-    pub partitions: u32,
+    /// How many partitions it is made with, or grows to; without it the queue's default.
+    pub partitions: Option<u32>,
     /// How long the queue keeps its records; without it the queue's default.
     pub retention: Option<Span>,
     /// How much the queue keeps of it; without it the queue's default.
     pub retention_bytes: Option<Bytes>,
-    /// When an append is acknowledged.
-    pub durability: Durability,
+    /// When an append is acknowledged; without it the queue's default.
+    pub durability: Option<Durability>,
+    /// Largest record batch of Kafka's clients.
+    pub max_record_bytes: Option<Bytes>,
+    /// How batches from Kafka's clients are compressed before they are kept.
+    pub compression: Option<TopicCompression>,
+    /// Whose lanes go first.
+    pub priority: Option<Priority>,
+    /// Whether a lane takes its records into the store.
+    pub store: Option<bool>,
     /// Its filters, in order; without it JSON objects become fields and all else messages.
     pub chain: Option<ChainSpec>,
 }
 
-impl Default for TopicConfig {
-    fn default() -> Self {
-        Self { partitions: 1, retention: None, retention_bytes: None, durability: Durability::default(), chain: None }
+impl TopicConfig {
+    /// Which settings stand in the file, and all settings that a topic made by it gets.
+    pub fn explicit(&self, defaults: &TopicSettings) -> (Vec<Key>, TopicSettings) {
+        let mut settings = defaults.clone();
+        let mut keys = Vec::new();
+        settings.partitions = self.partitions.unwrap_or(defaults.partitions);
+        if self.retention.is_some() {
+            keys.push(Key::Retention);
+            settings.retention = self.retention;
+        }
+        if self.retention_bytes.is_some() {
+            keys.push(Key::RetentionBytes);
+            settings.retention_bytes = self.retention_bytes;
+        }
+        if let Some(durability) = self.durability {
+            keys.push(Key::Durability);
+            settings.durability = durability;
+        }
+        if self.max_record_bytes.is_some() {
+            keys.push(Key::MaxRecordBytes);
+            settings.max_record_bytes = self.max_record_bytes;
+        }
+        if let Some(compression) = self.compression {
+            keys.push(Key::Compression);
+            settings.compression = compression;
+        }
+        if let Some(priority) = self.priority {
+            keys.push(Key::Priority);
+            settings.priority = priority;
+        }
+        if let Some(store) = self.store {
+            keys.push(Key::Store);
+            settings.store = store;
+        }
+        (keys, settings)
     }
 }
 
@@ -261,9 +307,10 @@ impl Config {
             if name.starts_with('_') {
                 return Err(format!("topics.{name}: names that begin with `_` are the box's own"));
             }
-            if topic.partitions == 0 {
-                return Err(format!("topics.{name}.partitions: at least 1"));
-            }
+            topic.explicit(&TopicSettings::default()).1.check().map_err(|error| match error {
+                QueueError::Refused(why) => format!("topics.{name}: {why}"),
+                other => format!("topics.{name}: {other}"),
+            })?;
         }
         let mut seen = BTreeSet::new();
         for output in &self.outputs {
@@ -329,7 +376,7 @@ mod tests {
             ("colour = 1", "colour"),
             ("[topics.\"a b\"]", "topics.a b"),
             ("[topics._x]", "topics._x"),
-            ("[topics.a]\npartitions = 0", "topics.a.partitions"),
+            ("[topics.a]\npartitions = 0", "topics.a: a topic has 1 to 256 partitions"),
             ("[[outputs]]\ntype = \"fax\"", "fax"),
             ("[[outputs]]\ntype = \"zabbix\"\ncolour = 1", "colour"),
             ("[[outputs]]\ntype = \"zabbix\"\nkey = \"{\"", "outputs.zabbix.key"),

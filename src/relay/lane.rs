@@ -14,7 +14,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::queue::batch::{self, Scratch};
 use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
 use crate::relay::generations::{Claim, Generations, MadeBy, Promoted};
-use crate::relay::outbox::{Blocked, CAPPED, Outbox, Probe};
+use crate::relay::outbox::{Blocked, CAPPED, GROWING, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
 use crate::relay::shared::Shared;
 use crate::relay::status::{Counters, LaneStatus};
@@ -76,6 +76,8 @@ pub(crate) struct LaneCore {
     shown: Mutex<Shown>,
     // Records and failures since the quarantine's window began.
     window: Mutex<(u64, u64)>,
+    /// Its topic was deleted, or is not to be stored: the lane does nothing.
+    resting: AtomicBool,
 }
 
 type Slice = Pin<Box<dyn Future<Output = Result<End, Trouble>> + Send>>;
@@ -103,7 +105,7 @@ enum End {
 enum Trouble {
     Failed(RelayError),
     Blocked(Blocked),
-    /// Too much waits already.
+    /// Too much waits already, or a target is growing.
     Crowded,
 }
 
@@ -130,6 +132,7 @@ impl Lane {
             committed: AtomicU64::new(committed),
             shown: Mutex::default(),
             window: Mutex::default(),
+            resting: AtomicBool::new(false),
         };
         Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE, rest_until: None, probe: None }
     }
@@ -141,6 +144,12 @@ impl Lane {
     /// Works for a slice, or until it must wait; `waker` says when to come again.
     pub(crate) fn step(&mut self, waker: &Waker) -> Step {
         let core = &self.core;
+        if core.is_resting() {
+            self.slice = None;
+            self.probe = None;
+            core.show("idle");
+            return Step::Idle;
+        }
         if self.slice.is_none() && core.partition.high_watermark() <= core.next.load(Ordering::Relaxed) {
             core.show("idle");
             return Step::Idle;
@@ -192,6 +201,21 @@ impl Lane {
 }
 
 impl LaneCore {
+    /// Ends what the lane does, or lets it go on where it was.
+    pub(crate) fn rest(&self, resting: bool) {
+        self.resting.store(resting, Ordering::Release);
+    }
+
+    /// Whether it was told to do nothing.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Acquire)
+    }
+
+    /// The first offset that it has not finished.
+    pub(crate) fn next(&self) -> Offset {
+        self.next.load(Ordering::Acquire)
+    }
+
     fn show(&self, state: &'static str) {
         self.shown.lock().state = Some(state);
     }
@@ -252,7 +276,7 @@ impl LaneCore {
     fn give(&self, rows: &Rows<'_>, generation: u32, next: Offset) -> Result<(), RelayError> {
         let generations = &self.generations;
         self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
-        self.next.store(next, Ordering::Relaxed);
+        self.next.store(next, Ordering::Release);
         Ok(())
     }
 
@@ -305,7 +329,16 @@ struct Held<'b> {
 
 async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble> {
     let source = Source { topic: core.generations.topic, partition: core.partition.id(), run: 0 };
+    let mut at = core.next();
+    let mut outbox = Outbox::new(source, at, &core.shared.routes);
     if let Some(probe) = probe {
+        if outbox.enter(&probe.topic).is_err() {
+            return Err(Trouble::Crowded);
+        }
+        // Only now: until here the topic could grow.
+        if probe.is_stale() {
+            return Ok(End::Done);
+        }
         if core.shared.is_full(&probe.topic) {
             return Err(Trouble::Blocked(Blocked::by(CAPPED, probe)));
         }
@@ -313,7 +346,6 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             return Err(Trouble::Blocked(Blocked::by(error, probe)));
         }
     }
-    let mut at = core.next.load(Ordering::Relaxed);
     let (start, durable) = (core.partition.log_start(), core.partition.high_watermark());
     let batches = match core.partition.read(at, READ_BYTES) {
         // Nothing readable up to the watermark: damage, a lost end, or a loss that the configuration chose. The lane must not
@@ -338,7 +370,6 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
     let begin = core.shared.clock.monotonic();
     let arena = Arena::new();
     let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();
-    let mut outbox = Outbox::new(source);
     let mut held: Vec<Held<'_>> = Vec::new();
     let mut end = End::Done;
     let mut bytes = 0;
@@ -363,7 +394,10 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             };
             let (call, next) = cut(&records, at, until);
             bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>();
-            let handled = handle(&core, generation, &call, chain.run(&call, &arena), &mut outbox)?;
+            let handled = match handle(&core, generation, &call, chain.run(&call, &arena), &mut outbox) {
+                Err(QueueError::Full(GROWING)) => return Err(Trouble::Crowded),
+                other => other?,
+            };
             core.count(generation, &handled);
             at = next;
             if held.is_empty() && outbox.is_empty() {

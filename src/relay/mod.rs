@@ -7,6 +7,7 @@
 //! lane.rs         one partition: read → chain → emissions durable → rows and next offset
 //! schedule.rs     lanes share a few threads       generations.rs  offsets → chains; promotion
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
+//! growth.rs       targets get more partitions
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
@@ -27,7 +28,7 @@ use parking_lot::Mutex;
 use crate::base::clock::Clock;
 use crate::base::ids::{Generation, PartitionId, TopicId};
 use crate::base::limits;
-use crate::queue::{Queue, Topic, TopicSettings};
+use crate::queue::{Queue, QueueError, Topic, TopicSettings};
 use crate::sandbox::{ChainRecord, ChainSpec, FilterInfo, Sandbox};
 use crate::store::Store;
 
@@ -35,6 +36,7 @@ pub mod config;
 mod control;
 mod error;
 mod generations;
+mod growth;
 mod lane;
 mod outbox;
 mod output;
@@ -102,7 +104,9 @@ impl Relay {
         let (control, asked): (Sender<Control>, _) = crossbeam_channel::unbounded();
         let shared = Shared::new(queue.clone(), store.clone(), sandbox, clock, config, control)?;
         for (name, topic) in &shared.config.topics {
-            ensure(&queue, &store, name, topic)?;
+            if let Some(partitions) = ensure(&queue, &store, name, topic)? {
+                shared.to_grow.lock().push((name.clone(), partitions));
+            }
         }
         let mut deliveries = Vec::new();
         for output in &shared.config.outputs {
@@ -139,10 +143,49 @@ impl Relay {
                 shared.committed(topic, partition, next);
             }
         }));
+        let lanes = Arc::downgrade(&relay.shared);
+        queue.on_topic(Box::new(move |topic| {
+            if let Some(shared) = lanes.upgrade() {
+                shared.follow(topic);
+            }
+        }));
+        let lanes = Arc::downgrade(&relay.shared);
+        queue.on_delete(Box::new(move |topic| {
+            if let Some(shared) = lanes.upgrade() {
+                shared.forget(topic.id());
+            }
+        }));
+        let lanes = Arc::downgrade(&relay.shared);
+        queue.around_growth(Box::new(move |topic| match lanes.upgrade() {
+            Some(shared) => growth::prepare(&shared, topic),
+            None => Ok(Box::new(())),
+        }));
         for registered in relay.shared.all_lanes() {
             registered.task.notify();
         }
         Ok(relay)
+    }
+
+    /// Tries to give topics the partitions that the configuration wants and a start could not give them, because lanes would
+    /// have emitted again what they have. Tells how many still wait. The relay's own thread does so every few seconds.
+    pub fn grow_configured(&self) -> usize {
+        let wanted = self.shared.to_grow.lock().clone();
+        for (name, partitions) in wanted {
+            match self.shared.queue.grow_topic(&name, partitions) {
+                Err(QueueError::Full(why)) => tracing::debug!(topic = name, why, "cannot grow yet"),
+                Err(error) if !matches!(error, QueueError::Refused(_) | QueueError::Gone) => {
+                    tracing::warn!(topic = name, %error, "cannot grow yet");
+                }
+                // Done; or somebody was quicker, or it is gone.
+                outcome => {
+                    if outcome.is_ok() {
+                        tracing::info!(topic = name, partitions, "has the partitions that the configuration wants");
+                    }
+                    self.shared.to_grow.lock().retain(|(waiting, _)| *waiting != name);
+                }
+            }
+        }
+        self.shared.to_grow.lock().len()
     }
 
     fn start_threads(self: &Arc<Self>) -> Result<(), RelayError> {
@@ -323,7 +366,8 @@ impl Relay {
 
     /// Every lane, now.
     pub fn lanes(&self) -> Vec<LaneStatus> {
-        self.shared.all_lanes().iter().map(|registered| registered.core.status()).collect()
+        let lanes = self.shared.all_lanes();
+        lanes.iter().filter(|lane| !lane.core.is_resting()).map(|lane| lane.core.status()).collect()
     }
 
     /// The newest chain of every topic; a topic that never had a record has the default chain, as generation 0.
@@ -347,6 +391,11 @@ impl Relay {
             chains.push(ChainStatus { topic, generation, made_by: made_by.name(), chain });
         }
         chains
+    }
+
+    /// Whether the configuration names a topic: then a start makes it, whatever became of it.
+    pub fn is_configured(&self, topic: &str) -> bool {
+        self.shared.config.topics.contains_key(topic)
     }
 
     /// Every output, now.
@@ -396,36 +445,39 @@ impl Relay {
     }
 }
 
-/// Makes a configured topic, or brings its settings up to date.
-fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Result<Arc<Topic>, RelayError> {
-    let settings = TopicSettings {
-        partitions: config.partitions,
-        retention: config.retention,
-        retention_bytes: config.retention_bytes,
-        durability: config.durability,
-    };
-    match queue.topic(name) {
-        None => Ok(queue.create_topic(name, settings)?),
+/// Makes a configured topic, or brings its settings up to date. Gives the partitions that it cannot have yet.
+fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Result<Option<u32>, RelayError> {
+    let (keys, pinned) = config.explicit(&TopicSettings::of(queue.config()));
+    let mut later = None;
+    let topic = match queue.topic(name) {
+        None => queue.create_topic(name, pinned.clone())?,
         Some(topic) => {
             let there = topic.settings();
+            let mut settings = (*there).clone();
+            for key in &keys {
+                settings.take(*key, &pinned);
+            }
             // A topic never loses a partition: offsets and rows name it.
-            let mut partitions = settings.partitions.max(there.partitions);
+            let mut partitions = config.partitions.unwrap_or(1).max(there.partitions);
             if partitions > there.partitions && is_awaited(queue, store, &topic) {
                 tracing::warn!(
                     topic = name,
                     partitions = there.partitions,
                     wanted = partitions,
-                    "lanes will emit again what this topic has; it gets more partitions at a start after they have committed"
+                    "lanes will emit again what this topic has; it gets more partitions when they have committed"
                 );
+                later = Some(partitions);
                 partitions = there.partitions;
             }
             let settings = TopicSettings { partitions, ..settings };
             if *there != settings {
                 topic.update_settings(settings)?;
             }
-            Ok(topic)
+            topic
         }
-    }
+    };
+    topic.pin(&keys, &pinned);
+    Ok(later)
 }
 
 /// Whether a lane will send a topic again what it has: emitted before a crash, by records whose rows were not committed. With

@@ -124,7 +124,8 @@ impl Pool {
         self.work.notify_one();
     }
 
-    fn push_later(&self, task: &Arc<Task>, after: Duration) {
+    /// Notifies a lane after a while.
+    pub(crate) fn push_later(&self, task: &Arc<Task>, after: Duration) {
         let mut waiting = self.waiting.lock();
         waiting.sequence += 1;
         let timer = Timer { at: self.clock.monotonic() + after, sequence: waiting.sequence, task: Arc::downgrade(task) };

@@ -1,6 +1,7 @@
 //! What all lanes share: the houses around, the topics' generations, the outputs' selections, and the registry of lanes.
 //!
-//! Invariant: a partition has one lane at most, for ever; `_out.` topics have none (their output consumes them).
+//! Invariant: a partition has one lane at most, for ever; `_out.` topics have none (their output consumes them), nor those that
+//! are not to be stored: their lanes rest, if there were any, and go on where they were if they are stored again.
 //! Lanes are made when a partition is first seen, here or by the queue's callbacks, and cost some hundred bytes while idle.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,11 +16,12 @@ use crate::base::clock::Clock;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{self, Bound, Predicate};
 use crate::base::units::{Bytes, Span};
-use crate::queue::{Durability, Partition, Queue, QueueError, Source, Topic, TopicSettings};
+use crate::queue::{Partition, Queue, QueueError, Source, Topic, TopicSettings};
 use crate::relay::RelayError;
 use crate::relay::config::{Config, Then};
 use crate::relay::control::Control;
 use crate::relay::generations::Generations;
+use crate::relay::growth::Routes;
 use crate::relay::lane::{Lane, LaneCore};
 use crate::relay::output::{Delivery, GROUP_PREFIX};
 use crate::relay::schedule::{Pool, Task};
@@ -31,6 +33,11 @@ use crate::store::Store;
 const DEAD_BYTES: Bytes = Bytes(256 * 1024 * 1024);
 /// How long dead letters wait for somebody to look at them.
 const DEAD_SPAN: Span = Span(Duration::from_secs(14 * 24 * 3600));
+
+/// Whether lanes take a topic's records into the store.
+fn has_lanes(topic: &Topic) -> bool {
+    !topic.is_gone() && !topic.name().starts_with(GROUP_PREFIX) && topic.settings().store
+}
 
 /// Which rows an output wants.
 pub(crate) struct Selection {
@@ -64,6 +71,10 @@ pub(crate) struct Shared {
     topics: RwLock<HashMap<TopicId, Arc<Generations>>>,
     lanes: RwLock<HashMap<(TopicId, PartitionId), Registered>>,
     default_chain: Mutex<Option<ChainRecord>>,
+    /// Which slices route where.
+    pub(crate) routes: Arc<Routes>,
+    /// Topics that the configuration wants to have more partitions than they could be given at the start.
+    pub(crate) to_grow: Mutex<Vec<(String, u32)>>,
 }
 
 impl Shared {
@@ -101,6 +112,8 @@ impl Shared {
             topics: RwLock::default(),
             lanes: RwLock::default(),
             default_chain: Mutex::new(None),
+            routes: Arc::default(),
+            to_grow: Mutex::default(),
         }))
     }
 
@@ -149,7 +162,7 @@ impl Shared {
         if let Some(known) = self.lanes.read().get(&key) {
             return Some(known.clone());
         }
-        if topic.name().starts_with(GROUP_PREFIX) {
+        if !has_lanes(topic) {
             return None;
         }
         // Before the lock: a writer of the queue that holds the partition may be asking for its lane.
@@ -163,6 +176,31 @@ impl Shared {
             Registered { task: Task::new(lane, &self.pool), core }
         });
         Some(made.clone())
+    }
+
+    /// A topic was made or changed: every partition of it has a lane that works, or none does.
+    pub(crate) fn follow(self: &Arc<Self>, topic: &Topic) {
+        let works = has_lanes(topic);
+        for partition in topic.partitions() {
+            if let Some(known) = self.known_lane(topic.id(), partition.id()) {
+                known.core.rest(!works);
+                known.task.notify();
+            } else if let Some(made) = self.lane(topic, &partition) {
+                made.task.notify();
+            }
+        }
+    }
+
+    /// A topic was deleted: its lanes end, each at the next look of its thread.
+    pub(crate) fn forget(&self, topic: TopicId) {
+        self.topics.write().remove(&topic);
+        self.lanes.write().retain(|(owner, _), registered| {
+            if *owner == topic {
+                registered.core.rest(true);
+                registered.task.notify();
+            }
+            *owner != topic
+        });
     }
 
     /// A lane that is there.
@@ -247,7 +285,7 @@ impl Shared {
             partitions: 1,
             retention: Some(DEAD_SPAN),
             retention_bytes: Some(DEAD_BYTES),
-            durability: Durability::Fsync,
+            ..TopicSettings::default()
         })
     }
 
@@ -259,7 +297,7 @@ impl Shared {
             // What was delivered goes early, so that what is held counts against the cap alone.
             retention: None,
             retention_bytes: hold.map(|hold| Bytes(hold.0 / 2)),
-            durability: Durability::Fsync,
+            ..TopicSettings::default()
         })
     }
 

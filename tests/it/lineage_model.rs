@@ -127,8 +127,8 @@ impl World {
         let config = queue::Config { writers: 1, segment_bytes: Bytes(1 << 20), ..queue::Config::default() };
         let (queue, _) = Queue::open(disk.clone(), clock.clone(), config).expect("the queue always opens");
         let (store, _) = Store::open_idle(disk, clock.clone(), store::Config::default()).expect("the store always opens");
-        let web = TopicConfig { partitions: PARTITIONS, chain: Some(spec(MARKS[0])), ..TopicConfig::default() };
-        let side = TopicConfig { partitions: PARTITIONS, ..TopicConfig::default() };
+        let web = TopicConfig { partitions: Some(PARTITIONS), chain: Some(spec(MARKS[0])), ..TopicConfig::default() };
+        let side = TopicConfig { partitions: Some(PARTITIONS), ..TopicConfig::default() };
         let output = ZabbixConfig {
             name: "told".into(),
             topics: Some(vec!["web".into()]),

@@ -38,8 +38,8 @@ impl Life {
         if !sandbox.filters().iter().any(|filter| filter.name == "mark-a") {
             sandbox.put("mark-a", &relay_guest::wasm('a')).expect("guest");
         }
-        let web = TopicConfig { partitions: web, chain: Some(spec("mark-a")), ..TopicConfig::default() };
-        let side = TopicConfig { partitions: side, ..TopicConfig::default() };
+        let web = TopicConfig { partitions: Some(web), chain: Some(spec("mark-a")), ..TopicConfig::default() };
+        let side = TopicConfig { partitions: Some(side), ..TopicConfig::default() };
         let config = Config { topics: [("web".to_owned(), web), ("side".to_owned(), side)].into(), ..Config::default() };
         let relay = Relay::open(queue.clone(), store.clone(), sandbox.clone(), clock, config).expect("relay");
         Self { queue, store, sandbox, relay, clock: sim }

@@ -12,7 +12,7 @@ use crate::relay_box::{Houses, eventually, spec};
 
 #[test]
 fn a_hundred_swaps_under_load_lose_and_double_nothing() {
-    let web = TopicConfig { partitions: 2, chain: Some(spec("mark-a")), ..TopicConfig::default() };
+    let web = TopicConfig { partitions: Some(2), chain: Some(spec("mark-a")), ..TopicConfig::default() };
     let houses = Houses::start(Config { topics: [("web".to_owned(), web)].into(), workers: 2, ..Config::default() });
     let (stop, appended) = (AtomicBool::new(false), [AtomicU64::new(0), AtomicU64::new(0)]);
     std::thread::scope(|threads| {

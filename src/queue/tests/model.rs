@@ -13,7 +13,7 @@ use crate::base::clock::SimClock;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::Compression;
-use crate::queue::{Durability, Partition, Queue, QueueError, Source, Ticket, TopicSettings};
+use crate::queue::{Partition, Queue, QueueError, Source, Ticket, TopicSettings};
 
 #[derive(Default)]
 struct Model {
@@ -46,7 +46,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let (disk, clock) = (SimDisk::new(seed), clock());
         let (queue, _) = open(&disk, &clock, config());
-        let settings = TopicSettings { partitions: 2, retention: None, retention_bytes: None, durability: Durability::Fsync };
+        let settings = TopicSettings { partitions: 2, ..TopicSettings::default() };
         for name in TOPICS {
             queue.create_topic(name, settings.clone()).unwrap();
         }
