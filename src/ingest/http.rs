@@ -270,11 +270,9 @@ pub fn refusal(error: &QueueError) -> (StatusCode, String) {
             StatusCode::BAD_REQUEST
         }
         QueueError::OutOfOrderSequence | QueueError::ProducerFenced => StatusCode::CONFLICT,
-        QueueError::NotDurable(_)
-        | QueueError::Disk(_)
-        | QueueError::Deleted { .. }
-        | QueueError::Gone
-        | QueueError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        QueueError::NotDurable(_) | QueueError::Disk(_) | QueueError::Deleted { .. } | QueueError::Gone | QueueError::Closed => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     };
     (status, error.to_string())
 }

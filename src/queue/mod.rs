@@ -272,17 +272,17 @@ impl Queue {
         self.shared.on_topic.write().push(hook);
     }
 
+    /// What it was configured with.
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
     /// An id for an idempotent producer, which no other ever has; its epoch begins at 0. May wait for the disk.
     ///
     /// # Errors
     /// [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
     pub fn new_producer_id(&self) -> Result<i64, QueueError> {
         self.shared.producer_ids.lock().give()
-    }
-
-    /// What it was configured with.
-    pub fn config(&self) -> &Config {
-        &self.shared.config
     }
 
     /// What consumer groups have committed.

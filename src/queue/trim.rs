@@ -60,7 +60,8 @@ impl Partition {
             sub(&self.shared.gauges.unchecked, unchecked);
         }
         self.start.fetch_max(before, Ordering::AcqRel);
-        let lost = before.saturating_sub(start.max(self.committed()));
+        // Nobody was to handle what is not stored.
+        let lost = if self.settings.load().store { before.saturating_sub(start.max(self.committed())) } else { 0 };
         self.shared.gauges.lost_records.fetch_add(lost, Ordering::Relaxed);
         tracing::info!(topic = %self.topic_name, partition = self.number, from = start, to = before, unhandled = lost,
             "records deleted, as asked");

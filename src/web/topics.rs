@@ -64,7 +64,8 @@ pub async fn create(
         own.queue.create_topic(&made, settings).map_err(|error| refusal(&error, &made))?;
         Ok(Value::Null)
     })
-    .await?;
+    .await
+    .map(drop)?;
     Ok((StatusCode::CREATED, Json(shown(&web, &name).await?)))
 }
 
@@ -79,7 +80,8 @@ pub async fn change(State(web): State<Arc<Web>>, Path(name): Path<String>, body:
         applied.map_err(|error| refusal(&error, &changed))?;
         Ok(Value::Null)
     })
-    .await?;
+    .await
+    .map(drop)?;
     shown(&web, &name).await.map(Json)
 }
 

@@ -76,6 +76,7 @@ pub(super) static TABLE: &[Row] = &[
     row!(CreateTopics 2..=7, api::topics::create_topics),
     row!(DeleteTopics 1..=6, api::topics::delete_topics),
     row!(CreatePartitions 0..=3, api::topics::create_partitions),
+    row!(DeleteRecords 0..=2, api::records::delete_records),
     row!(DescribeConfigs 1..=4, api::configs::describe_configs),
     row!(AlterConfigs 0..=2, api::configs::alter_configs),
     row!(IncrementalAlterConfigs 0..=1, api::configs::incremental_alter_configs),
