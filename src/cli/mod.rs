@@ -62,7 +62,7 @@ enum Command {
     Tail(search::TailArguments),
     /// Send lines or NDJSON from files, or from standard input, to a topic
     Send(search::SendArguments),
-    /// Topics: what they hold, and whether their lanes keep up
+    /// Topics: what they hold, whether their lanes keep up; make, set, grow, trim, delete
     #[command(subcommand)]
     Topic(topics::TopicCommand),
     /// Quotas: how many bytes a second somebody may send or take

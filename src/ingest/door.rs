@@ -102,6 +102,17 @@ impl Door {
         permits(&self.in_flight, size, self.in_flight_kib).await
     }
 
+    /// The topic, made if it is not there: that takes an fsync, for which a thread of the network must not be kept.
+    fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        if let Some(topic) = self.queue.topic(name) {
+            return Ok(topic);
+        }
+        let many = tokio::runtime::Handle::try_current()
+            .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+        // It hands what else the thread has to do to another one.
+        if many { tokio::task::block_in_place(|| self.queue.ensure_topic(name)) } else { self.queue.ensure_topic(name) }
+    }
+
     fn builder(&self) -> BatchBuilder {
         self.spare.lock().pop().unwrap_or_default()
     }
@@ -243,7 +254,7 @@ impl Gather {
             self.last = at;
             return Ok(at);
         }
-        let topic = match self.door.queue.ensure_topic(name) {
+        let topic = match self.door.topic(name) {
             Ok(topic) => Some(topic),
             Err(QueueError::Full(_)) => None,
             Err(error) => return Err(error),
@@ -387,12 +398,20 @@ impl Arriving {
         self.ticket = Some(partition.append(self.batch.clone()));
     }
 
+    async fn topic(&self) -> Result<Arc<Topic>, QueueError> {
+        if let Some(topic) = self.queue.topic(&self.name) {
+            return Ok(topic);
+        }
+        let (queue, name) = (self.queue.clone(), self.name.clone());
+        tokio::task::spawn_blocking(move || queue.ensure_topic(&name)).await.unwrap_or(Err(QueueError::Closed))
+    }
+
     async fn land(mut self) -> Landed {
         let deadline = self.patience.map(|patience| tokio::time::Instant::now() + patience);
         self.landed.base = loop {
             let tried = match self.ticket.take() {
                 Some(ticket) => ticket.await,
-                None => match self.queue.ensure_topic(&self.name) {
+                None => match self.topic().await {
                     Ok(topic) => {
                         self.append(&topic);
                         continue;
@@ -402,6 +421,11 @@ impl Arriving {
             };
             match tried {
                 Ok(appended) => break Ok(appended.base_offset),
+                // Deleted meanwhile: it is made anew, as for any record of its name.
+                Err(QueueError::Gone) if deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline) => {
+                    self.partition = None;
+                    tokio::time::sleep(AGAIN).await;
+                }
                 Err(QueueError::Full(_)) if deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline) => {
                     tokio::time::sleep(AGAIN).await;
                 }

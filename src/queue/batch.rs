@@ -21,12 +21,14 @@ use crate::base::limits::BATCH_BYTES;
 
 mod builder;
 mod decoder;
+mod recompress;
 mod snappy;
 mod validate;
 mod varint;
 
 pub use builder::BatchBuilder;
 pub use decoder::{Scratch, decode};
+pub use recompress::recompress;
 pub use validate::{Limits, validate};
 
 /// Length of the batch header.

@@ -70,6 +70,8 @@ pub type Marks = HashMap<(TopicId, PartitionId), Mark>;
 #[derive(Debug)]
 pub struct Checkpoints {
     journal: Journal,
+    /// An append failed: only a journal written anew heals it.
+    broken: bool,
     /// Bytes when it was last written anew.
     anew: u64,
 }
@@ -90,22 +92,31 @@ impl Checkpoints {
             }
         }
         let anew = journal.len();
-        Ok((Self { journal, anew }, marks, damaged))
+        Ok((Self { journal, broken: false, anew }, marks, damaged))
     }
 
     /// Writes one mark, without ever writing the journal anew.
     pub fn append(&mut self, mark: Mark) -> io::Result<()> {
-        self.journal.append(&serde_json::to_vec(&[mark])?)
+        let appended = self.journal.append(&serde_json::to_vec(&[mark])?);
+        self.broken |= appended.is_err();
+        appended
+    }
+
+    /// Whether it must be written anew, though there may be nothing new to say.
+    pub fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// Writes these marks; `all` gives every partition's, asked only when the journal is written anew.
     pub fn write(&mut self, some: &[Mark], all: impl FnOnce() -> Vec<Mark>) -> io::Result<()> {
         let bytes = serde_json::to_vec(some)?;
         let appended = self.journal.append(&bytes);
+        self.broken |= appended.is_err();
         if appended.is_err() || self.journal.len() > self.anew.saturating_mul(4).max(REWRITE_BYTES) {
             let bytes = serde_json::to_vec(&all())?;
             self.journal.checkpoint(&[&bytes])?;
             self.anew = self.journal.len();
+            self.broken = false;
         }
         Ok(())
     }

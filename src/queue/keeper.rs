@@ -149,7 +149,7 @@ pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
             marks.push(mark);
         }
     }
-    if marks.is_empty() {
+    if marks.is_empty() && !checkpoints.is_broken() {
         return;
     }
     let all = || {

@@ -32,7 +32,7 @@ use crossbeam_channel::{Sender, bounded, unbounded};
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::clock::Clock;
-use crate::base::disk::Disk;
+use crate::base::disk::{Disk, Space};
 use crate::base::ids::TopicId;
 use crate::base::limits::is_topic_name;
 
@@ -56,6 +56,7 @@ mod index;
 mod keeper;
 mod lifecycle;
 mod log;
+mod opening;
 mod producer_ids;
 mod producers;
 mod scan;
@@ -163,31 +164,8 @@ impl Queue {
         // Offsets of topics that were deleted, or are gone by damage, mean nothing: their ids never come again.
         let there: HashSet<TopicId> = entries.iter().map(|entry| entry.id).collect();
         shared.groups.keep(&|id| there.contains(&id));
-        for entry in entries {
-            let name: Arc<str> = entry.name.into();
-            let settings = Arc::new(ArcSwap::from_pointee(entry.settings));
-            let mut partitions = Vec::new();
-            for number in 0..settings.load().partitions {
-                let dir = catalog::partition_dir(entry.id, number);
-                shared.disk.create_dir_all(&dir).map_err(QueueError::disk)?;
-                let recovery = recovery::Recovery {
-                    disk: shared.disk.as_ref(),
-                    dir: &dir,
-                    topic: entry.id,
-                    partition: number,
-                    mark: marks.get(&(entry.id, number)),
-                    report: &mut report,
-                };
-                let recovered = recovery.run().map_err(QueueError::disk)?;
-                if let Some(id) = recovered.log.producers.highest() {
-                    shared.producer_ids.lock().seen(id);
-                }
-                let partition = Partition::new(shared.clone(), entry.id, name.clone(), number, settings.clone(), recovered);
-                partitions.push(Arc::new(partition));
-            }
-            report.topics += 1;
-            report.partitions += partitions.len();
-            topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
+        for topic in opening::topics(&shared, entries, &marks, &mut report).map_err(QueueError::disk)? {
+            topics.add(topic);
         }
         strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
@@ -329,6 +307,11 @@ impl Queue {
             return Err(QueueError::Closed);
         }
         self.shared.room_for(1, false)
+    }
+
+    /// Free and total bytes of its disk, if that answers.
+    pub fn space(&self) -> Option<Space> {
+        self.shared.disk.space().ok()
     }
 
     /// Numbers of the whole queue.

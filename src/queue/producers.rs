@@ -230,9 +230,10 @@ impl Producers {
         if self.known.len() <= MOST {
             return;
         }
-        // A tenth at a time, so that it is rare.
+        // A tenth more than must be, so that it is rare.
+        let spare = self.known.len() - MOST + MOST / 10;
         let mut order: Vec<(i64, i64)> = self.known.values().map(|producer| (producer.last_ns, producer.id)).collect();
-        let (older, ..) = order.select_nth_unstable(MOST / 10);
+        let (older, ..) = order.select_nth_unstable(spare);
         for (_, id) in older {
             self.known.remove(id);
         }

@@ -7,6 +7,9 @@ mod hostile;
 mod lifecycle;
 mod model;
 mod oracle;
+mod producers;
+mod strays;
+mod trim;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,6 +68,17 @@ fn batch(payloads: &[Vec<u8>], compression: Compression) -> Bytes {
 
 fn one(payload: &str) -> Bytes {
     batch(&[payload.as_bytes().to_vec()], Compression::None)
+}
+
+/// The batch, as an idempotent producer sends it.
+fn stamped(batch: &Bytes, id: i64, epoch: i16, sequence: i32) -> Bytes {
+    let mut bytes = batch.to_vec();
+    bytes[43..51].copy_from_slice(&id.to_be_bytes());
+    bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+    bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
+    let crc = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+    bytes.into()
 }
 
 /// All records of a partition, from a random reader's view: small and large reads.

@@ -19,7 +19,7 @@ impl Partition {
     /// Deletes the records below `before`, durably, and gives the log's start, which never goes back. Waits for the disk.
     ///
     /// # Errors
-    /// [`QueueError::Beyond`] if there is no such offset yet; [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
+    /// [`QueueError::Beyond`] if there is no such offset yet; [`QueueError::Gone`] if the topic was deleted; [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
     pub fn delete_records(self: &Arc<Self>, before: Offset) -> Result<Offset, QueueError> {
         let mut checkpoints = self.shared.checkpoints.lock();
         let (start, end) = (self.log_start(), self.high_watermark());
@@ -30,6 +30,9 @@ impl Partition {
             return Ok(start);
         }
         let mut log = self.log.lock();
+        if self.is_gone() {
+            return Err(QueueError::Gone);
+        }
         self.sync_written(&mut log).map_err(QueueError::not_durable)?;
         if before == log.next {
             let rolled = self.seal(&mut log).and_then(|()| match log.active {
@@ -57,7 +60,8 @@ impl Partition {
             sub(&self.shared.gauges.unchecked, unchecked);
         }
         self.start.fetch_max(before, Ordering::AcqRel);
-        let lost = before.saturating_sub(start.max(self.committed()));
+        // Nobody was to handle what is not stored.
+        let lost = if self.settings.load().store { before.saturating_sub(start.max(self.committed())) } else { 0 };
         self.shared.gauges.lost_records.fetch_add(lost, Ordering::Relaxed);
         tracing::info!(topic = %self.topic_name, partition = self.number, from = start, to = before, unhandled = lost,
             "records deleted, as asked");

@@ -393,6 +393,11 @@ impl Relay {
         chains
     }
 
+    /// Whether the configuration names a topic: then a start makes it, whatever became of it.
+    pub fn is_configured(&self, topic: &str) -> bool {
+        self.shared.config.topics.contains_key(topic)
+    }
+
     /// Every output, now.
     pub fn outputs(&self) -> Vec<OutputStatus> {
         let deliveries = self.shared.deliveries.get().map(Vec::as_slice).unwrap_or_default();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 
 use crate::base::clock::Clock;
@@ -31,6 +31,7 @@ mod metrics;
 mod rows;
 mod status;
 mod tail;
+mod topics;
 mod traffic;
 
 /// An address the box listens on.
@@ -150,6 +151,11 @@ impl Web {
             .route("/api/v1/outputs", get(status::outputs))
             .route("/api/v1/filters", get(control::filters))
             .route("/api/v1/filters/{name}", put(control::put_filter).layer(axum::extract::DefaultBodyLimit::max(upload)))
+            .route(
+                "/api/v1/topics/{topic}",
+                get(topics::topic).post(topics::create).patch(topics::change).delete(topics::delete),
+            )
+            .route("/api/v1/topics/{topic}/trim", post(topics::trim))
             .route("/api/v1/topics/{topic}/chain", get(control::chain).put(control::put_chain))
             .route("/api/v1/quotas", get(traffic::quotas))
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))

@@ -73,6 +73,15 @@ pub(super) static TABLE: &[Row] = &[
     row!(ApiVersions 0..=4, api::versions::api_versions),
     row!(InitProducerId 0..=5, api::producer_ids::init_producer_id),
     row!(OffsetForLeaderEpoch 2..=4, api::offsets::offset_for_leader_epoch),
+    row!(CreateTopics 2..=7, api::topics::create_topics),
+    row!(DeleteTopics 1..=6, api::topics::delete_topics),
+    row!(CreatePartitions 0..=3, api::topics::create_partitions),
+    row!(DeleteRecords 0..=2, api::records::delete_records),
+    row!(DescribeConfigs 1..=4, api::configs::describe_configs),
+    row!(AlterConfigs 0..=2, api::configs::alter_configs),
+    row!(IncrementalAlterConfigs 0..=1, api::configs::incremental_alter_configs),
+    row!(DescribeCluster 0..=2, api::cluster::describe_cluster),
+    row!(DescribeLogDirs 1..=4, api::cluster::describe_log_dirs),
 ];
 
 /// A row's place, which is also its counter's.
