@@ -210,8 +210,8 @@ impl Partition {
         log.active = None;
         log.unsynced = false;
         log.sources.clear();
-        log.guests = Default::default();
         log.producers = Producers::default();
+        log.guests = Default::default();
         sub(&self.shared.gauges.unchecked, std::mem::take(&mut log.unchecked));
         sub(&self.shared.gauges.bytes, self.bytes.swap(0, Ordering::Relaxed));
         self.start.store(self.high_watermark(), Ordering::Release);

@@ -12,7 +12,7 @@
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
 //! TRAFFIC       journal: quotas and routes (traffic/book.rs)
-//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
+//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)   CLUSTER   journal: the cluster's id (cluster.rs)
 //! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
@@ -50,6 +50,7 @@ pub mod traffic;
 
 mod catalog;
 mod checkpoint;
+mod cluster;
 mod files;
 mod frame;
 mod index;
@@ -139,9 +140,9 @@ impl Queue {
         let groups = Groups::open(disk.clone()).map_err(QueueError::disk)?;
         let (checkpoints, marks, damaged) = checkpoint::Checkpoints::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
-        let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
-        report.damaged_entries += damaged;
         let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
+        let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {

@@ -73,6 +73,8 @@ pub(crate) struct LaneCore {
     pub(crate) counters: Counters,
     next: AtomicU64,
     pub(crate) committed: AtomicU64,
+    /// End of what was acknowledged before the start and has no rows yet; 0 once they are made again.
+    remake: AtomicU64,
     shown: Mutex<Shown>,
     // Records and failures since the quarantine's window began.
     window: Mutex<(u64, u64)>,
@@ -130,6 +132,7 @@ impl Lane {
             counters: Counters::default(),
             next: AtomicU64::new(committed),
             committed: AtomicU64::new(committed),
+            remake: AtomicU64::new(0),
             shown: Mutex::default(),
             window: Mutex::default(),
             resting: AtomicBool::new(false),
@@ -277,7 +280,24 @@ impl LaneCore {
         let generations = &self.generations;
         self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
         self.next.store(next, Ordering::Release);
+        self.remade(next);
         Ok(())
+    }
+
+    /// Rows are there up to `next`, or will never be: says so once what a crash took is there again.
+    pub(crate) fn remade(&self, next: Offset) {
+        let of = self.remake.fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| (end > 0 && next >= end).then_some(0));
+        if of.is_ok() {
+            self.shared.store.lane_caught_up();
+        }
+    }
+
+    /// Notes at the start what the lane has to make again; tells whether there is anything. Nothing runs yet.
+    pub(crate) fn note_remake(&self) -> bool {
+        let end = self.partition.high_watermark();
+        let behind = self.next.load(Ordering::Relaxed) < end;
+        self.remake.store(if behind { end } else { 0 }, Ordering::Relaxed);
+        behind
     }
 
     /// Counts a call, and acts when a filter fails too often.

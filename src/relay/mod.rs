@@ -160,7 +160,9 @@ impl Relay {
             Some(shared) => growth::prepare(&shared, topic),
             None => Ok(Box::new(())),
         }));
-        for registered in relay.shared.all_lanes() {
+        let lanes = relay.shared.all_lanes();
+        store.set_lanes_behind(lanes.iter().filter(|registered| registered.core.note_remake()).count());
+        for registered in lanes {
             registered.task.notify();
         }
         Ok(relay)

@@ -7,6 +7,7 @@ mod end_to_end;
 mod ingest;
 mod ingest_http;
 mod ingest_rig;
+mod kafka_wire;
 mod lineage_model;
 mod relay_box;
 mod relay_crash;

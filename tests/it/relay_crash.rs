@@ -10,6 +10,7 @@ use sawbox::queue::batch::{BatchBuilder, Compression};
 use sawbox::queue::{self, Queue, Topic};
 use sawbox::relay::{Config, Relay, Step, TopicConfig};
 use sawbox::sandbox::{self, Sandbox};
+use sawbox::store::query::{self, Cancel, Request};
 use sawbox::store::{self, Store};
 
 use crate::lineage_model::visible;
@@ -146,4 +147,27 @@ fn a_filter_that_was_put_is_used_though_the_box_ended_before_the_promotion() {
     // Once: not at every start.
     let life = Life::start(&disk.crash(), 1, 1);
     assert_eq!(life.store.generations(life.topic("web").id()).len(), 2);
+}
+
+#[test]
+fn answers_are_partial_until_the_rows_of_before_the_crash_are_there_again() {
+    let disk = SimDisk::new(31);
+    let life = Life::start(&disk, 1, 1);
+    for n in 0..3 {
+        life.append(0, &format!("n{n}"));
+    }
+    life.drain("web");
+    let answer = |life: &Life| {
+        let request = Request::new(query::parse("*").expect("query"));
+        let cancel = Cancel::new(life.clock.clone());
+        query::run(&life.store, &request, &cancel, &mut |_| std::ops::ControlFlow::Continue(())).expect("answer")
+    };
+    assert!(!answer(&life).partial);
+    drop(life);
+    let life = Life::start(&disk.crash(), 1, 1);
+    let stats = answer(&life);
+    assert!(stats.partial && stats.note.is_some_and(|note| note.contains("restart")), "{stats:?}");
+    life.drain("web");
+    life.drain("side");
+    assert!(!answer(&life).partial);
 }

@@ -16,15 +16,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Access, Operation, Principal, Resource};
+use crate::access::{Access, Principal};
+pub(crate) use crate::access::{Operation, Resource};
 use crate::base::clock::Clock;
 use crate::base::limits::is_topic_name;
-use crate::queue::{Queue, QueueError, Topic};
+use crate::queue::{Queue, QueueError, Scratch, Topic};
 
 use super::config::Kafka;
-use super::counters::Counters;
+use super::counters::{Counters, Quiet};
 use super::door::Door;
 use super::listener::{Stop, Wire};
 pub use counters::{KafkaCounters, KafkaReading};
@@ -37,6 +41,9 @@ mod dispatch;
 mod frame;
 mod gate;
 mod guard;
+mod judge;
+mod permit;
+mod sasl;
 mod schema;
 mod waiters;
 
@@ -53,8 +60,14 @@ pub(crate) struct Server {
     /// What the cluster calls itself, for ever.
     pub cluster_id: String,
     pub(super) door: Arc<Door>,
+    /// For quiet log lines of what was denied.
+    denials: Quiet,
+    /// Passwords that are hashed at a time.
+    hashes: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
+    /// Room for decompressing batches that are judged.
+    scratches: Mutex<Vec<Scratch>>,
 }
 
 impl Server {
@@ -73,8 +86,10 @@ impl Server {
                 waiters.wake(partition);
             }
         }));
-        let cluster_id = "sawbox".to_owned();
-        Arc::new(Self { queue, access, clock, cluster_id, door, waiters, answers: Answers::new(memory) })
+        let cluster_id = URL_SAFE_NO_PAD.encode(queue.cluster_id());
+        let hashes = Arc::new(Semaphore::new(sasl::HASHES));
+        let (denials, answers, scratches) = (Quiet::default(), Answers::new(memory), Mutex::default());
+        Arc::new(Self { queue, access, clock, cluster_id, door, denials, hashes, waiters, answers, scratches })
     }
 }
 
@@ -100,25 +115,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whether this may be done by who asks; a denial is counted.
-    pub(crate) fn allows(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        let may = self.sees(operation, resource);
-        if !may {
-            self.server.access.note_denied();
-        }
-        may
-    }
-
-    /// The same for what is silently left out of a list.
-    pub(crate) fn sees(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        self.server.access.allows(&self.principal, self.peer, operation, resource, self.port.enforces())
-    }
-
-    /// What may be done to this, as Kafka's bits.
-    pub(crate) fn operations(&self, resource: Resource<'_>) -> i32 {
-        self.server.access.operations(&self.principal, self.peer, resource, self.port.enforces())
-    }
-
     /// Comes back when the client has hung up or the box stops: a handler that waits for something should answer then.
     pub(crate) async fn ended(&self) {
         let mut ending = self.ending.clone();
@@ -145,10 +141,7 @@ impl Caller {
         if let Some(topic) = self.server.queue.topic(name) {
             return Ok(Some(topic));
         }
-        let may = self.port.config.auto_create
-            && !is_internal(name)
-            && is_topic_name(name)
-            && (self.sees(Operation::Create, Resource::Cluster) || self.allows(Operation::Create, Resource::Topic(name)));
+        let may = self.port.config.auto_create && !is_internal(name) && is_topic_name(name) && self.may_create(name);
         if !may {
             return Ok(None);
         }
@@ -166,7 +159,7 @@ pub(crate) fn is_internal(name: &str) -> bool {
 impl Port {
     /// Whether clients must sign in here, and need permissions.
     pub(crate) fn enforces(&self) -> bool {
-        self.config.sign_in.unwrap_or(!self.config.listen.ip().is_loopback())
+        self.config.signs_in()
     }
 
     /// Serves one connection until it ends; its error is what was wrong with it.

@@ -82,6 +82,9 @@ async fn one(caller: &Caller, asked: MetadataRequestTopic, create: bool) -> Meta
     };
     match found {
         Ok(Some(topic)) => describe(&topic),
+        Ok(None) if create && caller.port.config.auto_create && !is_internal(&name) && !caller.may_create(&name) => {
+            fail(ResponseError::TopicAuthorizationFailed)
+        }
         Ok(None) => fail(ResponseError::UnknownTopicOrPartition),
         Err(QueueError::Refused(_)) => fail(ResponseError::PolicyViolation),
         // It will be there when the disk is well again: clients ask again.

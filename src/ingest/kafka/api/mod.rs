@@ -4,6 +4,7 @@ use kafka_protocol::error::ResponseError;
 
 use crate::queue::QueueError;
 
+pub(super) mod acls;
 pub(super) mod cluster;
 mod config_table;
 pub(super) mod configs;
@@ -13,6 +14,7 @@ pub(super) mod offsets;
 pub(super) mod produce;
 pub(super) mod producer_ids;
 pub(super) mod records;
+pub(super) mod scram_users;
 pub(super) mod topics;
 pub(super) mod versions;
 
