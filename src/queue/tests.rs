@@ -9,6 +9,7 @@ mod lifecycle;
 mod model;
 mod oracle;
 mod producers;
+mod strays;
 mod trim;
 
 use std::collections::HashMap;
