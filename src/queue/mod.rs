@@ -17,7 +17,7 @@
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
 //! The way of a read: [`Partition::read`] → `view.rs`, over mapped segments and the tail. At start: `recovery.rs` and `scan.rs`.
-//! Every second: `keeper.rs`.
+//! Every second: `keeper.rs`. Who reads what among consumers: `coordinator/`.
 //!
 //! Why not a database, or one log for all topics: a fetch is then a slice of a mapped file, retention an unlink, and a noisy
 //! topic does not push a quiet one's records out. The price, a file and an fdatasync per busy topic, is what the pool is for.
@@ -38,6 +38,7 @@ use crate::base::limits::is_topic_name;
 
 pub mod batch;
 pub mod config;
+pub mod coordinator;
 pub mod error;
 pub mod groups;
 pub mod partition;
@@ -57,6 +58,7 @@ mod index;
 mod keeper;
 mod lifecycle;
 mod log;
+mod opening;
 mod producer_ids;
 mod producers;
 mod scan;
@@ -69,6 +71,7 @@ mod writer;
 
 pub use batch::{BatchBuilder, Compression, Limits, Scratch, StoredBatch, decode, validate};
 pub use config::{Config, Durability};
+pub use coordinator::Coordinator;
 pub use error::QueueError;
 pub use frame::Source;
 pub use groups::Groups;
@@ -139,7 +142,8 @@ impl Queue {
         let mut report = RecoveryReport::default();
         let defaults = TopicSettings::of(&config);
         let (catalog, entries) = catalog::open(&disk, &defaults, &mut report).map_err(QueueError::disk)?;
-        let groups = Groups::open(disk.clone()).map_err(QueueError::disk)?;
+        let groups = Arc::new(Groups::open(disk.clone()).map_err(QueueError::disk)?);
+        let coordinator = Arc::new(Coordinator::new(groups.clone(), config.groups.clone()));
         let (checkpoints, marks, damaged) = checkpoint::Checkpoints::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
         let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
@@ -153,6 +157,7 @@ impl Queue {
             clock,
             jobs,
             groups,
+            coordinator,
             catalog: Mutex::new(catalog),
             checkpoints: Mutex::new(checkpoints),
             producer_ids: Mutex::new(ids),
@@ -163,42 +168,26 @@ impl Queue {
             gauges: Gauges::default(),
             config,
         });
+        let flushes = shared.jobs.clone();
+        shared.groups.flushed_by(Box::new(move || {
+            let _gone = flushes.send(Job::Groups);
+        }));
         let topics = Arc::new(Topics::default());
         // Offsets of topics that were deleted, or are gone by damage, mean nothing: their ids never come again.
         let there: HashSet<TopicId> = entries.iter().map(|entry| entry.id).collect();
         shared.groups.keep(&|id| there.contains(&id));
-        for entry in entries {
-            let name: Arc<str> = entry.name.into();
-            let settings = Arc::new(ArcSwap::from_pointee(entry.settings));
-            let mut partitions = Vec::new();
-            for number in 0..settings.load().partitions {
-                let dir = catalog::partition_dir(entry.id, number);
-                shared.disk.create_dir_all(&dir).map_err(QueueError::disk)?;
-                let recovery = recovery::Recovery {
-                    disk: shared.disk.as_ref(),
-                    dir: &dir,
-                    topic: entry.id,
-                    partition: number,
-                    mark: marks.get(&(entry.id, number)),
-                    report: &mut report,
-                };
-                let recovered = recovery.run().map_err(QueueError::disk)?;
-                if let Some(id) = recovered.log.producers.highest() {
-                    shared.producer_ids.lock().seen(id);
-                }
-                let partition = Partition::new(shared.clone(), entry.id, name.clone(), number, settings.clone(), recovered);
-                partitions.push(Arc::new(partition));
-            }
-            report.topics += 1;
-            report.partitions += partitions.len();
-            topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
+        for topic in opening::topics(&shared, entries, &marks, &mut report).map_err(QueueError::disk)? {
+            topics.add(topic);
         }
         strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
         for nth in 0..shared.config.writers {
             let work = work.clone();
             let writer = thread::Builder::new().name(format!("queue-{nth}")).stack_size(512 * 1024);
-            threads.writers.push(writer.spawn(move || writer::run(&work)).map_err(QueueError::disk)?);
+            threads.writers.push(writer.spawn({
+                let groups = shared.groups.clone();
+                move || writer::run(&work, &groups)
+            }).map_err(QueueError::disk)?);
         }
         let (stop, stopped) = bounded(0);
         let (own, all) = (shared.clone(), topics.clone());
@@ -343,6 +332,11 @@ impl Queue {
         &self.shared.groups
     }
 
+    /// The members of consumer groups.
+    pub fn coordinator(&self) -> &Arc<Coordinator> {
+        &self.shared.coordinator
+    }
+
     /// Whether appends are taken now: receivers ask before they read on.
     ///
     /// # Errors
@@ -406,6 +400,7 @@ impl Queue {
                 tracing::error!("a thread of the queue had panicked");
             }
         }
+        self.shared.groups.close();
         // A writer that was told to stop may have left what came in between.
         for partition in &partitions {
             writer::commit(partition);

@@ -8,6 +8,8 @@ mod ingest;
 mod ingest_http;
 mod ingest_rig;
 mod kafka_topics;
+mod kafka_permits;
+mod kafka_sign_in;
 mod kafka_wire;
 mod lineage_model;
 mod relay_box;

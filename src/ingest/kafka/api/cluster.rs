@@ -35,11 +35,11 @@ pub(in super::super) async fn describe_cluster(
         .with_broker_id(BrokerId(NODE))
         .with_host(StrBytes::from_string(host))
         .with_port(i32::from(port));
-    let response = response.with_brokers(vec![node]);
-    if request.include_cluster_authorized_operations {
-        return response.with_cluster_authorized_operations(caller.operations(Resource::Cluster));
-    }
-    response
+    let operations = match request.include_cluster_authorized_operations {
+        true => caller.operations(Resource::Cluster),
+        false => i32::MIN,
+    };
+    response.with_brokers(vec![node]).with_cluster_authorized_operations(operations)
 }
 
 /// DescribeLogDirs.

@@ -71,7 +71,7 @@ fn entries(caller: &Caller, resource: &DescribeConfigsResource) -> Result<Vec<En
         }
         BROKER => {
             if !caller.allows(Operation::DescribeConfigs, Resource::Cluster) {
-                return Err(Refusal::new(ResponseError::ClusterAuthorizationFailed, "not allowed to describe the cluster"));
+                return Err(Refusal::new(ResponseError::ClusterAuthorizationFailed, "not allowed to describe the node"));
             }
             if !matches!(&*resource.resource_name, "" | "1") {
                 let why = format!("there is one node, {NODE}");
@@ -185,6 +185,9 @@ async fn alter(
     match kind {
         TOPIC => {}
         BROKER => {
+            if !caller.allows(Operation::AlterConfigs, Resource::Cluster) {
+                return Err(Refusal::new(ResponseError::ClusterAuthorizationFailed, "not allowed to alter the node"));
+            }
             let why = "the node's configuration stands in its file; change it there and start the box again";
             return Err(Refusal::new(ResponseError::InvalidRequest, why));
         }

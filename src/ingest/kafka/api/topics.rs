@@ -156,6 +156,14 @@ fn created(
     if version < 5 {
         return answer;
     }
+    if !caller.sees(Operation::DescribeConfigs, Resource::Topic(&answer.name)) {
+        let denied = ResponseError::TopicAuthorizationFailed.code();
+        return answer
+            .with_topic_config_error_code(denied)
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_configs(None);
+    }
     let configs = config_table::of_topic(settings, caller.server.queue.config()).into_iter().map(|entry| {
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_static_str(entry.name))
