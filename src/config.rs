@@ -259,7 +259,8 @@ impl Config {
     pub fn relay(&self) -> relay::Config {
         let Lanes { workers, hops, quarantine } = self.relay.clone();
         let (topics, outputs) = (self.topics.clone(), self.outputs.clone());
-        relay::Config { workers, hops, quarantine, topics, outputs, filters_dir: Some(self.data_dir.join("filters")) }
+        let filters_dir = Some(self.data_dir.join("filters"));
+        relay::Config { workers, hops, quarantine, topics, outputs, filters_dir, ..relay::Config::default() }
     }
 
     /// Every listener: its key, its address, and `tcp` or `udp`.

@@ -99,6 +99,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     listeners.extend(ingest.addresses().iter().map(|(receiver, address)| {
         let (name, scheme) = match *receiver {
             "beats" => ("Lumberjack (Beats)", "tcp"),
+            "kafka" => ("Kafka", "tcp"),
             "syslog/udp" => ("syslog", "udp"),
             "syslog/tcp" => ("syslog", "tcp"),
             other => (other, "tcp"),

@@ -22,6 +22,8 @@ pub struct Config {
     pub beats: Vec<Beats>,
     /// Syslog, RFC 3164 and RFC 5424.
     pub syslog: Vec<Syslog>,
+    /// Kafka's wire.
+    pub kafka: Vec<Kafka>,
     /// The write half of the Elasticsearch dialect.
     pub elastic: Elastic,
     /// `POST /api/v1/ingest/{topic}`.
@@ -121,6 +123,28 @@ pub struct Syslog {
     pub idle: Span,
 }
 
+/// One Kafka port.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kafka {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// `host:port` that clients are told to use; by default the address they reached us at.
+    pub advertise: Option<String>,
+    /// With it the port speaks TLS alone, without it plaintext alone.
+    pub tls: Option<Tls>,
+    /// Whether clients must sign in; by default they must, unless the port is on loopback.
+    pub sign_in: Option<bool>,
+    /// Most connections at a time.
+    pub max_connections: u32,
+    /// Longest request.
+    pub max_request: Bytes,
+    /// A connection that says nothing for so long is closed.
+    pub idle: Span,
+    /// Whether a topic is made when a client first asks for it.
+    pub auto_create: bool,
+}
+
 /// The write half of the Elasticsearch dialect.
 #[derive(Deserialize, Serialize, Clone, Debug)]
 #[serde(deny_unknown_fields, default)]
@@ -161,6 +185,7 @@ impl Default for Config {
             memory: Bytes(64 << 20),
             beats: vec![Beats::default()],
             syslog: vec![Syslog::default()],
+            kafka: vec![Kafka::default()],
             elastic: Elastic::default(),
             http: Http::default(),
         }
@@ -199,6 +224,21 @@ impl Default for Syslog {
             linger: Span(Duration::from_millis(10)),
             udp_buffer: Bytes(4 << 20),
             idle: span(3600),
+        }
+    }
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self {
+            listen: loopback(9092),
+            advertise: None,
+            tls: None,
+            sign_in: None,
+            max_connections: 1000,
+            max_request: Bytes(20 << 20),
+            idle: span(600),
+            auto_create: true,
         }
     }
 }
@@ -258,6 +298,9 @@ impl Config {
                 return Err(format!("{key}.max_line: between 480 and {} bytes", limits::RECORD_BYTES));
             }
         }
+        for (at, kafka) in self.kafka.iter().enumerate() {
+            kafka.check(&format!("ingest.kafka[{at}]"))?;
+        }
         if let Some(name) = &self.elastic.topic {
             topic("ingest.elastic", name)?;
         }
@@ -274,7 +317,8 @@ impl Config {
                 Transport::Tcp => ("syslog/tcp", syslog.listen),
             })
         });
-        beats.chain(syslog).chain([("elastic", self.elastic.listen)]).collect()
+        let kafka = self.kafka.iter().map(|kafka| ("kafka", kafka.listen));
+        beats.chain(syslog).chain(kafka).chain([("elastic", self.elastic.listen)]).collect()
     }
 
     fn one_port_each(&self) -> Result<(), String> {
@@ -285,6 +329,23 @@ impl Config {
             if let Some((other, _)) = all[..at].iter().find(same).filter(|_| address.port() != 0) {
                 return Err(format!("ingest: `{other}` and `{name}` both listen on {address}; give one of them another port"));
             }
+        }
+        Ok(())
+    }
+}
+
+impl Kafka {
+    fn check(&self, key: &str) -> Result<(), String> {
+        tls(key, self.tls.as_ref())?;
+        at_least_one(key, "max_connections", self.max_connections)?;
+        time(key, "idle", self.idle)?;
+        if !(1 << 20..=1 << 30).contains(&self.max_request.0) {
+            return Err(format!("{key}.max_request = \"{}\": between \"1MiB\" and \"1GiB\"", self.max_request));
+        }
+        let Some(advertise) = &self.advertise else { return Ok(()) };
+        let port = advertise.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        if !matches!(port, Some(Ok(1..))) {
+            return Err(format!("{key}.advertise = \"{advertise}\": write host and port, like \"logs.example.org:9092\""));
         }
         Ok(())
     }
@@ -327,7 +388,7 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         let back: Config = toml::from_str(&text).unwrap();
         assert_eq!(format!("{back:?}"), format!("{config:?}"));
-        assert_eq!(config.listeners().len(), 4);
+        assert_eq!(config.listeners().len(), 5);
     }
 
     #[test]
@@ -344,6 +405,8 @@ mod tests {
             ("[[syslog]]\ntls = { cert = \"a.pem\", key = \"b.pem\" }", "TLS needs"),
             ("[[syslog]]\nmax_line = \"2MiB\"", "max_line"),
             ("[elastic]\ntopic = \"a b\"", "elastic.topic"),
+            ("[[kafka]]\nmax_request = \"1KiB\"", "kafka[0].max_request"),
+            ("[[kafka]]\nadvertise = \"logs.example.org\"", "kafka[0].advertise"),
         ] {
             let config: Config = toml::from_str(text).unwrap();
             let reason = config.check().unwrap_err();

@@ -95,6 +95,11 @@ impl Door {
         permits(&self.large, size, self.large_kib).await
     }
 
+    /// Waits until `size` bytes more may be on their way to the disk; hold what comes back until they are there.
+    pub async fn in_flight(&self, size: usize) -> Option<OwnedSemaphorePermit> {
+        permits(&self.in_flight, size, self.in_flight_kib).await
+    }
+
     fn builder(&self) -> BatchBuilder {
         self.spare.lock().pop().unwrap_or_default()
     }

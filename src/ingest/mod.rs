@@ -1,6 +1,7 @@
 //! Receivers: what shippers speak, turned into record batches, appended, and acknowledged once durable.
 //!
-//! What comes in: Lumberjack ([`lumberjack`]), syslog ([`syslog`]), HTTP ([`http`]), Elasticsearch's dialect ([`elastic`]).
+//! What comes in: Lumberjack ([`lumberjack`]), syslog ([`syslog`]), HTTP ([`http`]), Elasticsearch's dialect ([`elastic`]),
+//! Kafka ([`kafka`]).
 //! What goes out: batches to the queue, through one [`door`] that bounds the memory of all of them.
 //!
 //! Invariants: nothing is acknowledged before the fsync that covers it. Broken or hostile bytes cost the connection that sent
@@ -32,6 +33,7 @@ pub mod door;
 pub mod elastic;
 pub mod http;
 pub mod inflate;
+pub mod kafka;
 pub mod lines;
 pub mod listener;
 pub mod lumberjack;
@@ -73,6 +75,7 @@ pub struct Ingest {
     http: Arc<http::Http>,
     elastic: Arc<elastic::Elastic>,
     readings: Vec<(&'static str, String, Arc<Counters>)>,
+    kafka: Vec<(String, Arc<kafka::KafkaCounters>)>,
     addresses: Vec<(&'static str, SocketAddr)>,
     switch: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
@@ -89,6 +92,9 @@ pub fn check(config: &Config) -> Result<(), IngestError> {
     }
     for syslog in &config.syslog {
         acceptor("syslog", syslog.listen, syslog.tls.as_ref())?;
+    }
+    for kafka in &config.kafka {
+        acceptor("kafka", kafka.listen, kafka.tls.as_ref())?;
     }
     Ok(())
 }
@@ -108,7 +114,7 @@ impl Ingest {
     /// What the operator has to mend; then nothing is bound any more.
     pub async fn start(queue: Arc<Queue>, clock: Arc<dyn Clock>, config: &Config) -> Result<Arc<Self>, IngestError> {
         config.check().map_err(IngestError::Config)?;
-        let door = Door::new(queue, clock.clone(), config.memory.as_usize());
+        let door = Door::new(queue.clone(), clock.clone(), config.memory.as_usize());
         let (switch, stop) = Stop::new();
         let mut starting = Starting { readings: Vec::new(), addresses: Vec::new(), clock, stop };
         let mut beats = Vec::new();
@@ -133,6 +139,18 @@ impl Ingest {
                 }
             }
         }
+        let server = kafka::Server::new(queue, starting.clock.clone(), door.clone(), config.memory.as_usize() / 2);
+        let (mut brokers, mut kafka) = (Vec::new(), Vec::new());
+        for config in &config.kafka {
+            let tls = acceptor("kafka", config.listen, config.tls.as_ref())?;
+            let listener = starting.tcp("kafka", config.listen, config.max_connections, tls).await?;
+            let (counters, own) = (listener.counters.clone(), Arc::new(kafka::KafkaCounters::default()));
+            kafka.push((listener.socket.local_addr().unwrap_or(config.listen).to_string(), own.clone()));
+            brokers.push((
+                Arc::new(kafka::Port { server: server.clone(), config: config.clone(), counters, kafka: own }),
+                listener,
+            ));
+        }
         let http = Arc::new(http::Http { door: door.clone(), counters: starting.shared("http"), config: config.http.clone() });
         let setup = elastic::setup::Setup::new(config.elastic.setup_memory);
         let counters = starting.shared("elastic");
@@ -145,6 +163,9 @@ impl Ingest {
         for (port, listener) in streams {
             tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));
         }
+        for (port, listener) in brokers {
+            tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));
+        }
         for (port, socket) in datagrams {
             tasks.push(tokio::spawn(port.datagrams(socket, starting.stop.clone())));
         }
@@ -152,7 +173,7 @@ impl Ingest {
             info!(receiver, %address, "listening");
         }
         let Starting { readings, addresses, .. } = starting;
-        Ok(Arc::new(Self { http, elastic, readings, addresses, switch, tasks: Mutex::new(tasks) }))
+        Ok(Arc::new(Self { http, elastic, readings, kafka, addresses, switch, tasks: Mutex::new(tasks) }))
     }
 
     /// What the routes of [`http::router`] need.
@@ -173,6 +194,11 @@ impl Ingest {
     /// The counters of every receiver, for `/metrics`.
     pub fn counters(&self) -> Vec<Reading> {
         self.readings.iter().map(|(receiver, listen, counters)| counters.read(receiver, listen.clone())).collect()
+    }
+
+    /// What the Kafka listeners count besides.
+    pub fn kafka_counters(&self) -> Vec<kafka::KafkaReading> {
+        self.kafka.iter().map(|(listen, counters)| counters.read(listen.clone())).collect()
     }
 
     /// Takes no more, finishes and acknowledges what was received, closes. Comes back when all of it is done, within some ten

@@ -161,6 +161,11 @@ impl Partition {
         self.log.lock().sources.get(&source).copied()
     }
 
+    /// As [`Partition::emitted_upto`], for who only wants to know: emissions may be in flight.
+    pub fn emitted_so_far(&self, source: Source) -> Option<Offset> {
+        self.log.lock().sources.get(&source).copied()
+    }
+
     /// All sources that emitted to here, with the highest `last` that is durable.
     pub fn sources(&self) -> Vec<(Source, Offset)> {
         self.log.lock().sources.iter().map(|(source, last)| (*source, *last)).collect()

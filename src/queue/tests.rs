@@ -4,6 +4,7 @@
 mod behaviour;
 mod damage;
 mod hostile;
+mod lifecycle;
 mod model;
 mod oracle;
 

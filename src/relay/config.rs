@@ -41,6 +41,9 @@ pub struct Config {
     /// Where answers of schema registries are kept; the wiring sets it, not the file.
     #[serde(skip)]
     pub disk: Option<Arc<dyn Disk>>,
+    /// How long a topic that is to grow waits for the lanes that route to it.
+    #[serde(skip)]
+    pub growth_wait: Span,
 }
 
 impl Default for Config {
@@ -54,6 +57,7 @@ impl Default for Config {
             schema_registries: Vec::new(),
             filters_dir: None,
             disk: None,
+            growth_wait: Span(Duration::from_secs(15)),
         }
     }
 }

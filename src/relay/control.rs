@@ -1,4 +1,4 @@
-//! The relay's own thread: promotions that lanes ask for, and the folder people drop filters into.
+//! The relay's own thread: promotions that lanes ask for, growth that a start could not do, and the folder people drop filters into.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +22,28 @@ pub(crate) enum Control {
 /// How long a file must stay as it is before it counts as wholly copied.
 pub(crate) const SETTLED: Duration = Duration::from_millis(300);
 
+/// How long until topics that should grow are tried again.
+const GROW_AGAIN: Duration = Duration::from_secs(5);
+
 /// What the thread does.
 pub(crate) fn run(relay: &Arc<Relay>, asked: &Receiver<Control>, mut watch: Option<Watch>) {
     // Files may have been dropped while the box was down.
     let mut look = watch.is_some();
+    let mut grow = relay.grow_configured() > 0;
     loop {
-        let next = if look { asked.recv_timeout(SETTLED) } else { asked.recv().map_err(|_| RecvTimeoutError::Disconnected) };
+        let next = match (look, grow) {
+            (true, _) => asked.recv_timeout(SETTLED),
+            (false, true) => asked.recv_timeout(GROW_AGAIN),
+            (false, false) => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
         match next {
             Ok(Control::Pass { topic, generation }) => relay.pass(topic, generation),
             Ok(Control::Look) => look = true,
             Ok(Control::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => look = watch.as_mut().is_some_and(|watch| watch.look(relay)),
+            Err(RecvTimeoutError::Timeout) => {
+                grow = grow && relay.grow_configured() > 0;
+                look = look && watch.as_mut().is_some_and(|watch| watch.look(relay));
+            }
         }
     }
 }

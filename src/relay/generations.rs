@@ -164,6 +164,16 @@ impl Generations {
         Claim::Go { generation, ready, until }
     }
 
+    /// A lane did not handle what it claimed from here on.
+    pub(crate) fn release(&self, partition: PartitionId, at: Offset) {
+        let mut inner = self.inner.lock();
+        if !inner.promoting
+            && let Some(claimed) = inner.claimed.get_mut(&partition)
+        {
+            *claimed = at.min(*claimed);
+        }
+    }
+
     /// The codec and chain of a generation were loaded.
     pub(crate) fn loaded(&self, generation: Generation, ready: Arc<Ready>) {
         let mut inner = self.inner.lock();

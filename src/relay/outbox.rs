@@ -5,6 +5,7 @@
 //! (it was sent before a crash). So a target holds each emission once, whatever the batches were before the crash and are now.
 //! The target partition follows from the record's key, or without one from the source's topic and partition, so that order
 //! holds and the same record always goes the same way.
+//! While a topic grows, a slice that does not route to it yet cannot begin to (`growth.rs`).
 //! Limits: a batch is sealed at [`BATCH_BYTES`]; what a slice emits is bounded by what filters may answer.
 //! A target that takes nothing ends the slice, whose memory is given back; the lane tries again later, others go on.
 
@@ -17,6 +18,7 @@ use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
 use crate::queue::partitioner::partition_of;
 use crate::queue::{Partition, QueueError, Source, Ticket, Topic};
+use crate::relay::growth::{Route, Routes};
 
 /// A batch is sent when it has grown to this.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -56,12 +58,30 @@ impl Target {
 /// The emissions of one slice.
 pub(crate) struct Outbox {
     source: Source,
+    /// Where the slice begins.
+    from: Offset,
     targets: Vec<Target>,
+    routes: Arc<Routes>,
+    /// Held until the slice has given its rows.
+    entered: Vec<(TopicId, Route)>,
 }
 
 impl Outbox {
-    pub(crate) fn new(source: Source) -> Self {
-        Self { source, targets: Vec::new() }
+    /// Of a slice that begins at `from`.
+    pub(crate) fn new(source: Source, from: Offset, routes: &Arc<Routes>) -> Self {
+        Self { source, from, targets: Vec::new(), routes: routes.clone(), entered: Vec::new() }
+    }
+
+    /// Says that the slice routes to a topic.
+    ///
+    /// # Errors
+    /// [`QueueError::Full`] while it grows.
+    pub(crate) fn enter(&mut self, topic: &Topic) -> Result<(), QueueError> {
+        if !self.entered.iter().any(|(known, _)| *known == topic.id()) {
+            let route = self.routes.enter(topic, self.source, self.from).ok_or(QueueError::Full(GROWING))?;
+            self.entered.push((topic.id(), route));
+        }
+        Ok(())
     }
 
     /// Whether anything has to become durable before rows may be committed.
@@ -72,8 +92,9 @@ impl Outbox {
     /// Adds an emission to a topic.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] where it can never be taken; nothing was added then.
+    /// [`QueueError::Refused`] where it can never be taken; nothing was added then. [`QueueError::Full`] while the topic grows.
     pub(crate) fn push(&mut self, topic: &Arc<Topic>, sending: &Sending<'_>) -> Result<(), QueueError> {
+        self.enter(topic)?;
         let number = pick(sending.key, &self.source, topic.partitions().len());
         let known = self.targets.iter().position(|t| t.topic.id() == topic.id() && t.partition.id() == number);
         let at = match known {
@@ -124,6 +145,7 @@ impl Outbox {
                 let Some((last, batch)) = target.sealed.front() else { continue };
                 let probe = Probe {
                     topic: target.topic.clone(),
+                    partitions: target.topic.partitions().len(),
                     partition: target.partition.clone(),
                     last: *last,
                     batch: batch.clone(),
@@ -154,6 +176,8 @@ impl Outbox {
     }
 }
 
+/// What a lane hears of a topic that it cannot begin to route to now.
+pub(crate) const GROWING: &str = "it is growing";
 /// What a lane says about an output's topic that holds as much as it may.
 pub(crate) const CAPPED: QueueError = QueueError::Full("what reads it is too far behind");
 
@@ -168,19 +192,27 @@ pub(crate) struct Blocked {
 impl Blocked {
     pub(crate) fn by(error: QueueError, probe: Probe) -> Self {
         let topic = probe.topic.name().clone();
-        Self { error, topic, probe: (probe.batch.len() <= PROBE_BYTES).then_some(probe) }
+        let keep = probe.batch.len() <= PROBE_BYTES && !matches!(error, QueueError::Gone);
+        Self { error, topic, probe: keep.then_some(probe) }
     }
 }
 
 /// A batch that a target did not take: sent alone until it does, so that a lane need not run its filters to find out.
 pub(crate) struct Probe {
     pub(crate) topic: Arc<Topic>,
+    /// How many there were when the partition was chosen.
+    partitions: usize,
     partition: Arc<Partition>,
     last: Offset,
     batch: Bytes,
 }
 
 impl Probe {
+    /// Whether the topic is there no more, or has grown meanwhile: the records may belong elsewhere.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.partition.is_gone() || self.topic.partitions().len() != self.partitions
+    }
+
     /// Sends it; it may be there already.
     pub(crate) fn send(&self, source: Source) -> Ticket {
         self.partition.append_emissions(source, self.last, self.batch.clone())

@@ -1,6 +1,7 @@
 //! What all lanes share: the houses around, the topics' generations, the outputs' selections, and the registry of lanes.
 //!
-//! Invariant: a partition has one lane at most, for ever; `_out.` topics have none (their output consumes them).
+//! Invariant: a partition has one lane at most, for ever; `_out.` topics have none (their output consumes them), nor those that
+//! are not to be stored: their lanes rest, if there were any, and go on where they were if they are stored again.
 //! Lanes are made when a partition is first seen, here or by the queue's callbacks, and cost some hundred bytes while idle.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -17,20 +18,29 @@ use crate::base::predicate::{self, Bound, Predicate};
 use crate::base::units::{Bytes, Span};
 use crate::queue::{Partition, Queue, QueueError, Source, Topic, TopicSettings};
 use crate::relay::RelayError;
+use crate::relay::codec::Codec;
+use crate::relay::codec::registry::Registries;
+use crate::relay::codec::spec::CodecRecord;
 use crate::relay::config::{Config, Then};
 use crate::relay::control::Control;
-use crate::relay::generations::Generations;
+use crate::relay::generations::{Generations, Ready};
+use crate::relay::growth::Routes;
 use crate::relay::lane::{Lane, LaneCore};
 use crate::relay::output::{Delivery, GROUP_PREFIX};
 use crate::relay::schedule::{Pool, Task};
 use crate::relay::verdicts::DEAD_PREFIX;
-use crate::sandbox::{ChainRecord, Sandbox};
+use crate::sandbox::{ChainRecord, ChainSpec, Sandbox};
 use crate::store::Store;
 
 /// What a topic of dead letters keeps: a ring, so that a bad filter cannot fill the disk.
 const DEAD_BYTES: Bytes = Bytes(256 * 1024 * 1024);
 /// How long dead letters wait for somebody to look at them.
 const DEAD_SPAN: Span = Span(Duration::from_secs(14 * 24 * 3600));
+
+/// Whether lanes take a topic's records into the store.
+fn has_lanes(topic: &Topic) -> bool {
+    !topic.is_gone() && !topic.name().starts_with(GROUP_PREFIX) && topic.settings().store
+}
 
 /// Which rows an output wants.
 pub(crate) struct Selection {
@@ -64,6 +74,11 @@ pub(crate) struct Shared {
     topics: RwLock<HashMap<TopicId, Arc<Generations>>>,
     lanes: RwLock<HashMap<(TopicId, PartitionId), Registered>>,
     default_chain: Mutex<Option<ChainRecord>>,
+    pub(crate) registries: Arc<Registries>,
+    /// Which slices route where.
+    pub(crate) routes: Arc<Routes>,
+    /// Topics that the configuration wants to have more partitions than they could be given at the start.
+    pub(crate) to_grow: Mutex<Vec<(String, u32)>>,
 }
 
 impl Shared {
@@ -87,6 +102,7 @@ impl Shared {
             });
         }
         Ok(Arc::new(Self {
+            registries: Registries::new(config.disk.clone(), clock.clone(), config.schema_registries.clone()),
             pool: Pool::new(clock.clone()),
             queue,
             store,
@@ -101,11 +117,22 @@ impl Shared {
             topics: RwLock::default(),
             lanes: RwLock::default(),
             default_chain: Mutex::new(None),
+            routes: Arc::default(),
+            to_grow: Mutex::default(),
         }))
     }
 
-    /// The chain of topics that have none, resolved once.
-    pub(crate) fn default_chain(&self) -> Result<ChainRecord, RelayError> {
+    /// What runs a generation.
+    pub(crate) fn ready(&self, codec: Option<&CodecRecord>, chain: &ChainRecord) -> Result<Arc<Ready>, RelayError> {
+        let codec = Codec::new(codec, &self.registries).map_err(|why| RelayError::Config(format!("codec: {why}")))?;
+        Ok(Arc::new(Ready { codec, chain: self.sandbox.chain(chain)? }))
+    }
+
+    /// The chain of topics that have none, resolved once. Of plain records nobody makes fields.
+    pub(crate) fn default_chain(&self, codec: Option<&CodecRecord>) -> Result<ChainRecord, RelayError> {
+        if codec == Some(&CodecRecord::Plain) {
+            return Ok(self.sandbox.resolve(&ChainSpec::default())?);
+        }
         let mut known = self.default_chain.lock();
         if let Some(record) = &*known {
             return Ok(record.clone());
@@ -149,7 +176,7 @@ impl Shared {
         if let Some(known) = self.lanes.read().get(&key) {
             return Some(known.clone());
         }
-        if topic.name().starts_with(GROUP_PREFIX) {
+        if !has_lanes(topic) {
             return None;
         }
         // Before the lock: a writer of the queue that holds the partition may be asking for its lane.
@@ -160,9 +187,36 @@ impl Shared {
         let made = lanes.entry(key).or_insert_with(|| {
             let lane = Lane::new(self.clone(), generations, partition.clone(), committed);
             let core = lane.core();
-            Registered { task: Task::new(lane, &self.pool), core }
+            let task = Task::new(lane, topic.settings().priority, &self.pool);
+            Registered { task, core }
         });
         Some(made.clone())
+    }
+
+    /// A topic was made or changed: every partition of it has a lane that works, or none does.
+    pub(crate) fn follow(self: &Arc<Self>, topic: &Topic) {
+        let (works, priority) = (has_lanes(topic), topic.settings().priority);
+        for partition in topic.partitions() {
+            if let Some(known) = self.known_lane(topic.id(), partition.id()) {
+                known.core.rest(!works);
+                known.task.set_priority(priority);
+                known.task.notify();
+            } else if let Some(made) = self.lane(topic, &partition) {
+                made.task.notify();
+            }
+        }
+    }
+
+    /// A topic was deleted: its lanes end, each at the next look of its thread.
+    pub(crate) fn forget(&self, topic: TopicId) {
+        self.topics.write().remove(&topic);
+        self.lanes.write().retain(|(owner, _), registered| {
+            if *owner == topic {
+                registered.core.rest(true);
+                registered.task.notify();
+            }
+            *owner != topic
+        });
     }
 
     /// A lane that is there.

@@ -13,7 +13,7 @@ use crate::base::record::{RecordView, Records, header};
 use crate::base::row::{Cell, MESSAGE, RowHead, Rows, Value};
 use crate::queue::QueueError;
 use crate::relay::lane::LaneCore;
-use crate::relay::outbox::{Outbox, Sending};
+use crate::relay::outbox::{GROWING, Outbox, Sending};
 use crate::relay::output::row::{Lineage, origin_text, write_json};
 use crate::sandbox::{Emission, Output, Verdict, VerdictKind};
 
@@ -144,8 +144,11 @@ impl<'b> Room<'_, 'b> {
         let mut headers = kept(&emission.headers);
         headers.push((header::ORIGIN.as_bytes(), origin.as_bytes()));
         headers.push((header::HOPS.as_bytes(), hops.as_bytes()));
-        let sent = self.outbox.push(&topic, &Sending { headers: &headers, ..sending(record, emission.payload) });
-        Ok(sent.map_err(|error| format!("cannot emit to `{name}`: {error}")))
+        match self.outbox.push(&topic, &Sending { headers: &headers, ..sending(record, emission.payload) }) {
+            // It grows; that is no reason for a dead letter.
+            Err(QueueError::Full(GROWING)) => Err(QueueError::Full(GROWING)),
+            sent => Ok(sent.map_err(|error| format!("cannot emit to `{name}`: {error}"))),
+        }
     }
 
     /// A dead letter.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sawbox::base::clock::{Clock, RealClock};
 use sawbox::base::disk::sim::SimDisk;
-use sawbox::ingest::config::{Beats, Config, Syslog};
+use sawbox::ingest::config::{Beats, Config, Kafka, Syslog};
 use sawbox::ingest::{Ingest, elastic, http};
 use sawbox::queue::{Queue, Scratch, decode};
 use serde_json::Value;
@@ -40,7 +40,8 @@ pub fn any_port() -> SocketAddr {
 pub fn config() -> Config {
     let beats = Beats { listen: any_port(), ..Beats::default() };
     let syslog = Syslog { listen: any_port(), ..Syslog::default() };
-    Config { beats: vec![beats], syslog: vec![syslog], ..Config::default() }
+    let kafka = Kafka { listen: any_port(), ..Kafka::default() };
+    Config { beats: vec![beats], syslog: vec![syslog], kafka: vec![kafka], ..Config::default() }
 }
 
 impl Rig {

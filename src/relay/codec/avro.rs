@@ -67,7 +67,7 @@ pub(super) enum Node {
 
 /// A schema, ready to read data by.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub(super) nodes: Vec<Node>,
     pub(super) root: u32,
 }

@@ -48,11 +48,6 @@ impl<'o> Writer<'o> {
         Self { out, most }
     }
 
-    /// Where the next byte comes to stand.
-    pub(crate) fn position(&self) -> usize {
-        self.out.len()
-    }
-
     /// Bytes that are JSON already.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Wrong> {
         if bytes.len() > self.most.saturating_sub(self.out.len()) {
@@ -136,6 +131,8 @@ impl<'o> Writer<'o> {
                 b'\n' => self.raw(b"\\n")?,
                 b'\r' => self.raw(b"\\r")?,
                 b'\t' => self.raw(b"\\t")?,
+                0x08 => self.raw(b"\\b")?,
+                0x0c => self.raw(b"\\f")?,
                 control => {
                     let hex = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
                     self.raw(&[b'\\', b'u', b'0', b'0', hex(control >> 4), hex(control & 15)])?;

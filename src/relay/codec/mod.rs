@@ -35,7 +35,7 @@ mod document;
 mod fetch;
 mod msgpack;
 pub(crate) mod registry;
-pub(crate) mod spec;
+pub mod spec;
 mod strict;
 
 #[cfg(test)]

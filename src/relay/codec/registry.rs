@@ -105,24 +105,25 @@ impl Registries {
         Ok(self.answers()?.of(place, arrival_ns))
     }
 
-    /// Asks for a schema; `waker` is woken when it is known, or when asking failed. Gives what there is to say meanwhile.
-    pub(crate) fn ask(self: &Arc<Self>, place: &Place, waker: &Waker) -> String {
-        let answers = match self.answers() {
-            Ok(answers) => answers.clone(),
-            Err(why) => return why,
-        };
+    /// Asks for a schema; `waker` is woken when it is known, and when there is something else to say. Gives what there is to say
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// Why it cannot even be asked for.
+    pub(crate) fn ask(&self, place: &Place, waker: &Waker) -> Result<String, String> {
+        let answers = self.answers()?.clone();
         let desk = self.desk(&place.0);
-        let said = desk.wait(place.1, waker);
+        desk.wait(place.1, waker);
         let mut state = desk.state.lock();
         if !state.is_running && !state.stopped && !self.stopped.load(Ordering::SeqCst) {
-            let (desk, clock) = (desk.clone(), self.clock.clone());
-            let started = std::thread::Builder::new().name("schemas".to_owned()).spawn(move || desk.run(&answers, &*clock));
-            match started {
-                Ok(_) => state.is_running = true,
-                Err(error) => return format!("no thread to ask {} with: {error}", place.0),
-            }
+            let (working, clock) = (desk.clone(), self.clock.clone());
+            let run = move || working.run(&answers, &*clock);
+            let started = std::thread::Builder::new().name("schemas".to_owned()).spawn(run);
+            started.map_err(|error| format!("no thread to ask {} with: {error}", place.0))?;
+            state.is_running = true;
         }
-        said
+        drop(state);
+        Ok(desk.said(place.1))
     }
 
     /// Whether this is still being asked for.
@@ -131,8 +132,8 @@ impl Registries {
     }
 
     /// What to say about a schema that is waited for.
-    pub(crate) fn said(&self, place: &Place) -> Option<String> {
-        self.desks.lock().get(&place.0).map(|desk| desk.said(place.1))
+    pub(crate) fn said(&self, place: &Place) -> String {
+        self.desk(&place.0).said(place.1)
     }
 
     /// Ends the desks, each after the question it is at.
@@ -163,15 +164,13 @@ impl Desk {
         })
     }
 
-    fn wait(&self, id: u32, waker: &Waker) -> String {
+    fn wait(&self, id: u32, waker: &Waker) {
         let mut state = self.state.lock();
         let wakers = state.waiting.entry(id).or_default();
         if !wakers.iter().any(|known| known.will_wake(waker)) {
             wakers.push(waker.clone());
         }
         self.changed.notify_all();
-        drop(state);
-        self.said(id)
     }
 
     fn is_waiting(&self, id: u32) -> bool {

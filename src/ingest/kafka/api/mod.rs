@@ -1,0 +1,26 @@
+//! The handlers, one file per family of APIs. Each is given a decoded request and gives its answer; none knows the wire.
+
+use kafka_protocol::error::ResponseError;
+
+use crate::queue::QueueError;
+
+pub(super) mod fetch;
+pub(super) mod metadata;
+pub(super) mod offsets;
+pub(super) mod produce;
+pub(super) mod producer_ids;
+pub(super) mod versions;
+
+/// How Kafka says what the queue said. Each code makes clients do what the queue's error asks for.
+pub(super) fn code(error: &QueueError) -> i16 {
+    let error = match error {
+        // Both are tried again by every client.
+        QueueError::Full(_) | QueueError::NotDurable(_) | QueueError::Disk(_) => ResponseError::KafkaStorageError,
+        QueueError::Refused(_) => ResponseError::InvalidRecord,
+        QueueError::Malformed(_) => ResponseError::CorruptMessage,
+        QueueError::Deleted { .. } => ResponseError::OffsetOutOfRange,
+        QueueError::Gone => ResponseError::UnknownTopicOrPartition,
+        QueueError::Closed => ResponseError::NotLeaderOrFollower,
+    };
+    error.code()
+}

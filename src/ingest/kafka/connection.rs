@@ -1,0 +1,364 @@
+//! One connection: frames in, answers out, in order.
+//!
+//! Two halves of one task. The reader takes frames, starts produce requests (so that their batches reach the log in order, many
+//! at a time) and puts every request's answer, started or not, into a bounded queue. The writer takes them out in order, runs what
+//! was not started, and writes several answers with one call where they are ready together.
+//!
+//! Invariants: answers leave in the order of their requests. A frame longer than `max_request` ends the connection before memory
+//! is taken for it; one longer than [`SMALL`] waits for room in the receivers' memory first, and must then arrive in
+//! [`ARRIVAL`] and a second more for each [`PACE`], or who sends a byte an hour would hold what all others need.
+//! Limits: [`PIPELINE`] requests of one connection at a time; an idle connection holds a buffer of [`BUFFER`].
+//! Crash story: none; unanswered requests are sent again.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::Instant;
+
+use super::dispatch::{self, Answer};
+use super::frame::{Head, Reply};
+use super::{Caller, Port, Principal, api, guard};
+use crate::ingest::listener::{Stop, Wire, is_gone};
+
+/// Requests that one connection may have under way.
+const PIPELINE: usize = 32;
+/// What a connection's buffer has at least.
+const BUFFER: usize = 8 * 1024;
+/// Frames up to this size are read through that buffer, without asking for room.
+const SMALL: usize = 32 * 1024;
+/// How long a large frame may take to arrive,
+const ARRIVAL: Duration = Duration::from_secs(30);
+/// and a second more for each of these bytes.
+const PACE: usize = 64 * 1024;
+/// Answers are gathered up to this before they are written.
+const GATHER: usize = 256 * 1024;
+/// Slices of one write.
+const SLICES: usize = 256;
+/// How long answers under way may take when the client has hung up or the box stops.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// An answer in its place.
+struct Queued {
+    correlation: i32,
+    flexible: bool,
+    answer: Answer,
+    /// For the body, while the request is not handled yet.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+struct Connection {
+    port: Arc<Port>,
+    peer: SocketAddr,
+    local: SocketAddr,
+    ending: watch::Receiver<bool>,
+    /// The last request's caller: most requests have the same.
+    caller: Option<Arc<Caller>>,
+    /// Until when nothing is read, because the client was told to wait.
+    muted: Arc<Mutex<Option<Instant>>>,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(port: Arc<Port>, wire: Wire, peer: SocketAddr, stop: Stop) -> Result<(), String> {
+    let local = wire.local_addr().map_err(|error| format!("socket: {error}"))?;
+    let (end, ending) = watch::channel(false);
+    let connection = Connection { port, peer, local, ending, caller: None, muted: Arc::default() };
+    match wire {
+        Wire::Plain(mut stream) => {
+            let (read, write) = stream.split();
+            connection.run(read, write, end, stop).await
+        }
+        Wire::Tls(stream) => {
+            let (read, write) = tokio::io::split(stream);
+            connection.run(read, write, end, stop).await
+        }
+    }
+}
+
+impl Connection {
+    async fn run<R, W>(self, read: R, write: W, end: watch::Sender<bool>, stop: Stop) -> Result<(), String>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let (answers, queue) = mpsc::channel(PIPELINE);
+        let (port, muted) = (self.port.clone(), self.muted.clone());
+        let mut writing = Box::pin(write_answers(&port, queue, write, &muted));
+        let mut reading = Box::pin(self.read_requests(read, answers, stop));
+        tokio::select! {
+            written = &mut writing => written,
+            read = &mut reading => {
+                // What was asked before is still answered; who waits for news is told that there is no time left.
+                drop(reading);
+                end.send_replace(true);
+                let written = tokio::time::timeout(GRACE, &mut writing).await.unwrap_or(Ok(()));
+                read.and(written)
+            }
+        }
+    }
+
+    async fn read_requests<R>(mut self, read: R, answers: mpsc::Sender<Queued>, mut stop: Stop) -> Result<(), String>
+    where
+        R: AsyncRead + Unpin,
+    {
+        let mut frames = Frames { read, buffer: BytesMut::new(), port: self.port.clone() };
+        loop {
+            let muted = self.muted.lock().take();
+            if let Some(until) = muted {
+                tokio::time::sleep_until(until).await;
+            }
+            // The writer is gone: the socket is broken, which it tells itself.
+            let Ok(place) = answers.reserve().await else { return Ok(()) };
+            let (frame, room) = tokio::select! {
+                biased;
+                taken = frames.next() => match taken? {
+                    Some(taken) => taken,
+                    None => return Ok(()),
+                },
+                () = stop.stopped() => return Ok(()),
+            };
+            place.send(self.start(frame, room).await?);
+        }
+    }
+
+    /// Takes a request as far as its order demands.
+    async fn start(&mut self, mut frame: Bytes, room: Option<OwnedSemaphorePermit>) -> Result<Queued, String> {
+        let kafka = self.port.kafka.clone();
+        let malformed = |why: String| {
+            kafka.malformed.fetch_add(1, Ordering::Relaxed);
+            why
+        };
+        let head = Head::take(&mut frame).map_err(|why| malformed(format!("broken request: {why}")))?;
+        let (correlation, flexible) = (head.correlation, head.flexible_answer());
+        let row = dispatch::find(head.key).filter(|(_, row)| (row.min..=row.max).contains(&head.version));
+        let Some((number, row)) = row else {
+            kafka.unsupported.fetch_add(1, Ordering::Relaxed);
+            let reply = dispatch::unsupported(&head);
+            return Ok(Queued { correlation, flexible, answer: Box::pin(std::future::ready(reply)), _room: None });
+        };
+        kafka.request(number);
+        let caller = self.caller(head.client_id);
+        if row.key == ApiKey::Produce {
+            // Small ones did not wait for room yet, and their batches will be held by the queue.
+            let room = match room {
+                Some(room) => Some(room),
+                None => self.port.server.door.in_flight(frame.len()).await,
+            };
+            let answer = api::produce::produce(&caller, head.version, frame, room).await.map_err(malformed)?;
+            return Ok(Queued { correlation, flexible, answer, _room: None });
+        }
+        let answer = (row.run)(caller, head.version, frame);
+        Ok(Queued { correlation, flexible, answer, _room: room })
+    }
+
+    fn caller(&mut self, client_id: Option<String>) -> Arc<Caller> {
+        match &self.caller {
+            Some(caller) if caller.client_id == client_id => caller.clone(),
+            _ => {
+                let caller = Arc::new(Caller {
+                    server: self.port.server.clone(),
+                    port: self.port.clone(),
+                    principal: Principal::Anonymous,
+                    client_id,
+                    peer: self.peer.ip(),
+                    local: self.local,
+                    ending: self.ending.clone(),
+                });
+                self.caller = Some(caller.clone());
+                caller
+            }
+        }
+    }
+}
+
+/// The frames of a connection.
+struct Frames<R> {
+    read: R,
+    buffer: BytesMut,
+    port: Arc<Port>,
+}
+
+impl<R: AsyncRead + Unpin> Frames<R> {
+    /// The next frame, and the room it takes if it is large; nothing at the end.
+    async fn next(&mut self) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, String> {
+        let idle = self.port.config.idle.0;
+        while self.buffer.len() < 4 {
+            self.buffer.reserve(BUFFER);
+            match tokio::time::timeout(idle, self.read.read_buf(&mut self.buffer)).await {
+                Ok(Ok(0)) if self.buffer.is_empty() => return Ok(None),
+                Ok(Ok(0)) => return Err("it ended in the middle of a request".to_owned()),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) if is_gone(&error) => return Ok(None),
+                Ok(Err(error)) => return Err(error.to_string()),
+                // Kafka closes idle connections without a word, and clients know it.
+                Err(_) if self.buffer.is_empty() => return Ok(None),
+                Err(_) => return Err("it stopped in the middle of a request".to_owned()),
+            }
+        }
+        let size = self.buffer.get_i32();
+        let most = self.port.config.max_request.as_usize();
+        let size = match usize::try_from(size) {
+            Ok(size) if size <= most => size,
+            _ => {
+                self.port.kafka.malformed.fetch_add(1, Ordering::Relaxed);
+                return Err(format!("a request of {size} bytes; at most {most} are taken (`max_request`)"));
+            }
+        };
+        let time = ARRIVAL + Duration::from_secs((size / PACE) as u64);
+        if size <= SMALL {
+            self.buffer.reserve(size.saturating_sub(self.buffer.len()));
+            let whole = async {
+                while self.buffer.len() < size {
+                    some(self.read.read_buf(&mut self.buffer).await)?;
+                }
+                Ok(())
+            };
+            in_time(time, whole).await?;
+            return Ok(Some((self.buffer.split_to(size).freeze(), None)));
+        }
+        let room = self.port.server.door.in_flight(size).await;
+        let mut frame = BytesMut::with_capacity(size);
+        // The buffer is smaller than the frame, but for what a shared allocation may have left of it.
+        let have = self.buffer.len().min(size);
+        frame.extend_from_slice(&self.buffer[..have]);
+        self.buffer.advance(have);
+        let whole = async {
+            while frame.len() < size {
+                let rest = size - frame.len();
+                some(self.read.read_buf(&mut (&mut frame).limit(rest)).await)?;
+            }
+            Ok(())
+        };
+        in_time(time, whole).await?;
+        Ok(Some((frame.freeze(), room)))
+    }
+}
+
+fn some(read: io::Result<usize>) -> Result<(), String> {
+    match read {
+        Ok(0) => Err("it ended in the middle of a request".to_owned()),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn in_time(time: Duration, whole: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    tokio::time::timeout(time, whole).await.unwrap_or_else(|_| Err("a request that took too long to arrive".to_owned()))
+}
+
+/// Runs and writes answers in order, until there are no more.
+async fn write_answers<W>(
+    port: &Port,
+    mut queue: mpsc::Receiver<Queued>,
+    mut write: W,
+    muted: &Mutex<Option<Instant>>,
+) -> Result<(), String>
+where
+    W: AsyncWrite + Unpin,
+{
+    let idle = port.config.idle.0;
+    let mut out = Out::default();
+    loop {
+        let mut next = match queue.try_recv() {
+            Ok(next) => next,
+            Err(_) => {
+                out.write(&mut write, idle).await?;
+                let Some(next) = queue.recv().await else { break };
+                next
+            }
+        };
+        let ready = std::future::poll_fn(|context| Poll::Ready(next.answer.as_mut().poll(context))).await;
+        let reply = match ready {
+            Poll::Ready(reply) => reply,
+            Poll::Pending => {
+                out.write(&mut write, idle).await?;
+                next.answer.await
+            }
+        };
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(why) => {
+                port.kafka.malformed.fetch_add(1, Ordering::Relaxed);
+                out.write(&mut write, idle).await?;
+                return Err(why);
+            }
+        };
+        if reply.mute_ms > 0 {
+            let time = Duration::from_millis(u64::try_from(reply.mute_ms).unwrap_or(0));
+            port.kafka.throttled_ms.fetch_add(u64::try_from(reply.mute_ms).unwrap_or(0), Ordering::Relaxed);
+            *muted.lock() = Some(Instant::now() + time);
+        }
+        if !reply.parts.is_empty() {
+            out.push(next.correlation, next.flexible, reply)?;
+        }
+        if out.bytes >= GATHER {
+            out.write(&mut write, idle).await?;
+        }
+    }
+    let _ = write.shutdown().await;
+    Ok(())
+}
+
+/// Answers that wait to be written together.
+#[derive(Default)]
+struct Out {
+    parts: VecDeque<Bytes>,
+    bytes: usize,
+    shares: Vec<super::waiters::Share>,
+}
+
+impl Out {
+    fn push(&mut self, correlation: i32, flexible: bool, reply: Reply) -> Result<(), String> {
+        self.parts.push_back(reply.head(correlation, flexible)?);
+        self.bytes += reply.len();
+        self.shares.extend(reply.share);
+        self.parts.extend(reply.parts.into_iter().filter(|part| !part.is_empty()));
+        Ok(())
+    }
+
+    /// Writes all; a client that takes nothing for so long is cut off.
+    async fn write<W: AsyncWrite + Unpin>(&mut self, write: &mut W, idle: Duration) -> Result<(), String> {
+        if self.parts.is_empty() {
+            return Ok(());
+        }
+        while !self.parts.is_empty() {
+            let slices: Vec<IoSlice<'_>> = self.parts.iter().take(SLICES).map(|part| IoSlice::new(part)).collect();
+            let written = match tokio::time::timeout(idle, write.write_vectored(&slices)).await {
+                Ok(Ok(0)) => return Err("the client takes no more bytes".to_owned()),
+                Ok(Ok(written)) => written,
+                Ok(Err(error)) if is_gone(&error) => return Err("the client left before its answer".to_owned()),
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(_) => return Err("the client takes no answers".to_owned()),
+            };
+            self.advance(written);
+        }
+        self.bytes = 0;
+        self.shares.clear();
+        write.flush().await.map_err(|error| error.to_string())
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(part) = self.parts.front_mut() {
+            if written < part.len() {
+                part.advance(written);
+                return;
+            }
+            written -= part.len();
+            self.parts.pop_front();
+        }
+    }
+}
+
+/// What the decoded form of a request may take, for those that are not small.
+#[allow(dead_code)]
+const DECODED: usize = guard::ELEMENTS * guard::ELEMENT_BYTES;

@@ -1,0 +1,101 @@
+//! Which APIs are served, in which versions, by whom: one row each.
+//!
+//! Invariants: what is advertised is what this table holds. A body is checked by `guard.rs` before it is decoded. A version that
+//! is not served gets an error, not a closed connection; bytes that are no request of their version cost their connection.
+//! An API is added by a row here and a handler `async fn(&Caller, version, Request) -> Response` in `api/`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::ApiKey;
+use kafka_protocol::protocol::{Decodable, Request};
+
+use super::frame::{Head, Reply};
+use super::{Caller, api, guard};
+
+/// An answer under way; its error is what was wrong with the request, which ends the connection.
+pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, String>> + Send>>;
+
+/// One API.
+pub(super) struct Row {
+    /// Which.
+    pub key: ApiKey,
+    /// The first version that is served,
+    pub min: i16,
+    /// and the last.
+    pub max: i16,
+    /// The first version that is advertised.
+    pub advertised: i16,
+    /// Decodes, handles, encodes.
+    pub run: fn(Arc<Caller>, i16, Bytes) -> Answer,
+}
+
+macro_rules! row {
+    ($key:ident $min:literal..=$max:literal, $($handler:tt)+) => {
+        Row {
+            key: ApiKey::$key,
+            min: $min,
+            max: $max,
+            advertised: $min,
+            run: |caller, version, body| Box::pin(async move {
+                let request = decode(ApiKey::$key, version, body)?;
+                let response = $($handler)+(&caller, version, request).await;
+                Reply::of(&response, version)
+            }),
+        }
+    };
+}
+
+/// All of them.
+pub(super) static TABLE: &[Row] = &[
+    // Version 0 is advertised and not served: without it librdkafka takes the broker for one that cannot decompress.
+    Row {
+        key: ApiKey::Produce,
+        min: 3,
+        max: 13,
+        advertised: 0,
+        run: |caller, version, body| Box::pin(async move { api::produce::produce(&caller, version, body, None).await?.await }),
+    },
+    Row {
+        key: ApiKey::Fetch,
+        min: 4,
+        max: 18,
+        advertised: 4,
+        run: |caller, version, body| {
+            Box::pin(async move { api::fetch::fetch(&caller, version, decode(ApiKey::Fetch, version, body)?).await })
+        },
+    },
+    row!(ListOffsets 1..=10, api::offsets::list_offsets),
+    row!(Metadata 0..=13, api::metadata::metadata),
+    row!(ApiVersions 0..=4, api::versions::api_versions),
+    row!(InitProducerId 0..=5, api::producer_ids::init_producer_id),
+    row!(OffsetForLeaderEpoch 2..=4, api::offsets::offset_for_leader_epoch),
+];
+
+/// A row's place, which is also its counter's.
+pub(super) fn find(key: i16) -> Option<(usize, &'static Row)> {
+    TABLE.iter().enumerate().find(|(_, row)| row.key as i16 == key)
+}
+
+/// Checks a body and decodes it.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn decode<R: Request>(key: ApiKey, version: i16, mut body: Bytes) -> Result<R, String> {
+    let wrong = |why: &dyn std::fmt::Display| format!("a broken {key:?} request of version {version}: {why}");
+    guard::check(key, version, &body).map_err(|why| wrong(&why))?;
+    <R as Decodable>::decode(&mut body, version).map_err(|why| wrong(&why))
+}
+
+/// The answer to what is not served.
+pub(super) fn unsupported(head: &Head) -> Result<Reply, String> {
+    if head.key == ApiKey::ApiVersions as i16 {
+        return Reply::of(&api::versions::all(ResponseError::UnsupportedVersion.code()), 0);
+    }
+    let mut body = BytesMut::with_capacity(2);
+    body.put_i16(ResponseError::UnsupportedVersion.code());
+    Ok(Reply { parts: vec![body.freeze()], ..Reply::default() })
+}

@@ -1,0 +1,185 @@
+//! Kafka's wire: any Kafka client's broker.
+//!
+//! Comes in: requests over TCP, plain or TLS. Goes out: record batches to the queue, verbatim, and durable ones back to
+//! consumers, as slices of the log. The box is a cluster of one: node 1, leader of everything, epoch 0.
+//!
+//! Invariants: acks=1 and acks=all both mean fsynced; nothing is fetched before it is durable; requests of one connection are
+//! answered in their order. Whatever bytes a client sends cost that client its connection, a counter and at most one log line a
+//! second. No request makes the box allocate more than a multiple of its size, and sizes are bounded by the configuration.
+//! The way of a request: `connection.rs` (frames, order, memory) → `frame.rs` (header) → `dispatch.rs` (table, `guard.rs`) →
+//! `api/` (handlers) → back through `connection.rs`. Fetches wait in `waiters.rs`.
+//! Crash story: none of its own; what was not answered is sent again.
+//!
+//! Why a hand-made server around a message crate: the crates that offer a broker bring their own storage and their own copies of
+//! every batch; here a batch is received once, checked once, and handed on as the slice it arrived in.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::base::clock::Clock;
+use crate::base::limits::is_topic_name;
+use crate::queue::{Queue, Topic};
+
+use super::config::Kafka;
+use super::counters::Counters;
+use super::door::Door;
+use super::listener::{Stop, Wire};
+pub use counters::{KafkaCounters, KafkaReading};
+use waiters::{Answers, Waiters};
+
+mod api;
+mod connection;
+mod counters;
+mod dispatch;
+mod frame;
+mod guard;
+mod schema;
+mod waiters;
+
+/// The node's number, in every answer that has one.
+pub(crate) const NODE: i32 = 1;
+/// The epoch of every leader: there is one, for ever.
+pub(crate) const LEADER_EPOCH: i32 = 0;
+
+/// What all Kafka listeners of the box share.
+pub(crate) struct Server {
+    pub queue: Arc<Queue>,
+    pub clock: Arc<dyn Clock>,
+    /// What the cluster calls itself, for ever.
+    pub cluster_id: String,
+    pub(super) door: Arc<Door>,
+    waiters: Arc<Waiters>,
+    answers: Arc<Answers>,
+}
+
+impl Server {
+    /// A server before this queue; `memory` bounds the answers that carry records.
+    pub(crate) fn new(queue: Arc<Queue>, clock: Arc<dyn Clock>, door: Arc<Door>, memory: usize) -> Arc<Self> {
+        let waiters = Arc::new(Waiters::default());
+        let woken = Arc::downgrade(&waiters);
+        queue.on_durable(Box::new(move |partition| {
+            if let Some(waiters) = woken.upgrade() {
+                waiters.wake(partition);
+            }
+        }));
+        let cluster_id = "sawbox".to_owned();
+        Arc::new(Self { queue, clock, cluster_id, door, waiters, answers: Answers::new(memory) })
+    }
+}
+
+/// One Kafka listener.
+pub(crate) struct Port {
+    pub server: Arc<Server>,
+    pub config: Kafka,
+    pub counters: Arc<Counters>,
+    pub kafka: Arc<KafkaCounters>,
+}
+
+/// Who a connection belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Principal {
+    /// Somebody who did not sign in.
+    Anonymous,
+}
+
+/// What somebody wants to do to a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // groups and configurations come with their APIs
+pub(crate) enum Operation {
+    /// Fetch, join, list offsets.
+    Read,
+    /// Produce.
+    Write,
+    /// Make topics.
+    Create,
+    /// Delete topics, groups or records.
+    Delete,
+    /// Change settings, grow.
+    Alter,
+    /// See that it is there.
+    Describe,
+}
+
+/// What it is done to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code)] // groups come with their APIs
+pub(crate) enum Resource<'a> {
+    /// A topic, by name.
+    Topic(&'a str),
+    /// A consumer group, by name.
+    Group(&'a str),
+    /// The box.
+    Cluster,
+}
+
+/// Who asks, and by which way: what every handler is given.
+pub(crate) struct Caller {
+    pub server: Arc<Server>,
+    pub port: Arc<Port>,
+    pub principal: Principal,
+    /// What the client calls itself.
+    pub client_id: Option<String>,
+    pub peer: IpAddr,
+    /// What the client connected to.
+    pub local: SocketAddr,
+    ending: watch::Receiver<bool>,
+}
+
+impl Caller {
+    /// Whether this may be done by who asks.
+    pub(crate) fn allows(&self, _operation: Operation, _resource: Resource<'_>) -> bool {
+        true
+    }
+
+    /// Comes back when the client has hung up or the box stops: a handler that waits for something should answer then.
+    pub(crate) async fn ended(&self) {
+        let mut ending = self.ending.clone();
+        // A sender that is gone has ended the connection, too.
+        let _ = ending.wait_for(|ended| *ended).await;
+    }
+
+    /// The address that clients shall use: host and port.
+    pub(crate) fn advertised(&self) -> (String, u16) {
+        match &self.port.config.advertise {
+            Some(address) => match address.rsplit_once(':') {
+                Some((host, port)) => {
+                    (host.trim_matches(['[', ']']).to_owned(), port.parse().unwrap_or_else(|_| self.local.port()))
+                }
+                None => (address.clone(), self.local.port()),
+            },
+            None => (self.local.ip().to_canonical().to_string(), self.local.port()),
+        }
+    }
+
+    /// The topic of this name, made if that is allowed; nothing if there is none. Making one takes an fsync, which a network
+    /// thread must not wait for.
+    pub(crate) async fn ensure_topic(&self, name: &str) -> Result<Option<Arc<Topic>>, crate::queue::QueueError> {
+        if let Some(topic) = self.server.queue.topic(name) {
+            return Ok(Some(topic));
+        }
+        let may = self.port.config.auto_create
+            && !is_internal(name)
+            && is_topic_name(name)
+            && (self.allows(Operation::Create, Resource::Cluster) || self.allows(Operation::Create, Resource::Topic(name)));
+        if !may {
+            return Ok(None);
+        }
+        let (queue, name) = (self.server.queue.clone(), name.to_owned());
+        let made = tokio::task::spawn_blocking(move || queue.ensure_topic(&name)).await;
+        made.unwrap_or(Err(crate::queue::QueueError::Closed)).map(Some)
+    }
+}
+
+/// Whether a topic is the box's own: to be read, not to be written.
+pub(crate) fn is_internal(name: &str) -> bool {
+    name.starts_with('_')
+}
+
+impl Port {
+    /// Serves one connection until it ends; its error is what was wrong with it.
+    pub(crate) async fn serve(self: Arc<Self>, wire: Wire, peer: SocketAddr, stop: Stop) -> Result<(), String> {
+        connection::serve(self, wire, peer, stop).await
+    }
+}
