@@ -37,6 +37,8 @@ pub struct Config {
     pub topics: BTreeMap<String, relay::config::TopicConfig>,
     /// Where matching rows are also sent.
     pub outputs: Vec<relay::config::OutputConfig>,
+    /// What schema registries want to be asked with.
+    pub schema_registries: Vec<relay::config::RegistryConfig>,
 }
 
 /// What lanes have in common; topics and outputs stand at the top of the file.
@@ -71,6 +73,7 @@ impl Default for Config {
             store: Default::default(),
             topics: BTreeMap::new(),
             outputs: Vec::new(),
+            schema_registries: Vec::new(),
         }
     }
 }
@@ -260,7 +263,9 @@ impl Config {
         let Lanes { workers, hops, quarantine } = self.relay.clone();
         let (topics, outputs) = (self.topics.clone(), self.outputs.clone());
         let filters_dir = Some(self.data_dir.join("filters"));
-        relay::Config { workers, hops, quarantine, topics, outputs, filters_dir, ..relay::Config::default() }
+        let schema_registries = self.schema_registries.clone();
+        let defaults = relay::Config::default();
+        relay::Config { workers, hops, quarantine, topics, outputs, schema_registries, filters_dir, ..defaults }
     }
 
     /// Every listener: its key, its address, and `tcp` or `udp`.

@@ -92,8 +92,13 @@ impl Kept {
                 of.schema.get_or_insert(Schema { text, references, plan: OnceLock::new() });
             }
             Answer::Refused { refused, until_ns } => {
-                if of.refused.replace((refused.into(), until_ns)).is_none() {
-                    self.refusals.push_back(place);
+                match &mut of.refused {
+                    // The reason stays the one that dead letters have.
+                    Some((_, until)) => *until = until_ns.max(*until),
+                    None => {
+                        of.refused = Some((refused.into(), until_ns));
+                        self.refusals.push_back(place);
+                    }
                 }
                 while self.refusals.len() > REFUSALS {
                     let Some(oldest) = self.refusals.pop_front() else { break };

@@ -184,6 +184,8 @@ fn any_bytes() {
         if let Ok(value) = rmpv::decode::read_value_with_max_depth(&mut rest, DEPTH)
             && rest.is_empty()
             && !has_instant(&value)
+            // It reads the byte that the format leaves unused as nil.
+            && !payload.contains(&0xc1)
         {
             let should = alone(&value).map_or_else(|| expected(&value), |bytes| String::from_utf8_lossy(bytes).into_owned());
             assert_eq!(made, Ok(should), "{payload:02x?}");
