@@ -76,17 +76,31 @@ impl Client {
         self.answer(request.call())
     }
 
-    /// POST or PUT of bytes, answered by JSON.
+    /// POST, PUT or PATCH of bytes, answered by JSON.
     ///
     /// # Errors
     /// Where the box can't be reached or says no.
     pub fn send(&self, method: &str, path: &str, query: &[(&str, &str)], kind: &str, body: impl Read) -> anyhow::Result<Value> {
         let url = format!("{}{path}", self.base);
-        let request = if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
+        let request = match method {
+            "PUT" => self.agent.put(url),
+            "PATCH" => self.agent.patch(url),
+            _ => self.agent.post(url),
+        };
         let mut body = body;
         let request = request.content_type(kind).query_pairs(query.iter().copied());
         let mut text = String::new();
         self.answer(request.send(ureq::SendBody::from_reader(&mut body)))?.read_to_string(&mut text)?;
+        serde_json::from_str(&text).with_context(|| format!("{}{path} gave no JSON", self.base))
+    }
+
+    /// DELETE, answered by JSON.
+    ///
+    /// # Errors
+    /// Where the box can't be reached or says no.
+    pub fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        let mut text = String::new();
+        self.answer(self.agent.delete(format!("{}{path}", self.base)).call())?.read_to_string(&mut text)?;
         serde_json::from_str(&text).with_context(|| format!("{}{path} gave no JSON", self.base))
     }
 

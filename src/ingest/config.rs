@@ -338,6 +338,11 @@ impl Config {
 }
 
 impl Kafka {
+    /// Whether clients must sign in.
+    pub fn signs_in(&self) -> bool {
+        self.sign_in.unwrap_or(!self.listen.ip().is_loopback())
+    }
+
     fn check(&self, key: &str) -> Result<(), String> {
         tls(key, self.tls.as_ref())?;
         at_least_one(key, "max_connections", self.max_connections)?;

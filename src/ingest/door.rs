@@ -9,6 +9,7 @@
 //! client that stops in the middle of a window holds nothing that others wait for.
 //! Limits: `ingest.memory` in all; a batch is sent off between 64 KiB and 1 MiB; records above 64 KiB need room ([`Door::room`]);
 //! beside that a few empty builders of at most 2 MiB.
+//! Quotas and routes stand before it ([`super::gate`]).
 //! Crash story: none; what is here was not acknowledged.
 //! Why not a channel of records to one appender: it would move every record twice and know nothing of who waits for it.
 
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::counters::Counters;
+use super::gate::{Gate, Pass};
 use crate::base::clock::Clock;
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
@@ -100,6 +102,17 @@ impl Door {
         permits(&self.in_flight, size, self.in_flight_kib).await
     }
 
+    /// The topic, made if it is not there: that takes an fsync, for which a thread of the network must not be kept.
+    fn topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
+        if let Some(topic) = self.queue.topic(name) {
+            return Ok(topic);
+        }
+        let many = tokio::runtime::Handle::try_current()
+            .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
+        // It hands what else the thread has to do to another one.
+        if many { tokio::task::block_in_place(|| self.queue.ensure_topic(name)) } else { self.queue.ensure_topic(name) }
+    }
+
     fn builder(&self) -> BatchBuilder {
         self.spare.lock().pop().unwrap_or_default()
     }
@@ -114,7 +127,8 @@ impl Door {
     /// Starts gathering. A full queue is asked again until `patience` ends (`None`: never).
     pub fn gather(self: &Arc<Self>, counters: &Arc<Counters>, patience: Option<Duration>) -> Gather {
         let (door, counters) = (self.clone(), counters.clone());
-        Gather { door, counters, patience, buckets: Vec::new(), held: 0, last: 0, numbers: 0, sent: Vec::new() }
+        let gate = Gate::new(self.queue.clone(), self.clock.clone());
+        Gather { door, counters, patience, gate, buckets: Vec::new(), held: 0, last: 0, numbers: 0, sent: Vec::new() }
     }
 }
 
@@ -133,6 +147,8 @@ struct Bucket {
     builder: BatchBuilder,
     number: u32,
     payload: u64,
+    /// A record more than it holds came.
+    brimful: bool,
 }
 
 fn partition_for(topic: &Topic, key: &[u8]) -> Option<Arc<Partition>> {
@@ -167,6 +183,8 @@ pub struct Gather {
     door: Arc<Door>,
     counters: Arc<Counters>,
     patience: Option<Duration>,
+    /// Quotas and routes.
+    gate: Gate,
     buckets: Vec<Bucket>,
     /// Bytes in all open batches.
     held: usize,
@@ -194,10 +212,21 @@ impl Gather {
         payload: &[u8],
         headers: &[(&[u8], &[u8])],
     ) -> Result<Seat, QueueError> {
-        let at = self.bucket(topic, key)?;
+        let routed = self.gate.place(topic, payload, headers);
+        let topic = routed.as_deref().unwrap_or(topic);
+        let mut at = self.bucket(topic, key)?;
+        let mut before = self.buckets[at].builder.len_bytes();
+        match self.buckets[at].builder.push(timestamp_ms, key, payload, headers) {
+            // One line can hold many records: what a batch cannot take is the next batch's, and no reason to come again.
+            Err(QueueError::Full(_)) if before > 0 => {
+                self.buckets[at].brimful = true;
+                at = self.bucket(topic, key)?;
+                before = 0;
+                self.buckets[at].builder.push(timestamp_ms, key, payload, headers)?;
+            }
+            pushed => pushed?,
+        }
         let bucket = &mut self.buckets[at];
-        let before = bucket.builder.len_bytes();
-        bucket.builder.push(timestamp_ms, key, payload, headers)?;
         bucket.payload += payload.len() as u64;
         if self.held == 0 {
             self.door.gathers.fetch_add(1, Ordering::Relaxed);
@@ -209,6 +238,7 @@ impl Gather {
     fn bucket(&mut self, name: &str, key: Option<&[u8]>) -> Result<usize, QueueError> {
         let is_it = |bucket: &Bucket| {
             bucket.name.as_ref() == name
+                && !bucket.brimful
                 && match (&bucket.topic, &bucket.partition, key) {
                     (None, ..) | (_, None, None) => true,
                     (Some(topic), Some(own), Some(key)) => {
@@ -224,14 +254,15 @@ impl Gather {
             self.last = at;
             return Ok(at);
         }
-        let topic = match self.door.queue.ensure_topic(name) {
+        let topic = match self.door.topic(name) {
             Ok(topic) => Some(topic),
             Err(QueueError::Full(_)) => None,
             Err(error) => return Err(error),
         };
         let partition = topic.as_ref().zip(key).and_then(|(topic, key)| partition_for(topic, key));
         let name = topic.as_ref().map_or_else(|| Arc::from(name), |topic| topic.name().clone());
-        self.buckets.push(Bucket { name, topic, partition, builder: self.door.builder(), number: self.numbers, payload: 0 });
+        let (builder, number) = (self.door.builder(), self.numbers);
+        self.buckets.push(Bucket { name, topic, partition, builder, number, payload: 0, brimful: false });
         self.numbers += 1;
         self.last = self.buckets.len() - 1;
         Ok(self.last)
@@ -251,24 +282,41 @@ impl Gather {
     /// Sends off what was gathered. Waits while too much is on its way already: whoever calls it stops reading meanwhile.
     pub async fn send(&mut self) {
         self.last = 0;
+        self.gate.turn();
+        let mut pause = Duration::ZERO;
         for mut bucket in std::mem::take(&mut self.buckets) {
             let (length, records) = (bucket.builder.len_bytes(), bucket.builder.records());
             if records == 0 {
                 continue;
             }
+            let number = u64::from(records);
+            // Before anything is taken that other senders wait for.
+            let passed = match self.gate.pass(&bucket.name, number, length as u64, self.patience).await {
+                Ok(Pass { to: Some(to), pause }) => self.elsewhere(&mut bucket, &to).await.map(|()| pause),
+                Ok(Pass { to: None, pause }) => Ok(pause),
+                Err(error) => Err(error),
+            };
+            let mut landed = Landed {
+                batch: bucket.number,
+                topic: TopicId::from_bytes([0; 16]),
+                partition: 0,
+                records: number,
+                base: Err(QueueError::Closed),
+            };
+            match passed {
+                Ok(owed) => pause = pause.max(owed),
+                Err(error) => {
+                    landed.base = Err(error);
+                    self.sent.push(Sent { records: number, task: tokio::spawn(async move { landed }) });
+                    continue;
+                }
+            }
             // Counted uncompressed: the queue's reader will need it so, and the ratio is not known before.
             let permit = permits(&self.door.in_flight, length, self.door.in_flight_kib).await;
             let batch = bucket.builder.finish(if length < COMPRESS_FROM { Compression::None } else { Compression::Lz4 });
             self.door.give_back(bucket.builder);
-            let records = u64::from(records);
             let mut arriving = Arriving {
-                landed: Landed {
-                    batch: bucket.number,
-                    topic: TopicId::from_bytes([0; 16]),
-                    partition: 0,
-                    records,
-                    base: Err(QueueError::Closed),
-                },
+                landed,
                 queue: self.door.queue.clone(),
                 name: bucket.name,
                 partition: bucket.partition,
@@ -283,9 +331,37 @@ impl Gather {
                 // Here and not in its task: batches of one sender keep their order.
                 arriving.append(topic);
             }
-            self.sent.push(Sent { records, task: tokio::spawn(arriving.land()) });
+            self.sent.push(Sent { records: number, task: tokio::spawn(arriving.land()) });
         }
         self.emptied();
+        if !pause.is_zero() {
+            // What was sent off is on its way; only the sender waits.
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// A rule sends a batch to another topic: to the partition of the same number there, so that a key keeps its order.
+    async fn elsewhere(&self, bucket: &mut Bucket, to: &Arc<str>) -> Result<(), QueueError> {
+        let topic = match self.door.queue.topic(to) {
+            Some(topic) => topic,
+            None => {
+                let (queue, source, name) = (self.door.queue.clone(), bucket.name.clone(), to.clone());
+                let made = tokio::task::spawn_blocking(move || queue.target(&source, &name)).await;
+                match made.unwrap_or(Err(QueueError::Closed)) {
+                    Ok(topic) => topic,
+                    // It is made when the batch is appended.
+                    Err(QueueError::Full(_)) => {
+                        (bucket.name, bucket.topic, bucket.partition) = (to.clone(), None, None);
+                        return Ok(());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let count = u32::try_from(topic.partitions().len()).unwrap_or(1);
+        let partition = bucket.partition.as_ref().and_then(|own| topic.partition(own.id() % count.max(1)));
+        (bucket.name, bucket.topic, bucket.partition) = (topic.name().clone(), Some(topic), partition);
+        Ok(())
     }
 
     fn emptied(&mut self) {
@@ -322,12 +398,20 @@ impl Arriving {
         self.ticket = Some(partition.append(self.batch.clone()));
     }
 
+    async fn topic(&self) -> Result<Arc<Topic>, QueueError> {
+        if let Some(topic) = self.queue.topic(&self.name) {
+            return Ok(topic);
+        }
+        let (queue, name) = (self.queue.clone(), self.name.clone());
+        tokio::task::spawn_blocking(move || queue.ensure_topic(&name)).await.unwrap_or(Err(QueueError::Closed))
+    }
+
     async fn land(mut self) -> Landed {
         let deadline = self.patience.map(|patience| tokio::time::Instant::now() + patience);
         self.landed.base = loop {
             let tried = match self.ticket.take() {
                 Some(ticket) => ticket.await,
-                None => match self.queue.ensure_topic(&self.name) {
+                None => match self.topic().await {
                     Ok(topic) => {
                         self.append(&topic);
                         continue;
@@ -337,6 +421,11 @@ impl Arriving {
             };
             match tried {
                 Ok(appended) => break Ok(appended.base_offset),
+                // Deleted meanwhile: it is made anew, as for any record of its name.
+                Err(QueueError::Gone) if deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline) => {
+                    self.partition = None;
+                    tokio::time::sleep(AGAIN).await;
+                }
                 Err(QueueError::Full(_)) if deadline.is_none_or(|deadline| tokio::time::Instant::now() < deadline) => {
                     tokio::time::sleep(AGAIN).await;
                 }

@@ -5,13 +5,14 @@
 //! {"accepted":10000,"rejected":0}
 //! ```
 //! What comes in: a body, plain, gzip or zstd, each line a record whose payload is the line. A body that says it is JSON
-//! (`application/json`, `application/x-ndjson` …) must have JSON in each line, or an array whose elements become records.
+//! (`application/json`, `application/x-ndjson` …) must have JSON in each line, or be one array of any size, whose elements become
+//! records.
 //! `field.NAME=VALUE` puts a header on every record; `timestamp_field=NAME` takes the record's time from its document. `key=NAME`
 //! takes its key from there: records with the same value of that field go to one partition, in order. Where the record is no
 //! document that has it, the header of that name is the key, and where there is none either the record has none.
 //! What goes out: how many records are durable, how many were wrong, and of the first few why, with their line numbers.
 //!
-//! Invariants: the answer comes after the fsync. Bodies are streamed: one line, and what is on its way, is all that is held.
+//! Invariants: the answer comes after the fsync. Bodies are streamed: one line or element, and what is on its way, is all that is held.
 //! A full queue stops the reading for `ingest.http.patience`, then the answer is 429 and says how many were accepted.
 //! Crash story: no answer, nothing promised.
 
@@ -23,7 +24,6 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::body::{self, Reader};
@@ -31,6 +31,7 @@ use super::buffer::SMALL;
 use super::config;
 use super::counters::Counters;
 use super::door::{Door, Flight, Gather};
+use super::elements::{Element, Elements};
 use super::lines::{Line, Lines};
 use super::{Ingest, query, route};
 use crate::base::limits::{HEADERS, RECORD_BYTES};
@@ -39,8 +40,8 @@ use crate::queue::QueueError;
 
 /// How many wrong lines are told apart in the answer.
 const ERRORS: usize = 10;
-/// When to come back, seconds.
-const RETRY_AFTER: &str = "5";
+/// When to come back if nobody knows when there is room, seconds.
+const RETRY_AFTER: u64 = 5;
 const RECEIVER: &[u8] = b"http";
 
 /// What all requests share.
@@ -67,22 +68,22 @@ async fn take(
     let _open = http.counters.open();
     let outcome = match Call::new(&http, &topic, query.as_deref(), &request) {
         Ok(call) => call.run(request).await,
-        Err(reason) => Err(Failed { status: StatusCode::BAD_REQUEST, reason, tally: Tally::default() }),
+        Err(reason) => Err(Failed { answer: Refusal::wrong(StatusCode::BAD_REQUEST, reason), tally: Tally::default() }),
     };
     match outcome {
         Ok(tally) => {
             Counters::add(&http.counters.rejected, tally.rejected);
             Json(tally.answer()).into_response()
         }
-        Err(Failed { status, reason, tally }) => {
+        Err(Failed { answer: Refusal { status, reason, after }, tally }) => {
             Counters::add(&http.counters.rejected, tally.rejected);
             Counters::add(&http.counters.errors, 1);
             let mut answer = tally.answer();
             answer["error"] = json!({ "message": reason });
-            if status == StatusCode::TOO_MANY_REQUESTS {
-                return (status, [(header::RETRY_AFTER, RETRY_AFTER)], Json(answer)).into_response();
+            match after {
+                Some(after) => (status, [(header::RETRY_AFTER, after)], Json(answer)).into_response(),
+                None => (status, Json(answer)).into_response(),
             }
-            (status, Json(answer)).into_response()
         }
     }
 }
@@ -112,9 +113,60 @@ impl Tally {
 }
 
 struct Failed {
-    status: StatusCode,
-    reason: String,
+    answer: Refusal,
     tally: Tally,
+}
+
+/// What an HTTP client is told when its records are not taken.
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// Why.
+    pub reason: String,
+    /// When to come again, seconds, if that would help.
+    pub after: Option<u64>,
+}
+
+impl Refusal {
+    fn wrong(status: StatusCode, reason: String) -> Self {
+        Self { status, reason, after: None }
+    }
+}
+
+/// What a body is cut into.
+enum Pieces {
+    Lines(Lines),
+    /// Of a JSON array.
+    Elements(Elements),
+}
+
+impl Pieces {
+    fn space(&mut self, count: usize) -> &mut Vec<u8> {
+        match self {
+            Self::Lines(lines) => lines.space(count),
+            Self::Elements(elements) => elements.space(count),
+        }
+    }
+
+    fn pending(&self) -> usize {
+        match self {
+            Self::Lines(lines) => lines.pending().len(),
+            Self::Elements(elements) => elements.pending(),
+        }
+    }
+
+    /// Goes over to elements if the body begins as an array; whether it has begun.
+    fn begin(&mut self) -> bool {
+        let Self::Lines(lines) = self else { return true };
+        let read = lines.pending();
+        let first = read.trim_ascii_start().first().copied();
+        if first == Some(b'[') {
+            let mut elements = Elements::new(RECORD_BYTES);
+            elements.space(read.len()).extend_from_slice(read);
+            *self = Self::Elements(elements);
+        }
+        first.is_some()
+    }
 }
 
 /// One request.
@@ -164,28 +216,48 @@ impl Call {
         let (parts, body) = request.into_parts();
         let mut reader = match Reader::new(&parts.headers, body, self.http.config.max_body.0) {
             Ok(reader) => reader,
-            Err(error) => return Err(Failed { status: error.status(), reason: error.to_string(), tally }),
+            Err(error) => return Err(Failed { answer: Refusal::wrong(error.status(), error.to_string()), tally }),
         };
         let mut gather = self.http.door.gather(&self.http.counters, Some(self.http.config.patience.0));
         let mut flight = gather.flight();
-        let mut lines = Lines::new(RECORD_BYTES);
+        let mut pieces = Pieces::Lines(Lines::new(RECORD_BYTES));
+        let mut begun = !self.is_json;
         let mut room = None;
         let mut more = true;
         let mut broken = None;
         while more && broken.is_none() {
-            if room.is_none() && lines.pending().len() > SMALL {
+            if room.is_none() && pieces.pending() > SMALL {
                 room = self.http.door.room(RECORD_BYTES).await;
             }
-            match reader.read(|count| lines.space(count)).await {
+            match reader.read(|count| pieces.space(count)).await {
                 Ok(read) => more = read,
-                Err(error) => broken = Some((error.status(), error.to_string())),
+                Err(error) => broken = Some(Refusal::wrong(error.status(), error.to_string())),
             }
             let now_ms = self.http.door.now_ms();
             let end = !more && broken.is_none();
+            begun = begun || pieces.begin();
             loop {
-                let number = lines.number() + 1;
-                let Some(line) = lines.next(end) else { break };
-                if let Err(error) = self.line(&mut gather, &mut tally, number, line, now_ms) {
+                let taken = match &mut pieces {
+                    Pieces::Lines(lines) => {
+                        let number = lines.number() + 1;
+                        let Some(line) = lines.next(end) else { break };
+                        self.line(&mut gather, &mut tally, number, line, now_ms)
+                    }
+                    Pieces::Elements(elements) => {
+                        let number = elements.number() + 1;
+                        let Some(element) = elements.next(end) else { break };
+                        match element {
+                            Element::Whole(one) => self.json(&mut gather, &mut tally, number, one, now_ms),
+                            Element::TooLong => self.line(&mut gather, &mut tally, number, Line::TooLong, now_ms),
+                            Element::Broken(why) => {
+                                let reason = format!("the JSON array makes no sense at element {number}: {why}");
+                                broken = Some(Refusal::wrong(StatusCode::BAD_REQUEST, reason));
+                                break;
+                            }
+                        }
+                    }
+                };
+                if let Err(error) = taken {
                     broken = Some(refusal(&error));
                     break;
                 }
@@ -207,7 +279,7 @@ impl Call {
             broken = broken.or(Some(refusal(&error)));
         }
         match broken {
-            Some((status, reason)) => Err(Failed { status, reason, tally }),
+            Some(answer) => Err(Failed { answer, tally }),
             None => Ok(tally),
         }
     }
@@ -226,20 +298,15 @@ impl Call {
         if !self.is_json {
             return self.push(gather, tally, number, line, now_ms);
         }
-        if line.trim_ascii_start().first() == Some(&b'[') {
-            return match serde_json::from_slice::<Vec<&RawValue>>(line) {
-                Ok(all) => all.iter().try_for_each(|one| self.push(gather, tally, number, one.get().as_bytes(), now_ms)),
-                Err(error) => {
-                    tally.reject(number, format!("no JSON: {error}"));
-                    Ok(())
-                }
-            };
-        }
-        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(line) {
+        self.json(gather, tally, number, line, now_ms)
+    }
+
+    fn json(&self, gather: &mut Gather, tally: &mut Tally, number: u64, value: &[u8], now_ms: i64) -> Result<(), QueueError> {
+        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(value) {
             tally.reject(number, format!("no JSON: {error}"));
             return Ok(());
         }
-        self.push(gather, tally, number, line, now_ms)
+        self.push(gather, tally, number, value, now_ms)
     }
 
     fn push(&self, gather: &mut Gather, tally: &mut Tally, number: u64, payload: &[u8], now_ms: i64) -> Result<(), QueueError> {
@@ -279,15 +346,23 @@ async fn land(flight: Flight, tally: &mut Tally) -> Result<(), QueueError> {
 }
 
 /// What an HTTP client is told when the queue takes nothing.
-pub fn refusal(error: &QueueError) -> (StatusCode, String) {
+pub fn refusal(error: &QueueError) -> Refusal {
     let status = match error {
-        QueueError::Full(_) => StatusCode::TOO_MANY_REQUESTS,
-        QueueError::Refused(_) | QueueError::Malformed(_) => StatusCode::BAD_REQUEST,
+        QueueError::Full(_) | QueueError::OverQuota { .. } => StatusCode::TOO_MANY_REQUESTS,
+        QueueError::Refused(_) | QueueError::Malformed(_) | QueueError::BadRecord { .. } | QueueError::Beyond { .. } => {
+            StatusCode::BAD_REQUEST
+        }
+        QueueError::OutOfOrderSequence | QueueError::ProducerFenced => StatusCode::CONFLICT,
         QueueError::NotDurable(_) | QueueError::Disk(_) | QueueError::Deleted { .. } | QueueError::Gone | QueueError::Closed => {
             StatusCode::SERVICE_UNAVAILABLE
         }
     };
-    (status, error.to_string())
+    let after = match error {
+        QueueError::OverQuota { after, .. } => Some(after.as_secs() + 1),
+        QueueError::Full(_) => Some(RETRY_AFTER),
+        _ => None,
+    };
+    Refusal { status, reason: error.to_string(), after }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

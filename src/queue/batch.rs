@@ -10,8 +10,8 @@
 //! Base offset and leader epoch lie outside the crc: the queue sets them and leaves the rest as it came.
 //! Invariants: [`Header::parse`] accepts any bytes and never panics; a batch that [`check`] let pass has as many offsets as records.
 //! Limits: [`BATCH_BYTES`], compressed and decompressed.
-//! Snappy is refused: kafkajs cannot read it, and no receiver of ours makes it. Control and transactional batches are refused
-//! until there are transactions.
+//! All of Kafka's compressions are read, snappy in both framings; LZ4 alone is made by our receivers. Control and transactional
+//! batches are refused until there are transactions.
 
 use bytes::Bytes;
 
@@ -21,10 +21,15 @@ use crate::base::limits::BATCH_BYTES;
 
 mod builder;
 mod decoder;
+mod recompress;
+mod snappy;
+mod validate;
 mod varint;
 
 pub use builder::BatchBuilder;
 pub use decoder::{Scratch, decode};
+pub use recompress::recompress;
+pub use validate::{Limits, validate};
 
 /// Length of the batch header.
 pub const HEADER_BYTES: usize = 61;
@@ -38,6 +43,8 @@ pub enum Compression {
     None,
     /// gzip; read, never made here.
     Gzip,
+    /// snappy, raw or as snappy-java frames it; read, never made here.
+    Snappy,
     /// LZ4 frames.
     Lz4,
     /// Zstandard; read, never made here.
@@ -49,7 +56,7 @@ impl Compression {
         match attributes & 7 {
             0 => Ok(Self::None),
             1 => Ok(Self::Gzip),
-            2 => Err(QueueError::Refused("snappy compression is not supported; use lz4, zstd or gzip".into())),
+            2 => Ok(Self::Snappy),
             3 => Ok(Self::Lz4),
             4 => Ok(Self::Zstd),
             _ => Err(QueueError::Malformed("unknown compression")),
@@ -60,6 +67,7 @@ impl Compression {
         match self {
             Self::None => 0,
             Self::Gzip => 1,
+            Self::Snappy => 2,
             Self::Lz4 => 3,
             Self::Zstd => 4,
         }
@@ -96,6 +104,12 @@ pub struct Header {
     pub base_timestamp: i64,
     /// Largest time, milliseconds.
     pub max_timestamp: i64,
+    /// Id of an idempotent producer, -1 if it is none.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i16,
+    /// Its sequence number of the first record.
+    pub base_sequence: i32,
     /// Records in it.
     pub count: u32,
 }
@@ -125,6 +139,9 @@ impl Header {
             last_offset_delta,
             base_timestamp: long(head, 27),
             max_timestamp: long(head, 35),
+            producer_id: long(head, 43),
+            producer_epoch: i16::from_be_bytes([head[51], head[52]]),
+            base_sequence: int(head, 53),
             count,
         })
     }
@@ -132,7 +149,7 @@ impl Header {
     /// How the records are compressed.
     ///
     /// # Errors
-    /// [`QueueError::Refused`] for snappy, [`QueueError::Malformed`] for what nobody knows.
+    /// [`QueueError::Malformed`] for what nobody knows.
     pub fn compression(&self) -> Result<Compression, QueueError> {
         Compression::from_attributes(self.attributes)
     }
@@ -158,6 +175,9 @@ pub fn check(bytes: &[u8]) -> Result<Header, QueueError> {
     }
     if header.count == 0 || header.last_offset_delta != header.count - 1 {
         return Err(QueueError::Malformed("offsets and records do not agree"));
+    }
+    if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+        return Err(QueueError::Malformed("a producer id without epoch or sequence"));
     }
     if !header.crc_holds(bytes) {
         return Err(QueueError::Malformed("checksum is wrong"));

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::ids::Offset;
 
@@ -17,6 +18,26 @@ pub enum QueueError {
     /// Stored or sent bytes are no valid record batch: set this batch aside and go on behind it.
     #[error("malformed batch: {0}")]
     Malformed(&'static str),
+    /// One record of a batch will never be taken: tell the sender which, and why. None of the batch was taken.
+    #[error("record {index} of the batch: {reason}")]
+    BadRecord {
+        /// Its number in the batch, from 0.
+        index: u32,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Batches of this producer before this one are missing: it sends those first. Nothing was taken.
+    #[error("out of order: batches of this producer before this one are missing")]
+    OutOfOrderSequence,
+    /// A newer epoch of this producer has written: this one is a zombie and must stop (Kafka's INVALID_PRODUCER_EPOCH).
+    #[error("a newer epoch of this producer has written here")]
+    ProducerFenced,
+    /// These offsets were never there: ask which are.
+    #[error("offsets beyond {end} are not there yet")]
+    Beyond {
+        /// The offset behind the last durable record.
+        end: Offset,
+    },
     /// It did not become durable (or nobody knows): do not acknowledge; the sender sends it again.
     #[error("not durable: {0}")]
     NotDurable(Arc<io::Error>),
@@ -28,6 +49,14 @@ pub enum QueueError {
     Deleted {
         /// The first offset that is still there.
         start: Offset,
+    },
+    /// The sender is over a quota that refuses: tell him so, and when to come again. Nothing is wrong with the box.
+    #[error("refused: {reason}; come again in {} s", .after.as_secs() + 1)]
+    OverQuota {
+        /// The sentence.
+        reason: Arc<str>,
+        /// When one would be taken.
+        after: Duration,
     },
     /// The topic was deleted: forget it, or ask for one of its name again.
     #[error("the topic was deleted")]

@@ -5,15 +5,22 @@
 //!
 //! On disk, little-endian, `<base offset>.index` beside a sealed `<base offset>.log`:
 //! ```text
-//! magic "SWQI" | crc32c u32 of what follows | each entry: base offset u64 | position u32 | append time, ns since 1970, i64
+//! magic "SWQJ" | crc32c u32 of what follows
+//! | each entry: base offset u64 | position u32 | append time, ns since 1970, i64 | largest record time before it, ms, i64
 //! ```
+//! The largest record time is [`UNKNOWN_MS`] in entries that a reader learnt, who had not seen all before them. Files of earlier
+//! versions ("SWQI", without it) count as missing.
 
 use crate::base::ids::Offset;
 
 /// Distance of entries in the segment, bytes.
 const EVERY: u64 = 64 * 1024;
-const MAGIC: [u8; 4] = *b"SWQI";
-const ENTRY: usize = 20;
+const MAGIC: [u8; 4] = *b"SWQJ";
+const ENTRY: usize = 28;
+/// A record time that nobody knows: there may be any.
+pub const UNKNOWN_MS: i64 = i64::MAX;
+/// The largest record time of nothing.
+pub const NO_MS: i64 = i64::MIN;
 
 /// The sparse index of one segment.
 #[derive(Clone, Debug, Default)]
@@ -26,16 +33,18 @@ struct Entry {
     base: Offset,
     position: u32,
     append_ns: i64,
+    before_ms: i64,
 }
 
 impl Index {
-    /// Tells of a batch. Kept only if no entry is near before it; may be told in any order.
-    pub fn note(&mut self, base: Offset, position: u64, append_ns: i64) {
+    /// Tells of a batch, and of the largest record time in the segment before it. Kept only if no entry is near before it; may
+    /// be told in any order.
+    pub fn note(&mut self, base: Offset, position: u64, append_ns: i64, before_ms: i64) {
         let Ok(short) = u32::try_from(position) else { return };
         let at = self.entries.partition_point(|entry| entry.base <= base);
         let before = at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(0, |entry| u64::from(entry.position));
         if position >= before + EVERY {
-            self.entries.insert(at, Entry { base, position: short, append_ns });
+            self.entries.insert(at, Entry { base, position: short, append_ns, before_ms });
         }
     }
 
@@ -49,6 +58,12 @@ impl Index {
     pub fn floor_of_time(&self, ns: i64) -> u64 {
         let at = self.entries.partition_point(|entry| entry.append_ns < ns);
         at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(0, |entry| u64::from(entry.position))
+    }
+
+    /// Offset of a batch at or before the first one with a record of this time or a later one; none if only the segment's first
+    /// will do.
+    pub fn floor_of_record_time(&self, ms: i64) -> Option<Offset> {
+        self.entries.iter().rev().find(|entry| entry.before_ms < ms).map(|entry| entry.base)
     }
 
     /// Whether it says nothing.
@@ -65,6 +80,7 @@ impl Index {
             out.extend_from_slice(&entry.base.to_le_bytes());
             out.extend_from_slice(&entry.position.to_le_bytes());
             out.extend_from_slice(&entry.append_ns.to_le_bytes());
+            out.extend_from_slice(&entry.before_ms.to_le_bytes());
         }
         let crc = crc32c::crc32c(&out[8..]);
         out[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -81,11 +97,13 @@ impl Index {
         let mut entries = Vec::with_capacity(rest.len() / ENTRY);
         for chunk in rest.chunks_exact(ENTRY) {
             let (base, chunk) = chunk.split_first_chunk::<8>()?;
-            let (position, time) = chunk.split_first_chunk::<4>()?;
+            let (position, chunk) = chunk.split_first_chunk::<4>()?;
+            let (time, before) = chunk.split_first_chunk::<8>()?;
             entries.push(Entry {
                 base: u64::from_le_bytes(*base),
                 position: u32::from_le_bytes(*position),
-                append_ns: i64::from_le_bytes(*time.first_chunk::<8>()?),
+                append_ns: i64::from_le_bytes(*time),
+                before_ms: i64::from_le_bytes(*before.first_chunk::<8>()?),
             });
         }
         Some(Self { entries })
@@ -100,7 +118,8 @@ mod tests {
     fn it_points_at_or_before_and_survives_its_file() {
         let mut index = Index::default();
         for nth in 0..100_u64 {
-            index.note(nth * 10, nth * 10_000, i64::try_from(nth).unwrap() * 5);
+            let time = i64::try_from(nth).unwrap();
+            index.note(nth * 10, nth * 10_000, time * 5, if nth < 50 { time } else { UNKNOWN_MS });
         }
         for offset in 0..1000 {
             let floor = index.floor(offset);
@@ -108,6 +127,8 @@ mod tests {
             assert!(floor + EVERY + 10_000 > offset / 10 * 10_000, "{offset}");
         }
         assert!(index.floor_of_time(250) <= 500_000 && index.floor_of_time(250) > 400_000);
+        let floor = |ms| index.floor_of_record_time(ms);
+        assert_eq!((floor(0), floor(7), floor(8), floor(60)), (None, None, Some(70), Some(490)));
         let bytes = index.encode();
         assert_eq!(Index::decode(&bytes).map(|index| index.entries), Some(index.entries));
         for at in 0..bytes.len() {
@@ -121,9 +142,9 @@ mod tests {
     #[test]
     fn what_is_learnt_late_fits_in() {
         let mut index = Index::default();
-        index.note(900, 900_000, 9);
-        index.note(100, 100_000, 1);
-        index.note(101, 100_100, 1);
+        index.note(900, 900_000, 9, 0);
+        index.note(100, 100_000, 1, 0);
+        index.note(101, 100_100, 1, 0);
         assert_eq!((index.floor(99), index.floor(500), index.floor(1000)), (0, 100_000, 900_000));
         assert_eq!(index.entries.len(), 2);
     }

@@ -3,7 +3,8 @@
 //! In order: writes checkpoints (so that a restart scans at most [`UNCHECKED_BYTES`]), seals segments that grew old, deletes
 //! whole segments past retention, looks whether there is room, and says so to those who append.
 //! Invariants: a segment is deleted only if a checkpoint covers it, the store has committed past it, and no output wants it
-//! still; except where the configuration chose `drop_oldest` and the disk forces it, and that is counted and logged.
+//! still; except where the configuration chose `drop_oldest` and the disk forces it, or a user deleted its records (`trim.rs`), and
+//! that is counted and logged.
 //! Without room the door is shut first; emissions may take half the reserve, or an eighth more than `max_bytes`, so that lanes
 //! come to what lets segments go.
 //! An output's topic (`_out.`) has no lane: it is held by its groups alone, and by nobody having committed yet. A topic with
@@ -20,6 +21,7 @@ use super::checkpoint::Mark;
 use super::config::WhenFull;
 use super::files::{index_path, log_path};
 use super::groups::OUTPUT;
+use super::index::NO_MS;
 use super::log::Log;
 use super::partition::Partition;
 use super::shared::{Shared, sub};
@@ -30,6 +32,8 @@ use crate::base::ids::{Offset, PartitionId, TopicId};
 /// Bytes appended since the last checkpoint at which a new one is written.
 pub const UNCHECKED_BYTES: u64 = 256 << 20;
 const EVERY: Duration = Duration::from_secs(1);
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+const RETURN_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 type Holds = HashMap<(TopicId, PartitionId), Offset>;
 
@@ -57,11 +61,32 @@ pub fn tick(shared: &Shared, topics: &[Arc<Topic>]) {
         retain(topic, &holds);
     }
     room(shared, topics, &holds);
+    expire(shared, topics);
+}
+
+/// Forgets offsets that nobody wants any more, now and then.
+fn expire(shared: &Shared, topics: &[Arc<Topic>]) {
+    let now = shared.clock.monotonic();
+    let last = Duration::from_millis(shared.gauges.expired_ms.load(Ordering::Relaxed));
+    if now.saturating_sub(last) < EXPIRE_EVERY {
+        return;
+    }
+    shared.gauges.expired_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    let retention = shared.config.groups.offsets_retention.as_ns();
+    let wall = shared.clock.now_ns();
+    // Whoever was a member when the box went down may come back for a day; nothing says when it was last there.
+    let returning = now < Duration::from_nanos(retention.unsigned_abs()).min(RETURN_WITHIN);
+    let before_ms = if returning { i64::MIN } else { wall.saturating_sub(retention) / 1_000_000 };
+    let there: std::collections::HashSet<TopicId> = topics.iter().map(|topic| topic.id()).collect();
+    let gone = shared.groups.expire(before_ms, |group| shared.coordinator.is_live(group), |id| there.contains(&id));
+    if gone > 0 {
+        tracing::info!(partitions = gone, "forgot offsets of groups that were not seen for long, or of topics that are gone");
+    }
 }
 
 impl Partition {
     /// What a checkpoint says of it.
-    fn mark(&self, log: &Log) -> Mark {
+    pub(super) fn mark(&self, log: &Log) -> Mark {
         Mark {
             topic: self.topic,
             partition: self.number,
@@ -70,11 +95,14 @@ impl Partition {
             active: log.active.map(|active| (active.base, active.position, active.first_ns)),
             next: log.next,
             last_ns: log.last_ns,
+            newest_ms: self.view.read().tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms),
+            producers: log.producers.marked(self.shared.clock.now_ns()),
+            guests: log.guests.marked(self.shared.clock.now_ns()),
             sources: log.sources.iter().map(|(source, last)| (source.topic, source.partition, source.run, *last)).collect(),
         }
     }
 
-    /// Takes its mark, durable as it stands.
+    /// Takes its mark, durable as it stands; to be written under the lock of the checkpoints that is held already.
     fn take_mark(&self) -> Option<(Mark, u64)> {
         let mut log = self.log.lock();
         self.sync_written(&mut log).ok()?;
@@ -95,6 +123,11 @@ impl Partition {
         taken.min(self.checked.load(Ordering::Acquire))
     }
 
+    /// Whether a segment may go although somebody wants it: a user deleted its records.
+    fn trimmed(&self, segment: &Sealed) -> bool {
+        segment.next <= self.log_start().min(self.checked.load(Ordering::Acquire))
+    }
+
     /// Its oldest sealed segment, unless it is the only segment there is: its name is what says, beside the checkpoint, where
     /// offsets go on.
     fn first_sealed(&self) -> Option<Sealed> {
@@ -108,7 +141,7 @@ impl Partition {
             let mut view = self.view.write();
             let Some(dropped) = view.sealed.pop_front() else { return 0 };
             let start = view.sealed.front().map(|sealed| sealed.base).or(view.tail.as_ref().map(|tail| tail.base));
-            self.start.store(start.unwrap_or(dropped.next), Ordering::Release);
+            self.start.fetch_max(start.unwrap_or(dropped.next), Ordering::AcqRel);
             dropped
         };
         self.shared.files.forget(&self.key(dropped.base));
@@ -128,6 +161,7 @@ impl Partition {
 pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
     let mut marks = Vec::new();
     let mut marked = Vec::new();
+    let mut checkpoints = shared.checkpoints.lock();
     for partition in topics.iter().flat_map(|topic| topic.partitions()) {
         let sealed =
             partition.view.read().sealed.back().is_some_and(|last| last.next > partition.checked.load(Ordering::Relaxed));
@@ -138,14 +172,16 @@ pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
             marks.push(mark);
         }
     }
-    if marks.is_empty() {
+    if marks.is_empty() && !checkpoints.is_broken() {
         return;
     }
     let all = || {
         let partitions = topics.iter().flat_map(|topic| topic.partitions());
         partitions.filter_map(|partition| partition.take_mark()).map(|(mark, _)| mark).collect()
     };
-    if let Err(error) = shared.checkpoints.lock().write(&marks, all) {
+    let written = checkpoints.write(&marks, all);
+    drop(checkpoints);
+    if let Err(error) = written {
         // The next round tries again; until then a restart takes longer.
         shared.gauges.sealed.store(true, Ordering::Relaxed);
         tracing::error!(%error, "checkpoint of the queue failed");
@@ -192,13 +228,14 @@ fn retain(topic: &Topic, holds: &Holds) {
         let oldest = partition.shared.clock.now_ns().saturating_sub(settings.retention.unwrap_or(config.retention).as_ns());
         let floor = partition.floor(holds);
         while let Some(first) = partition.first_sealed() {
-            if first.next > floor || (first.last_ns >= oldest && over == 0) {
+            if !partition.trimmed(&first) && (first.next > floor || (first.last_ns >= oldest && over == 0)) {
                 break;
             }
             over = over.saturating_sub(partition.drop_first());
         }
         let view = partition.view.read();
-        let unwanted: u64 = view.sealed.iter().filter(|sealed| sealed.next <= floor).map(|sealed| sealed.len).sum();
+        let unwanted: u64 =
+            view.sealed.iter().filter(|sealed| sealed.next <= floor.max(partition.log_start())).map(|sealed| sealed.len).sum();
         held += partition.size_bytes().saturating_sub(unwanted);
     }
     for partition in &partitions {

@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use super::catalog;
 use super::error::QueueError;
 use super::partition::Partition;
+use super::producers::Producers;
 use super::settings::{PARTITIONS, TopicSettings};
 use super::shared::{GrowthHook, TopicHook, sub};
 use super::topic::Topic;
@@ -62,6 +63,15 @@ impl Queue {
     /// takes no more appends then, it is not known whether it is deleted; delete it again.
     pub fn delete_topic(&self, name: &str) -> Result<TopicId, QueueError> {
         let topic = self.topic(name).ok_or(QueueError::Gone)?;
+        self.delete(&topic)?;
+        Ok(topic.id)
+    }
+
+    /// As [`Queue::delete_topic`], this very topic: not another that has its name by now.
+    ///
+    /// # Errors
+    /// As [`Queue::delete_topic`].
+    pub fn delete(&self, topic: &Arc<Topic>) -> Result<(), QueueError> {
         let _no_other_change = topic.changing.lock();
         {
             let _one_at_a_time = self.making.lock();
@@ -80,14 +90,16 @@ impl Queue {
                 return Err(error);
             }
             topic.gone.store(true, Ordering::Release);
-            self.topics.remove(&topic);
+            self.topics.remove(topic);
         }
         for hook in self.shared.on_delete.read().iter() {
-            hook(&topic);
+            hook(topic);
         }
         self.shared.groups.forget(topic.id);
         for other in self.topics.all().iter().flat_map(|other| other.partitions()) {
-            other.log.lock().sources.retain(|source, _| source.topic != topic.id);
+            let mut log = other.log.lock();
+            log.sources.retain(|source, _| source.topic != topic.id);
+            log.guests.forget(topic.id);
         }
         let partitions = topic.partitions();
         partitions.iter().for_each(|partition| partition.end());
@@ -99,7 +111,7 @@ impl Queue {
         for hook in self.shared.on_durable.read().iter() {
             partitions.iter().for_each(|partition| hook(partition));
         }
-        Ok(topic.id)
+        Ok(())
     }
 
     /// From now on called before a topic gets more partitions, by the thread that does it, which may wait in it. The topic grows
@@ -198,6 +210,8 @@ impl Partition {
         log.active = None;
         log.unsynced = false;
         log.sources.clear();
+        log.producers = Producers::default();
+        log.guests = Default::default();
         sub(&self.shared.gauges.unchecked, std::mem::take(&mut log.unchecked));
         sub(&self.shared.gauges.bytes, self.bytes.swap(0, Ordering::Relaxed));
         self.start.store(self.high_watermark(), Ordering::Release);

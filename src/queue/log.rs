@@ -18,7 +18,10 @@ use super::config::Durability;
 use super::error::QueueError;
 use super::files::{index_path, log_path};
 use super::frame::{PATCHED, Plan, Source};
+use super::index::NO_MS;
 use super::partition::{Partition, Pending};
+use super::producers::{Fresh, Producers};
+use super::strays::Guests;
 use super::ticket::Appended;
 use super::view::{Sealed, Tail};
 use crate::base::ids::Offset;
@@ -38,6 +41,12 @@ pub struct Log {
     pub last_ns: i64,
     /// For every lane that emits to here: the last source offset that is durable.
     pub sources: HashMap<Source, Offset>,
+    /// Idempotent producers, and which of their batches are durable.
+    pub producers: Producers,
+    /// Producers whose batches were meant for other partitions and came here.
+    pub guests: Guests,
+    /// A write failed, and it is not settled yet that nothing of it comes back.
+    pub doubtful: bool,
     /// Bytes since the last checkpoint.
     pub unchecked: u64,
     /// Something is written and not synced (`Durability::Written`).
@@ -62,14 +71,28 @@ pub struct Active {
 impl Log {
     /// A log that goes on at `next`.
     pub fn new(active: Option<Active>, next: Offset, last_ns: i64, sources: HashMap<Source, Offset>) -> Self {
-        Self { active, next, last_ns, sources, unchecked: 0, unsynced: false, ground: GROUND_MIN, ground_at: Duration::ZERO }
+        let (producers, guests, ground_at) = (Producers::default(), Guests::default(), Duration::ZERO);
+        let (doubtful, unsynced) = (false, false);
+        Self {
+            active,
+            next,
+            last_ns,
+            sources,
+            producers,
+            guests,
+            doubtful,
+            unchecked: 0,
+            unsynced,
+            ground: GROUND_MIN,
+            ground_at,
+        }
     }
 }
 
 /// What a group commit did.
 pub struct Committed {
-    /// For each append, where it went.
-    pub places: Vec<Appended>,
+    /// For each append, where it went, or why it was not taken.
+    pub places: Vec<Result<Appended, QueueError>>,
     /// Whether anything new became durable.
     pub moved: bool,
 }
@@ -86,7 +109,8 @@ impl Partition {
         let mut tails: Vec<(usize, &[u8])> = Vec::with_capacity(group.len());
         let mut places = Vec::with_capacity(group.len());
         let mut fresh: HashMap<Source, Offset> = HashMap::new();
-        let mut starts: Vec<(Offset, u64)> = Vec::new();
+        let mut producing = Fresh::default();
+        let mut starts: Vec<(Offset, u64, i64)> = Vec::new();
         let mut next = log.next;
         let mut end = active.position;
         for pending in group {
@@ -94,21 +118,40 @@ impl Partition {
                 let known = fresh.get(&source).or_else(|| log.sources.get(&source));
                 if known.is_some_and(|known| *known >= last) {
                     // Sent again after a crash of the lane: it is here already.
-                    places.push(Appended { base_offset: next, next_offset: next });
+                    places.push(Ok(Appended { base_offset: next, next_offset: next, duplicate: true }));
                     continue;
                 }
                 fresh.insert(source, last);
+            } else if let Some(stamp) = pending.stamp.as_ref().filter(|_| pending.home.is_none()) {
+                match log.producers.admit(&mut producing, stamp, next, now) {
+                    Ok(None) => {}
+                    Ok(Some(there)) => {
+                        places.push(Ok(there));
+                        continue;
+                    }
+                    Err(error) => {
+                        places.push(Err(error));
+                        continue;
+                    }
+                }
             }
-            let plan = Plan { batch: &pending.batch, base: next, append_ns: now, group: position, source: pending.source };
+            let plan = Plan {
+                batch: &pending.batch,
+                base: next,
+                append_ns: now,
+                group: position,
+                source: pending.source,
+                home: pending.home,
+            };
             let start = heads.len();
             plan.write(&mut heads, self.seed);
             let tail = pending.batch.get(PATCHED..).unwrap_or_default();
             tails.push((heads.len(), tail));
-            starts.push((next, end));
+            starts.push((next, end, pending.newest_ms));
             end += (heads.len() - start + tail.len()) as u64;
             let base_offset = next;
             next += u64::from(pending.records);
-            places.push(Appended { base_offset, next_offset: next });
+            places.push(Ok(Appended { base_offset, next_offset: next, duplicate: false }));
         }
         if tails.is_empty() {
             return Ok(Committed { places, moved: false });
@@ -126,6 +169,12 @@ impl Partition {
         log.next = next;
         log.last_ns = now;
         log.sources.extend(fresh);
+        log.producers.settle(producing);
+        for (pending, place) in group.iter().zip(&places) {
+            if let (Some(home), Some(stamp), Ok(place)) = (pending.home, &pending.stamp, place) {
+                log.guests.found(home, stamp, place.base_offset, now);
+            }
+        }
         let grown = end - active.position;
         log.unchecked += grown;
         self.shared.gauges.unchecked.fetch_add(grown, Ordering::Relaxed);
@@ -213,10 +262,15 @@ impl Partition {
         let base = log.next;
         let file = self.shared.disk.open(&log_path(&self.dir, base), true)?;
         // Left over from an append that failed before anything was durable.
-        if file.len()? > 0 {
+        if log.doubtful || file.len()? > 0 {
             file.set_len(0)?;
         }
+        if log.doubtful {
+            // Its length may be cut already, but only in the page cache.
+            file.sync_data()?;
+        }
         self.shared.disk.sync_dir(&self.dir)?;
+        log.doubtful = false;
         self.shared.files.keep(self.key(base), file);
         let active = Active { base, position: 0, allocated: 0, first_ns: 0 };
         log.active = Some(active);
@@ -245,6 +299,7 @@ impl Partition {
 
     /// Gives the active segment up after a failed write or sync.
     fn poison(&self, log: &mut Log, active: Active) {
+        log.doubtful = true;
         let key = self.key(active.base);
         self.shared.files.forget(&key);
         if active.position == 0 {
@@ -270,12 +325,14 @@ impl Partition {
     /// Moves the active segment among the sealed ones.
     fn retire(&self, log: &mut Log, active: Active) {
         log.active = None;
-        let sealed =
-            Sealed { base: active.base, next: log.next, len: active.position, first_ns: active.first_ns, last_ns: log.last_ns };
+        let (base, next, len) = (active.base, log.next, active.position);
         let index = {
             let mut view = self.view.write();
-            view.sealed.push_back(sealed);
-            view.tail.take().map(|tail| tail.index)
+            let tail = view.tail.take();
+            let newest_ms = tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms);
+            let (first_ns, last_ns) = (active.first_ns, log.last_ns);
+            view.sealed.push_back(Sealed { base, next, len, first_ns, last_ns, newest_ms });
+            tail.map(|tail| tail.index)
         };
         if let Some(index) = index.filter(|index| !index.is_empty()) {
             // Not synced and not checked: it is only a hint.

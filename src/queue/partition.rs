@@ -22,8 +22,10 @@ use super::batch::{self, StoredBatch};
 use super::catalog::partition_dir;
 use super::error::QueueError;
 use super::files::Key;
-use super::frame::{Seed, Source, WHOLE_MAX};
+use super::frame::{Home, Seed, Source, WHOLE_MAX};
+use super::index::UNKNOWN_MS;
 use super::log::Log;
+use super::producers::Stamp;
 use super::recovery::Recovered;
 use super::settings::TopicSettings;
 use super::shared::{Job, Shared, sub};
@@ -31,12 +33,23 @@ use super::ticket::{Appended, Ticket};
 use super::view::{Sealed, Stop, View, Walk, read_bytes};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 
+/// Most producers that are remembered for having been refused: a burst's worth.
+const REFUSED: usize = 1_000;
+
 /// An append that waits for a writer.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub batch: Bytes,
     pub records: u32,
+    /// Largest record time in it.
+    pub newest_ms: i64,
+    /// Who sent it, if he is idempotent.
+    pub stamp: Option<Stamp>,
     pub source: Option<(Source, Offset)>,
+    /// The partition it goes to, if a rule chose another than this one.
+    pub to: Option<Arc<Partition>>,
+    /// In that partition: the one it was meant for.
+    pub home: Option<Home>,
     pub done: oneshot::Sender<Result<Appended, QueueError>>,
 }
 
@@ -50,6 +63,10 @@ pub(super) struct Inbox {
     pub gone: bool,
     /// Sources of which an emission failed, and the least `last` of those that did.
     pub failed: HashMap<Source, Offset>,
+    /// Partitions that failed to take a stray, and may still hold something of it.
+    pub unsettled: Vec<Arc<Partition>>,
+    /// Producers' batches that there was no room for; only of producers of which nothing waits.
+    pub refused: Vec<Stamp>,
 }
 
 impl Inbox {
@@ -57,6 +74,15 @@ impl Inbox {
     fn fail(&mut self, (source, last): (Source, Offset)) {
         let least = self.failed.entry(source).or_insert(last);
         *least = (*least).min(last);
+    }
+
+    /// There was no room for a producer's batch: what comes behind it must not take its place.
+    fn refuse(&mut self, stamp: Stamp) {
+        let theirs = |other: &Stamp| other.id == stamp.id;
+        let waits = self.waiting.iter().filter_map(|pending| pending.stamp.as_ref()).chain(&self.refused).any(theirs);
+        if !waits && self.refused.len() < REFUSED {
+            self.refused.push(stamp);
+        }
     }
 }
 
@@ -141,9 +167,10 @@ impl Partition {
     }
 
     /// Appends a v2 record batch. Returns at once; the ticket tells when it is durable. The batch's records are not looked at:
-    /// a receiver that takes batches from strangers decodes them first.
+    /// a receiver that takes batches from strangers lets [`batch::validate`] do that first. A batch of an idempotent producer is
+    /// taken once and in order (`producers.rs`): if it is here already, the ticket gives the first time's offsets.
     pub fn append(self: &Arc<Self>, batch: Bytes) -> Ticket {
-        self.submit(batch, None)
+        self.submit(batch, None, None)
     }
 
     /// Appends what a lane emitted for the source records up to and including `last`. Nothing is written, and the ticket
@@ -152,7 +179,7 @@ impl Partition {
     /// A lane may send the next ones before it knows of the first. If one fails, all behind it fail as well, until the lane sends
     /// the one that failed again, or asks [`Partition::emitted_upto`].
     pub fn append_emissions(self: &Arc<Self>, source: Source, last: Offset, batch: Bytes) -> Ticket {
-        self.submit(batch, Some((source, last)))
+        self.submit(batch, Some((source, last)), None)
     }
 
     /// The highest `last` of this source that is durable here. Where a lane goes on; it must have none in flight.
@@ -171,12 +198,12 @@ impl Partition {
         self.log.lock().sources.iter().map(|(source, last)| (*source, *last)).collect()
     }
 
-    fn submit(self: &Arc<Self>, batch: Bytes, source: Option<(Source, Offset)>) -> Ticket {
+    pub(super) fn submit(self: &Arc<Self>, batch: Bytes, source: Option<(Source, Offset)>, to: Option<Arc<Self>>) -> Ticket {
         let header = match batch::check(&batch) {
             Ok(header) => header,
             Err(error) => return Ticket::failed(error),
         };
-        let len = batch.len() as u64;
+        let (len, stamp, newest_ms) = (batch.len() as u64, Stamp::of(&header), header.max_timestamp);
         let mut inbox = self.inbox.lock();
         if inbox.closed {
             return Ticket::failed(QueueError::Closed);
@@ -192,19 +219,21 @@ impl Partition {
             }
             inbox.failed.remove(&source);
         }
-        let room = match self.held.load(Ordering::Relaxed) {
+        let room = match to.as_ref().unwrap_or(self).held.load(Ordering::Relaxed) {
             true => Err(QueueError::Full("the topic holds all it may; what reads it is behind")),
             false => self.shared.room_for(len, source.is_some()),
         };
         if let Err(error) = room {
             if let Some(source) = source {
                 inbox.fail(source);
+            } else if let Some(stamp) = stamp {
+                inbox.refuse(stamp);
             }
             return Ticket::failed(error);
         }
         let (done, ticket) = Ticket::waiting();
         self.shared.gauges.pending.fetch_add(len, Ordering::Relaxed);
-        inbox.waiting.push(Pending { batch, records: header.count, source, done });
+        inbox.waiting.push(Pending { batch, records: header.count, newest_ms, stamp, source, to, home: None, done });
         if !inbox.scheduled {
             inbox.scheduled = true;
             // The channel is unbounded, but a partition is in it at most once.
@@ -306,10 +335,11 @@ impl Partition {
     }
 
     /// Lets readers see what a group commit made durable.
-    pub(super) fn publish(&self, base: Offset, starts: &[(Offset, u64)], end: u64, next: Offset, now: i64) {
+    pub(super) fn publish(&self, base: Offset, starts: &[(Offset, u64, i64)], end: u64, next: Offset, now: i64) {
         if let Some(tail) = self.view.write().tail.as_mut().filter(|tail| tail.base == base) {
-            for (offset, position) in starts {
-                tail.index.note(*offset, *position, now);
+            for (offset, position, newest_ms) in starts {
+                tail.index.note(*offset, *position, now, tail.newest_ms);
+                tail.newest_ms = tail.newest_ms.max(*newest_ms);
             }
             tail.end = end;
         }
@@ -372,7 +402,7 @@ impl Partition {
         let (damaged, seen) = (walk.damaged, walk.seen);
         let mut index = mapping.index.lock();
         for (base, position, append_ns) in seen {
-            index.note(base, position as u64, append_ns);
+            index.note(base, position as u64, append_ns, UNKNOWN_MS);
         }
         drop(index);
         self.report_damage(damaged, sealed.base);
@@ -405,7 +435,7 @@ impl Partition {
                 let mut view = self.view.write();
                 if let Some(tail) = view.tail.as_mut().filter(|tail| tail.base == base) {
                     for (offset, seen, append_ns) in walk.seen.drain(..) {
-                        tail.index.note(offset, position + seen as u64, append_ns);
+                        tail.index.note(offset, position + seen as u64, append_ns, UNKNOWN_MS);
                     }
                     if !walk.out.is_empty() {
                         tail.hint(walk.from, position + at as u64);

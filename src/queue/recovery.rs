@@ -17,7 +17,9 @@ use super::checkpoint::Mark;
 use super::files::log_path;
 use super::frame::Seed;
 use super::log::{Active, Log};
+use super::producers::Producers;
 use super::scan::{Found, Scan, Window};
+use super::strays::Guests;
 use super::view::{Sealed, Tail, View};
 use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId, TopicId};
@@ -39,6 +41,19 @@ pub struct RecoveryReport {
     pub damaged_entries: u64,
     /// Topics that lost their name to damage, and the names they go by now.
     pub adopted: Vec<String>,
+}
+
+impl RecoveryReport {
+    /// Adds what was found elsewhere.
+    pub(super) fn add(&mut self, other: Self) {
+        self.topics += other.topics;
+        self.partitions += other.partitions;
+        self.scanned_bytes += other.scanned_bytes;
+        self.torn_bytes += other.torn_bytes;
+        self.damage.extend(other.damage);
+        self.damaged_entries += other.damaged_entries;
+        self.adopted.extend(other.adopted);
+    }
 }
 
 /// A broken place.
@@ -105,6 +120,8 @@ impl Recovery<'_> {
         segments.sort_unstable();
         let mut view = View::default();
         let mut log = Log::new(None, 0, mark.last_ns, mark.sources());
+        log.producers = Producers::of(&mark.producers);
+        log.guests = Guests::of(&mark.guests);
         let mut bytes = 0;
         let start = segments.first().map_or(mark.next, |(base, _)| *base);
         let mut expected = start;
@@ -114,6 +131,8 @@ impl Recovery<'_> {
                 mark.sealed.iter().any(|known| known.base == base) || mark.active.is_some_and(|(known, ..)| known == base);
             if base > expected && nth > 0 && !(known_end && seen) {
                 self.lost(base, 0, expected, base);
+                log.producers.doubt();
+                log.guests.doubt();
             }
             let ceiling = segments.get(nth + 1).map_or(Offset::MAX, |(next, _)| *next);
             let known = mark.sealed.iter().find(|known| known.base == base && known.len <= len && known.next <= ceiling);
@@ -125,7 +144,9 @@ impl Recovery<'_> {
                 expected = known.next;
                 continue;
             }
-            let (found, durable) = self.scan(mark, base, len, ceiling)?;
+            let known = (std::mem::take(&mut log.producers), std::mem::take(&mut log.guests));
+            let (mut found, durable) = self.scan(mark, base, len, ceiling, known)?;
+            (log.producers, log.guests) = (std::mem::take(&mut found.producers), std::mem::take(&mut found.guests));
             for (source, last) in &found.sources {
                 let known = log.sources.entry(*source).or_insert(*last);
                 *known = (*known).max(*last);
@@ -133,7 +154,8 @@ impl Recovery<'_> {
             log.last_ns = log.last_ns.max(found.last_ns);
             log.unchecked += found.end.saturating_sub(durable);
             expected = found.next;
-            let sealed = Sealed { base, next: found.next, len: found.end, first_ns: found.first_ns, last_ns: found.last_ns };
+            let (first_ns, last_ns, newest_ms) = (found.first_ns, found.last_ns, found.newest_ms);
+            let sealed = Sealed { base, next: found.next, len: found.end, first_ns, last_ns, newest_ms };
             if ceiling != Offset::MAX || !found.damage.is_empty() {
                 if ceiling == Offset::MAX {
                     self.settle(base, &found, len, true)?;
@@ -147,30 +169,41 @@ impl Recovery<'_> {
             let allocated = self.settle(base, &found, len, found.end > durable)?;
             bytes += allocated;
             log.active = Some(Active { base, position: found.end, allocated, first_ns: found.first_ns });
-            view.tail = Some(Tail::found(base, found.end, found.index));
+            view.tail = Some(Tail::found(base, found.end, newest_ms, found.index));
         }
         if mark.next > expected {
             // The last checkpoint saw more than there is: acknowledged records are gone from the end.
             let last = segments.last().map_or(start, |(base, _)| *base);
             self.lost(last, 0, expected, mark.next);
+            log.producers.doubt();
+            log.guests.doubt();
             expected = mark.next;
         }
         log.next = expected;
+        // A user may have set it inside a segment, and whole ones may be gone since.
+        let start = start.max(mark.start).min(expected);
         Ok(Recovered { log, view, start, bytes })
     }
 
-    fn scan(&mut self, mark: &Mark, base: Offset, len: u64, ceiling: Offset) -> io::Result<(Found, u64)> {
+    fn scan(
+        &mut self,
+        mark: &Mark,
+        base: Offset,
+        len: u64,
+        ceiling: Offset,
+        known: (Producers, Guests),
+    ) -> io::Result<(Found, u64)> {
         let file = self.disk.open(&log_path(self.dir, base), false)?;
-        let (position, next, first_ns) = match mark.active {
-            Some((known, position, first_ns)) if known == base && position <= len && mark.next <= ceiling => {
-                (position, mark.next, first_ns)
+        let (begin, position, first_ns) = match mark.active {
+            Some((active, position, first_ns)) if active == base && position <= len && mark.next <= ceiling => {
+                (Found::begin(position, mark.next, mark.newest_ms, known), position, first_ns)
             }
-            _ => (0, base, 0),
+            _ => (Found::from_start(base, known), 0, 0),
         };
         let mut window = Window::new(file.as_ref(), len);
         let seed = Seed::new(self.topic, self.partition);
-        let scan = Scan { seed, ceiling, all_durable: ceiling != Offset::MAX };
-        let mut found = scan.run(&mut window, position, next)?;
+        let scan = Scan { seed, ceiling, all_durable: ceiling != Offset::MAX, marked: mark.next };
+        let mut found = scan.run(&mut window, begin)?;
         if position > 0 {
             found.first_ns = first_ns;
             found.last_ns = found.last_ns.max(mark.last_ns);

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::io;
 
 use super::frame::{self, Frame, HEAD_MAX, MAGIC, Seed, Source};
-use super::index::Index;
+use super::index::{Index, NO_MS};
+use super::producers::{Producers, Stamp};
+use super::strays::Guests;
 use crate::base::disk::DiskFile;
 use crate::base::ids::Offset;
 
@@ -107,10 +109,12 @@ pub struct Scan {
     pub ceiling: Offset,
     /// There is a next segment, so all of this one was durable.
     pub all_durable: bool,
+    /// Below this offset the producers are known already.
+    pub marked: Offset,
 }
 
 /// What a walk found.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Found {
     /// Where the last whole batch ends.
     pub end: u64,
@@ -124,16 +128,52 @@ pub struct Found {
     pub damage: Vec<(u64, u64, Offset, Offset)>,
     /// Sources of emissions, with the last offset.
     pub sources: HashMap<Source, Offset>,
+    /// Idempotent producers: those that were known before, and what the walk learnt.
+    pub producers: Producers,
+    /// The same of those whose batches were meant for other partitions.
+    pub guests: Guests,
+    /// Largest record time.
+    pub newest_ms: i64,
     /// Where to begin looking.
     pub index: Index,
     /// Nothing but zeros behind the end.
     pub clean: bool,
 }
 
+impl Found {
+    /// Where a walk begins.
+    pub fn begin(position: u64, next: Offset, newest_ms: i64, (producers, guests): (Producers, Guests)) -> Self {
+        let (sources, index, damage) = (HashMap::new(), Index::default(), Vec::new());
+        Self {
+            end: position,
+            next,
+            first_ns: 0,
+            last_ns: 0,
+            damage,
+            sources,
+            producers,
+            guests,
+            newest_ms,
+            index,
+            clean: false,
+        }
+    }
+
+    /// The walk begins with an empty segment at `base`.
+    pub fn from_start(base: Offset, known: (Producers, Guests)) -> Self {
+        Self::begin(0, base, NO_MS, known)
+    }
+
+    fn broken(&mut self, position: u64, bytes: u64, to: Offset) {
+        self.damage.push((position, bytes, self.next, to));
+        self.producers.doubt();
+        self.guests.doubt();
+    }
+}
+
 impl Scan {
-    /// Walks from `position`, where the batch with the offset `next` or a later one is expected.
-    pub fn run(self, window: &mut Window<'_>, position: u64, next: Offset) -> io::Result<Found> {
-        let mut found = Found { end: position, next, ..Found::default() };
+    /// Walks on from what `found` says, where the batch with its next offset or a later one is expected.
+    pub fn run(self, window: &mut Window<'_>, mut found: Found) -> io::Result<Found> {
         loop {
             let at = found.end;
             let whole = window.whole_at(at, self.seed)?.filter(|frame| self.fits(frame, found.next));
@@ -146,7 +186,7 @@ impl Scan {
                 return Ok(found);
             }
             let Some((position, base)) = self.resume(window, at, found.next)? else { return Ok(found) };
-            found.damage.push((at, position - at, found.next, base));
+            found.broken(at, position - at, base);
             found.end = position;
         }
     }
@@ -160,16 +200,22 @@ impl Scan {
             // Whole frames, but offsets between them are missing: only a lost write can do that.
             let reported = found.damage.last().is_some_and(|(.., to)| *to == frame.base);
             if !reported {
-                found.damage.push((at, 0, found.next, frame.base));
+                found.broken(at, 0, frame.base);
             }
         }
         if found.first_ns == 0 {
             found.first_ns = frame.append_ns;
         }
         found.last_ns = frame.append_ns;
-        found.index.note(frame.base, at, frame.append_ns);
+        found.index.note(frame.base, at, frame.append_ns, found.newest_ms);
+        found.newest_ms = found.newest_ms.max(frame.batch.max_timestamp);
         if let Some((source, last)) = frame.source {
             found.sources.insert(source, last);
+        } else if let Some(stamp) = Stamp::of(&frame.batch).filter(|_| frame.base >= self.marked) {
+            match frame.home {
+                Some(home) => found.guests.found(home, &stamp, frame.base, frame.append_ns),
+                None => found.producers.found(&stamp, frame.base, frame.append_ns),
+            }
         }
         found.end = at + frame.len() as u64;
         found.next = frame.next;

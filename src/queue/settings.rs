@@ -275,6 +275,16 @@ impl TopicSettings {
         }
     }
 
+    /// A setting's value in force, as we write it.
+    pub fn in_force(&self, key: Key, config: &Config) -> String {
+        let of_config = || match key {
+            Key::Retention => config.retention.to_string(),
+            Key::RetentionBytes => config.retention_bytes.map_or_else(|| "-1".to_owned(), |most| most.to_string()),
+            _ => Bytes(self.largest_batch() as u64).to_string(),
+        };
+        self.get(key).unwrap_or_else(of_config)
+    }
+
     /// A setting's value in force, as Kafka's clients want it.
     pub fn kafka_value(&self, key: Key, config: &Config) -> String {
         match key {

@@ -9,10 +9,12 @@ use parking_lot::{Mutex, RwLock};
 
 use super::checkpoint::Checkpoints;
 use super::config::Config;
+use super::coordinator::Coordinator;
 use super::error::QueueError;
 use super::files::Files;
 use super::groups::Groups;
 use super::partition::Partition;
+use super::producer_ids::ProducerIds;
 use super::topic::Topic;
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -29,6 +31,8 @@ pub type TopicHook = Box<dyn Fn(&Arc<Topic>) + Send + Sync>;
 pub enum Job {
     /// The partition has appends waiting.
     Commit(Arc<Partition>),
+    /// Groups have committed offsets.
+    Groups,
     /// Go home.
     Stop,
 }
@@ -40,11 +44,14 @@ pub struct Shared {
     pub config: Config,
     pub jobs: Sender<Job>,
     pub files: Files,
-    pub groups: Groups,
+    pub groups: Arc<Groups>,
+    pub coordinator: Arc<Coordinator>,
     /// `queue/TOPICS`.
     pub catalog: Mutex<Journal>,
     /// `queue/CHECKPOINTS`.
     pub checkpoints: Mutex<Checkpoints>,
+    /// `queue/PRODUCERS`.
+    pub producer_ids: Mutex<ProducerIds>,
     pub on_durable: RwLock<Vec<DurableHook>>,
     pub on_topic: RwLock<Vec<TopicHook>>,
     pub on_delete: RwLock<Vec<TopicHook>>,
@@ -71,6 +78,8 @@ pub struct Gauges {
     pub lost_records: AtomicU64,
     /// Places where stored bytes were found broken while reading.
     pub damaged: AtomicU64,
+    /// When offsets were last looked through for old ones, on the clock that does not go back.
+    pub expired_ms: AtomicU64,
     /// Group commits, and fdatasyncs of segments.
     pub commits: AtomicU64,
     pub syncs: AtomicU64,

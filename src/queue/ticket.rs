@@ -16,6 +16,8 @@ pub struct Appended {
     pub base_offset: Offset,
     /// Offset behind its last; equal to `base_offset` if the emissions were there already.
     pub next_offset: Offset,
+    /// It was there already, and nothing was written: for a producer's batch the offsets are those of the first time.
+    pub duplicate: bool,
 }
 
 /// Resolves when the append is durable, or is known not to be. Dropping it takes nothing back.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::StoredBatch;
 use super::frame::{self, HEAD_MAX, MAGIC, NoFrame, Seed};
-use super::index::Index;
+use super::index::{Index, NO_MS, UNKNOWN_MS};
 use crate::base::disk::DiskFile;
 use crate::base::ids::Offset;
 
@@ -29,6 +29,14 @@ pub struct Sealed {
     pub first_ns: i64,
     /// Append time of its last.
     pub last_ns: i64,
+    /// Largest record time, milliseconds; not known of segments that an earlier version marked.
+    #[serde(default = "unknown_ms")]
+    pub newest_ms: i64,
+}
+
+/// What a mark without a record time means.
+pub fn unknown_ms() -> i64 {
+    UNKNOWN_MS
 }
 
 /// What there is to read.
@@ -47,6 +55,8 @@ pub struct Tail {
     pub base: Offset,
     /// Where the durable part ends.
     pub end: u64,
+    /// Largest record time in it.
+    pub newest_ms: i64,
     /// Where to begin looking.
     pub index: Index,
     /// Where some readers stopped: offset and position. Lanes read on where they stopped.
@@ -57,12 +67,12 @@ pub struct Tail {
 impl Tail {
     /// An empty one.
     pub fn new(base: Offset) -> Self {
-        Self { base, end: 0, index: Index::default(), hints: [(base, 0); 4], turn: 0 }
+        Self { base, end: 0, newest_ms: NO_MS, index: Index::default(), hints: [(base, 0); 4], turn: 0 }
     }
 
     /// One that was found by recovery.
-    pub fn found(base: Offset, end: u64, index: Index) -> Self {
-        Self { end, index, ..Self::new(base) }
+    pub fn found(base: Offset, end: u64, newest_ms: i64, index: Index) -> Self {
+        Self { end, newest_ms, index, ..Self::new(base) }
     }
 
     /// A position at or before the batch that holds `offset`.

@@ -1,4 +1,4 @@
-//! Where calls into a chain begin and end: a function of the record batch and of generations' boundaries, of nothing else.
+//! Where calls into a chain are cut: from the log alone, so that it is the same at every run.
 
 use crate::base::ids::Offset;
 use crate::base::limits::CALL_RECORDS;

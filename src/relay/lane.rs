@@ -4,7 +4,7 @@
 //! read durable batches → claim (which generation) → calls of at most 1,024 records → chain → verdicts
 //!    → emissions, dead letters, rows for outputs: appended and durable → rows and next offset into the store
 //! ```
-//! Invariants: calls are cut from the log alone (one record batch, at multiples of [`crate::base::limits::CALL_RECORDS`] within it, never across a
+//! Invariants: calls are cut from the log alone (one record batch, at multiples of [`CALL_RECORDS`](crate::base::limits::CALL_RECORDS) within it, never across a
 //! generation's boundary). Rows reach the store only after every emission of theirs, and of all rows before, is durable: a
 //! committed offset never leaves an emission behind. The store is the lane's only commit.
 //! A lane has no thread: [`Lane::step`] works for a slice or until it must wait, then gives its thread back. What a slice holds
@@ -14,7 +14,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -27,12 +27,13 @@ use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
 use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::cut::cut;
-use crate::relay::generations::{Claim, Generations, MadeBy, Promoted, Ready};
+use crate::relay::generations::{Claim, Generations, Ready};
 use crate::relay::outbox::{Blocked, CAPPED, GROWING, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
 use crate::relay::shared::Shared;
 use crate::relay::status::{Counters, LaneStatus};
 use crate::relay::verdicts::{Handled, handle};
+use crate::relay::waiting::Waiting;
 use crate::sandbox::Arena;
 
 /// Most bytes of batches that a slice reads, as they lie in the queue.
@@ -43,8 +44,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A target that was full is not left alone longer than this.
 const LONGEST_FULL_PAUSE: Duration = Duration::from_secs(1);
-/// Payload bytes of slices that wait for emissions, in the whole box; past it a slice is given up and done again later.
-const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +72,8 @@ pub(crate) struct LaneCore {
     pub(crate) counters: Counters,
     next: AtomicU64,
     pub(crate) committed: AtomicU64,
+    /// End of what was acknowledged before the start and has no rows yet; 0 once they are made again.
+    remake: AtomicU64,
     shown: Mutex<Shown>,
     // Records and failures since the quarantine's window began.
     window: Mutex<(u64, u64)>,
@@ -134,6 +135,7 @@ impl Lane {
             counters: Counters::default(),
             next: AtomicU64::new(committed),
             committed: AtomicU64::new(committed),
+            remake: AtomicU64::new(0),
             shown: Mutex::default(),
             window: Mutex::default(),
             resting: AtomicBool::new(false),
@@ -236,6 +238,10 @@ impl LaneCore {
             self.next.fetch_max(self.partition.log_start(), Ordering::AcqRel);
         }
         self.resting.store(resting, Ordering::Release);
+        if resting {
+            // Nobody is to wait for rows that it will not make.
+            self.remade(Offset::MAX);
+        }
     }
 
     /// Whether it was told to do nothing.
@@ -294,9 +300,8 @@ impl LaneCore {
                     self.generations.loaded(generation, ready);
                 }
                 Claim::First => {
-                    let record = self.shared.default_chain(None)?;
-                    let ready = self.shared.ready(None, &record)?;
-                    let promoted = Promoted { made_by: MadeBy::Default, spec: None, chain: record, codec: None };
+                    let promoted = self.shared.first(&self.generations.name)?;
+                    let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
                     let made = self.generations.promote(&self.shared.store, |_| 0, promoted, ready, true);
                     self.shared.wake_topic(self.generations.topic);
                     made?;
@@ -309,7 +314,24 @@ impl LaneCore {
         let generations = &self.generations;
         self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
         self.next.store(next, Ordering::Release);
+        self.remade(next);
         Ok(())
+    }
+
+    /// Rows are there up to `next`, or will never be: says so once what a crash took is there again.
+    pub(crate) fn remade(&self, next: Offset) {
+        let of = self.remake.fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| (end > 0 && next >= end).then_some(0));
+        if of.is_ok() {
+            self.shared.store.lane_caught_up();
+        }
+    }
+
+    /// Notes at the start what the lane has to make again; tells whether there is anything. Nothing runs yet.
+    pub(crate) fn note_remake(&self) -> bool {
+        let end = self.partition.high_watermark();
+        let behind = self.next.load(Ordering::Relaxed) < end;
+        self.remake.store(if behind { end } else { 0 }, Ordering::Relaxed);
+        behind
     }
 
     /// Counts a call, and acts when a filter fails too often.
@@ -329,27 +351,6 @@ impl LaneCore {
         if failed.saturating_mul(u64::from(quarantine.of)) > seen.saturating_mul(u64::from(quarantine.traps)) {
             self.shared.quarantine(&self.generations, generation, failed, seen);
         }
-    }
-}
-
-/// Memory of a slice that waits.
-struct Waiting<'c> {
-    sum: &'c AtomicUsize,
-    bytes: usize,
-}
-
-impl<'c> Waiting<'c> {
-    /// Notes it, unless others hold too much.
-    fn begin(sum: &'c AtomicUsize, bytes: usize) -> Option<Self> {
-        let before = sum.fetch_add(bytes, Ordering::Relaxed);
-        let waiting = Self { sum, bytes };
-        (before == 0 || before + bytes <= WAITING_BYTES).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -396,8 +397,15 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             core.give(&Rows::default(), core.generations.at(core.partition.id(), at), start)?;
             return Ok(End::Done);
         }
+        // It was deleted while its lane was made.
+        Err(QueueError::Gone) => {
+            core.rest(true);
+            return Ok(End::Stopped);
+        }
         Err(error) => return Err(error.into()),
     };
+    // The first batch may begin below it, if a user deleted records.
+    at = at.max(start);
     let begin = core.shared.clock.monotonic();
     let arena = Arena::new();
     let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();

@@ -29,12 +29,14 @@ use parking_lot::Mutex;
 use crate::base::clock::Clock;
 use crate::base::ids::{PartitionId, TopicId};
 use crate::base::limits;
-use crate::queue::{Queue, QueueError, Topic, TopicSettings};
+use crate::queue::Queue;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 
+mod circle;
 pub mod codec;
 pub mod config;
+mod configured;
 mod control;
 mod cut;
 mod error;
@@ -49,13 +51,14 @@ mod shared;
 mod shares;
 mod status;
 mod verdicts;
+mod waiting;
 mod watch;
 
 use control::Control;
 use generations::{Generations, MadeBy};
 use output::webhook::Webhook;
 use output::zabbix::Zabbix;
-use output::{Delivery, GROUP_PREFIX};
+use output::Delivery;
 use shared::Shared;
 
 pub use config::{Config, OutputConfig, TopicConfig};
@@ -110,7 +113,7 @@ impl Relay {
         let (control, asked): (Sender<Control>, _) = crossbeam_channel::unbounded();
         let shared = Shared::new(queue.clone(), store.clone(), sandbox, clock, config, control)?;
         for (name, topic) in &shared.config.topics {
-            if let Some(partitions) = ensure(&queue, &store, name, topic)? {
+            if let Some(partitions) = configured::ensure(&queue, &store, name, topic)? {
                 shared.to_grow.lock().push((name.clone(), partitions));
             }
         }
@@ -166,32 +169,12 @@ impl Relay {
             Some(shared) => growth::prepare(&shared, topic),
             None => Ok(Box::new(())),
         }));
-        for registered in relay.shared.all_lanes() {
+        let lanes = relay.shared.all_lanes();
+        store.set_lanes_behind(lanes.iter().filter(|registered| registered.core.note_remake()).count());
+        for registered in lanes {
             registered.task.notify();
         }
         Ok(relay)
-    }
-
-    /// Tries to give topics the partitions that the configuration wants and a start could not give them, because lanes would
-    /// have emitted again what they have. Tells how many still wait. The relay's own thread does so every few seconds.
-    pub fn grow_configured(&self) -> usize {
-        let wanted = self.shared.to_grow.lock().clone();
-        for (name, partitions) in wanted {
-            match self.shared.queue.grow_topic(&name, partitions) {
-                Err(QueueError::Full(why)) => tracing::debug!(topic = name, why, "cannot grow yet"),
-                Err(error) if !matches!(error, QueueError::Refused(_) | QueueError::Gone) => {
-                    tracing::warn!(topic = name, %error, "cannot grow yet");
-                }
-                // Done; or somebody was quicker, or it is gone.
-                outcome => {
-                    if outcome.is_ok() {
-                        tracing::info!(topic = name, partitions, "has the partitions that the configuration wants");
-                    }
-                    self.shared.to_grow.lock().retain(|(waiting, _)| *waiting != name);
-                }
-            }
-        }
-        self.shared.to_grow.lock().len()
     }
 
     fn start_threads(self: &Arc<Self>) -> Result<(), RelayError> {
@@ -268,6 +251,11 @@ impl Relay {
         self.shared.registries.status()
     }
 
+    /// Whether the configuration names a topic: then a start makes it, whatever became of it.
+    pub fn is_configured(&self, topic: &str) -> bool {
+        self.shared.config.topics.contains_key(topic)
+    }
+
     /// Every output, now.
     pub fn outputs(&self) -> Vec<OutputStatus> {
         let deliveries = self.shared.deliveries.get().map(Vec::as_slice).unwrap_or_default();
@@ -314,49 +302,4 @@ impl Relay {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
-}
-
-/// Makes a configured topic, or brings its settings up to date. Gives the partitions that it cannot have yet.
-fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Result<Option<u32>, RelayError> {
-    let (keys, pinned) = config.explicit(&TopicSettings::of(queue.config()));
-    let mut later = None;
-    let topic = match queue.topic(name) {
-        None => queue.create_topic(name, pinned.clone())?,
-        Some(topic) => {
-            let there = topic.settings();
-            let mut settings = (*there).clone();
-            for key in &keys {
-                settings.take(*key, &pinned);
-            }
-            // A topic never loses a partition: offsets and rows name it.
-            let mut partitions = config.partitions.unwrap_or(1).max(there.partitions);
-            if partitions > there.partitions && is_awaited(queue, store, &topic) {
-                tracing::warn!(
-                    topic = name,
-                    partitions = there.partitions,
-                    wanted = partitions,
-                    "lanes will emit again what this topic has; it gets more partitions when they have committed"
-                );
-                later = Some(partitions);
-                partitions = there.partitions;
-            }
-            let settings = TopicSettings { partitions, ..settings };
-            if *there != settings {
-                topic.update_settings(settings)?;
-            }
-            topic
-        }
-    };
-    topic.pin(&keys, &pinned);
-    Ok(later)
-}
-
-/// Whether a lane will send a topic again what it has: emitted before a crash, by records whose rows were not committed. With
-/// another number of partitions it would go to another one, which does not know it.
-fn is_awaited(queue: &Queue, store: &Store, target: &Topic) -> bool {
-    target.partitions().iter().flat_map(|partition| partition.sources()).any(|(source, last)| {
-        // Outputs bury what is refused into one partition whatever their number.
-        let has_lane = queue.topic_by_id(source.topic).is_some_and(|topic| !topic.name().starts_with(GROUP_PREFIX));
-        has_lane && last >= store.cursor(source.topic, source.partition).unwrap_or(0)
-    })
 }

@@ -102,6 +102,7 @@ impl Relay {
     }
 
     fn promote_resolved(&self, generations: &Arc<Generations>, promoted: Promoted) -> Result<Generation, RelayError> {
+        self.refuse_circle(generations, &promoted.chain)?;
         // Off the lanes: compiling takes as long as it takes.
         let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
         let (made_by, codec) = (promoted.made_by.name(), promoted.codec.as_ref().map(|codec| codec.name().name()));

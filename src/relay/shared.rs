@@ -21,9 +21,9 @@ use crate::relay::RelayError;
 use crate::relay::codec::Codec;
 use crate::relay::codec::registry::Registries;
 use crate::relay::codec::spec::CodecRecord;
-use crate::relay::config::{Config, Then};
+use crate::relay::config::{Config, Then, TopicConfig};
 use crate::relay::control::Control;
-use crate::relay::generations::{Generations, Ready};
+use crate::relay::generations::{Generations, MadeBy, Promoted, Ready};
 use crate::relay::growth::Routes;
 use crate::relay::lane::{Lane, LaneCore};
 use crate::relay::output::{Delivery, GROUP_PREFIX};
@@ -120,6 +120,20 @@ impl Shared {
             routes: Arc::default(),
             to_grow: Mutex::default(),
         }))
+    }
+
+    /// What a topic without generations is handled by. The configuration's, if it has one: the topic was deleted and made again.
+    pub(crate) fn first(&self, topic: &str) -> Result<Promoted, RelayError> {
+        let config = self.config.topics.get(topic);
+        let codec = config.map(TopicConfig::codec).transpose();
+        let codec = codec.map_err(|why| RelayError::Config(format!("topics.{topic}.{why}")))?.flatten();
+        let spec = config.and_then(|topic| topic.chain.clone());
+        let made_by = if spec.is_some() || codec.is_some() { MadeBy::Config } else { MadeBy::Default };
+        let chain = match &spec {
+            Some(spec) => self.sandbox.resolve(spec)?,
+            None => self.default_chain(codec.as_ref())?,
+        };
+        Ok(Promoted { made_by, spec, chain, codec })
     }
 
     /// What runs a generation.

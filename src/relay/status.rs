@@ -25,8 +25,8 @@ pub struct LaneStatus {
     pub lag_records: u64,
     /// Generation that handles `next`.
     pub generation: Generation,
-    /// `idle`, `running`, `waiting` (for the disk, a full target or the store), `schema` (waiting for a schema registry), `held`
-    /// (by its quarantine) or `off` (its topic is not stored).
+    /// `idle`, `running`, `waiting` (for the disk, a full target or the store), `schema` (waiting for a schema registry) or
+    /// `held` (by its quarantine).
     pub state: &'static str,
     /// What went wrong last.
     pub last_error: Option<String>,

@@ -119,7 +119,7 @@ pub async fn put_chain(State(web): State<Arc<Web>>, Path(topic): Path<String>, b
 }
 
 /// Compiling and committing block; the network's threads must not.
-async fn blocking(work: impl FnOnce() -> Result<Value, Refusal> + Send + 'static) -> Result<Json<Value>, Refusal> {
+pub(super) async fn blocking(work: impl FnOnce() -> Result<Value, Refusal> + Send + 'static) -> Result<Json<Value>, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|_| Refusal::failed("the change failed; the log says why"))?.map(Json)
 }

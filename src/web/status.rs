@@ -67,7 +67,7 @@ pub async fn topics(State(web): State<Arc<Web>>) -> Json<Value> {
                 "high_watermark": partition.high_watermark(),
                 "bytes": partition.size_bytes(),
                 // Until its lane begins, everything waits.
-                "lag_records": if name.starts_with("_out.") { 0 } else { partition.high_watermark() - partition.log_start() },
+                "lag_records": if name.starts_with("_out.") || !topic.settings().store { 0 } else { partition.high_watermark() - partition.log_start() },
             });
             if let Some(lane) = lanes.remove(&(name.clone(), partition.id())) {
                 records += lane.records;

@@ -31,9 +31,11 @@ ingest.elastic.listen = "127.0.0.1:0"
 [[ingest.syslog]]
 listen = "127.0.0.1:0"
 {}
+{}
 {extra}
 "#,
             dir.join("data"),
+            if extra.contains("[[ingest.kafka]]") { "" } else { "[[ingest.kafka]]\nlisten = \"127.0.0.1:0\"" },
             if extra.contains("[[ingest.beats]]") { "" } else { "[[ingest.beats]]\nlisten = \"127.0.0.1:0\"\ntopic = \"web\"" },
         );
         let loaded = Loaded::from_text(Path::new("test.toml"), text).unwrap_or_else(|problem| panic!("{problem}"));

@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::{Compression, HEADER_BYTES, Header, StoredBatch, varint};
+use super::{Compression, HEADER_BYTES, Header, StoredBatch, snappy, varint};
 use crate::base::limits::{BATCH_BYTES, HEADERS, RECORD_BYTES};
 use crate::base::record::{RecordView, Records};
 use crate::queue::error::QueueError;
@@ -18,7 +18,7 @@ pub struct Scratch {
 }
 
 /// Shortest record: length, attributes, three deltas, two lengths, no headers.
-const RECORD_MIN: usize = 7;
+pub(super) const RECORD_MIN: usize = 7;
 /// A scratch that grew past this is given back before the next batch.
 const SCRATCH_KEPT: usize = 1 << 20;
 /// How much larger a batch mostly is when it is decompressed, at most.
@@ -34,22 +34,32 @@ impl Scratch {
 /// The records of a stored batch, borrowed from it or from `scratch`.
 ///
 /// # Errors
-/// [`QueueError::Malformed`] if it is not what its header says, [`QueueError::Refused`] for snappy.
+/// [`QueueError::Malformed`] if it is not what its header says.
 pub fn decode<'a>(batch: &'a StoredBatch, scratch: &'a mut Scratch) -> Result<Records<'a>, QueueError> {
     let header = Header::parse(&batch.bytes)?;
-    let body = batch.bytes.get(HEADER_BYTES..header.len).ok_or(QueueError::Malformed("batch is cut off"))?;
-    let body = match header.compression()? {
-        Compression::None => body,
-        Compression::Gzip => scratch.fill(flate2::read::MultiGzDecoder::new(body), body.len())?,
-        Compression::Lz4 => scratch.fill_from(lz4_flex::frame::FrameDecoder::new(body), body.len())?,
+    let body = unpacked(&batch.bytes, &header, scratch)?;
+    records(body, &header, batch)
+}
+
+/// The records' bytes of a batch, decompressed into `scratch` if need be.
+pub(super) fn unpacked<'a>(batch: &'a [u8], header: &Header, scratch: &'a mut Scratch) -> Result<&'a [u8], QueueError> {
+    let body = batch.get(HEADER_BYTES..header.len).ok_or(QueueError::Malformed("batch is cut off"))?;
+    match header.compression()? {
+        Compression::None => Ok(body),
+        Compression::Gzip => scratch.fill(flate2::read::MultiGzDecoder::new(body), body.len()),
+        Compression::Snappy => {
+            scratch.begin(0);
+            snappy::unpack(body, &mut scratch.bytes)?;
+            Ok(&scratch.bytes)
+        }
+        Compression::Lz4 => scratch.fill_from(lz4_flex::frame::FrameDecoder::new(body), body.len()),
         Compression::Zstd => {
             let mut reader = zstd::stream::read::Decoder::with_buffer(body).map_err(|_| QueueError::Malformed("zstd"))?;
             // A window of 2^24 covers the largest batch.
             reader.window_log_max(24).map_err(|_| QueueError::Malformed("zstd"))?;
-            scratch.fill(reader, body.len())?
+            scratch.fill(reader, body.len())
         }
-    };
-    records(body, &header, batch)
+    }
 }
 
 impl Scratch {

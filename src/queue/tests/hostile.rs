@@ -107,7 +107,6 @@ fn what_may_not_be_appended_is_refused_with_a_reason() {
     };
     assert!(check(&good).is_ok());
     for (bytes, why) in [
-        (changed(21, &[0, 2]), "snappy"),
         (changed(21, &[0, 7]), "unknown compression"),
         (changed(21, &[0, 16]), "transactional"),
         (changed(21, &[0, 32]), "control"),

@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::frame::Reply;
-use super::super::{Caller, LEADER_EPOCH, Operation, Resource};
+use super::super::{Caller, LEADER_EPOCH};
 use super::code;
+use crate::access::{Operation, Resource};
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::{Partition, QueueError, StoredBatch, Topic};
 
@@ -55,7 +56,7 @@ struct Wants {
 pub(in super::super) async fn fetch(caller: &Caller, version: i16, request: FetchRequest) -> Result<Reply, String> {
     // A session that we never gave, or the next step of one.
     if request.session_epoch > 0 || (request.session_id != 0 && request.session_epoch != 0 && request.session_epoch != -1) {
-        return Ok(encode(version, &request, ResponseError::FetchSessionIdNotFound.code(), &mut [], 0).0);
+        return Ok(encode(version, &request, ResponseError::FetchSessionIdNotFound.code(), &mut [], 0, 0).0);
     }
     let (share, limit) = caller.server.answers.share();
     let limit = limit.min(usize::try_from(request.max_bytes).unwrap_or(0));
@@ -86,7 +87,11 @@ pub(in super::super) async fn fetch(caller: &Caller, version: i16, request: Fetc
     }
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT);
     gather(caller, &mut topics, limit, usize::try_from(request.min_bytes).unwrap_or(0), wait).await;
-    let (mut reply, records, bytes) = encode(version, &request, 0, &mut topics, request.isolation_level);
+    let given = topics.iter().flat_map(|topic| &topic.partitions).filter(|want| want.error == 0).map(|want| want.bytes as u64);
+    let throttle = caller.server.queue.traffic().consumed(&caller.who(), given.sum(), caller.server.clock.monotonic());
+    let throttle_ms = i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX);
+    let (mut reply, records, bytes) = encode(version, &request, 0, &mut topics, request.isolation_level, throttle_ms);
+    reply.mute_ms = throttle_ms;
     caller.port.kafka.fetched_records.fetch_add(records, Ordering::Relaxed);
     caller.port.kafka.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
     reply.share = Some(share);
@@ -142,6 +147,12 @@ async fn read_all(topics: &mut [Wants], limit: usize, taken: &mut usize) -> bool
     let mut failed = false;
     for want in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
         let Some(partition) = want.partition.as_ref().filter(|_| want.error == 0) else { continue };
+        if partition.is_gone() {
+            // Deleted while it was waited for: there will be no more.
+            want.error = code(&QueueError::Gone);
+            failed = true;
+            continue;
+        }
         let room = limit.saturating_sub(*taken).min(want.most.saturating_sub(want.bytes));
         let first = *taken == 0;
         if partition.high_watermark() <= want.next || (room == 0 && !first) {
@@ -187,11 +198,18 @@ async fn read(partition: &Arc<Partition>, from: Offset, most: usize) -> Result<V
 }
 
 /// The answer, and how many records and bytes of them are in it.
-fn encode(version: i16, request: &FetchRequest, error: i16, topics: &mut [Wants], isolation: i8) -> (Reply, u64, u64) {
+fn encode(
+    version: i16,
+    request: &FetchRequest,
+    error: i16,
+    topics: &mut [Wants],
+    isolation: i8,
+    throttle_ms: i32,
+) -> (Reply, u64, u64) {
     let flexible = version >= 12;
     let mut out = Parts { head: BytesMut::with_capacity(256), parts: Vec::new(), flexible };
     let (mut records, mut bytes) = (0, 0);
-    out.head.put_i32(0);
+    out.head.put_i32(throttle_ms);
     if version >= 7 {
         out.head.put_i16(error);
         out.head.put_i32(if error == 0 { 0 } else { request.session_id });
