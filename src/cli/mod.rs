@@ -13,6 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod bench;
 mod client;
 mod demo;
+mod groups;
 mod run;
 mod search;
 mod topics;
@@ -65,6 +66,9 @@ enum Command {
     /// Topics: what they hold, whether their lanes keep up; make, set, grow, trim, delete
     #[command(subcommand)]
     Topic(topics::TopicCommand),
+    /// Consumer groups: who reads what, and how far behind; set one elsewhere, delete it
+    #[command(subcommand)]
+    Group(groups::GroupCommand),
     /// Quotas: how many bytes a second somebody may send or take
     #[command(subcommand)]
     Quota(traffic::QuotaCommand),
@@ -134,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => search::tail(&arguments),
         Command::Send(arguments) => search::send(&arguments),
         Command::Topic(command) => topics::topic(&command),
+        Command::Group(command) => groups::group(&command),
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => topics::filter(&command),
