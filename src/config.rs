@@ -19,7 +19,7 @@ use crate::{ingest, queue, relay, sandbox, store, web};
 pub struct Config {
     /// Where everything is kept; made on the first start.
     pub data_dir: PathBuf,
-    /// The explicit word without which no listener may leave loopback, since there is no sign-in yet.
+    /// The explicit word without which no listener that knows no sign-in may leave loopback. The Kafka port knows one.
     pub allow_network_without_sign_in: bool,
     /// Page and API.
     pub web: web::config::Config,
@@ -166,9 +166,16 @@ impl Loaded {
         let mut taken: BTreeMap<(SocketAddr, &str), &str> = BTreeMap::new();
         let listeners = config.listeners();
         for (key, address, transport) in &listeners {
-            if !address.ip().is_loopback() && !config.allow_network_without_sign_in {
+            if !address.ip().is_loopback() && !config.allow_network_without_sign_in && !config.signs_in(key) {
+                if let Some(key) = key.strip_suffix(".listen").filter(|key| key.starts_with("ingest.kafka.")) {
+                    let why = format!(
+                        "{address} is not loopback, and `sign_in = false`: whoever reaches it could read and write. Leave `sign_in` \
+                         out, or write `allow_network_without_sign_in = true` at the top if the network is trusted"
+                    );
+                    return Err(self.problem(&format!("{key}.sign_in"), why));
+                }
                 let why = format!(
-                    "{address} is not loopback, and there is no sign-in yet: whoever reaches it could read and write. \
+                    "{address} is not loopback, and there is no sign-in here yet: whoever reaches it could read and write. \
                      Listen on 127.0.0.1, or write `allow_network_without_sign_in = true` at the top if the network is trusted"
                 );
                 return Err(self.problem(key, why));
@@ -291,8 +298,19 @@ impl Config {
         listeners
     }
 
-    /// Whether anybody else than this machine can reach the box.
+    /// Whether who comes to the listener under this key must sign in.
+    fn signs_in(&self, key: &str) -> bool {
+        let own = |(n, kafka): (usize, &ingest::config::Kafka)| kafka.signs_in() && key == format!("ingest.kafka.{n}.listen");
+        self.ingest.kafka.iter().enumerate().any(own)
+    }
+
+    /// Whether anybody else than this machine can reach the box without signing in.
     pub fn listens_beyond_loopback(&self) -> bool {
-        self.listeners().iter().any(|(_, address, _)| !address.ip().is_loopback())
+        self.listeners().iter().any(|(key, address, _)| !address.ip().is_loopback() && !self.signs_in(key))
+    }
+
+    /// Whether what is said on a Kafka port beyond loopback can be read on its way.
+    pub fn speaks_plainly(&self) -> bool {
+        self.ingest.kafka.iter().any(|kafka| !kafka.listen.ip().is_loopback() && kafka.tls.is_none())
     }
 }

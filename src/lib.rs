@@ -1,8 +1,8 @@
 //! Sawbox: receivers, a durable queue, sandboxed filters, a log store, search and a page, in one binary.
 //!
 //! This file is the wiring: the only place that knows every house. Start-up opens what is behind before what is in front of it
-//! (store, queue, access, sandbox, relay, then the listeners), so that nothing is taken that could not be kept; shutdown goes the other
-//! way: stop taking, finish, flush. See `ARCHITECTURE.md` for the map.
+//! (store, users, queue, sandbox, relay, then the listeners), so that nothing is taken that could not be kept; shutdown goes the
+//! other way: stop taking, finish, flush. See `ARCHITECTURE.md` for the map.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -74,6 +74,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     if opened.torn_bytes + opened.damaged_commits + opened.orphans_kept + opened.parts_missing > 0 {
         tracing::warn!(report = ?opened, "the store was not closed cleanly, or its disk lost something");
     }
+    let access = access::Access::open(disk.clone(), clock.clone()).context("cannot open the users and permissions")?;
     let (queue, recovered) =
         queue::Queue::open(disk.clone(), clock.clone(), config.queue.clone()).context("cannot open the queue")?;
     tracing::info!(topics = recovered.topics, partitions = recovered.partitions, "queue open");
@@ -88,12 +89,14 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())
         .map_err(|error| wrong_chain(loaded, &sandbox).unwrap_or_else(|| loaded.problem("", error.to_string())))?;
     warm(sandbox.clone());
-    let ingest = ingest::Ingest::start(queue.clone(), access, clock.clone(), &config.ingest)
+    let ingest = ingest::Ingest::start(queue.clone(), access.clone(), clock.clone(), &config.ingest)
         .await
         .map_err(|error| loaded.ingest_problem(&error))?;
 
-    let houses = web::Houses { queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };
+    let counted = access.clone();
+    let houses = web::Houses { access, queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };
     let web = web::Web::new(houses, config.web.clone(), config.data_dir.clone());
+    web.add_metrics(web::MetricSource::new(move || access_metrics(&counted.counters())));
     let counted = ingest.clone();
     web.add_metrics(web::MetricSource::new(move || counted.kafka_counters().iter().flat_map(kafka_metrics).collect()));
     let counted = ingest.clone();
@@ -278,6 +281,21 @@ fn metrics(reading: &ingest::counters::Reading) -> Vec<web::Metric> {
         _ => web::Metric::counter("ingest_errors", "Connections ended by broken bytes or a failure", labels(), *value),
     };
     reading.values.iter().map(one).collect()
+}
+
+/// Who signed in, and who was denied what.
+fn access_metrics(counters: &access::Counters) -> Vec<web::Metric> {
+    let sign_ins = |outcome: &str, value| {
+        web::Metric::counter("access_sign_ins", "Sign-ins by outcome", vec![("outcome", outcome.to_owned())], value)
+    };
+    vec![
+        sign_ins("ok", counters.signed_in),
+        sign_ins("failed", counters.failed),
+        web::Metric::counter("access_denials", "Requests, or parts of them, that were denied", vec![], counters.denied),
+        web::Metric::gauge("access_users", "Users", vec![], counters.users),
+        web::Metric::gauge("access_permissions", "Permissions, granted or denied", vec![], counters.bindings),
+        web::Metric::gauge("access_damaged", "Damaged places in the journal of users", vec![], counters.damaged),
+    ]
 }
 
 /// What a Kafka listener counts besides.

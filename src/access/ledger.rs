@@ -12,8 +12,8 @@
 //!  {"revoke":{…}}]
 //! ```
 //! Invariants: a change is durable before anybody is judged by it. Changes that take something away (a user, a permission, an old
-//! password) rewrite the file, so that what was taken is not in it any more and no damage can bring it back. An id is never given
-//! twice.
+//! password) rewrite the file, so that what was taken is not in it any more and no damage can bring it back; what only adds is
+//! appended. So the file never holds more than what is. An id is never given twice.
 //! Limits: [`USERS`], [`BINDINGS`], and a request changes at most [`CHANGES`] things.
 //! Crash story: the journal's. Of a change that failed the disk may have the new state after a crash, and has the old or the new,
 //! nothing between. Damage costs the entries it is in: reported, since a lost denial gives rights. What does not parse is counted
@@ -38,8 +38,6 @@ pub const USERS: usize = 10_000;
 pub const BINDINGS: usize = 100_000;
 /// Most things that one request may change.
 pub const CHANGES: usize = 10_000;
-/// The journal is written anew from this size on, if it is four times its content.
-const REWRITE_BYTES: u64 = 1 << 20;
 /// Bindings that a snapshot keeps in one entry: what one damaged place may cost.
 const TOGETHER: usize = 64;
 
@@ -66,7 +64,7 @@ impl std::fmt::Debug for Octets {
 pub(super) struct State {
     pub secret: Vec<u8>,
     pub users: BTreeMap<String, Arc<User>>,
-    pub bindings: BTreeSet<Binding>,
+    pub bindings: BTreeSet<Arc<Binding>>,
     pub next_id: u64,
 }
 
@@ -83,7 +81,7 @@ impl State {
                 self.users.remove(name);
             }
             Change::Grant(binding) => {
-                self.bindings.insert(binding.clone());
+                self.bindings.insert(Arc::new(binding.clone()));
             }
             Change::Revoke(binding) => {
                 self.bindings.remove(binding);
@@ -97,7 +95,7 @@ impl State {
         for user in self.users.values() {
             entries.push(encode(&[Change::User(Box::new((**user).clone()))])?);
         }
-        let bindings: Vec<Change> = self.bindings.iter().cloned().map(Change::Grant).collect();
+        let bindings: Vec<Change> = self.bindings.iter().map(|binding| Change::Grant((**binding).clone())).collect();
         for together in bindings.chunks(TOGETHER) {
             entries.push(encode(together)?);
         }
@@ -180,13 +178,6 @@ impl Ledger {
             self.rewrite(&next)?;
         }
         self.state = next;
-        if self.journal.len() > REWRITE_BYTES {
-            let entries = self.state.snapshot()?;
-            if self.journal.len() > entries.iter().map(|entry| entry.len() as u64).sum::<u64>() * 4 {
-                // A failure leaves the old entries: next time.
-                let _later = self.rewrite(&self.state.clone());
-            }
-        }
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod access;
 mod bench;
 mod client;
 mod demo;
@@ -33,7 +34,7 @@ Start here:
   echo hello | sawbox send first && sawbox query hello
 
 Environment:
-  SAWBOX_URL         the box that query, tail, send, topic and filter speak to
+  SAWBOX_URL         the box that query, tail, send, topic, filter, user and acl speak to
   SAWBOX_CONFIG      configuration file of run and check
   SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
 
@@ -78,6 +79,12 @@ enum Command {
     /// Filters: list, check, upload
     #[command(subcommand)]
     Filter(topics::FilterCommand),
+    /// Users of the Kafka port
+    #[command(subcommand)]
+    User(access::UserCommand),
+    /// Permissions on the Kafka port: who may produce to what, and consume what
+    #[command(subcommand)]
+    Acl(access::AclCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   source <(sawbox completions bash)
@@ -142,6 +149,8 @@ pub fn main() -> ExitCode {
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => topics::filter(&command),
+        Command::User(command) => access::user(&command),
+        Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sawbox", &mut std::io::stdout());
             Ok(())

@@ -155,13 +155,7 @@ impl Ingest {
             let (counters, own) = (listener.counters.clone(), Arc::new(kafka::KafkaCounters::default()));
             kafka.push((listener.socket.local_addr().unwrap_or(config.listen).to_string(), own.clone()));
             brokers.push((
-                Arc::new(kafka::Port {
-                    server: server.clone(),
-                    config: config.clone(),
-                    enforced: config.signs_in(),
-                    counters,
-                    kafka: own,
-                }),
+                Arc::new(kafka::Port { server: server.clone(), config: config.clone(), counters, kafka: own }),
                 listener,
             ));
         }

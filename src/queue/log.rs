@@ -262,11 +262,12 @@ impl Partition {
         let base = log.next;
         let file = self.shared.disk.open(&log_path(&self.dir, base), true)?;
         // Left over from an append that failed before anything was durable.
-        if file.len()? > 0 {
+        if log.doubtful || file.len()? > 0 {
             file.set_len(0)?;
-            if log.doubtful {
-                file.sync_data()?;
-            }
+        }
+        if log.doubtful {
+            // Its length may be cut already, but only in the page cache.
+            file.sync_data()?;
         }
         self.shared.disk.sync_dir(&self.dir)?;
         log.doubtful = false;

@@ -59,6 +59,7 @@ mod index;
 mod keeper;
 mod lifecycle;
 mod log;
+mod opening;
 mod producer_ids;
 mod producers;
 mod scan;
@@ -77,6 +78,7 @@ pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
+use settings::Key;
 pub use settings::{Priority, TopicCompression, TopicSettings};
 pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
@@ -93,6 +95,8 @@ pub struct Queue {
     topics: Arc<Topics>,
     traffic: Traffic,
     making: Mutex<()>,
+    /// What the configuration file says of topics, there or not.
+    planned: RwLock<HashMap<String, (Vec<Key>, TopicSettings)>>,
     threads: Mutex<Threads>,
     closed: AtomicBool,
 }
@@ -173,31 +177,8 @@ impl Queue {
         // Offsets of topics that were deleted, or are gone by damage, mean nothing: their ids never come again.
         let there: HashSet<TopicId> = entries.iter().map(|entry| entry.id).collect();
         shared.groups.keep(&|id| there.contains(&id));
-        for entry in entries {
-            let name: Arc<str> = entry.name.into();
-            let settings = Arc::new(ArcSwap::from_pointee(entry.settings));
-            let mut partitions = Vec::new();
-            for number in 0..settings.load().partitions {
-                let dir = catalog::partition_dir(entry.id, number);
-                shared.disk.create_dir_all(&dir).map_err(QueueError::disk)?;
-                let recovery = recovery::Recovery {
-                    disk: shared.disk.as_ref(),
-                    dir: &dir,
-                    topic: entry.id,
-                    partition: number,
-                    mark: marks.get(&(entry.id, number)),
-                    report: &mut report,
-                };
-                let recovered = recovery.run().map_err(QueueError::disk)?;
-                if let Some(id) = recovered.log.producers.highest() {
-                    shared.producer_ids.lock().seen(id);
-                }
-                let partition = Partition::new(shared.clone(), entry.id, name.clone(), number, settings.clone(), recovered);
-                partitions.push(Arc::new(partition));
-            }
-            report.topics += 1;
-            report.partitions += partitions.len();
-            topics.add(Arc::new(Topic::new(entry.id, name, shared.clone(), settings, partitions)));
+        for topic in opening::topics(&shared, entries, &marks, &mut report).map_err(QueueError::disk)? {
+            topics.add(topic);
         }
         strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
@@ -214,8 +195,15 @@ impl Queue {
         let keeper = thread::Builder::new().name("queue-keeper".into()).stack_size(512 * 1024);
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
-        let queue =
-            Self { shared, topics, traffic, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
+        let queue = Self {
+            shared,
+            topics,
+            traffic,
+            making: Mutex::new(()),
+            planned: RwLock::default(),
+            threads: Mutex::new(threads),
+            closed: AtomicBool::new(false),
+        };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))
@@ -266,7 +254,8 @@ impl Queue {
             if let Some(topic) = self.topic(name) {
                 return Ok(topic);
             }
-            self.make(name, TopicSettings::of(&self.shared.config))?
+            let planned = self.planned.read().get(name).map(|(_, settings)| settings.clone());
+            self.make(name, planned.unwrap_or_else(|| TopicSettings::of(&self.shared.config)))?
         };
         self.tell(&topic);
         Ok(topic)
@@ -294,8 +283,19 @@ impl Queue {
         }
         catalog::write(&self.shared, id, &name, &settings)?;
         let topic = Arc::new(Topic::new(id, name, self.shared.clone(), shared_settings, partitions));
+        if let Some((keys, settings)) = self.planned.read().get(&**topic.name()) {
+            topic.pin(keys, settings);
+        }
         self.topics.add(topic.clone());
         Ok(topic)
+    }
+
+    /// Says what the configuration file says of a topic: which settings, and all that it has if it is made on first use.
+    pub fn plan_topic(&self, name: &str, keys: Vec<Key>, settings: TopicSettings) {
+        if let Some(topic) = self.topic(name) {
+            topic.pin(&keys, &settings);
+        }
+        self.planned.write().insert(name.to_owned(), (keys, settings));
     }
 
     fn tell(&self, topic: &Arc<Topic>) {

@@ -43,6 +43,19 @@ pub struct RecoveryReport {
     pub adopted: Vec<String>,
 }
 
+impl RecoveryReport {
+    /// Adds what was found elsewhere.
+    pub(super) fn add(&mut self, other: Self) {
+        self.topics += other.topics;
+        self.partitions += other.partitions;
+        self.scanned_bytes += other.scanned_bytes;
+        self.torn_bytes += other.torn_bytes;
+        self.damage.extend(other.damage);
+        self.damaged_entries += other.damaged_entries;
+        self.adopted.extend(other.adopted);
+    }
+}
+
 /// A broken place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {

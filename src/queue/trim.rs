@@ -19,7 +19,7 @@ impl Partition {
     /// Deletes the records below `before`, durably, and gives the log's start, which never goes back. Waits for the disk.
     ///
     /// # Errors
-    /// [`QueueError::Beyond`] if there is no such offset yet; [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
+    /// [`QueueError::Beyond`] if there is no such offset yet; [`QueueError::Gone`] if the topic was deleted; [`QueueError::NotDurable`] or [`QueueError::Full`] from the disk.
     pub fn delete_records(self: &Arc<Self>, before: Offset) -> Result<Offset, QueueError> {
         let mut checkpoints = self.shared.checkpoints.lock();
         let (start, end) = (self.log_start(), self.high_watermark());

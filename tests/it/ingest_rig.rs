@@ -56,7 +56,7 @@ impl Rig {
         let (queue, _) = Queue::open(disk.clone(), clock.clone(), sawbox::queue::Config::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let access = Access::open(disk, clock.clone()).unwrap();
-        let ingest = runtime.block_on(Ingest::start(queue.clone(), access, clock, config)).unwrap();
+        let ingest = runtime.block_on(Ingest::start(queue.clone(), access.clone(), clock, config)).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(any_port())).unwrap();
         let web = listener.local_addr().unwrap();
         let dialect = elastic::router(&ingest).layer(axum::middleware::from_fn(elastic::stamp));

@@ -81,6 +81,20 @@ pub(super) static TABLE: &[Row] = &[
     row!(ListGroups 0..=5, api::groups_seen::list_groups),
     row!(ApiVersions 0..=4, api::versions::api_versions),
     row!(InitProducerId 0..=5, api::producer_ids::init_producer_id),
+    // What these two do, a connection does itself: they change what it is.
+    Row { key: ApiKey::SaslHandshake, min: 0, max: 1, advertised: 0, run: |_, _, _| Box::pin(std::future::ready(nowhere())) },
+    Row {
+        key: ApiKey::SaslAuthenticate,
+        min: 0,
+        max: 2,
+        advertised: 0,
+        run: |_, _, _| Box::pin(std::future::ready(nowhere())),
+    },
+    row!(DescribeAcls 1..=3, api::acls::describe_acls),
+    row!(CreateAcls 1..=3, api::acls::create_acls),
+    row!(DeleteAcls 1..=3, api::acls::delete_acls),
+    row!(DescribeUserScramCredentials 0..=0, api::scram_users::describe),
+    row!(AlterUserScramCredentials 0..=0, api::scram_users::alter),
     row!(OffsetForLeaderEpoch 2..=4, api::offsets::offset_for_leader_epoch),
     row!(CreateTopics 2..=7, api::topics::create_topics),
     row!(DeleteTopics 1..=6, api::topics::delete_topics),
@@ -94,6 +108,10 @@ pub(super) static TABLE: &[Row] = &[
     row!(DescribeCluster 0..=2, api::cluster::describe_cluster),
     row!(DescribeLogDirs 1..=4, api::cluster::describe_log_dirs),
 ];
+
+fn nowhere() -> Result<Reply, String> {
+    Err("a sign-in where there is no connection".to_owned())
+}
 
 /// A row's place, which is also its counter's.
 pub(super) fn find(key: i16) -> Option<(usize, &'static Row)> {

@@ -101,6 +101,8 @@ pub(super) struct Reply {
     pub parts: Vec<Bytes>,
     /// What the answer's memory is counted by until it is written.
     pub share: Option<Share>,
+    /// Whether it goes without a header: a message of a SASL mechanism.
+    pub raw: bool,
     /// How long nothing more is read from this client, which was told so.
     pub mute_ms: i32,
 }
@@ -130,9 +132,12 @@ impl Reply {
 
     /// Length and header, to go in front of the parts.
     pub(super) fn head(&self, correlation: i32, flexible: bool) -> Result<Bytes, String> {
-        let length = 4 + usize::from(flexible) + self.len();
+        let length = if self.raw { self.len() } else { 4 + usize::from(flexible) + self.len() };
         let mut head = BytesMut::with_capacity(9);
         head.put_i32(i32::try_from(length).map_err(|_| "an answer of more than 2 GiB".to_owned())?);
+        if self.raw {
+            return Ok(head.freeze());
+        }
         head.put_i32(correlation);
         if flexible {
             head.put_u8(0);

@@ -20,9 +20,10 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::access::{Access, Operation, Principal, Resource};
+use crate::access::{Access, Principal};
+pub(crate) use crate::access::{Operation, Resource};
 use crate::base::clock::Clock;
 use crate::base::limits::is_topic_name;
 use crate::queue::{Queue, QueueError, Scratch, Topic};
@@ -43,6 +44,7 @@ mod gate;
 mod guard;
 mod judge;
 mod permit;
+mod sasl;
 mod schema;
 mod waiters;
 
@@ -61,6 +63,8 @@ pub(crate) struct Server {
     pub(super) door: Arc<Door>,
     /// For quiet log lines of what was denied.
     denials: Quiet,
+    /// Passwords that are hashed at a time.
+    hashes: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
     /// Room for decompressing batches that are judged.
@@ -84,8 +88,9 @@ impl Server {
             }
         }));
         let cluster_id = URL_SAFE_NO_PAD.encode(queue.cluster_id());
-        let (denials, answers) = (Quiet::default(), Answers::new(memory));
-        Arc::new(Self { queue, access, clock, cluster_id, door, denials, waiters, answers, scratches: Mutex::default() })
+        let hashes = Arc::new(Semaphore::new(sasl::HASHES));
+        let (denials, answers, scratches) = (Quiet::default(), Answers::new(memory), Mutex::default());
+        Arc::new(Self { queue, access, clock, cluster_id, door, denials, hashes, waiters, answers, scratches })
     }
 }
 
@@ -115,8 +120,6 @@ pub(crate) async fn tick_groups(queue: Arc<Queue>, clock: Arc<dyn Clock>, mut st
 pub(crate) struct Port {
     pub server: Arc<Server>,
     pub config: Kafka,
-    /// Whether clients must sign in, and may only what they were granted.
-    pub enforced: bool,
     pub counters: Arc<Counters>,
     pub kafka: Arc<KafkaCounters>,
 }
@@ -161,10 +164,7 @@ impl Caller {
         if let Some(topic) = self.server.queue.topic(name) {
             return Ok(Some(topic));
         }
-        let may = self.port.config.auto_create
-            && !is_internal(name)
-            && is_topic_name(name)
-            && self.may_create(name);
+        let may = self.port.config.auto_create && !is_internal(name) && is_topic_name(name) && self.may_create(name);
         if !may {
             return Ok(None);
         }
@@ -180,6 +180,11 @@ pub(crate) fn is_internal(name: &str) -> bool {
 }
 
 impl Port {
+    /// Whether clients must sign in here, and need permissions.
+    pub(crate) fn enforces(&self) -> bool {
+        self.config.signs_in()
+    }
+
     /// Serves one connection until it ends; its error is what was wrong with it.
     pub(crate) async fn serve(self: Arc<Self>, wire: Wire, peer: SocketAddr, stop: Stop) -> Result<(), String> {
         connection::serve(self, wire, peer, stop).await

@@ -37,23 +37,23 @@ use crate::access::{Operation, Resource, ResourceKind};
 impl Caller {
     /// Whether this may be done. If not, somebody is told so: it is counted.
     pub(crate) fn allows(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        self.asks(operation, resource) || self.denied(operation, resource)
+        self.sees(operation, resource) || self.denied(operation, resource)
     }
 
-    /// Whether this may be seen. If not, it is left out, and nobody is told.
-    pub(crate) fn sees(&self, resource: Resource<'_>) -> bool {
-        self.asks(Operation::Describe, resource)
+    /// The same for what is left out of a list, or may be allowed by something else: nobody is told, nothing counted.
+    pub(crate) fn sees(&self, operation: Operation, resource: Resource<'_>) -> bool {
+        self.server.access.allows(&self.principal, self.peer, operation, resource, self.port.enforces())
     }
 
     /// Whether the topic of this name may be made.
     pub(crate) fn may_create(&self, topic: &str) -> bool {
-        self.asks(Operation::Create, Resource::Cluster) || self.allows(Operation::Create, Resource::Topic(topic))
+        self.sees(Operation::Create, Resource::Cluster) || self.allows(Operation::Create, Resource::Topic(topic))
     }
 
     /// Whether they may have a producer id.
     pub(crate) fn may_have_producer_id(&self) -> bool {
-        let (access, enforced) = (&self.server.access, self.port.enforced);
-        self.asks(Operation::IdempotentWrite, Resource::Cluster)
+        let (access, enforced) = (&self.server.access, self.port.enforces());
+        self.sees(Operation::IdempotentWrite, Resource::Cluster)
             || access.allows_some(&self.principal, self.peer, Operation::Write, ResourceKind::Topic, enforced)
             || self.denied(Operation::IdempotentWrite, Resource::Cluster)
     }
@@ -76,11 +76,7 @@ impl Caller {
 
     /// What may be done to this, as Kafka's answers tell it when they are asked to.
     pub(crate) fn operations(&self, resource: Resource<'_>) -> i32 {
-        self.server.access.operations(&self.principal, self.peer, resource, self.port.enforced)
-    }
-
-    fn asks(&self, operation: Operation, resource: Resource<'_>) -> bool {
-        self.server.access.allows(&self.principal, self.peer, operation, resource, self.port.enforced)
+        self.server.access.operations(&self.principal, self.peer, resource, self.port.enforces())
     }
 
     /// Always `false`.

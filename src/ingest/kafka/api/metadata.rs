@@ -43,7 +43,7 @@ pub(in super::super) async fn metadata(caller: &Caller, version: i16, request: M
             answers
         }
         _ => {
-            let seen = |topic: &Arc<Topic>| caller.sees(Resource::Topic(topic.name()));
+            let seen = |topic: &Arc<Topic>| caller.sees(Operation::Describe, Resource::Topic(topic.name()));
             caller.server.queue.topics().iter().filter(|topic| seen(topic)).map(|topic| describe(topic)).collect()
         }
     };
@@ -62,7 +62,7 @@ async fn one(caller: &Caller, asked: MetadataRequestTopic, create: bool) -> Meta
     let Some(name) = asked.name else {
         let topic = caller.server.queue.topic_by_id(TopicId(asked.topic_id));
         return match topic {
-            Some(topic) if caller.sees(Resource::Topic(topic.name())) => describe(&topic),
+            Some(topic) if caller.sees(Operation::Describe, Resource::Topic(topic.name())) => describe(&topic),
             // Who may not describe it is not told whether it is there.
             _ => fail(ResponseError::UnknownTopicId),
         };

@@ -4,6 +4,7 @@ use kafka_protocol::error::ResponseError;
 
 use crate::queue::QueueError;
 
+pub(super) mod acls;
 pub(super) mod cluster;
 mod config_table;
 pub(super) mod configs;
@@ -16,6 +17,7 @@ pub(super) mod offsets;
 pub(super) mod produce;
 pub(super) mod producer_ids;
 pub(super) mod records;
+pub(super) mod scram_users;
 pub(super) mod topics;
 pub(super) mod versions;
 
@@ -33,6 +35,7 @@ pub(super) fn code(error: &QueueError) -> i16 {
         QueueError::Gone => ResponseError::UnknownTopicOrPartition,
         QueueError::OverQuota { .. } => ResponseError::PolicyViolation,
         QueueError::Closed => ResponseError::NotLeaderOrFollower,
+        QueueError::Gone => ResponseError::UnknownTopicOrPartition,
     };
     error.code()
 }
