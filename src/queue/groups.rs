@@ -356,14 +356,18 @@ impl Groups {
         count
     }
 
-    /// Forgets a topic that was deleted. Its entries are left out when the journal is next written anew.
-    pub(super) fn forget(&self, topic: TopicId) {
-        self.durable.lock().retain(|(_, id, _), _| *id != topic);
-    }
-
-    /// Forgets what is of no topic that there is.
+    /// Forgets what is of no topic that there is, in memory: it is left out when the journal is next written anew, and a topic's id
+    /// never comes back.
     pub(super) fn keep(&self, is_there: &dyn Fn(TopicId) -> bool) {
-        self.durable.lock().retain(|(_, id, _), _| is_there(*id));
+        let mut durable = self.durable.lock();
+        let gone = |((topic, _), _): &(&Place, &Committed)| !is_there(*topic);
+        let mut changes = Vec::new();
+        for (group, places) in &durable.groups {
+            changes.extend(places.iter().filter(gone).map(|(place, _)| Change::ForgetPlace(group.clone(), *place)));
+        }
+        for change in changes {
+            durable.apply(change);
+        }
     }
 
     /// The least offset that an output still wants, by partition.

@@ -1,3 +1,2 @@
 //! Random members, losses and timeouts.
 
-use super::*;
