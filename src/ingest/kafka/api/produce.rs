@@ -220,5 +220,7 @@ async fn land(caller: &Caller, topics: Vec<(TopicProduceResponse, Vec<Sent>)>) -
         }
         responses.push(topic.with_partition_responses(partitions));
     }
-    ProduceResponse::default().with_responses(responses).with_throttle_time_ms(throttle.max(i32::try_from(owed.as_millis()).unwrap_or(i32::MAX)))
+    ProduceResponse::default()
+        .with_responses(responses)
+        .with_throttle_time_ms(throttle.max(i32::try_from(owed.as_millis()).unwrap_or(i32::MAX)))
 }
