@@ -356,18 +356,14 @@ impl Groups {
         count
     }
 
-    /// Forgets what is of no topic that there is, in memory: it is left out when the journal is next written anew, and a topic's id
-    /// never comes back.
+    /// Forgets a topic that was deleted. Its entries are left out when the journal is next written anew.
+    pub(super) fn forget_topic(&self, topic: TopicId) {
+        self.durable.lock().keep(&|id| id != topic);
+    }
+
+    /// Forgets what is of no topic that there is.
     pub(super) fn keep(&self, is_there: &dyn Fn(TopicId) -> bool) {
-        let mut durable = self.durable.lock();
-        let gone = |((topic, _), _): &(&Place, &Committed)| !is_there(*topic);
-        let mut changes = Vec::new();
-        for (group, places) in &durable.groups {
-            changes.extend(places.iter().filter(gone).map(|(place, _)| Change::ForgetPlace(group.clone(), *place)));
-        }
-        for change in changes {
-            durable.apply(change);
-        }
+        self.durable.lock().keep(is_there);
     }
 
     /// The least offset that an output still wants, by partition.
@@ -429,6 +425,17 @@ impl Durable {
             entry::encode(&mut whole, &change);
         }
         whole
+    }
+
+    fn keep(&mut self, is_there: &dyn Fn(TopicId) -> bool) {
+        let gone = |(group, places): (&Arc<str>, &BTreeMap<Place, Committed>)| {
+            let group = group.clone();
+            let gone = places.keys().filter(|(topic, _)| !is_there(*topic)).copied();
+            gone.map(move |place| Change::ForgetPlace(group.clone(), place)).collect::<Vec<_>>()
+        };
+        for change in self.groups.iter().flat_map(gone).collect::<Vec<_>>() {
+            self.apply(change);
+        }
     }
 
     fn forgot(&mut self, group: &str, former: &Committed) {
