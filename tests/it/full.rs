@@ -11,6 +11,7 @@ use sawbox::base::clock::{Clock, RealClock};
 use sawbox::base::disk::sim::SimDisk;
 use sawbox::base::units::{Bytes, Span};
 use sawbox::queue::config::WhenFull;
+use sawbox::queue::traffic::Quota;
 use sawbox::queue::{Compression, Queue};
 use sawbox_appliance::lumberjack::Client as Shipper;
 use serde_json::json;
@@ -18,8 +19,13 @@ use serde_json::json;
 use crate::ingest_rig::{Rig, config};
 use crate::kafka_wire::{Client, batch, make, produce, produce_request};
 
+fn quota() -> Quota {
+    serde_json::from_value(json!({ "topic": "never", "bytes_per_second": 1 })).unwrap()
+}
+
+/// Leaves less than the reserve, which is there for what makes room: a few journal entries.
 fn fill(disk: &SimDisk) {
-    disk.set_capacity(Some(disk.files().iter().map(|(_, len)| *len).sum()));
+    disk.set_capacity(Some(disk.files().iter().map(|(_, len)| *len).sum::<u64>() + 4096));
 }
 
 #[test]
@@ -64,6 +70,9 @@ fn every_receiver_pushes_back_and_goes_on() {
     // What is there can be read, and what nobody wants can be deleted.
     assert_eq!(rig.records("t").len(), 1);
     let used = rig.queue.stats().bytes;
+    let old = rig.queue.topic("old").unwrap();
+    old.partition(0).unwrap().delete_records(5000).unwrap();
+    rig.queue.put_quota(Quota { name: "q".into(), ..quota() }).unwrap();
     rig.queue.delete_topic("old").unwrap();
     assert!(rig.queue.stats().bytes < used);
 
