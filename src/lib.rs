@@ -74,6 +74,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     if opened.torn_bytes + opened.damaged_commits + opened.orphans_kept + opened.parts_missing > 0 {
         tracing::warn!(report = ?opened, "the store was not closed cleanly, or its disk lost something");
     }
+    let access = access::Access::open(disk.clone(), clock.clone()).context("cannot open the users and permissions")?;
     let (queue, recovered) =
         queue::Queue::open(disk.clone(), clock.clone(), config.queue.clone()).context("cannot open the queue")?;
     tracing::info!(topics = recovered.topics, partitions = recovered.partitions, "queue open");

@@ -64,7 +64,7 @@ impl std::fmt::Debug for Octets {
 pub(super) struct State {
     pub secret: Vec<u8>,
     pub users: BTreeMap<String, Arc<User>>,
-    pub bindings: BTreeSet<Binding>,
+    pub bindings: BTreeSet<Arc<Binding>>,
     pub next_id: u64,
 }
 
@@ -81,7 +81,7 @@ impl State {
                 self.users.remove(name);
             }
             Change::Grant(binding) => {
-                self.bindings.insert(binding.clone());
+                self.bindings.insert(Arc::new(binding.clone()));
             }
             Change::Revoke(binding) => {
                 self.bindings.remove(binding);
@@ -95,7 +95,7 @@ impl State {
         for user in self.users.values() {
             entries.push(encode(&[Change::User(Box::new((**user).clone()))])?);
         }
-        let bindings: Vec<Change> = self.bindings.iter().cloned().map(Change::Grant).collect();
+        let bindings: Vec<Change> = self.bindings.iter().map(|binding| Change::Grant((**binding).clone())).collect();
         for together in bindings.chunks(TOGETHER) {
             entries.push(encode(together)?);
         }

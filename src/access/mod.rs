@@ -88,6 +88,8 @@ pub struct Counters {
     pub denied: u64,
     /// Damaged places that were found in the journal.
     pub damaged: u64,
+    /// Bytes of a last change in it that was not whole, and was never acknowledged.
+    pub torn_bytes: u64,
 }
 
 /// A user, without what must stay secret.
@@ -203,14 +205,15 @@ impl Access {
 
     /// Numbers.
     pub fn counters(&self) -> Counters {
-        let (users, bindings, damaged) = {
+        let (users, bindings, damaged, torn_bytes) = {
             let ledger = self.ledger.lock();
-            (ledger.state.users.len() as u64, ledger.state.bindings.len() as u64, ledger.damaged)
+            let state = &ledger.state;
+            (state.users.len() as u64, state.bindings.len() as u64, ledger.damaged, ledger.torn_bytes)
         };
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counted { signed_in, failed, denied } = &self.counted;
         let (signed_in, failed, denied) = (read(signed_in), read(failed), read(denied));
-        Counters { users, bindings, signed_in, failed, denied, damaged }
+        Counters { users, bindings, signed_in, failed, denied, damaged, torn_bytes }
     }
 
     /// Starts a SCRAM conversation.
@@ -364,7 +367,8 @@ impl Access {
 
     /// The permissions that a filter means, in order.
     pub fn bindings(&self, filter: &BindingFilter) -> Vec<Binding> {
-        self.ledger.lock().state.bindings.iter().filter(|binding| filter.matches(binding)).cloned().collect()
+        let ledger = self.ledger.lock();
+        ledger.state.bindings.iter().filter(|own| filter.matches(own)).map(|own| (**own).clone()).collect()
     }
 
     /// Adds permissions, all or none; those that are there already stay. Durable when it returns. Says how many are new.
@@ -389,7 +393,8 @@ impl Access {
     /// [`AccessError::Refused`] for too many at once.
     pub fn revoke(&self, filters: &[BindingFilter]) -> Result<Vec<Vec<Binding>>, AccessError> {
         self.change(|state| {
-            let meant = |filter: &BindingFilter| state.bindings.iter().filter(|own| filter.matches(own)).cloned().collect();
+            let own = || state.bindings.iter().map(|own| &**own);
+            let meant = |filter: &BindingFilter| own().filter(|own| filter.matches(own)).cloned().collect();
             let meant: Vec<Vec<Binding>> = filters.iter().map(meant).collect();
             let changes = meant.iter().flatten().cloned().map(Change::Revoke).collect();
             Ok((changes, meant))
@@ -431,7 +436,7 @@ impl Snapshot {
         let state = &ledger.state;
         Self {
             users: state.users.iter().map(|(name, user)| (name.clone(), user.clone())).collect(),
-            rules: Rules::new(&state.bindings),
+            rules: Rules::new(state.bindings.iter().map(|own| &**own)),
             secret: state.secret.clone(),
         }
     }
@@ -465,7 +470,7 @@ fn credentials(password: &str) -> [Credential; 2] {
 
 fn deletion(state: &ledger::State, name: &str) -> Vec<Change> {
     let own = state.bindings.iter().filter(|binding| binding.user == name);
-    let mut changes: Vec<Change> = own.cloned().map(Change::Revoke).collect();
+    let mut changes: Vec<Change> = own.map(|own| Change::Revoke((**own).clone())).collect();
     changes.push(Change::Gone(name.to_owned()));
     changes
 }

@@ -2,6 +2,7 @@
 //! hostile bytes. `SAWBOX_SEEDS` says how many histories the model test runs.
 
 mod behaviour;
+mod clients;
 mod damage;
 mod hostile;
 mod lifecycle;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::batch::{BatchBuilder, Compression, Scratch, decode};
-use super::{Config, Partition, Queue, RecoveryReport};
+use super::{Config, Partition, Queue, QueueError, RecoveryReport};
 use crate::base::clock::SimClock;
 use crate::base::disk::Disk;
 use crate::base::ids::Offset;
@@ -83,17 +84,24 @@ fn stamped(batch: &Bytes, id: i64, epoch: i16, sequence: i32) -> Bytes {
 
 /// All records of a partition, from a random reader's view: small and large reads.
 fn read_all(partition: &Partition, max_bytes: usize) -> Vec<(Offset, Vec<u8>)> {
+    try_read_all(partition, max_bytes).unwrap()
+}
+
+fn try_read_all(partition: &Partition, max_bytes: usize) -> Result<Vec<(Offset, Vec<u8>)>, QueueError> {
     let mut all = Vec::new();
-    let mut from = 0;
+    let (mut from, start) = (0, partition.log_start());
     let mut scratch = Scratch::new();
     loop {
-        let batches = partition.read(from, max_bytes).unwrap();
-        let Some(last) = batches.last() else { return all };
+        let batches = partition.read(from, max_bytes)?;
+        let Some(last) = batches.last() else { return Ok(all) };
         assert!(last.next_offset > from);
         from = last.next_offset;
         for batch in &batches {
             for record in decode(batch, &mut scratch).unwrap().records {
-                all.push((record.offset, record.payload.to_vec()));
+                // A deletion may lie inside a batch; who reads drops what is below.
+                if record.offset >= start {
+                    all.push((record.offset, record.payload.to_vec()));
+                }
             }
         }
     }

@@ -11,13 +11,24 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::error::QueueError;
+use super::groups::Groups;
 use super::partition::{Partition, Pending};
 use super::shared::{Job, sub};
 use super::strays;
 
 /// What a writer thread does.
-pub fn run(jobs: &Receiver<Job>) {
-    while let Ok(Job::Commit(partition)) = jobs.recv() {
+pub fn run(jobs: &Receiver<Job>, groups: &Groups) {
+    loop {
+        let partition = match jobs.recv() {
+            Ok(Job::Commit(partition)) => partition,
+            Ok(Job::Groups) => {
+                if catch_unwind(AssertUnwindSafe(|| groups.flush())).is_err() {
+                    tracing::error!("a writer of the queue panicked over queue/GROUPS; it goes on");
+                }
+                continue;
+            }
+            Ok(Job::Stop) | Err(_) => return,
+        };
         // A bug must not take a writer away, nor leave the partition waiting for one: its senders hear that it was not durable.
         if catch_unwind(AssertUnwindSafe(|| commit(&partition))).is_err() {
             tracing::error!(topic = %partition.topic_name, partition = partition.id(), "a writer of the queue panicked; it goes on");

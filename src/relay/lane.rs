@@ -4,7 +4,7 @@
 //! read durable batches → claim (which generation) → calls of at most 1,024 records → chain → verdicts
 //!    → emissions, dead letters, rows for outputs: appended and durable → rows and next offset into the store
 //! ```
-//! Invariants: calls are cut from the log alone (one record batch, at multiples of [`CALL_RECORDS`] within it, never across a
+//! Invariants: calls are cut from the log alone (one record batch, at multiples of [`CALL_RECORDS`](crate::base::limits::CALL_RECORDS) within it, never across a
 //! generation's boundary). Rows reach the store only after every emission of theirs, and of all rows before, is durable: a
 //! committed offset never leaves an emission behind. The store is the lane's only commit.
 //! A lane has no thread: [`Lane::step`] works for a slice or until it must wait, then gives its thread back. What a slice holds
@@ -21,12 +21,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::base::ids::Offset;
-use crate::base::limits::CALL_RECORDS;
-use crate::base::record::Records;
 use crate::base::row::Rows;
 use crate::queue::batch::{self, Scratch};
 use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
+use crate::relay::cut::cut;
 use crate::relay::generations::{Claim, Generations, MadeBy, Promoted};
 use crate::relay::outbox::{Blocked, CAPPED, GROWING, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
@@ -207,6 +206,10 @@ impl LaneCore {
     /// Ends what the lane does, or lets it go on where it was.
     pub(crate) fn rest(&self, resting: bool) {
         self.resting.store(resting, Ordering::Release);
+        if resting {
+            // Nobody is to wait for rows that it will not make.
+            self.remade(Offset::MAX);
+        }
     }
 
     /// Whether it was told to do nothing.
@@ -265,9 +268,14 @@ impl LaneCore {
                     self.generations.loaded(generation, chain);
                 }
                 Claim::First => {
-                    let record = self.shared.default_chain()?;
+                    // The configuration's, if it has one: the topic was deleted and made again.
+                    let spec = self.shared.config.topics.get(&*self.generations.name).and_then(|topic| topic.chain.clone());
+                    let (made_by, record) = match &spec {
+                        Some(spec) => (MadeBy::Config, self.shared.sandbox.resolve(spec)?),
+                        None => (MadeBy::Default, self.shared.default_chain()?),
+                    };
                     let chain = self.shared.sandbox.chain(&record)?;
-                    let promoted = Promoted { made_by: MadeBy::Default, spec: None, chain: record };
+                    let promoted = Promoted { made_by, spec, chain: record };
                     let made = self.generations.promote(&self.shared.store, |_| 0, promoted, chain, true);
                     self.shared.wake_topic(self.generations.topic);
                     made?;
@@ -383,6 +391,11 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             core.give(&Rows::default(), core.generations.at(core.partition.id(), at), start)?;
             return Ok(End::Done);
         }
+        // It was deleted while its lane was made.
+        Err(QueueError::Gone) => {
+            core.rest(true);
+            return Ok(End::Stopped);
+        }
         Err(error) => return Err(error.into()),
     };
     // The first batch may begin below it, if a user deleted records.
@@ -438,66 +451,4 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         core.give(&rows, generation, next)?;
     }
     Ok(end)
-}
-
-/// The next call within `[at, until)`, and the offset after it. Boundaries depend on the batch alone.
-fn cut<'a>(records: &Records<'a>, at: Offset, until: Offset) -> (Records<'a>, Offset) {
-    let all = &records.records;
-    let first = all.partition_point(|record| record.offset < at);
-    let limit = all.partition_point(|record| record.offset < until);
-    let last = limit.min((first / CALL_RECORDS + 1) * CALL_RECORDS);
-    let next = if last == limit { until } else { all[last].offset };
-    if first == 0 && last == all.len() {
-        return (records.clone(), next);
-    }
-    let mut call = Records { records: all[first..last].to_vec(), headers: Vec::new() };
-    if let (Some(from), Some(to)) = (call.records.first(), call.records.last()) {
-        // Headers stand in the records' order.
-        let (from, to) = (from.headers.0, to.headers.1);
-        call.headers = records.headers[from as usize..to as usize].to_vec();
-        for record in &mut call.records {
-            record.headers = (record.headers.0 - from, record.headers.1 - from);
-        }
-    }
-    (call, next)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::record::RecordView;
-
-    fn batch(count: u64, base: Offset) -> Records<'static> {
-        let view = |index: u64| RecordView {
-            offset: base + index,
-            arrival_ns: 0,
-            timestamp_ms: 0,
-            key: None,
-            payload: b"",
-            headers: (u32::try_from(index).unwrap_or(0), u32::try_from(index + 1).unwrap_or(0)),
-        };
-        Records { records: (0..count).map(view).collect(), headers: (0..count).map(|_| (&b"a"[..], &b"b"[..])).collect() }
-    }
-
-    #[test]
-    fn calls_depend_on_the_batch_alone() {
-        let records = batch(3000, 100);
-        let calls = |mut at: Offset, until: Offset| {
-            let mut cuts = Vec::new();
-            while at < until {
-                let (call, next) = cut(&records, at, until);
-                assert!(call.records.iter().all(|record| call.headers_of(record).len() == 1));
-                assert_eq!(call.records.first().map(|record| record.offset), Some(at));
-                cuts.push(next);
-                at = next;
-            }
-            cuts
-        };
-        assert_eq!(calls(100, 3100), [1124, 2148, 3100]);
-        assert_eq!(calls(1124, 3100), [2148, 3100], "a lane that starts in between cuts the same");
-        assert_eq!(calls(100, 1500), [1124, 1500], "a generation's boundary");
-        assert_eq!(calls(1500, 3100), [2148, 3100]);
-        let (call, next) = cut(&batch(0, 5), 5, 9);
-        assert_eq!((call.records.len(), next), (0, 9), "a batch of which no record is left");
-    }
 }

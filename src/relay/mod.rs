@@ -28,12 +28,15 @@ use parking_lot::Mutex;
 use crate::base::clock::Clock;
 use crate::base::ids::{Generation, PartitionId, TopicId};
 use crate::base::limits;
-use crate::queue::{Queue, QueueError, Topic, TopicSettings};
+use crate::queue::Queue;
 use crate::sandbox::{ChainRecord, ChainSpec, FilterInfo, Sandbox};
 use crate::store::Store;
 
+mod circle;
 pub mod config;
+mod configured;
 mod control;
+mod cut;
 mod error;
 mod generations;
 mod growth;
@@ -104,7 +107,7 @@ impl Relay {
         let (control, asked): (Sender<Control>, _) = crossbeam_channel::unbounded();
         let shared = Shared::new(queue.clone(), store.clone(), sandbox, clock, config, control)?;
         for (name, topic) in &shared.config.topics {
-            if let Some(partitions) = ensure(&queue, &store, name, topic)? {
+            if let Some(partitions) = configured::ensure(&queue, &store, name, topic)? {
                 shared.to_grow.lock().push((name.clone(), partitions));
             }
         }
@@ -166,28 +169,6 @@ impl Relay {
             registered.task.notify();
         }
         Ok(relay)
-    }
-
-    /// Tries to give topics the partitions that the configuration wants and a start could not give them, because lanes would
-    /// have emitted again what they have. Tells how many still wait. The relay's own thread does so every few seconds.
-    pub fn grow_configured(&self) -> usize {
-        let wanted = self.shared.to_grow.lock().clone();
-        for (name, partitions) in wanted {
-            match self.shared.queue.grow_topic(&name, partitions) {
-                Err(QueueError::Full(why)) => tracing::debug!(topic = name, why, "cannot grow yet"),
-                Err(error) if !matches!(error, QueueError::Refused(_) | QueueError::Gone) => {
-                    tracing::warn!(topic = name, %error, "cannot grow yet");
-                }
-                // Done; or somebody was quicker, or it is gone.
-                outcome => {
-                    if outcome.is_ok() {
-                        tracing::info!(topic = name, partitions, "has the partitions that the configuration wants");
-                    }
-                    self.shared.to_grow.lock().retain(|(waiting, _)| *waiting != name);
-                }
-            }
-        }
-        self.shared.to_grow.lock().len()
     }
 
     fn start_threads(self: &Arc<Self>) -> Result<(), RelayError> {
@@ -282,6 +263,7 @@ impl Relay {
         record: ChainRecord,
         made_by: MadeBy,
     ) -> Result<Generation, RelayError> {
+        self.refuse_circle(generations, &record)?;
         // Off the lanes: compiling takes as long as it takes.
         let chain = self.shared.sandbox.chain(&record)?;
         let promoted = Promoted { made_by, spec, chain: record };
@@ -445,49 +427,4 @@ impl Relay {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
-}
-
-/// Makes a configured topic, or brings its settings up to date. Gives the partitions that it cannot have yet.
-fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Result<Option<u32>, RelayError> {
-    let (keys, pinned) = config.explicit(&TopicSettings::of(queue.config()));
-    let mut later = None;
-    let topic = match queue.topic(name) {
-        None => queue.create_topic(name, pinned.clone())?,
-        Some(topic) => {
-            let there = topic.settings();
-            let mut settings = (*there).clone();
-            for key in &keys {
-                settings.take(*key, &pinned);
-            }
-            // A topic never loses a partition: offsets and rows name it.
-            let mut partitions = config.partitions.unwrap_or(1).max(there.partitions);
-            if partitions > there.partitions && is_awaited(queue, store, &topic) {
-                tracing::warn!(
-                    topic = name,
-                    partitions = there.partitions,
-                    wanted = partitions,
-                    "lanes will emit again what this topic has; it gets more partitions when they have committed"
-                );
-                later = Some(partitions);
-                partitions = there.partitions;
-            }
-            let settings = TopicSettings { partitions, ..settings };
-            if *there != settings {
-                topic.update_settings(settings)?;
-            }
-            topic
-        }
-    };
-    topic.pin(&keys, &pinned);
-    Ok(later)
-}
-
-/// Whether a lane will send a topic again what it has: emitted before a crash, by records whose rows were not committed. With
-/// another number of partitions it would go to another one, which does not know it.
-fn is_awaited(queue: &Queue, store: &Store, target: &Topic) -> bool {
-    target.partitions().iter().flat_map(|partition| partition.sources()).any(|(source, last)| {
-        // Outputs bury what is refused into one partition whatever their number.
-        let has_lane = queue.topic_by_id(source.topic).is_some_and(|topic| !topic.name().starts_with(GROUP_PREFIX));
-        has_lane && last >= store.cursor(source.topic, source.partition).unwrap_or(0)
-    })
 }

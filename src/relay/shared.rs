@@ -197,7 +197,6 @@ impl Shared {
         self.lanes.write().retain(|(owner, _), registered| {
             if *owner == topic {
                 registered.core.rest(true);
-                registered.core.remade(Offset::MAX);
                 registered.task.notify();
             }
             *owner != topic

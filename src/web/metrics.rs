@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::web::{Web, status, traffic};
+use crate::web::{Web, status, topics, traffic};
 
 /// One value of one metric.
 #[derive(Clone, Debug)]
@@ -135,6 +135,7 @@ fn collect(web: &Web) -> Vec<Metric> {
             metrics.push(Metric::gauge("queue_bytes", "Bytes the queue retains", labels(), partition.size_bytes()));
         }
     }
+    metrics.extend(topics::metrics(web));
     for lane in web.relay.lanes() {
         let labels = || vec![("topic", lane.topic.to_string()), ("partition", lane.partition.to_string())];
         metrics.push(Metric::gauge(

@@ -2,11 +2,11 @@
 //!
 //! The model knows: which appends were acknowledged, which promotions succeeded and from which offsets. The real houses run over
 //! a disk in memory that loses power in the middle of anything. After any interleaving of appends, lane steps, flushes,
-//! promotions and crashes:
+//! promotions, growth and crashes:
 //! * every acknowledged record is in the queue, with its bytes;
 //! * the visible rows are exactly those of one generation per (partition, offset), each once, and it is the generation that the
 //!   promotions say, whenever a crash happened;
-//! * target topics, dead letters and outputs' topics hold each emission exactly once;
+//! * target topics, dead letters and outputs' topics hold each emission exactly once, though targets grow meanwhile;
 //! * a cursor never passes what is durable: neither the log's end nor an emission of a record below it;
 //! * a promotion that was acknowledged stays, with its offsets.
 //!
@@ -25,7 +25,7 @@ use sawbox::base::disk::Disk;
 use sawbox::base::disk::sim::SimDisk;
 use sawbox::base::ids::{Generation, Offset, PartitionId, TopicId};
 use sawbox::base::record::header;
-use sawbox::base::units::Bytes;
+use sawbox::base::units::{Bytes, Span};
 use sawbox::queue::batch::{self, BatchBuilder, Compression, Scratch};
 use sawbox::queue::{self, Queue, Topic};
 use sawbox::relay::config::ZabbixConfig;
@@ -48,6 +48,8 @@ enum Op {
     Steps(Vec<u8>),
     /// The store makes everything durable.
     Flush,
+    /// The topic that filters emit to gets another partition, if lanes can be brought to a commit.
+    Grow,
     /// The filter with this mark becomes the chain.
     Promote(usize),
     /// The power fails after so many changes of the disk from now on, in the middle of whatever is done then.
@@ -62,6 +64,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => (0..PARTITIONS, kinds, any::<bool>()).prop_map(|(partition, kinds, wait)| Op::Append { partition, kinds, wait }),
         8 => proptest::collection::vec(any::<u8>(), 1..12).prop_map(Op::Steps),
         3 => Just(Op::Flush),
+        2 => Just(Op::Grow),
         2 => (0..MARKS.len()).prop_map(Op::Promote),
         1 => (0u64..30).prop_map(Op::FailSoon),
         2 => Just(Op::Crash),
@@ -138,6 +141,7 @@ impl World {
         let config = Config {
             topics: [("web".to_owned(), web), ("side".to_owned(), side)].into(),
             outputs: vec![OutputConfig::Zabbix(output)],
+            growth_wait: Span(Duration::from_millis(20)),
             ..Config::default()
         };
         let relay = Relay::open(queue.clone(), store.clone(), sandbox(), clock, config).expect("the relay opens");
@@ -182,7 +186,9 @@ impl World {
         for kind in kinds {
             self.serial += 1;
             let payload = format!("{} {}", *kind as char, self.serial).into_bytes();
-            builder.push(START_NS / 1_000_000, None, &payload, &[(b"app", b"shop")]).expect("small");
+            // Emissions have the key of their record: it chooses their partition.
+            let key = format!("{}", self.serial % 7);
+            builder.push(START_NS / 1_000_000, Some(key.as_bytes()), &payload, &[(b"app", b"shop")]).expect("small");
             payloads.push(payload);
         }
         let ticket = self.web().partition(partition).expect("configured").append(builder.finish(Compression::None));
@@ -419,6 +425,13 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
             }
             // A disk that is off refuses; the rows stay where they are.
             Op::Flush => drop(world.life().store.flush_all()),
+            // It may fail, for lanes that cannot commit or a disk that is off: then nothing changes.
+            Op::Grow => {
+                let have = world.life().queue.topic("side").expect("configured").partitions().len();
+                if have < 8 {
+                    drop(world.life().queue.grow_topic("side", have as u32 + 1));
+                }
+            }
             Op::Promote(mark) => world.promote(MARKS[*mark])?,
             Op::FailSoon(operations) => world.disk.power_off_after(*operations),
             Op::Crash => {

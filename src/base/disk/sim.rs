@@ -7,6 +7,7 @@
 //! * [`SimDisk::power_off_after`] does that in the middle of somebody's work.
 //! * [`SimDisk::fail_sync_after`]: one failing fsync, after which the page cache lies: reads show the bytes, the next sync says
 //!   `Ok`, and a crash loses them.
+//! * [`SimDisk::fail_write_after`]: one write that stops half way.
 //! * [`SimDisk::set_capacity`]: a disk that gets full, in the middle of a write.
 //! * [`SimDisk::flip_bit`]: silent damage on the platter.
 //!
@@ -37,8 +38,9 @@ struct State {
     off: bool,
     off_after: Option<u64>,
     fail_sync_after: Option<u64>,
+    fail_write_after: Option<u64>,
     capacity: Option<u64>,
-    syncs: u64,
+    done: Done,
     next_inode: u64,
     inodes: HashMap<u64, Inode>,
     /// Names as a program sees them, and as they would survive.
@@ -58,6 +60,17 @@ enum Node {
 struct Change {
     unset: Option<PathBuf>,
     set: Option<(PathBuf, Node)>,
+}
+
+/// How many operations a disk has done: where a fault can be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// All that change something.
+    pub changes: u64,
+    /// Of those, writes.
+    pub writes: u64,
+    /// Of those, `sync_data`s.
+    pub syncs: u64,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +109,11 @@ impl SimDisk {
         self.lock().fail_sync_after = Some(syncs);
     }
 
+    /// Lets one write fail half way, after the next `writes` good ones.
+    pub fn fail_write_after(&self, writes: u64) {
+        self.lock().fail_write_after = Some(writes);
+    }
+
     /// Limits the disk to so many bytes, or to none.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.lock().capacity = bytes;
@@ -128,7 +146,12 @@ impl SimDisk {
 
     /// How many times `sync_data` was asked for.
     pub fn syncs(&self) -> u64 {
-        self.lock().syncs
+        self.lock().done.syncs
+    }
+
+    /// What it has done.
+    pub fn done(&self) -> Done {
+        self.lock().done
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -166,6 +189,7 @@ impl State {
             Some(left) => *left -= 1,
             None => {}
         }
+        self.done.changes += 1;
         if self.off { Err(power()) } else { Ok(()) }
     }
 

@@ -24,6 +24,10 @@ impl SimFile {
     }
 
     fn write(&self, state: &mut State, buf: &[u8], offset: u64) -> io::Result<()> {
+        state.done.writes += 1;
+        let fails = matches!(state.fail_write_after, Some(0));
+        state.fail_write_after = state.fail_write_after.and_then(|left| left.checked_sub(1));
+        let half = fails.then(|| state.random(buf.len() + 1));
         let room = state.capacity.map(|capacity| capacity.saturating_sub(state.used()));
         let inode = state.inodes.get_mut(&self.id).ok_or_else(power)?;
         let start = usize::try_from(offset).map_err(io::Error::other)?;
@@ -35,13 +39,19 @@ impl SimFile {
             end = inode.live.len() + usize::try_from(room).unwrap_or(0);
             full = true;
         }
-        let end = end.max(start);
+        let mut end = end.max(start);
+        if let Some(half) = half {
+            end = end.min(start + half);
+        }
         if !full || end > start {
             if inode.live.len() < end {
                 inode.live.resize(end, 0);
             }
             inode.live[start..end].copy_from_slice(&buf[..end - start]);
             inode.dirty.extend(start / SECTOR..end.div_ceil(SECTOR));
+        }
+        if half.is_some() {
+            return Err(io::Error::other("simulated: the device failed in a write"));
         }
         if full { Err(io::Error::new(io::ErrorKind::StorageFull, "simulated: the disk is full")) } else { Ok(()) }
     }
@@ -69,7 +79,7 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.with(true, |state| {
-            state.syncs += 1;
+            state.done.syncs += 1;
             let fails = match &mut state.fail_sync_after {
                 Some(0) => true,
                 Some(left) => {

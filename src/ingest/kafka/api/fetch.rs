@@ -147,6 +147,12 @@ async fn read_all(topics: &mut [Wants], limit: usize, taken: &mut usize) -> bool
     let mut failed = false;
     for want in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
         let Some(partition) = want.partition.as_ref().filter(|_| want.error == 0) else { continue };
+        if partition.is_gone() {
+            // Deleted while it was waited for: there will be no more.
+            want.error = code(&QueueError::Gone);
+            failed = true;
+            continue;
+        }
         let room = limit.saturating_sub(*taken).min(want.most.saturating_sub(want.bytes));
         let first = *taken == 0;
         if partition.high_watermark() <= want.next || (room == 0 && !first) {

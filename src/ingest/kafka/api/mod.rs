@@ -32,6 +32,7 @@ pub(super) fn code(error: &QueueError) -> i16 {
         QueueError::Gone => ResponseError::UnknownTopicOrPartition,
         QueueError::OverQuota { .. } => ResponseError::PolicyViolation,
         QueueError::Closed => ResponseError::NotLeaderOrFollower,
+        QueueError::Gone => ResponseError::UnknownTopicOrPartition,
     };
     error.code()
 }

@@ -168,7 +168,7 @@ async fn append(caller: &Caller, topic: Result<&Arc<Topic>, ResponseError>, data
             let ticket = partition.append(batch);
             return Ok((partition, ticket));
         };
-        let ticket = partition.append_via(&to, batch);
+        let ticket = to.append(batch);
         Ok((to, ticket))
     }
     .await;
@@ -220,5 +220,7 @@ async fn land(caller: &Caller, topics: Vec<(TopicProduceResponse, Vec<Sent>)>) -
         }
         responses.push(topic.with_partition_responses(partitions));
     }
-    ProduceResponse::default().with_responses(responses).with_throttle_time_ms(throttle.max(i32::try_from(owed.as_millis()).unwrap_or(i32::MAX)))
+    ProduceResponse::default()
+        .with_responses(responses)
+        .with_throttle_time_ms(throttle.max(i32::try_from(owed.as_millis()).unwrap_or(i32::MAX)))
 }

@@ -1,0 +1,3 @@
+//! Random members, losses and timeouts.
+
+use super::*;
