@@ -172,6 +172,10 @@ impl Ingest {
         for (port, listener) in streams {
             tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));
         }
+        if !brokers.is_empty() {
+            let queue = server.queue.clone();
+            tasks.push(tokio::spawn(kafka::tick_groups(queue, server.clock.clone(), starting.stop.clone())));
+        }
         for (port, listener) in brokers {
             tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));
         }

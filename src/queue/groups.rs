@@ -357,13 +357,13 @@ impl Groups {
     }
 
     /// Forgets a topic that was deleted. Its entries are left out when the journal is next written anew.
-    pub(super) fn forget(&self, topic: TopicId) {
-        self.durable.lock().retain(|(_, id, _), _| *id != topic);
+    pub(super) fn forget_topic(&self, topic: TopicId) {
+        self.durable.lock().keep(&|id| id != topic);
     }
 
     /// Forgets what is of no topic that there is.
     pub(super) fn keep(&self, is_there: &dyn Fn(TopicId) -> bool) {
-        self.durable.lock().retain(|(_, id, _), _| is_there(*id));
+        self.durable.lock().keep(is_there);
     }
 
     /// The least offset that an output still wants, by partition.
@@ -425,6 +425,17 @@ impl Durable {
             entry::encode(&mut whole, &change);
         }
         whole
+    }
+
+    fn keep(&mut self, is_there: &dyn Fn(TopicId) -> bool) {
+        let gone = |(group, places): (&Arc<str>, &BTreeMap<Place, Committed>)| {
+            let group = group.clone();
+            let gone = places.keys().filter(|(topic, _)| !is_there(*topic)).copied();
+            gone.map(move |place| Change::ForgetPlace(group.clone(), place)).collect::<Vec<_>>()
+        };
+        for change in self.groups.iter().flat_map(gone).collect::<Vec<_>>() {
+            self.apply(change);
+        }
     }
 
     fn forgot(&mut self, group: &str, former: &Committed) {

@@ -95,7 +95,7 @@ impl Queue {
         for hook in self.shared.on_delete.read().iter() {
             hook(topic);
         }
-        self.shared.groups.forget(topic.id);
+        self.shared.groups.forget_topic(topic.id);
         for other in self.topics.all().iter().flat_map(|other| other.partitions()) {
             let mut log = other.log.lock();
             log.sources.retain(|source, _| source.topic != topic.id);

@@ -41,6 +41,7 @@ pub mod config;
 pub mod coordinator;
 pub mod error;
 pub mod groups;
+pub mod lag;
 pub mod partition;
 pub mod partitioner;
 pub mod recovery;

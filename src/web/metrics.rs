@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::web::{Web, status, topics, traffic};
+use crate::web::{Web, groups, status, topics, traffic};
 
 /// One value of one metric.
 #[derive(Clone, Debug)]
@@ -96,7 +96,10 @@ impl Collector for Scrape {
 /// `GET /metrics`
 pub async fn metrics(State(web): State<Arc<Web>>) -> Response {
     let mut families: BTreeMap<&'static str, Vec<Metric>> = BTreeMap::new();
-    for metric in collect(&web) {
+    // How far groups are behind takes reads of the queue, which a network thread must not wait for.
+    let own = web.clone();
+    let lag = tokio::task::spawn_blocking(move || groups::metrics(&own)).await.unwrap_or_default();
+    for metric in collect(&web).into_iter().chain(lag) {
         families.entry(metric.name).or_default().push(metric);
     }
     let mut registry = Registry::with_prefix("sawbox");

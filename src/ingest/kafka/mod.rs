@@ -15,6 +15,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -90,6 +91,28 @@ impl Server {
         let hashes = Arc::new(Semaphore::new(sasl::HASHES));
         let (denials, answers, scratches) = (Quiet::default(), Answers::new(memory), Mutex::default());
         Arc::new(Self { queue, access, clock, cluster_id, door, denials, hashes, waiters, answers, scratches })
+    }
+}
+
+/// How often groups look who has fallen silent.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Lets time pass for consumer groups, while there are any.
+pub(crate) async fn tick_groups(queue: Arc<Queue>, clock: Arc<dyn Clock>, mut stop: Stop) {
+    let coordinator = queue.coordinator().clone();
+    drop(queue);
+    loop {
+        tokio::select! {
+            () = stop.stopped() => return,
+            () = coordinator.awake() => {}
+        }
+        let now = || u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        while coordinator.tick(now(), clock.now_ns() / 1_000_000) {
+            tokio::select! {
+                () = stop.stopped() => return,
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! ```text
 //! group.rs   a group's states and rounds      join.rs    becoming a member       types.rs  questions and answers
 //! member.rs  one member                       stay.rs    sync, heartbeat, leave, commits
+//! subscription.rs  what consumers tell each other, as far as others may look
 //! ```
 //! Invariants: `group.rs` has those of a group. A commit is checked and put in line under one lock, so that what a member of an
 //! older generation says never comes behind what its successor said.
@@ -33,10 +34,12 @@ mod group;
 mod join;
 mod member;
 mod stay;
+mod subscription;
 mod types;
 
 pub use config::Config;
 use group::Group;
+pub use subscription::{assigned_partitions, subscribed_topics};
 pub use types::{
     Answer, GroupError, GroupView, Identity, Join, Joined, MemberView, Protocol, State, Subscription, Sync, Synced,
 };
