@@ -99,7 +99,7 @@ pub fn batch(payloads: &[&str], compression: Compression) -> Bytes {
     builder.finish(compression)
 }
 
-fn produce_request(rig: &Rig, version: i16, topic: &str, partition: i32, acks: i16, batch: Bytes) -> ProduceRequest {
+pub fn produce_request(rig: &Rig, version: i16, topic: &str, partition: i32, acks: i16, batch: Bytes) -> ProduceRequest {
     let id = rig.queue.topic(topic).map(|topic| topic.id().0).unwrap_or_default();
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
     let mut topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
@@ -109,12 +109,12 @@ fn produce_request(rig: &Rig, version: i16, topic: &str, partition: i32, acks: i
     ProduceRequest::default().with_acks(acks).with_timeout_ms(5000).with_topic_data(vec![topic])
 }
 
-fn produce(rig: &Rig, client: &mut Client, topic: &str, partition: i32, batch: Bytes) -> PartitionProduceResponse {
+pub fn produce(rig: &Rig, client: &mut Client, topic: &str, partition: i32, batch: Bytes) -> PartitionProduceResponse {
     let answer = client.ask(9, &produce_request(rig, 9, topic, partition, -1, batch));
     answer.responses[0].partition_responses[0].clone()
 }
 
-fn fetch_request(rig: &Rig, version: i16, topic: &str, offset: i64, wait_ms: i32) -> FetchRequest {
+pub fn fetch_request(rig: &Rig, version: i16, topic: &str, offset: i64, wait_ms: i32) -> FetchRequest {
     let id = rig.queue.topic(topic).map(|topic| topic.id().0).unwrap_or_default();
     let partition = FetchPartition::default().with_partition(0).with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
     let mut topic = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
@@ -130,7 +130,7 @@ fn fetch(rig: &Rig, client: &mut Client, version: i16, topic: &str, offset: i64)
     answer.responses[0].partitions[0].clone()
 }
 
-fn make(rig: &Rig, topic: &str, partitions: u32) {
+pub fn make(rig: &Rig, topic: &str, partitions: u32) {
     let settings = TopicSettings { partitions, ..TopicSettings::of(&sawbox::queue::Config::default()) };
     rig.queue.create_topic(topic, settings).unwrap();
 }

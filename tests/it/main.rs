@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_possible_truncation, clippy::type_complexity)] // tests may fail by panic, and own their files and time
 
 mod end_to_end;
+mod full;
 mod ingest;
 mod ingest_http;
 mod ingest_rig;
@@ -22,3 +23,4 @@ mod relay_speeds;
 mod relay_swap;
 mod support;
 mod tidy;
+mod traffic;
