@@ -7,6 +7,7 @@ mod end_to_end;
 mod ingest;
 mod ingest_http;
 mod ingest_rig;
+mod kafka_groups;
 mod kafka_topics;
 mod kafka_permits;
 mod kafka_sign_in;
