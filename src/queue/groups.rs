@@ -66,7 +66,8 @@ pub struct Committed {
     pub leader_epoch: i32,
     /// What the client left with it.
     pub metadata: Arc<str>,
-    /// When it was committed, or the group's last member left: milliseconds since 1970; 0 if nobody said.
+    /// When it was committed, or the group's last member left: milliseconds since 1970; 0 if nobody said,
+    /// and then it is kept for ever.
     pub time_ms: i64,
     /// It was beyond the end of the log when it was committed: the client's own idea, which says nothing about the log.
     pub ahead: bool,
@@ -346,7 +347,7 @@ impl Groups {
         for (group, places) in &self.durable.lock().groups {
             for ((topic, partition), committed) in places {
                 let gone = !there(*topic);
-                if gone || (!is_own(group) && committed.time_ms < before_ms) {
+                if gone || (!is_own(group) && (1..before_ms).contains(&committed.time_ms)) {
                     changes.push((gone, Change::ForgetPlace(group.clone(), (*topic, *partition))));
                 }
             }
