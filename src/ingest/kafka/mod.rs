@@ -133,13 +133,12 @@ pub(crate) async fn tick_groups(queue: Arc<Queue>, clock: Arc<dyn Clock>, mut st
             () = stop.stopped() => return,
             () = coordinator.awake() => {}
         }
-        let now = || u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
-        while coordinator.tick(now(), clock.now_ns() / 1_000_000) {
-            tokio::select! {
-                () = stop.stopped() => return,
-                () = tokio::time::sleep(TICK) => {}
-            }
+        tokio::select! {
+            () = stop.stopped() => return,
+            () = tokio::time::sleep(TICK) => {}
         }
+        let now = u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        coordinator.tick(now, clock.now_ns() / 1_000_000);
     }
 }
 
