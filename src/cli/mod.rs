@@ -14,6 +14,7 @@ mod access;
 mod bench;
 mod client;
 mod demo;
+mod groups;
 mod run;
 mod search;
 mod topics;
@@ -66,6 +67,9 @@ enum Command {
     /// Topics: what they hold, whether their lanes keep up; make, set, grow, trim, delete
     #[command(subcommand)]
     Topic(topics::TopicCommand),
+    /// Consumer groups: who reads what, and how far behind; set one elsewhere, delete it
+    #[command(subcommand)]
+    Group(groups::GroupCommand),
     /// Quotas: how many bytes a second somebody may send or take
     #[command(subcommand)]
     Quota(traffic::QuotaCommand),
@@ -141,6 +145,7 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => search::tail(&arguments),
         Command::Send(arguments) => search::send(&arguments),
         Command::Topic(command) => topics::topic(&command),
+        Command::Group(command) => groups::group(&command),
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => topics::filter(&command),

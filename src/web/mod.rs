@@ -29,6 +29,7 @@ pub mod config;
 mod control;
 pub mod elastic;
 pub mod error;
+mod groups;
 mod metrics;
 mod rows;
 mod status;
@@ -163,6 +164,9 @@ impl Web {
             )
             .route("/api/v1/topics/{topic}/trim", post(topics::trim))
             .route("/api/v1/topics/{topic}/chain", get(control::chain).put(control::put_chain))
+            .route("/api/v1/groups", get(groups::groups))
+            .route("/api/v1/groups/{group}", get(groups::group).delete(groups::delete))
+            .route("/api/v1/groups/{group}/reset", post(groups::reset))
             .merge(access::routes())
             .route("/api/v1/quotas", get(traffic::quotas))
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))

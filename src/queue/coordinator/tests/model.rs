@@ -160,10 +160,10 @@ impl World {
                     one.doing = Doing::Nothing;
                 }
                 Some(Err(error)) => {
+                    one.doing = Doing::Nothing;
                     if error != GroupError::Rebalancing {
                         self.forget(nth);
                     }
-                    self.consumers[nth].doing = Doing::Nothing;
                 }
             },
             Doing::Syncing(answer, since) => match heard(answer) {
