@@ -66,7 +66,6 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let page = bind(loaded, "web.listen", config.web.listen).await?;
     let dialect = bind(loaded, "ingest.elastic.listen", config.ingest.elastic.listen).await?;
 
-    let access = access::Access::open(disk.clone(), clock.clone()).context("cannot open the users and permissions")?;
     let (store, opened) =
         store::Store::open(disk.clone(), clock.clone(), config.store.clone()).context("cannot open the store")?;
     let store::OpenReport { topics, parts, rows, .. } = opened;

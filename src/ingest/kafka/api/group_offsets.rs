@@ -114,7 +114,7 @@ fn fetch(caller: &Caller, group: &str, asked: Option<Vec<(TopicName, Vec<i32>)>>
             topics.entry(topic).or_default().push((i32::try_from(partition).unwrap_or(-1), Ok(Some(committed))));
         }
         let named = topics.into_iter().filter_map(|(id, told)| Some((queue.topic_by_id(id)?, told)));
-        let seen = named.filter(|(topic, _)| caller.sees(Resource::Topic(topic.name())));
+        let seen = named.filter(|(topic, _)| caller.sees(Operation::Describe, Resource::Topic(topic.name())));
         return Ok(seen.map(|(topic, told)| (TopicName(text(topic.name())), told)).collect());
     };
     let own = queue.is_own_group(group).then(|| queue.committed_of(group).into_iter().collect::<BTreeMap<_, _>>());

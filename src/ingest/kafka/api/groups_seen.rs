@@ -23,12 +23,12 @@ const CLASSIC: &str = "classic";
 
 /// ListGroups.
 pub(in super::super) async fn list_groups(caller: &Caller, version: i16, request: ListGroupsRequest) -> ListGroupsResponse {
-    let all = caller.sees(Resource::Cluster);
+    let all = caller.sees(Operation::Describe, Resource::Cluster);
     let wanted = |filter: &[StrBytes], is: &str| filter.is_empty() || filter.iter().any(|want| want.eq_ignore_ascii_case(is));
     let groups = caller.server.queue.groups_seen().into_iter().filter(|view| {
         wanted(&request.states_filter, view.state.name())
             && wanted(&request.types_filter, CLASSIC)
-            && (all || caller.sees(Resource::Group(&view.group)))
+            && (all || caller.sees(Operation::Describe, Resource::Group(&view.group)))
     });
     let listed = groups.map(|view| {
         let listed = ListedGroup::default().with_group_id(GroupId(text(&view.group))).with_protocol_type(text(&view.protocol_type));

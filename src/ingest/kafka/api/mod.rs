@@ -35,7 +35,6 @@ pub(super) fn code(error: &QueueError) -> i16 {
         QueueError::Gone => ResponseError::UnknownTopicOrPartition,
         QueueError::OverQuota { .. } => ResponseError::PolicyViolation,
         QueueError::Closed => ResponseError::NotLeaderOrFollower,
-        QueueError::Gone => ResponseError::UnknownTopicOrPartition,
     };
     error.code()
 }
