@@ -7,13 +7,16 @@
 //! What comes in: a body, plain, gzip or zstd, each line a record whose payload is the line. A body that says it is JSON
 //! (`application/json`, `application/x-ndjson` …) must have JSON in each line, where the elements of an array become
 //! records, or be one array of any size.
-//! `field.NAME=VALUE` puts a header on every record; `timestamp_field=NAME` takes the record's time from its document.
+//! `field.NAME=VALUE` puts a header on every record; `timestamp_field=NAME` takes the record's time from its document. `key=NAME`
+//! takes its key from there: records with the same value of that field go to one partition, in order. Where the record is no
+//! document that has it, the header of that name is the key, and where there is none either the record has none.
 //! What goes out: how many records are durable, how many were wrong, and of the first few why, with their line numbers.
 //!
 //! Invariants: the answer comes after the fsync. Bodies are streamed: one line or element, and what is on its way, is all that is held.
 //! A full queue stops the reading for `ingest.http.patience`, then the answer is 429 and says how many were accepted.
 //! Crash story: no answer, nothing promised.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, Request, State};
@@ -135,6 +138,7 @@ struct Call {
     topic: String,
     is_json: bool,
     timestamp_field: Option<String>,
+    key_field: Option<String>,
     headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -147,7 +151,7 @@ impl Call {
         }
         let mut headers = vec![(own::RECEIVER.as_bytes().to_vec(), RECEIVER.to_vec())];
         headers.extend(body::peer(request.extensions()).map(|peer| (own::PEER.as_bytes().to_vec(), peer.into_bytes())));
-        let mut timestamp_field = None;
+        let (mut timestamp_field, mut key_field) = (None, None);
         for (name, value) in query::pairs(query.unwrap_or_default()) {
             match name.strip_prefix("field.") {
                 Some(field) if field.is_empty() || field.starts_with('_') => {
@@ -155,15 +159,19 @@ impl Call {
                 }
                 Some(field) => headers.push((field.as_bytes().to_vec(), value.into_bytes())),
                 None if name == "timestamp_field" => timestamp_field = Some(value),
+                None if name == "key" && !value.is_empty() => key_field = Some(value),
                 None => {
-                    return Err(format!("unknown parameter `{name}`; there are `field.NAME=VALUE` and `timestamp_field=NAME`"));
+                    return Err(format!(
+                        "unknown parameter `{name}`; there are `field.NAME=VALUE`, `timestamp_field=NAME` and `key=NAME`"
+                    ));
                 }
             }
         }
         if headers.len() > HEADERS {
             return Err(format!("more than {HEADERS} fields"));
         }
-        Ok(Self { http: http.clone(), topic: topic.to_owned(), is_json: is_json(request.headers()), timestamp_field, headers })
+        let is_json = is_json(request.headers());
+        Ok(Self { http: http.clone(), topic: topic.to_owned(), is_json, timestamp_field, key_field, headers })
     }
 
     async fn run(&self, request: Request) -> Result<Tally, Failed> {
@@ -247,7 +255,15 @@ impl Call {
         let timestamp_ms = said.and_then(|time| crate::base::time::parse(&time)).map_or(now_ms, |ns| ns / 1_000_000);
         let headers: Vec<(&[u8], &[u8])> =
             self.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-        match gather.push(&self.topic, None, timestamp_ms, payload, &headers) {
+        let key = self.key_field.as_ref().and_then(|field| {
+            let said = route::json_field(payload, field).map(|key| match key {
+                Cow::Borrowed(key) => Cow::Borrowed(key.as_bytes()),
+                Cow::Owned(key) => Cow::Owned(key.into_bytes()),
+            });
+            let header = || headers.iter().find(|(name, _)| *name == field.as_bytes()).map(|(_, value)| Cow::Borrowed(*value));
+            said.or_else(header)
+        });
+        match gather.push(&self.topic, key.as_deref(), timestamp_ms, payload, &headers) {
             Ok(_) => Ok(()),
             // The topic was taken, so it is this record that will not do.
             Err(QueueError::Refused(reason)) if !gather.is_empty() => {
