@@ -168,7 +168,7 @@ async fn append(caller: &Caller, topic: Result<&Arc<Topic>, ResponseError>, data
             let ticket = partition.append(batch);
             return Ok((partition, ticket));
         };
-        let ticket = to.append(batch);
+        let ticket = partition.append_via(&to, batch);
         Ok((to, ticket))
     }
     .await;
