@@ -128,7 +128,8 @@ impl Door {
     pub fn gather(self: &Arc<Self>, counters: &Arc<Counters>, patience: Option<Duration>) -> Gather {
         let (door, counters) = (self.clone(), counters.clone());
         let gate = Gate::new(self.queue.clone(), self.clock.clone());
-        Gather { door, counters, patience, gate, buckets: Vec::new(), held: 0, last: 0, numbers: 0, sent: Vec::new() }
+        let (buckets, sent) = (Vec::new(), Vec::new());
+        Gather { door, counters, patience, gate, resume: None, buckets, held: 0, last: 0, numbers: 0, sent }
     }
 }
 
@@ -185,6 +186,8 @@ pub struct Gather {
     patience: Option<Duration>,
     /// Quotas and routes.
     gate: Gate,
+    /// Before this the sender is not to be read: it owes.
+    resume: Option<tokio::time::Instant>,
     buckets: Vec<Bucket>,
     /// Bytes in all open batches.
     held: usize,
@@ -212,6 +215,9 @@ impl Gather {
         payload: &[u8],
         headers: &[(&[u8], &[u8])],
     ) -> Result<Seat, QueueError> {
+        if self.held == 0 {
+            self.gate.turn();
+        }
         let routed = self.gate.place(topic, payload, headers);
         let topic = routed.as_deref().unwrap_or(topic);
         let mut at = self.bucket(topic, key)?;
@@ -281,6 +287,7 @@ impl Gather {
 
     /// Sends off what was gathered. Waits while too much is on its way already: whoever calls it stops reading meanwhile.
     pub async fn send(&mut self) {
+        self.rest().await;
         self.last = 0;
         self.gate.turn();
         let mut pause = Duration::ZERO;
@@ -292,7 +299,10 @@ impl Gather {
             let number = u64::from(records);
             // Before anything is taken that other senders wait for.
             let passed = match self.gate.pass(&bucket.name, number, length as u64, self.patience).await {
-                Ok(Pass { to: Some(to), pause }) => self.elsewhere(&mut bucket, &to).await.map(|()| pause),
+                Ok(Pass { to: Some(to), pause }) => {
+                    let there = self.gate.elsewhere(&bucket.name, bucket.partition.as_ref(), &to).await;
+                    there.map(|there| (bucket.name, bucket.topic, bucket.partition) = there).map(|()| pause)
+                }
                 Ok(Pass { to: None, pause }) => Ok(pause),
                 Err(error) => Err(error),
             };
@@ -334,34 +344,14 @@ impl Gather {
             self.sent.push(Sent { records: number, task: tokio::spawn(arriving.land()) });
         }
         self.emptied();
-        if !pause.is_zero() {
-            // What was sent off is on its way; only the sender waits.
-            tokio::time::sleep(pause).await;
-        }
+        self.resume = (!pause.is_zero()).then(|| tokio::time::Instant::now() + pause);
     }
 
-    /// A rule sends a batch to another topic: to the partition of the same number there, so that a key keeps its order.
-    async fn elsewhere(&self, bucket: &mut Bucket, to: &Arc<str>) -> Result<(), QueueError> {
-        let topic = match self.door.queue.topic(to) {
-            Some(topic) => topic,
-            None => {
-                let (queue, source, name) = (self.door.queue.clone(), bucket.name.clone(), to.clone());
-                let made = tokio::task::spawn_blocking(move || queue.target(&source, &name)).await;
-                match made.unwrap_or(Err(QueueError::Closed)) {
-                    Ok(topic) => topic,
-                    // It is made when the batch is appended.
-                    Err(QueueError::Full(_)) => {
-                        (bucket.name, bucket.topic, bucket.partition) = (to.clone(), None, None);
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        };
-        let count = u32::try_from(topic.partitions().len()).unwrap_or(1);
-        let partition = bucket.partition.as_ref().and_then(|own| topic.partition(own.id() % count.max(1)));
-        (bucket.name, bucket.topic, bucket.partition) = (topic.name().clone(), Some(topic), partition);
-        Ok(())
+    /// Waits as long as the sender owes: call it before more is read, when what was sent off is on its way to be answered.
+    pub async fn rest(&mut self) {
+        if let Some(at) = self.resume.take() {
+            tokio::time::sleep_until(at).await;
+        }
     }
 
     fn emptied(&mut self) {
