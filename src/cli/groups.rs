@@ -57,7 +57,7 @@ A group that has members is not changed: they would commit over it. Stop them fi
         #[arg(long = "partition", value_name = "NUMBER", requires = "topic")]
         partitions: Vec<u32>,
         /// Do it
-        #[arg(long)]
+        #[arg(long, alias = "yes")]
         apply: bool,
         /// As JSON
         #[arg(long)]

@@ -66,7 +66,8 @@ pub struct Committed {
     pub leader_epoch: i32,
     /// What the client left with it.
     pub metadata: Arc<str>,
-    /// When it was committed, or the group's last member left: milliseconds since 1970; 0 if nobody said.
+    /// When it was committed, or the group's last member left: milliseconds since 1970; 0 if nobody said,
+    /// and then it is kept for ever.
     pub time_ms: i64,
     /// It was beyond the end of the log when it was committed: the client's own idea, which says nothing about the log.
     pub ahead: bool,
@@ -341,16 +342,19 @@ impl Groups {
     /// Forgets offsets that are older than `before_ms` of groups that are not `live`, and those of topics that are not `there`.
     /// Tells of how many partitions.
     pub(super) fn expire(&self, before_ms: i64, live: impl Fn(&str) -> bool, there: impl Fn(TopicId) -> bool) -> usize {
-        let mut changes = Vec::new();
+        // Who is live is asked without our lock: whoever commits holds the other one first.
+        let mut changes: Vec<(bool, Change)> = Vec::new();
         for (group, places) in &self.durable.lock().groups {
-            let old = |committed: &Committed| !is_own(group) && committed.time_ms < before_ms;
-            let any_old = places.values().any(old) && !live(group);
             for ((topic, partition), committed) in places {
-                if (any_old && old(committed)) || !there(*topic) {
-                    changes.push(Change::ForgetPlace(group.clone(), (*topic, *partition)));
+                let gone = !there(*topic);
+                if gone || (!is_own(group) && (1..before_ms).contains(&committed.time_ms)) {
+                    changes.push((gone, Change::ForgetPlace(group.clone(), (*topic, *partition))));
                 }
             }
         }
+        let of = |change: &Change| matches!(change, Change::ForgetPlace(group, _) if live(group));
+        let changes: Vec<Change> =
+            changes.into_iter().filter(|(gone, change)| *gone || !of(change)).map(|(_, change)| change).collect();
         let count = changes.len();
         let _done = self.put(changes, true);
         count

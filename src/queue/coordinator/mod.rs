@@ -284,7 +284,7 @@ impl Coordinator {
     }
 
     /// Lets time pass. `wall_ms` is what time it is for people, milliseconds since 1970. To be called about ten times a second
-    /// while it says true.
+    /// while it says true, or [`Coordinator::awake`] comes back at once.
     pub fn tick(&self, now: u64, wall_ms: i64) -> bool {
         let mut known = self.known.lock();
         if known.next.is_none_or(|next| next > now) {
