@@ -37,6 +37,8 @@ pub struct Config {
     pub topics: BTreeMap<String, relay::config::TopicConfig>,
     /// Where matching rows are also sent.
     pub outputs: Vec<relay::config::OutputConfig>,
+    /// What schema registries want to be asked with.
+    pub schema_registries: Vec<relay::config::RegistryConfig>,
     /// How many bytes a second somebody may send or take. These hold before those put at run time.
     pub quotas: Vec<queue::traffic::Quota>,
     /// Records of a topic that go to another one. These hold before those put at run time.
@@ -75,6 +77,7 @@ impl Default for Config {
             store: Default::default(),
             topics: BTreeMap::new(),
             outputs: Vec::new(),
+            schema_registries: Vec::new(),
             quotas: Vec::new(),
             routes: Vec::new(),
         }
@@ -274,7 +277,9 @@ impl Config {
         let Lanes { workers, hops, quarantine } = self.relay.clone();
         let (topics, outputs) = (self.topics.clone(), self.outputs.clone());
         let filters_dir = Some(self.data_dir.join("filters"));
-        relay::Config { workers, hops, quarantine, topics, outputs, filters_dir, ..relay::Config::default() }
+        let schema_registries = self.schema_registries.clone();
+        let defaults = relay::Config::default();
+        relay::Config { workers, hops, quarantine, topics, outputs, schema_registries, filters_dir, ..defaults }
     }
 
     /// Every listener: its key, its address, and `tcp` or `udp`.

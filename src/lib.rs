@@ -85,7 +85,8 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     queue.traffic().configure(quotas, routes);
     let sandbox =
         sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
-    let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())
+    let lanes = relay::Config { disk: Some(disk.clone()), ..config.relay() };
+    let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), lanes)
         .map_err(|error| wrong_chain(loaded, &sandbox).unwrap_or_else(|| loaded.problem("", error.to_string())))?;
     warm(sandbox.clone());
     let ingest = ingest::Ingest::start(queue.clone(), access.clone(), clock.clone(), &config.ingest)
@@ -194,9 +195,12 @@ fn warm(sandbox: Arc<sandbox::Sandbox>) {
     let _ = std::thread::Builder::new().name("warm".to_owned()).spawn(compile);
 }
 
-/// Which chain of the configuration does not hold up, and at which key of it.
+/// Which codec or chain of the configuration does not hold up, and at which key of it.
 fn wrong_chain(loaded: &Loaded, engine: &sandbox::Sandbox) -> Option<config::Problem> {
     for (name, topic) in &loaded.config.topics {
+        if let Err(why) = topic.codec() {
+            return Some(loaded.problem(&format!("topics.{name}"), format!("topics.{name}.{why}")));
+        }
         let Some(spec) = &topic.chain else { continue };
         let Err(error) = engine.resolve(spec) else { continue };
         let alone = |entry: &sandbox::EntrySpec| engine.resolve(&sandbox::ChainSpec(vec![entry.clone()]));

@@ -153,6 +153,8 @@ pub struct Elastic {
     pub listen: SocketAddr,
     /// Takes all records, whatever index they name.
     pub topic: Option<String>,
+    /// A dotted field of the document that is the record's key: records of one key keep their order.
+    pub key_field: Option<String>,
     /// Largest body, inflated.
     pub max_body: Bytes,
     /// Most records of one request.
@@ -248,6 +250,7 @@ impl Default for Elastic {
         Self {
             listen: loopback(9200),
             topic: None,
+            key_field: None,
             max_body: Bytes(128 << 20),
             max_items: 250_000,
             setup_memory: Bytes(16 << 20),

@@ -128,7 +128,8 @@ impl Door {
     pub fn gather(self: &Arc<Self>, counters: &Arc<Counters>, patience: Option<Duration>) -> Gather {
         let (door, counters) = (self.clone(), counters.clone());
         let gate = Gate::new(self.queue.clone(), self.clock.clone());
-        Gather { door, counters, patience, gate, buckets: Vec::new(), held: 0, last: 0, numbers: 0, sent: Vec::new() }
+        let (buckets, sent) = (Vec::new(), Vec::new());
+        Gather { door, counters, patience, gate, resume: None, buckets, held: 0, last: 0, numbers: 0, sent }
     }
 }
 
@@ -185,6 +186,8 @@ pub struct Gather {
     patience: Option<Duration>,
     /// Quotas and routes.
     gate: Gate,
+    /// Before this the sender is not to be read: it owes.
+    resume: Option<tokio::time::Instant>,
     buckets: Vec<Bucket>,
     /// Bytes in all open batches.
     held: usize,
@@ -212,6 +215,9 @@ impl Gather {
         payload: &[u8],
         headers: &[(&[u8], &[u8])],
     ) -> Result<Seat, QueueError> {
+        if self.held == 0 {
+            self.gate.turn();
+        }
         let routed = self.gate.place(topic, payload, headers);
         let topic = routed.as_deref().unwrap_or(topic);
         let mut at = self.bucket(topic, key)?;
@@ -281,6 +287,7 @@ impl Gather {
 
     /// Sends off what was gathered. Waits while too much is on its way already: whoever calls it stops reading meanwhile.
     pub async fn send(&mut self) {
+        self.rest().await;
         self.last = 0;
         self.gate.turn();
         let mut pause = Duration::ZERO;
@@ -334,9 +341,13 @@ impl Gather {
             self.sent.push(Sent { records: number, task: tokio::spawn(arriving.land()) });
         }
         self.emptied();
-        if !pause.is_zero() {
-            // What was sent off is on its way; only the sender waits.
-            tokio::time::sleep(pause).await;
+        self.resume = (!pause.is_zero()).then(|| tokio::time::Instant::now() + pause);
+    }
+
+    /// Waits as long as the sender owes: call it before more is read, when what was sent off is on its way to be answered.
+    pub async fn rest(&mut self) {
+        if let Some(at) = self.resume.take() {
+            tokio::time::sleep_until(at).await;
         }
     }
 

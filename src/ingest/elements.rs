@@ -75,6 +75,11 @@ impl Elements {
         self.roll.data().len().saturating_sub(self.taken)
     }
 
+    /// Whether all that came was given.
+    pub fn is_done(&self) -> bool {
+        self.pending() == 0
+    }
+
     /// The number of the element given last, from 1.
     pub fn number(&self) -> u64 {
         self.number

@@ -5,15 +5,18 @@
 //! {"accepted":10000,"rejected":0}
 //! ```
 //! What comes in: a body, plain, gzip or zstd, each line a record whose payload is the line. A body that says it is JSON
-//! (`application/json`, `application/x-ndjson` …) must have JSON in each line, or be one array of any size, whose elements become
-//! records.
-//! `field.NAME=VALUE` puts a header on every record; `timestamp_field=NAME` takes the record's time from its document.
+//! (`application/json`, `application/x-ndjson` …) must have JSON in each line, where the elements of an array become
+//! records, or be one array of any size.
+//! `field.NAME=VALUE` puts a header on every record; `timestamp_field=NAME` takes the record's time from its document. `key=NAME`
+//! takes its key from there: records with the same value of that field go to one partition, in order. Where the record is no
+//! document that has it, the header of that name is the key, and where there is none either the record has none.
 //! What goes out: how many records are durable, how many were wrong, and of the first few why, with their line numbers.
 //!
 //! Invariants: the answer comes after the fsync. Bodies are streamed: one line or element, and what is on its way, is all that is held.
 //! A full queue stops the reading for `ingest.http.patience`, then the answer is 429 and says how many were accepted.
 //! Crash story: no answer, nothing promised.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, Request, State};
@@ -28,8 +31,7 @@ use super::buffer::SMALL;
 use super::config;
 use super::counters::Counters;
 use super::door::{Door, Flight, Gather};
-use super::elements::{Element, Elements};
-use super::lines::{Line, Lines};
+use super::pieces::{Piece, Pieces};
 use super::{Ingest, query, route};
 use crate::base::limits::{HEADERS, RECORD_BYTES};
 use crate::base::record::header as own;
@@ -130,48 +132,13 @@ impl Refusal {
     }
 }
 
-/// What a body is cut into.
-enum Pieces {
-    Lines(Lines),
-    /// Of a JSON array.
-    Elements(Elements),
-}
-
-impl Pieces {
-    fn space(&mut self, count: usize) -> &mut Vec<u8> {
-        match self {
-            Self::Lines(lines) => lines.space(count),
-            Self::Elements(elements) => elements.space(count),
-        }
-    }
-
-    fn pending(&self) -> usize {
-        match self {
-            Self::Lines(lines) => lines.pending().len(),
-            Self::Elements(elements) => elements.pending(),
-        }
-    }
-
-    /// Goes over to elements if the body begins as an array; whether it has begun.
-    fn begin(&mut self) -> bool {
-        let Self::Lines(lines) = self else { return true };
-        let read = lines.pending();
-        let first = read.trim_ascii_start().first().copied();
-        if first == Some(b'[') {
-            let mut elements = Elements::new(RECORD_BYTES);
-            elements.space(read.len()).extend_from_slice(read);
-            *self = Self::Elements(elements);
-        }
-        first.is_some()
-    }
-}
-
 /// One request.
 struct Call {
     http: Arc<Http>,
     topic: String,
     is_json: bool,
     timestamp_field: Option<String>,
+    key_field: Option<String>,
     headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -184,7 +151,7 @@ impl Call {
         }
         let mut headers = vec![(own::RECEIVER.as_bytes().to_vec(), RECEIVER.to_vec())];
         headers.extend(body::peer(request.extensions()).map(|peer| (own::PEER.as_bytes().to_vec(), peer.into_bytes())));
-        let mut timestamp_field = None;
+        let (mut timestamp_field, mut key_field) = (None, None);
         for (name, value) in query::pairs(query.unwrap_or_default()) {
             match name.strip_prefix("field.") {
                 Some(field) if field.is_empty() || field.starts_with('_') => {
@@ -192,15 +159,19 @@ impl Call {
                 }
                 Some(field) => headers.push((field.as_bytes().to_vec(), value.into_bytes())),
                 None if name == "timestamp_field" => timestamp_field = Some(value),
+                None if name == "key" && !value.is_empty() => key_field = Some(value),
                 None => {
-                    return Err(format!("unknown parameter `{name}`; there are `field.NAME=VALUE` and `timestamp_field=NAME`"));
+                    return Err(format!(
+                        "unknown parameter `{name}`; there are `field.NAME=VALUE`, `timestamp_field=NAME` and `key=NAME`"
+                    ));
                 }
             }
         }
         if headers.len() > HEADERS {
             return Err(format!("more than {HEADERS} fields"));
         }
-        Ok(Self { http: http.clone(), topic: topic.to_owned(), is_json: is_json(request.headers()), timestamp_field, headers })
+        let is_json = is_json(request.headers());
+        Ok(Self { http: http.clone(), topic: topic.to_owned(), is_json, timestamp_field, key_field, headers })
     }
 
     async fn run(&self, request: Request) -> Result<Tally, Failed> {
@@ -212,8 +183,7 @@ impl Call {
         };
         let mut gather = self.http.door.gather(&self.http.counters, Some(self.http.config.patience.0));
         let mut flight = gather.flight();
-        let mut pieces = Pieces::Lines(Lines::new(RECORD_BYTES));
-        let mut begun = !self.is_json;
+        let mut pieces = Pieces::new(self.is_json);
         let mut room = None;
         let mut more = true;
         let mut broken = None;
@@ -227,30 +197,9 @@ impl Call {
             }
             let now_ms = self.http.door.now_ms();
             let end = !more && broken.is_none();
-            begun = begun || pieces.begin();
-            loop {
-                let taken = match &mut pieces {
-                    Pieces::Lines(lines) => {
-                        let number = lines.number() + 1;
-                        let Some(line) = lines.next(end) else { break };
-                        self.line(&mut gather, &mut tally, number, line, now_ms)
-                    }
-                    Pieces::Elements(elements) => {
-                        let number = elements.number() + 1;
-                        let Some(element) = elements.next(end) else { break };
-                        match element {
-                            Element::Whole(one) => self.json(&mut gather, &mut tally, number, one, now_ms),
-                            Element::TooLong => self.line(&mut gather, &mut tally, number, Line::TooLong, now_ms),
-                            Element::Broken(why) => {
-                                let reason = format!("the JSON array makes no sense at element {number}: {why}");
-                                broken = Some(Refusal::wrong(StatusCode::BAD_REQUEST, reason));
-                                break;
-                            }
-                        }
-                    }
-                };
-                if let Err(error) = taken {
-                    broken = Some(refusal(&error));
+            while let Some((number, piece)) = pieces.next(end) {
+                if let Err(answer) = self.piece(&mut gather, &mut tally, number, piece, now_ms) {
+                    broken = Some(answer);
                     break;
                 }
                 if gather.is_ripe() {
@@ -276,29 +225,29 @@ impl Call {
         }
     }
 
-    fn line(&self, gather: &mut Gather, tally: &mut Tally, number: u64, line: Line<'_>, now_ms: i64) -> Result<(), QueueError> {
-        let line = match line {
-            Line::Whole(line) => line,
-            Line::TooLong => {
+    fn piece(&self, gather: &mut Gather, tally: &mut Tally, number: u64, piece: Piece<'_>, now_ms: i64) -> Result<(), Refusal> {
+        let one = match piece {
+            Piece::Whole(one) => one,
+            Piece::Again => return Ok(()),
+            Piece::TooLong => {
                 tally.reject(number, format!("longer than {RECORD_BYTES} bytes"));
                 return Ok(());
             }
+            Piece::Broken(why) => {
+                let reason = format!("the JSON array makes no sense at element {number}: {why}");
+                return Err(Refusal::wrong(StatusCode::BAD_REQUEST, reason));
+            }
         };
-        if line.iter().all(u8::is_ascii_whitespace) {
+        if one.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
-        if !self.is_json {
-            return self.push(gather, tally, number, line, now_ms);
-        }
-        self.json(gather, tally, number, line, now_ms)
-    }
-
-    fn json(&self, gather: &mut Gather, tally: &mut Tally, number: u64, value: &[u8], now_ms: i64) -> Result<(), QueueError> {
-        if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(value) {
+        if self.is_json
+            && let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(one)
+        {
             tally.reject(number, format!("no JSON: {error}"));
             return Ok(());
         }
-        self.push(gather, tally, number, value, now_ms)
+        self.push(gather, tally, number, one, now_ms).map_err(|error| refusal(&error))
     }
 
     fn push(&self, gather: &mut Gather, tally: &mut Tally, number: u64, payload: &[u8], now_ms: i64) -> Result<(), QueueError> {
@@ -306,7 +255,15 @@ impl Call {
         let timestamp_ms = said.and_then(|time| crate::base::time::parse(&time)).map_or(now_ms, |ns| ns / 1_000_000);
         let headers: Vec<(&[u8], &[u8])> =
             self.headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
-        match gather.push(&self.topic, None, timestamp_ms, payload, &headers) {
+        let key = self.key_field.as_ref().and_then(|field| {
+            let said = route::json_field(payload, field).map(|key| match key {
+                Cow::Borrowed(key) => Cow::Borrowed(key.as_bytes()),
+                Cow::Owned(key) => Cow::Owned(key.into_bytes()),
+            });
+            let header = || headers.iter().find(|(name, _)| *name == field.as_bytes()).map(|(_, value)| Cow::Borrowed(*value));
+            said.or_else(header)
+        });
+        match gather.push(&self.topic, key.as_deref(), timestamp_ms, payload, &headers) {
             Ok(_) => Ok(()),
             // The topic was taken, so it is this record that will not do.
             Err(QueueError::Refused(reason)) if !gather.is_empty() => {
@@ -337,9 +294,11 @@ pub fn refusal(error: &QueueError) -> Refusal {
             StatusCode::BAD_REQUEST
         }
         QueueError::OutOfOrderSequence | QueueError::ProducerFenced => StatusCode::CONFLICT,
-        QueueError::NotDurable(_) | QueueError::Disk(_) | QueueError::Deleted { .. } | QueueError::Gone | QueueError::Closed => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        QueueError::NotDurable(_)
+        | QueueError::Disk(_)
+        | QueueError::Deleted { .. }
+        | QueueError::Gone
+        | QueueError::Closed => StatusCode::SERVICE_UNAVAILABLE,
     };
     let after = match error {
         QueueError::OverQuota { after, .. } => Some(after.as_secs() + 1),

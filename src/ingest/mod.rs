@@ -40,6 +40,7 @@ pub mod kafka;
 pub mod lines;
 pub mod listener;
 pub mod lumberjack;
+pub mod pieces;
 pub mod query;
 pub mod route;
 pub mod syslog;

@@ -14,24 +14,26 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::base::ids::Offset;
+use crate::base::ids::{Generation, Offset};
 use crate::base::row::Rows;
 use crate::queue::batch::{self, Scratch};
 use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
+use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::cut::cut;
-use crate::relay::generations::{Claim, Generations, MadeBy, Promoted};
+use crate::relay::generations::{Claim, Generations, Ready};
 use crate::relay::outbox::{Blocked, CAPPED, GROWING, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
 use crate::relay::shared::Shared;
 use crate::relay::status::{Counters, LaneStatus};
 use crate::relay::verdicts::{Handled, handle};
+use crate::relay::waiting::Waiting;
 use crate::sandbox::Arena;
 
 /// Most bytes of batches that a slice reads, as they lie in the queue.
@@ -42,8 +44,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A target that was full is not left alone longer than this.
 const LONGEST_FULL_PAUSE: Duration = Duration::from_secs(1);
-/// Payload bytes of slices that wait for emissions, in the whole box; past it a slice is given up and done again later.
-const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,15 +91,19 @@ pub(crate) struct Lane {
     // After trouble: not to be tried before, whoever wakes it.
     rest_until: Option<Duration>,
     probe: Option<Probe>,
+    /// The schema that the next record needs, and the generation that says so.
+    awaited: Option<(Pending, Generation)>,
 }
 
 /// How a slice ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum End {
     /// It did something, or found nothing.
     Done,
     /// A promotion is under way, or the lane is held.
     Stopped,
+    /// The next record needs a schema that this generation's registry was not asked for yet.
+    Awaits(Pending, Generation),
 }
 
 /// Why a slice must be done again.
@@ -136,7 +140,7 @@ impl Lane {
             window: Mutex::default(),
             resting: AtomicBool::new(false),
         };
-        Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE, rest_until: None, probe: None }
+        Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE, rest_until: None, probe: None, awaited: None }
     }
 
     pub(crate) fn core(&self) -> Arc<LaneCore> {
@@ -161,6 +165,16 @@ impl Lane {
             return Step::Waiting;
         }
         self.rest_until = None;
+        if let Some((pending, generation)) = &self.awaited {
+            // Another generation may do without it.
+            let same = core.generations.at(core.partition.id(), core.next()) == *generation;
+            if same && core.shared.registries.is_waiting(&pending.place) {
+                core.trouble(&core.shared.registries.said(&pending.place));
+                core.show("schema");
+                return Step::Waiting;
+            }
+            self.awaited = None;
+        }
         core.show("running");
         let slice = self.slice.get_or_insert_with(|| Box::pin(slice(core.clone(), self.probe.take())));
         let Poll::Ready(outcome) = slice.as_mut().poll(&mut Context::from_waker(waker)) else {
@@ -177,6 +191,18 @@ impl Lane {
                 core.show(if core.generations.is_held() { "held" } else { "waiting" });
                 return Step::Waiting;
             }
+            Ok(End::Awaits(pending, generation)) => {
+                let asked = core.shared.registries.ask(&pending.place, waker);
+                self.awaited = Some((pending, generation));
+                core.show("schema");
+                match asked {
+                    Ok(said) => {
+                        core.trouble(&said);
+                        return Step::Waiting;
+                    }
+                    Err(why) => (Some(why), LONGEST_PAUSE),
+                }
+            }
             Err(Trouble::Failed(error)) => (Some(error.to_string()), LONGEST_PAUSE),
             Err(Trouble::Blocked(Blocked { error, topic, probe })) => {
                 self.probe = probe;
@@ -184,7 +210,9 @@ impl Lane {
             }
             Err(Trouble::Crowded) => (None, FIRST_PAUSE),
         };
-        core.show("waiting");
+        if self.awaited.is_none() {
+            core.show("waiting");
+        }
         if let Some(why) = why {
             core.trouble(&why);
         }
@@ -205,6 +233,10 @@ impl Lane {
 impl LaneCore {
     /// Ends what the lane does, or lets it go on where it was.
     pub(crate) fn rest(&self, resting: bool) {
+        if self.resting.load(Ordering::Acquire) && !resting {
+            // What went meanwhile is no loss: nobody wanted it stored. The oldest record that is left is the next.
+            self.next.fetch_max(self.partition.log_start(), Ordering::AcqRel);
+        }
         self.resting.store(resting, Ordering::Release);
         if resting {
             // Nobody is to wait for rows that it will not make.
@@ -258,25 +290,19 @@ impl LaneCore {
     }
 
     /// The chain for `[at, end)`; loads or makes what is missing. `None` where the lane must wait.
-    fn claim(&self, at: Offset, end: Offset) -> Result<Option<(u32, Arc<crate::sandbox::Chain>, Offset)>, RelayError> {
+    fn claim(&self, at: Offset, end: Offset) -> Result<Option<(u32, Arc<Ready>, Offset)>, RelayError> {
         loop {
             match self.generations.claim(self.partition.id(), at, end) {
-                Claim::Go { generation, chain, until } => return Ok(Some((generation, chain, until))),
+                Claim::Go { generation, ready, until } => return Ok(Some((generation, ready, until))),
                 Claim::Wait | Claim::Held => return Ok(None),
                 Claim::Load { generation, promoted } => {
-                    let chain = self.shared.sandbox.chain(&promoted.chain)?;
-                    self.generations.loaded(generation, chain);
+                    let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
+                    self.generations.loaded(generation, ready);
                 }
                 Claim::First => {
-                    // The configuration's, if it has one: the topic was deleted and made again.
-                    let spec = self.shared.config.topics.get(&*self.generations.name).and_then(|topic| topic.chain.clone());
-                    let (made_by, record) = match &spec {
-                        Some(spec) => (MadeBy::Config, self.shared.sandbox.resolve(spec)?),
-                        None => (MadeBy::Default, self.shared.default_chain()?),
-                    };
-                    let chain = self.shared.sandbox.chain(&record)?;
-                    let promoted = Promoted { made_by, spec, chain: record };
-                    let made = self.generations.promote(&self.shared.store, |_| 0, promoted, chain, true);
+                    let promoted = self.shared.first(&self.generations.name)?;
+                    let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
+                    let made = self.generations.promote(&self.shared.store, |_| 0, promoted, ready, true);
                     self.shared.wake_topic(self.generations.topic);
                     made?;
                 }
@@ -309,13 +335,14 @@ impl LaneCore {
     }
 
     /// Counts a call, and acts when a filter fails too often.
-    fn count(&self, generation: u32, handled: &Handled<'_>) {
+    fn count(&self, generation: u32, handled: &Handled<'_>, undecoded: u64) {
         let records = handled.records;
         self.counters.add(records, handled.rows.heads.len() as u64, handled.dropped, handled.failed);
         let quarantine = &self.shared.config.quarantine;
         let mut window = self.window.lock();
         window.0 += records;
-        window.1 += handled.failed;
+        // What does not decode is the sender's doing, not a filter's.
+        window.1 += handled.failed.saturating_sub(undecoded);
         if window.0 < u64::from(quarantine.of) {
             return;
         }
@@ -324,27 +351,6 @@ impl LaneCore {
         if failed.saturating_mul(u64::from(quarantine.of)) > seen.saturating_mul(u64::from(quarantine.traps)) {
             self.shared.quarantine(&self.generations, generation, failed, seen);
         }
-    }
-}
-
-/// Memory of a slice that waits.
-struct Waiting<'c> {
-    sum: &'c AtomicUsize,
-    bytes: usize,
-}
-
-impl<'c> Waiting<'c> {
-    /// Notes it, unless others hold too much.
-    fn begin(sum: &'c AtomicUsize, bytes: usize) -> Option<Self> {
-        let before = sum.fetch_add(bytes, Ordering::Relaxed);
-        let waiting = Self { sum, bytes };
-        (before == 0 || before + bytes <= WAITING_BYTES).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -403,6 +409,7 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
     let begin = core.shared.clock.monotonic();
     let arena = Arena::new();
     let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();
+    let mut documents = Vec::new();
     let mut held: Vec<Held<'_>> = Vec::new();
     let mut end = End::Done;
     let mut bytes = 0;
@@ -421,17 +428,35 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             }
         };
         while at < stored.next_offset {
-            let Some((generation, chain, until)) = core.claim(at, stored.next_offset)? else {
+            let Some((generation, ready, until)) = core.claim(at, stored.next_offset)? else {
                 end = End::Stopped;
                 break 'slice;
             };
-            let (call, next) = cut(&records, at, until);
-            bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>();
-            let handled = match handle(&core, generation, &call, chain.run(&call, &arena), &mut outbox) {
+            let (call, mut next) = cut(&records, at, until);
+            let given = call.records.len();
+            let Ran { call, output, undecoded, bytes: decoded } =
+                match ready.codec.run(&ready.chain, call, &arena, &mut documents) {
+                    Ok(ran) => ran,
+                    Err(NotNow::Pending(pending)) => {
+                        // Nothing from here on was handled by this generation, so another may.
+                        let emitted = core.shared.emitted(core.generations.topic, core.partition.id());
+                        core.generations.release(core.partition.id(), at.max(emitted));
+                        end = End::Awaits(pending, generation);
+                        break 'slice;
+                    }
+                    Err(NotNow::Trouble(why)) => return Err(RelayError::Schemas(why).into()),
+                };
+            if call.records.len() < given {
+                // Its documents were many: the rest is the next call.
+                let first = records.records.partition_point(|record| record.offset < at);
+                next = records.records.get(first + call.records.len()).map_or(next, |left| left.offset);
+            }
+            bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>() + decoded;
+            let handled = match handle(&core, generation, &call, output, &mut outbox) {
                 Err(QueueError::Full(GROWING)) => return Err(Trouble::Crowded),
                 other => other?,
             };
-            core.count(generation, &handled);
+            core.count(generation, &handled, undecoded);
             at = next;
             if held.is_empty() && outbox.is_empty() {
                 core.give(&handled.rows, generation, next)?;

@@ -36,6 +36,7 @@ use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId, TopicId};
 
 mod append;
+mod ballast;
 mod column;
 mod commits;
 pub mod config;

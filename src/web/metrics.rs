@@ -147,10 +147,19 @@ fn collect(web: &Web) -> Vec<Metric> {
             labels(),
             lane.lag_records,
         ));
+        let awaits = lane.state == "schema";
+        metrics.push(Metric::gauge("lane_awaits_schema", "1 while it waits for a schema registry", labels(), awaits.into()));
         metrics.push(Metric::counter("lane_records", "Records handled since the start", labels(), lane.records));
         metrics.push(Metric::counter("lane_stored", "Rows stored since the start", labels(), lane.stored));
         metrics.push(Metric::counter("lane_dropped", "Records that filters dropped since the start", labels(), lane.dropped));
         metrics.push(Metric::counter("lane_failed", "Records sent to the dead letters since the start", labels(), lane.failed));
+    }
+    for registry in web.relay.registries() {
+        let labels = || vec![("registry", registry.url.to_string())];
+        metrics.push(Metric::gauge("schema_registry_up", "1 while the registry answers", labels(), registry.is_up.into()));
+        metrics.push(Metric::gauge("schema_registry_waiting", "Schemas that lanes wait for", labels(), registry.waiting));
+        metrics.push(Metric::counter("schema_registry_asked", "Questions to the registry", labels(), registry.asked));
+        metrics.push(Metric::counter("schema_registry_failed", "Questions that were not answered", labels(), registry.failed));
     }
     for output in web.relay.outputs() {
         let labels = || vec![("output", output.name.clone())];

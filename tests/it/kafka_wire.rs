@@ -15,8 +15,8 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderP
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{
-    ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse,
-    OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
+    ApiKey, ApiVersionsRequest, ApiVersionsResponse, FetchRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
+    MetadataResponse, OffsetForLeaderEpochRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use sawbox::base::disk::sim::SimDisk;
@@ -99,7 +99,7 @@ pub fn batch(payloads: &[&str], compression: Compression) -> Bytes {
     builder.finish(compression)
 }
 
-fn produce_request(rig: &Rig, version: i16, topic: &str, partition: i32, acks: i16, batch: Bytes) -> ProduceRequest {
+pub fn produce_request(rig: &Rig, version: i16, topic: &str, partition: i32, acks: i16, batch: Bytes) -> ProduceRequest {
     let id = rig.queue.topic(topic).map(|topic| topic.id().0).unwrap_or_default();
     let data = PartitionProduceData::default().with_index(partition).with_records(Some(batch));
     let mut topic = TopicProduceData::default().with_name(name(topic)).with_partition_data(vec![data]);
@@ -109,12 +109,12 @@ fn produce_request(rig: &Rig, version: i16, topic: &str, partition: i32, acks: i
     ProduceRequest::default().with_acks(acks).with_timeout_ms(5000).with_topic_data(vec![topic])
 }
 
-fn produce(rig: &Rig, client: &mut Client, topic: &str, partition: i32, batch: Bytes) -> PartitionProduceResponse {
+pub fn produce(rig: &Rig, client: &mut Client, topic: &str, partition: i32, batch: Bytes) -> PartitionProduceResponse {
     let answer = client.ask(9, &produce_request(rig, 9, topic, partition, -1, batch));
     answer.responses[0].partition_responses[0].clone()
 }
 
-fn fetch_request(rig: &Rig, version: i16, topic: &str, offset: i64, wait_ms: i32) -> FetchRequest {
+pub fn fetch_request(rig: &Rig, version: i16, topic: &str, offset: i64, wait_ms: i32) -> FetchRequest {
     let id = rig.queue.topic(topic).map(|topic| topic.id().0).unwrap_or_default();
     let partition = FetchPartition::default().with_partition(0).with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
     let mut topic = FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition]);
@@ -130,7 +130,7 @@ fn fetch(rig: &Rig, client: &mut Client, version: i16, topic: &str, offset: i64)
     answer.responses[0].partitions[0].clone()
 }
 
-fn make(rig: &Rig, topic: &str, partitions: u32) {
+pub fn make(rig: &Rig, topic: &str, partitions: u32) {
     let settings = TopicSettings { partitions, ..TopicSettings::of(&sawbox::queue::Config::default()) };
     rig.queue.create_topic(topic, settings).unwrap();
 }
@@ -195,12 +195,15 @@ fn every_version_of_what_producers_and_consumers_ask() {
         assert_eq!(records[..8], 4_i64.to_be_bytes(), "but for the offset");
     }
     for version in 1..=10 {
-        for (time, offset) in [(-1, 22), (-2, 0), (0, 0)] {
+        // The last four are times: of the first record, the second, none, and what only newer versions ask for.
+        let max = if version >= 7 { 1 } else { -1 };
+        for (time, offset) in [(-1, 22), (-2, 0), (0, 0), (1_000_001, 1), (1_000_002, -1), (-3, max)] {
             let partition = ListOffsetsPartition::default().with_partition_index(0).with_timestamp(time);
             let topic = ListOffsetsTopic::default().with_name(name("t")).with_partitions(vec![partition]);
             let answer = client.ask(version, &ListOffsetsRequest::default().with_topics(vec![topic]));
             let one = &answer.topics[0].partitions[0];
-            assert_eq!((one.error_code, one.offset), (0, offset), "version {version}, time {time}");
+            let error = if time == -3 && version < 7 { ResponseError::UnsupportedVersion.code() } else { 0 };
+            assert_eq!((one.error_code, one.offset), (error, offset), "version {version}, time {time}");
         }
     }
     for version in 2..=4 {
@@ -241,6 +244,80 @@ fn what_a_producer_does_wrong_is_told_by_partition() {
         ResponseError::InvalidRequiredAcks.code()
     );
     assert_eq!(rig.records("t").len(), 1);
+}
+
+/// A batch as an idempotent producer sends it.
+fn numbered(payloads: &[&str], id: i64, epoch: i16, sequence: i32) -> Bytes {
+    let mut batch = batch(payloads, Compression::None).to_vec();
+    batch[43..51].copy_from_slice(&id.to_be_bytes());
+    batch[51..53].copy_from_slice(&epoch.to_be_bytes());
+    batch[53..57].copy_from_slice(&sequence.to_be_bytes());
+    signed(batch)
+}
+
+fn signed(mut batch: Vec<u8>) -> Bytes {
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch.into()
+}
+
+#[test]
+fn idempotent_producers_are_told_of_gaps_and_not_of_repetitions() {
+    let rig = Rig::new(&config());
+    make(&rig, "t", 1);
+    let mut client = Client::connect(rig.address("kafka"));
+    let mut ids = Vec::new();
+    for version in 0..=5 {
+        let answer = client.ask(version, &InitProducerIdRequest::default().with_transactional_id(None));
+        assert_eq!((answer.error_code, answer.producer_epoch), (0, 0));
+        ids.push(answer.producer_id.0);
+        let named = InitProducerIdRequest::default().with_transactional_id(Some(StrBytes::from_static_str("mine").into()));
+        assert_eq!(client.ask(version, &named).error_code, ResponseError::UnsupportedVersion.code());
+    }
+    let id = ids[0];
+    ids.dedup();
+    assert_eq!(ids.len(), 6, "nobody has another's");
+    let code = |error: ResponseError| error.code();
+    for (epoch, sequence, error, offset) in [
+        (0, 0, 0, 0),
+        (0, 2, 0, 2),
+        (0, 0, 0, 0),
+        (0, 6, code(ResponseError::OutOfOrderSequenceNumber), -1),
+        (0, 4, 0, 4),
+        (1, 0, 0, 6),
+        (0, 6, code(ResponseError::InvalidProducerEpoch), -1),
+    ] {
+        let answer = produce(&rig, &mut client, "t", 0, numbered(&["a", "b"], id, epoch, sequence));
+        assert_eq!((answer.error_code, answer.base_offset), (error, offset), "{epoch} {sequence}: {:?}", answer.error_message);
+    }
+    assert_eq!(rig.records("t").len(), 8);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_named() {
+    let rig = Rig::new(&config());
+    make(&rig, "t", 1);
+    let mut client = Client::connect(rig.address("kafka"));
+    let mut bad = batch(&["a", "b"], Compression::None).to_vec();
+    // Behind the first record: length, attributes, time, and then what should be a one.
+    let at = 61 + 1 + usize::from(bad[61] >> 1) + 3;
+    assert_eq!(bad[at], 2);
+    bad[at] = 6;
+    let answer = produce(&rig, &mut client, "t", 0, signed(bad));
+    assert_eq!((answer.error_code, answer.record_errors.len()), (ResponseError::InvalidRecord.code(), 1));
+    assert_eq!(answer.record_errors[0].batch_index, 1);
+    // What a compressed batch holds is looked at as well.
+    let mut packed = batch(&["a", "b"], Compression::Lz4).to_vec();
+    packed.truncate(70);
+    let length = u32::try_from(packed.len() - 12).unwrap().to_be_bytes();
+    packed[8..12].copy_from_slice(&length);
+    let answer = produce(&rig, &mut client, "t", 0, signed(packed));
+    assert_eq!(answer.error_code, ResponseError::CorruptMessage.code(), "{:?}", answer.error_message);
+    let small = TopicSettings { max_record_bytes: Some(sawbox::base::units::Bytes(1000)), ..TopicSettings::default() };
+    rig.queue.create_topic("small", TopicSettings { partitions: 1, ..small }).unwrap();
+    let answer = produce(&rig, &mut client, "small", 0, batch(&["x".repeat(2000).as_str()], Compression::None));
+    assert_eq!(answer.error_code, ResponseError::MessageTooLarge.code());
+    assert!(rig.records("t").is_empty() && rig.records("small").is_empty());
 }
 
 #[test]

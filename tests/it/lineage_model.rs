@@ -28,8 +28,9 @@ use sawbox::base::record::header;
 use sawbox::base::units::{Bytes, Span};
 use sawbox::queue::batch::{self, BatchBuilder, Compression, Scratch};
 use sawbox::queue::{self, Queue, Topic};
+use sawbox::relay::codec::spec::CodecName;
 use sawbox::relay::config::ZabbixConfig;
-use sawbox::relay::{Config, OutputConfig, Relay, Step, TopicConfig};
+use sawbox::relay::{Change, Config, OutputConfig, Relay, Step, TopicConfig};
 use sawbox::sandbox::{self, ChainSpec, Sandbox};
 use sawbox::store::source::{Chunk, Source};
 use sawbox::store::{self, Store};
@@ -39,6 +40,8 @@ use crate::relay_guest;
 const START_NS: i64 = 1_700_000_000_000_000_000;
 const MARKS: [char; 3] = ['a', 'b', 'c'];
 const PARTITIONS: u32 = 2;
+/// Records are text: as MessagePack each but the shortest is a number and something behind it, and a dead letter.
+const CODECS: [CodecName; 3] = [CodecName::Plain, CodecName::Plain, CodecName::Msgpack];
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -50,8 +53,8 @@ enum Op {
     Flush,
     /// The topic that filters emit to gets another partition, if lanes can be brought to a commit.
     Grow,
-    /// The filter with this mark becomes the chain.
-    Promote(usize),
+    /// The filter with this mark becomes the chain, and records are this from now on.
+    Promote(usize, CodecName),
     /// The power fails after so many changes of the disk from now on, in the middle of whatever is done then.
     FailSoon(u64),
     /// The power fails, the box starts again.
@@ -65,7 +68,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => proptest::collection::vec(any::<u8>(), 1..12).prop_map(Op::Steps),
         3 => Just(Op::Flush),
         2 => Just(Op::Grow),
-        2 => (0..MARKS.len()).prop_map(Op::Promote),
+        2 => (0..MARKS.len(), proptest::sample::select(CODECS.to_vec())).prop_map(|(mark, codec)| Op::Promote(mark, codec)),
         1 => (0u64..30).prop_map(Op::FailSoon),
         2 => Just(Op::Crash),
     ]
@@ -105,8 +108,8 @@ struct World {
     pending: Vec<queue::Ticket>,
     /// Acknowledged payloads.
     acknowledged: BTreeMap<(PartitionId, Offset), Vec<u8>>,
-    /// Promotions that succeeded: mark and offsets.
-    promoted: BTreeMap<Generation, (char, BTreeMap<PartitionId, Offset>)>,
+    /// Promotions that succeeded: mark, codec and offsets.
+    promoted: BTreeMap<Generation, (char, bool, BTreeMap<PartitionId, Offset>)>,
 }
 
 impl World {
@@ -163,8 +166,9 @@ impl World {
         for entry in self.life().store.generations(web) {
             let text = String::from_utf8_lossy(&entry.chain).into_owned();
             let mark = MARKS.into_iter().find(|mark| text.contains(&format!("mark-{mark}"))).expect("a mark");
+            let decodes = !text.contains("\"codec\":\"msgpack\"");
             // A promotion whose answer was lost with the power may have happened; from now on it counts as promised.
-            self.promoted.entry(entry.generation).or_insert((mark, entry.from.clone()));
+            self.promoted.entry(entry.generation).or_insert((mark, decodes, entry.from.clone()));
         }
     }
 
@@ -220,13 +224,16 @@ impl World {
         step
     }
 
-    fn promote(&mut self, mark: char) -> Result<(), TestCaseError> {
+    fn promote(&mut self, mark: char, codec: CodecName) -> Result<(), TestCaseError> {
         let web = self.web().id();
-        if let Ok(generation) = self.life().relay.promote("web", spec(mark)) {
+        let change = Change { chain: Some(Some(spec(mark))), codec: Some(Some(codec.into())) };
+        if let Ok(generation) = self.life().relay.change("web", change) {
             let entries = self.life().store.generations(web);
             let entry = entries.iter().find(|entry| entry.generation == generation);
             let entry = entry.ok_or_else(|| TestCaseError::fail("an acknowledged generation is not there"))?;
-            prop_assert!(self.promoted.insert(generation, (mark, entry.from.clone())).is_none(), "a generation twice");
+            let decodes = codec == CodecName::Plain;
+            let before = self.promoted.insert(generation, (mark, decodes, entry.from.clone()));
+            prop_assert!(before.is_none(), "a generation twice");
         }
         Ok(())
     }
@@ -276,10 +283,10 @@ impl World {
         all
     }
 
-    /// Mark of the generation that the promotions say for an offset.
-    fn mark_at(&self, partition: PartitionId, offset: Offset) -> (Generation, char) {
-        let of = |(generation, (mark, from)): (&Generation, &(char, BTreeMap<PartitionId, Offset>))| {
-            (from.get(&partition).copied().unwrap_or(0) <= offset).then_some((*generation, *mark))
+    /// The generation that the promotions say for an offset, its mark, and whether it can decode.
+    fn mark_at(&self, partition: PartitionId, offset: Offset) -> (Generation, char, bool) {
+        let of = |(generation, (mark, decodes, from)): (&Generation, &(char, bool, BTreeMap<PartitionId, Offset>))| {
+            (from.get(&partition).copied().unwrap_or(0) <= offset).then_some((*generation, *mark, *decodes))
         };
         self.promoted.iter().rev().find_map(of).expect("the first generation is from offset 0")
     }
@@ -292,15 +299,17 @@ impl World {
             prop_assert_eq!(there.get(place), Some(payload), "acknowledged, but not in the queue: {:?}", place);
         }
         let entries = self.life().store.generations(web.id());
-        for (generation, (_, from)) in &self.promoted {
+        for (generation, (_, _, from)) in &self.promoted {
             let entry = entries.iter().find(|entry| entry.generation == *generation);
             prop_assert_eq!(entry.map(|entry| &entry.from), Some(from), "generation {} changed or went", generation);
         }
-        for (name, kinds) in [("side", &b"em"[..]), ("_dead.web", b"ft")] {
+        for (name, kinds) in [("side", &b"em"[..]), ("_dead.web", b"ftu")] {
             let origins: BTreeSet<_> = self.records(name).into_iter().filter_map(|(_, _, _, origin)| origin).collect();
             for ((partition, offset), payload) in &there {
                 let cursor = self.life().store.cursor(web.id(), *partition).unwrap_or(0);
-                if *offset < cursor && kinds.contains(&payload[0]) {
+                // One that cannot be decoded is a dead letter whatever it asks for.
+                let kind = if self.mark_at(*partition, *offset).2 { payload[0] } else { b'u' };
+                if *offset < cursor && kinds.contains(&kind) {
                     let origin = format!("{}/{partition}@{offset}#0", web.id());
                     prop_assert!(origins.contains(&origin), "cursor {} passed an emission to {}: {}", cursor, name, origin);
                 }
@@ -321,9 +330,9 @@ impl World {
         let mut rows = BTreeMap::new();
         let (mut side, mut dead, mut told) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         for (partition, offset, payload, _) in &there {
-            let (generation, mark) = self.mark_at(*partition, *offset);
+            let (generation, mark, decodes) = self.mark_at(*partition, *offset);
             let origin = format!("{}/{partition}@{offset}#0", web.id());
-            let kind = payload[0];
+            let kind = if decodes { payload[0] } else { b'f' };
             if matches!(kind, b'x' | b'e') {
                 rows.insert(("web".to_owned(), *partition, *offset), (generation, mark.to_string(), payload.clone()));
                 if mark == 'b' {
@@ -432,7 +441,7 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
                     drop(world.life().queue.grow_topic("side", have as u32 + 1));
                 }
             }
-            Op::Promote(mark) => world.promote(MARKS[*mark])?,
+            Op::Promote(mark, codec) => world.promote(MARKS[*mark], *codec)?,
             Op::FailSoon(operations) => world.disk.power_off_after(*operations),
             Op::Crash => {
                 world.crash();

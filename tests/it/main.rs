@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_possible_truncation, clippy::type_complexity)] // tests may fail by panic, and own their files and time
 
 mod end_to_end;
+mod full;
 mod ingest;
 mod ingest_http;
 mod ingest_rig;
@@ -14,10 +15,13 @@ mod kafka_sign_in;
 mod kafka_wire;
 mod lineage_model;
 mod relay_box;
+mod relay_codecs;
 mod relay_crash;
 mod relay_folder;
 mod relay_guest;
 mod relay_outputs;
+mod relay_speeds;
 mod relay_swap;
 mod support;
 mod tidy;
+mod traffic;

@@ -18,8 +18,14 @@ pub struct TestBox {
 impl TestBox {
     /// Starts a box with data below `dir`; `extra` is TOML behind the listeners.
     pub fn start(dir: &Path, extra: &str) -> Self {
+        Self::start_with(dir, "", extra)
+    }
+
+    /// As [`TestBox::start`], with keys that stand before every table.
+    pub fn start_with(dir: &Path, head: &str, extra: &str) -> Self {
         let text = format!(
             r#"data_dir = {:?}
+{head}
 web.listen = "127.0.0.1:0"
 ingest.elastic.listen = "127.0.0.1:0"
 [[ingest.syslog]]

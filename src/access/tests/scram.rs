@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
+use ring::{digest, hmac};
 
 use super::*;
 use crate::access::ledger::Change;
@@ -62,6 +63,43 @@ fn the_example_of_rfc_7677_and_its_like_for_sha_512() {
         assert_eq!(exchange.step(last.as_bytes()).unwrap_err(), SignInError::Malformed, "an exchange is used once");
     }
     assert!(access.sign_in("user", b"pencil").is_ok(), "PLAIN is verified against the same");
+}
+
+/// What librdkafka 2.0.2 sends, of which Debian's kcat is made.
+#[test]
+fn a_clients_nonce_may_come_twice_and_the_boxs_only_whole() {
+    let access = example();
+    let last = |nonce: &str| {
+        let key = |key: &[u8], text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes());
+        let salted = STANDARD.decode("xKSVEDI6tPlSysH6mUQZOeeOp01r6B3fcJbodRPcYV0=").unwrap();
+        let client_key = key(&salted, "Client Key");
+        let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
+        let unproved = format!("c=biws,r={nonce}");
+        let signed = format!("n=user,r=rOprNGfwEbeRWgbNEkqO,{SERVER_FIRST},{unproved}");
+        let signature = key(stored_key.as_ref(), &signed);
+        let proof: Vec<u8> = client_key.as_ref().iter().zip(signature.as_ref()).map(|(one, other)| one ^ other).collect();
+        format!("{unproved},p={}", STANDARD.encode(proof))
+    };
+    let client = "rOprNGfwEbeRWgbNEkqO";
+    for fine in [format!("{client}{NONCE}"), format!("{client}{client}{NONCE}")] {
+        let mut exchange = started(&access, Mechanism::ScramSha256);
+        assert!(matches!(exchange.step(last(&fine).as_bytes()), Ok(Step::Done(..))), "{fine}");
+    }
+    for wrong in [
+        "",
+        client,
+        NONCE,
+        &format!("{client}{client}"),
+        &format!("{client}{NONCE}{NONCE}"),
+        &format!("{NONCE}{client}{NONCE}"),
+    ] {
+        let mut exchange = started(&access, Mechanism::ScramSha256);
+        assert_eq!(
+            exchange.step(last(wrong).as_bytes()).unwrap_err(),
+            SignInError::Denied,
+            "{wrong}: what is proved is not ours"
+        );
+    }
 }
 
 #[test]

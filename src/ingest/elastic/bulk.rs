@@ -155,7 +155,8 @@ impl<'e> Bulk<'e> {
         headers.push((own::RECEIVER.as_bytes(), RECEIVER));
         headers.extend(self.peer.as_ref().map(|peer| (own::PEER.as_bytes(), peer.as_bytes())));
         headers.extend(id.map(|id| (ID, id.as_bytes())));
-        match self.gather.push(&topic, None, self.now_ms, document, &headers) {
+        let key = self.elastic.config.key_field.as_ref().and_then(|field| route::json_field(document, field));
+        match self.gather.push(&topic, key.as_deref().map(str::as_bytes), self.now_ms, document, &headers) {
             Ok(seat) => {
                 // Until it has landed it is not known to be anything.
                 let outcome = Outcome::Wrong(503, "unavailable_shards_exception", "not durable".into());

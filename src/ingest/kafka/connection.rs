@@ -130,10 +130,6 @@ impl Connection {
             if self.sign_in.is_over() {
                 return Err("it did not sign in".to_owned());
             }
-            let muted = self.muted.lock().take();
-            if let Some(until) = muted {
-                tokio::time::sleep_until(until).await;
-            }
             // The writer is gone: the socket is broken, which it tells itself.
             let Ok(place) = answers.reserve().await else { return Ok(()) };
             let stranger = !self.sign_in.is_open();
@@ -153,6 +149,14 @@ impl Connection {
                 }
             };
             let Some((frame, room)) = taken else { return Ok(()) };
+            // Here, where the next request is in hand: the answer that says how long may have left while it was waited for.
+            let muted = self.muted.lock().take();
+            if let Some(until) = muted {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = stop.stopped() => return Ok(()),
+                }
+            }
             place.send(self.start(frame, room).await?);
         }
     }

@@ -12,12 +12,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::{Decodable, Request};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::frame::{Head, Reply};
 use super::{Caller, api, guard};
 
 /// An answer under way; its error is what was wrong with the request, which ends the connection.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, String>> + Send>>;
+
+/// Requests of up to so many elements are decoded without asking for room.
+const LIGHT: usize = 1024;
 
 /// One API.
 pub(super) struct Row {
@@ -41,7 +45,7 @@ macro_rules! row {
             max: $max,
             advertised: $min,
             run: |caller, version, body| Box::pin(async move {
-                let request = decode(ApiKey::$key, version, body)?;
+                let (request, _room) = take(&caller, ApiKey::$key, version, body).await?;
                 let response = $($handler)+(&caller, version, request).await;
                 Reply::of(&response, version)
             }),
@@ -65,7 +69,10 @@ pub(super) static TABLE: &[Row] = &[
         max: 18,
         advertised: 4,
         run: |caller, version, body| {
-            Box::pin(async move { api::fetch::fetch(&caller, version, decode(ApiKey::Fetch, version, body)?).await })
+            Box::pin(async move {
+                let (request, _room) = take(&caller, ApiKey::Fetch, version, body).await?;
+                api::fetch::fetch(&caller, version, request).await
+            })
         },
     },
     row!(ListOffsets 1..=10, api::offsets::list_offsets),
@@ -122,10 +129,34 @@ pub(super) fn find(key: i16) -> Option<(usize, &'static Row)> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn decode<R: Request>(key: ApiKey, version: i16, mut body: Bytes) -> Result<R, String> {
-    let wrong = |why: &dyn std::fmt::Display| format!("a broken {key:?} request of version {version}: {why}");
-    guard::check(key, version, &body).map_err(|why| wrong(&why))?;
-    <R as Decodable>::decode(&mut body, version).map_err(|why| wrong(&why))
+pub(super) fn decode<R: Request>(key: ApiKey, version: i16, body: Bytes) -> Result<R, String> {
+    check(key, version, &body)?;
+    decode_checked(key, version, body)
+}
+
+/// The same for requests that are kept while they are handled: one with many elements waits for room for its decoded form, which is
+/// larger than what arrived. Hold what comes with it as long.
+async fn take<R: Request>(
+    caller: &Caller,
+    key: ApiKey,
+    version: i16,
+    body: Bytes,
+) -> Result<(R, Option<OwnedSemaphorePermit>), String> {
+    let elements = check(key, version, &body)?;
+    let room = if elements <= LIGHT { None } else { caller.server.room_for(elements).await };
+    Ok((decode_checked(key, version, body)?, room))
+}
+
+fn check(key: ApiKey, version: i16, body: &Bytes) -> Result<usize, String> {
+    guard::check(key, version, body).map_err(|why| wrong(key, version, &why))
+}
+
+fn decode_checked<R: Request>(key: ApiKey, version: i16, mut body: Bytes) -> Result<R, String> {
+    <R as Decodable>::decode(&mut body, version).map_err(|why| wrong(key, version, &why))
+}
+
+fn wrong(key: ApiKey, version: i16, why: &dyn std::fmt::Display) -> String {
+    format!("a broken {key:?} request of version {version}: {why}")
 }
 
 /// The answer to what is not served.

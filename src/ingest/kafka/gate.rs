@@ -49,7 +49,8 @@ pub(super) async fn pass(caller: &Caller, meant: &Arc<Partition>, batch: &Bytes,
         let routed = tokio::task::spawn_blocking(move || by_fields(&rules, &topic, &batch)).await;
         name = routed.map_err(|_| QueueError::Closed)?.unwrap_or(name);
     }
-    let (to, throttle) = match traffic.admit(&name, &caller.who(), records, batch.len() as u64, caller.server.clock.monotonic()) {
+    let (to, throttle) = match traffic.admit(&name, &caller.who(), records, batch.len() as u64, caller.server.clock.monotonic())
+    {
         Admit::Go => (None, Duration::ZERO),
         Admit::Throttle(throttle) => (None, throttle),
         Admit::Divert { to, throttle } => (Some(to), throttle),

@@ -15,6 +15,9 @@ use kafka_protocol::messages::ApiKey;
 /// Most array elements and tagged fields of one request: what bounds the memory of its decoded form.
 pub(super) const ELEMENTS: usize = 64 * 1024;
 
+/// About what an element takes when it is decoded.
+pub(super) const ELEMENT_BYTES: usize = 256;
+
 /// Whether a request's body may be decoded, and how many elements it has.
 ///
 /// # Errors

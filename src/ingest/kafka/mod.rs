@@ -20,7 +20,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::access::{Access, Principal};
 pub(crate) use crate::access::{Operation, Resource};
@@ -67,12 +67,15 @@ pub(crate) struct Server {
     hashes: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
+    /// Elements of large requests that are being handled.
+    elements: Arc<Semaphore>,
+    most_elements: usize,
     /// Room for decompressing batches that are judged.
     scratches: Mutex<Vec<Scratch>>,
 }
 
 impl Server {
-    /// A server before this queue; `memory` bounds the answers that carry records.
+    /// A server before this queue; `memory` bounds the answers that carry records, and as much again large requests.
     pub(crate) fn new(
         queue: Arc<Queue>,
         access: Arc<Access>,
@@ -88,9 +91,33 @@ impl Server {
             }
         }));
         let cluster_id = URL_SAFE_NO_PAD.encode(queue.cluster_id());
+        let most_elements = (memory / guard::ELEMENT_BYTES).max(1);
+        let elements = Arc::new(Semaphore::new(most_elements));
         let hashes = Arc::new(Semaphore::new(sasl::HASHES));
         let (denials, answers, scratches) = (Quiet::default(), Answers::new(memory), Mutex::default());
-        Arc::new(Self { queue, access, clock, cluster_id, door, denials, hashes, waiters, answers, scratches })
+        Arc::new(Self {
+            queue,
+            access,
+            clock,
+            cluster_id,
+            door,
+            denials,
+            hashes,
+            waiters,
+            answers,
+            elements,
+            most_elements,
+            scratches,
+        })
+    }
+}
+
+impl Server {
+    /// Waits until a request of so many elements may be decoded; hold what comes back as long as the request.
+    async fn room_for(&self, elements: usize) -> Option<OwnedSemaphorePermit> {
+        let elements = u32::try_from(elements.min(self.most_elements)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        self.elements.clone().acquire_many_owned(elements).await.ok()
     }
 }
 
