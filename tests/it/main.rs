@@ -9,6 +9,7 @@ mod full;
 mod ingest;
 mod ingest_http;
 mod ingest_rig;
+mod kafka_groups;
 mod kafka_topics;
 mod kafka_permits;
 mod kafka_sign_in;
