@@ -187,7 +187,10 @@ impl Groups {
             known.map_or_else(|| group.into(), |(group, _)| group.clone())
         };
         self.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(self.put(offsets.into_iter().map(|(place, committed)| Change::Set(group.clone(), place, committed)).collect(), schedule))
+        Ok(self.put(
+            offsets.into_iter().map(|(place, committed)| Change::Set(group.clone(), place, committed)).collect(),
+            schedule,
+        ))
     }
 
     /// Forgets what a group committed: all of it, or some partitions.
@@ -374,7 +377,10 @@ impl Groups {
     pub(super) fn holds(&self) -> HashMap<(TopicId, PartitionId), Offset> {
         let mut holds = HashMap::new();
         let durable = self.durable.lock();
-        let outputs = durable.groups.range::<str, _>((Bound::Included(OUTPUT), Bound::Unbounded)).take_while(|(group, _)| group.starts_with(OUTPUT));
+        let outputs = durable
+            .groups
+            .range::<str, _>((Bound::Included(OUTPUT), Bound::Unbounded))
+            .take_while(|(group, _)| group.starts_with(OUTPUT));
         for (place, committed) in outputs.flat_map(|(_, places)| places) {
             let least = holds.entry(*place).or_insert(committed.offset);
             *least = (*least).min(committed.offset);

@@ -221,7 +221,8 @@ impl Queue {
                 To::Shift(by) => {
                     let Some(from) = from else {
                         let name = topic.name();
-                        let why = format!("group `{group}` has committed nothing for `{name}` {number}, so it cannot be shifted");
+                        let why =
+                            format!("group `{group}` has committed nothing for `{name}` {number}, so it cannot be shifted");
                         return Err(QueueError::Refused(why));
                     };
                     from.saturating_add_signed(by)

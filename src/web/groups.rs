@@ -167,7 +167,9 @@ fn live(queue: &Queue, group: &str) -> Option<String> {
         named.push(format!("{} more", members.len() - NAMED));
     }
     let who = if named.is_empty() { "a consumer is joining it".to_owned() } else { named.join(", ") };
-    Some(format!("group `{group}` is live: {who}. Stop its consumers first (a crashed one is missed after its session timeout)"))
+    Some(format!(
+        "group `{group}` is live: {who}. Stop its consumers first (a crashed one is missed after its session timeout)"
+    ))
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,7 +194,8 @@ fn target(to: &Value, now_ns: i64) -> Result<To, Refusal> {
             _ => Err(wrong()),
         };
     }
-    let (name, value) = to.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.iter().next()).ok_or_else(wrong)?;
+    let (name, value) =
+        to.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.iter().next()).ok_or_else(wrong)?;
     match name.as_str() {
         "offset" => value.as_u64().map(To::Offset).ok_or_else(wrong),
         "shift" => value.as_i64().map(To::Shift).ok_or_else(wrong),
@@ -220,9 +223,8 @@ pub async fn reset(State(web): State<Arc<Web>>, Path(group): Path<String>, body:
                 (None, Ok(())) => {}
             }
         }
-        let step = |step: &Move| {
-            json!({ "topic": step.topic.name(), "partition": step.partition, "from": step.from, "to": step.to })
-        };
+        let step =
+            |step: &Move| json!({ "topic": step.topic.name(), "partition": step.partition, "from": step.from, "to": step.to });
         let steps: Vec<Value> = moves.iter().map(step).collect();
         Ok(json!({ "group": group, "applied": reset.apply, "live": live, "offsets": steps }))
     })
@@ -282,7 +284,12 @@ pub fn metrics(web: &Web) -> Vec<Metric> {
             let sum = |of: fn(&PartitionLag) -> u64| topic.iter().map(of).sum();
             let records = sum(|lag| lag.backlog.records);
             let bytes = sum(|lag| lag.backlog.bytes);
-            metrics.push(Metric::gauge("group_lag_records", "Durable records that the group has not committed", labels(), records));
+            metrics.push(Metric::gauge(
+                "group_lag_records",
+                "Durable records that the group has not committed",
+                labels(),
+                records,
+            ));
             metrics.push(Metric::gauge("group_lag_bytes", "Bytes of these, about", labels(), bytes));
             if let Some(longest) = longest(topic.iter(), now_ns) {
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, and far from u64's end

@@ -41,8 +41,7 @@ fn group(name: &str) -> GroupId {
 }
 
 fn join_request(group_name: &str, member: &str) -> JoinGroupRequest {
-    let protocol =
-        JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(Bytes::from_static(SUBSCRIPTION));
+    let protocol = JoinGroupRequestProtocol::default().with_name(text("range")).with_metadata(Bytes::from_static(SUBSCRIPTION));
     JoinGroupRequest::default()
         .with_group_id(group(group_name))
         .with_session_timeout_ms(10_000)
@@ -69,12 +68,16 @@ fn commit_request(group_name: &str, member: &str, generation: i32, offset: i64) 
             .with_committed_offset(offset)
             .with_committed_metadata(Some(text("where I was")))
     };
-    let topic = |topic: &str, partitions| OffsetCommitRequestTopic::default().with_name(name(topic)).with_partitions(partitions);
+    let topic =
+        |topic: &str, partitions| OffsetCommitRequestTopic::default().with_name(name(topic)).with_partitions(partitions);
     OffsetCommitRequest::default()
         .with_group_id(group(group_name))
         .with_member_id(text(member))
         .with_generation_id_or_member_epoch(generation)
-        .with_topics(vec![topic("t", vec![partition(0, offset), partition(7, offset)]), topic("nowhere", vec![partition(0, 1)])])
+        .with_topics(vec![
+            topic("t", vec![partition(0, offset), partition(7, offset)]),
+            topic("nowhere", vec![partition(0, 1)]),
+        ])
 }
 
 fn commit(client: &mut Client, version: i16, group: &str, member: &str, generation: i32, offset: i64) -> [i16; 3] {
@@ -91,8 +94,7 @@ fn committed(client: &mut Client, version: i16, group_name: &str, all: bool) -> 
             let topics = if all { None } else { Some(vec![topic.clone()]) };
             OffsetFetchRequestGroup::default().with_group_id(group(name)).with_topics(topics)
         };
-        let answer =
-            client.ask(version, &OffsetFetchRequest::default().with_groups(vec![one("another"), one(group_name)]));
+        let answer = client.ask(version, &OffsetFetchRequest::default().with_groups(vec![one("another"), one(group_name)]));
         let found = &answer.groups[1].topics[0].partitions[0];
         return (found.committed_offset, found.metadata.clone().unwrap().to_string());
     }
@@ -166,7 +168,9 @@ fn a_consumer_in_every_version() {
         assert_eq!((one.group_state.as_str(), one.protocol_data.as_str()), ("Stable", "range"));
         assert_eq!((one.members[0].client_id.as_str(), &one.members[0].member_assignment[..]), ("test", ASSIGNMENT));
         let listed = client.ask(version.min(5), &ListGroupsRequest::default());
-        assert!(listed.groups.iter().any(|listed| listed.group_id.as_str() == name && listed.protocol_type.as_str() == "consumer"));
+        assert!(
+            listed.groups.iter().any(|listed| listed.group_id.as_str() == name && listed.protocol_type.as_str() == "consumer")
+        );
 
         let delete = DeleteGroupsRequest::default().with_groups_names(vec![group(&name)]);
         let refused = client.ask(version.min(2), &delete);
@@ -202,7 +206,8 @@ fn two_consumers_wait_for_each_other() {
         said.send((joined, synced)).unwrap();
     });
     // The first hears of it by its heartbeats.
-    let beat = HeartbeatRequest::default().with_group_id(group("g")).with_generation_id(1).with_member_id(one.member_id.clone());
+    let beat =
+        HeartbeatRequest::default().with_group_id(group("g")).with_generation_id(1).with_member_id(one.member_id.clone());
     let rebalances = ResponseError::RebalanceInProgress.code();
     while first.ask(4, &beat).error_code != rebalances {
         thread::sleep(Duration::from_millis(10));
@@ -213,7 +218,8 @@ fn two_consumers_wait_for_each_other() {
         let own = member.member_id.as_bytes().to_vec();
         SyncGroupRequestAssignment::default().with_member_id(member.member_id.clone()).with_assignment(own.into())
     });
-    let sync = SyncGroupRequest::default().with_group_id(group("g")).with_generation_id(2).with_member_id(one.member_id.clone());
+    let sync =
+        SyncGroupRequest::default().with_group_id(group("g")).with_generation_id(2).with_member_id(one.member_id.clone());
     let synced = first.ask(5, &sync.with_assignments(assignments.collect()));
     assert_eq!(synced.assignment, one.member_id.as_bytes());
     let (joined, synced) = second.recv_timeout(Duration::from_secs(20)).unwrap();
@@ -272,7 +278,8 @@ fn the_boxs_own_groups_are_seen_and_not_touched() {
     let forget = OffsetDeleteRequestTopic::default().with_name(name("t")).with_partitions(vec![partition]);
     let forget = OffsetDeleteRequest::default().with_group_id(group("g")).with_topics(vec![forget]);
     let joined = join(&mut client, 9, "g", "");
-    let sync = SyncGroupRequest::default().with_group_id(group("g")).with_generation_id(1).with_member_id(joined.member_id.clone());
+    let sync =
+        SyncGroupRequest::default().with_group_id(group("g")).with_generation_id(1).with_member_id(joined.member_id.clone());
     assert_eq!(client.ask(5, &sync).error_code, 0);
     let code = |client: &mut Client| client.ask(0, &forget).topics[0].partitions[0].error_code;
     assert_eq!(code(&mut client), ResponseError::GroupSubscribedToTopic.code());
@@ -332,7 +339,9 @@ fn groups_over_the_api() {
     client.ask(5, &LeaveGroupRequest::default().with_group_id(group("g")).with_members(leave));
     assert_eq!(reset(json!({"to": {"offset": 5}, "topic": "t", "apply": true})).0, 200);
     assert_eq!(committed(&mut client, 8, "g", false).0, 5);
-    for wrong in [json!({"to": "somewhere"}), json!({"to": {"time": "soon"}}), json!({"to": "latest", "topic": "no"}), json!({})] {
+    for wrong in
+        [json!({"to": "somewhere"}), json!({"to": {"time": "soon"}}), json!({"to": "latest", "topic": "no"}), json!({})]
+    {
         assert_eq!(reset(wrong.clone()).0, 400, "{wrong}");
     }
     assert_eq!(sawbox.delete("/api/v1/groups/_lane").0, 409);

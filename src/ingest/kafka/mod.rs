@@ -110,6 +110,7 @@ impl Server {
             hashes,
             waiters,
             answers,
+            pool,
             elements,
             most_elements,
             scratches,

@@ -117,7 +117,8 @@ impl Coordinator {
             if !(least..=longest).contains(&u128::from(join.session_ms)) {
                 return Err(GroupError::InvalidSession);
             }
-            if bytes > self.config.member_bytes.as_usize() || join.instance.as_ref().is_some_and(|id| id.len() > INSTANCE_BYTES) {
+            if bytes > self.config.member_bytes.as_usize() || join.instance.as_ref().is_some_and(|id| id.len() > INSTANCE_BYTES)
+            {
                 return Err(GroupError::TooLarge);
             }
             if known.bytes + bytes > self.config.memory.as_usize() {
