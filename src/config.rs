@@ -19,7 +19,7 @@ use crate::{ingest, queue, relay, sandbox, store, web};
 pub struct Config {
     /// Where everything is kept; made on the first start.
     pub data_dir: PathBuf,
-    /// The explicit word without which no listener may leave loopback, since there is no sign-in yet.
+    /// The explicit word without which no listener that knows no sign-in may leave loopback. The Kafka port knows one.
     pub allow_network_without_sign_in: bool,
     /// Page and API.
     pub web: web::config::Config,
@@ -37,6 +37,12 @@ pub struct Config {
     pub topics: BTreeMap<String, relay::config::TopicConfig>,
     /// Where matching rows are also sent.
     pub outputs: Vec<relay::config::OutputConfig>,
+    /// What schema registries want to be asked with.
+    pub schema_registries: Vec<relay::config::RegistryConfig>,
+    /// How many bytes a second somebody may send or take. These hold before those put at run time.
+    pub quotas: Vec<queue::traffic::Quota>,
+    /// Records of a topic that go to another one. These hold before those put at run time.
+    pub routes: Vec<queue::traffic::Route>,
 }
 
 /// What lanes have in common; topics and outputs stand at the top of the file.
@@ -71,6 +77,9 @@ impl Default for Config {
             store: Default::default(),
             topics: BTreeMap::new(),
             outputs: Vec::new(),
+            schema_registries: Vec::new(),
+            quotas: Vec::new(),
+            routes: Vec::new(),
         }
     }
 }
@@ -155,13 +164,21 @@ impl Loaded {
         config.queue.check().map_err(|why| self.problem("queue", why))?;
         config.sandbox.check().map_err(|why| self.problem("sandbox", why))?;
         config.store.check().map_err(|why| self.problem("store", why))?;
+        queue::traffic::check_file(&config.quotas, &config.routes).map_err(|why| self.problem("", why))?;
         config.relay().check().map_err(|why| self.problem("", why))?;
         let mut taken: BTreeMap<(SocketAddr, &str), &str> = BTreeMap::new();
         let listeners = config.listeners();
         for (key, address, transport) in &listeners {
-            if !address.ip().is_loopback() && !config.allow_network_without_sign_in {
+            if !address.ip().is_loopback() && !config.allow_network_without_sign_in && !config.signs_in(key) {
+                if let Some(key) = key.strip_suffix(".listen").filter(|key| key.starts_with("ingest.kafka.")) {
+                    let why = format!(
+                        "{address} is not loopback, and `sign_in = false`: whoever reaches it could read and write. Leave `sign_in` \
+                         out, or write `allow_network_without_sign_in = true` at the top if the network is trusted"
+                    );
+                    return Err(self.problem(&format!("{key}.sign_in"), why));
+                }
                 let why = format!(
-                    "{address} is not loopback, and there is no sign-in yet: whoever reaches it could read and write. \
+                    "{address} is not loopback, and there is no sign-in here yet: whoever reaches it could read and write. \
                      Listen on 127.0.0.1, or write `allow_network_without_sign_in = true` at the top if the network is trusted"
                 );
                 return Err(self.problem(key, why));
@@ -260,7 +277,9 @@ impl Config {
         let Lanes { workers, hops, quarantine } = self.relay.clone();
         let (topics, outputs) = (self.topics.clone(), self.outputs.clone());
         let filters_dir = Some(self.data_dir.join("filters"));
-        relay::Config { workers, hops, quarantine, topics, outputs, filters_dir, ..relay::Config::default() }
+        let schema_registries = self.schema_registries.clone();
+        let defaults = relay::Config::default();
+        relay::Config { workers, hops, quarantine, topics, outputs, schema_registries, filters_dir, ..defaults }
     }
 
     /// Every listener: its key, its address, and `tcp` or `udp`.
@@ -272,6 +291,9 @@ impl Config {
         listeners.extend(
             self.ingest.beats.iter().enumerate().map(|(n, beats)| (format!("ingest.beats.{n}.listen"), beats.listen, "tcp")),
         );
+        listeners.extend(
+            self.ingest.kafka.iter().enumerate().map(|(n, kafka)| (format!("ingest.kafka.{n}.listen"), kafka.listen, "tcp")),
+        );
         for (n, syslog) in self.ingest.syslog.iter().enumerate() {
             for transport in &syslog.transports {
                 let transport = if *transport == ingest::config::Transport::Udp { "udp" } else { "tcp" };
@@ -281,8 +303,19 @@ impl Config {
         listeners
     }
 
-    /// Whether anybody else than this machine can reach the box.
+    /// Whether who comes to the listener under this key must sign in.
+    fn signs_in(&self, key: &str) -> bool {
+        let own = |(n, kafka): (usize, &ingest::config::Kafka)| kafka.signs_in() && key == format!("ingest.kafka.{n}.listen");
+        self.ingest.kafka.iter().enumerate().any(own)
+    }
+
+    /// Whether anybody else than this machine can reach the box without signing in.
     pub fn listens_beyond_loopback(&self) -> bool {
-        self.listeners().iter().any(|(_, address, _)| !address.ip().is_loopback())
+        self.listeners().iter().any(|(key, address, _)| !address.ip().is_loopback() && !self.signs_in(key))
+    }
+
+    /// Whether what is said on a Kafka port beyond loopback can be read on its way.
+    pub fn speaks_plainly(&self) -> bool {
+        self.ingest.kafka.iter().any(|kafka| !kafka.listen.ip().is_loopback() && kafka.tls.is_none())
     }
 }

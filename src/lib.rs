@@ -1,8 +1,8 @@
 //! Sawbox: receivers, a durable queue, sandboxed filters, a log store, search and a page, in one binary.
 //!
 //! This file is the wiring: the only place that knows every house. Start-up opens what is behind before what is in front of it
-//! (store, queue, sandbox, relay, then the listeners), so that nothing is taken that could not be kept; shutdown goes the other
-//! way: stop taking, finish, flush. See `ARCHITECTURE.md` for the map.
+//! (store, users, queue, sandbox, relay, then the listeners), so that nothing is taken that could not be kept; shutdown goes the
+//! other way: stop taking, finish, flush. See `ARCHITECTURE.md` for the map.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub mod access;
 pub mod base;
 pub mod cli;
 pub mod config;
@@ -72,23 +73,32 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     if opened.torn_bytes + opened.damaged_commits + opened.orphans_kept + opened.parts_missing > 0 {
         tracing::warn!(report = ?opened, "the store was not closed cleanly, or its disk lost something");
     }
+    let access = access::Access::open(disk.clone(), clock.clone()).context("cannot open the users and permissions")?;
     let (queue, recovered) =
         queue::Queue::open(disk.clone(), clock.clone(), config.queue.clone()).context("cannot open the queue")?;
     tracing::info!(topics = recovered.topics, partitions = recovered.partitions, "queue open");
     if recovered.torn_bytes + recovered.damaged_entries > 0 || !recovered.damage.is_empty() || !recovered.adopted.is_empty() {
         tracing::warn!(report = ?recovered, "the queue was not closed cleanly, or its disk lost something");
     }
+    let (quotas, routes) =
+        queue::traffic::check_file(&config.quotas, &config.routes).map_err(|why| loaded.problem("", why))?;
+    queue.traffic().configure(quotas, routes);
     let sandbox =
         sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;
-    let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), config.relay())
+    let lanes = relay::Config { disk: Some(disk.clone()), ..config.relay() };
+    let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), lanes)
         .map_err(|error| wrong_chain(loaded, &sandbox).unwrap_or_else(|| loaded.problem("", error.to_string())))?;
     warm(sandbox.clone());
-    let ingest = ingest::Ingest::start(queue.clone(), clock.clone(), &config.ingest)
+    let ingest = ingest::Ingest::start(queue.clone(), access.clone(), clock.clone(), &config.ingest)
         .await
         .map_err(|error| loaded.ingest_problem(&error))?;
 
-    let houses = web::Houses { queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };
+    let counted = access.clone();
+    let houses = web::Houses { access, queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };
     let web = web::Web::new(houses, config.web.clone(), config.data_dir.clone());
+    web.add_metrics(web::MetricSource::new(move || access_metrics(&counted.counters())));
+    let counted = ingest.clone();
+    web.add_metrics(web::MetricSource::new(move || counted.kafka_counters().iter().flat_map(kafka_metrics).collect()));
     let counted = ingest.clone();
     web.add_metrics(web::MetricSource::new(move || counted.counters().iter().flat_map(metrics).collect()));
 
@@ -185,9 +195,12 @@ fn warm(sandbox: Arc<sandbox::Sandbox>) {
     let _ = std::thread::Builder::new().name("warm".to_owned()).spawn(compile);
 }
 
-/// Which chain of the configuration does not hold up, and at which key of it.
+/// Which codec or chain of the configuration does not hold up, and at which key of it.
 fn wrong_chain(loaded: &Loaded, engine: &sandbox::Sandbox) -> Option<config::Problem> {
     for (name, topic) in &loaded.config.topics {
+        if let Err(why) = topic.codec() {
+            return Some(loaded.problem(&format!("topics.{name}"), format!("topics.{name}.{why}")));
+        }
         let Some(spec) = &topic.chain else { continue };
         let Err(error) = engine.resolve(spec) else { continue };
         let alone = |entry: &sandbox::EntrySpec| engine.resolve(&sandbox::ChainSpec(vec![entry.clone()]));
@@ -271,6 +284,37 @@ fn metrics(reading: &ingest::counters::Reading) -> Vec<web::Metric> {
         _ => web::Metric::counter("ingest_errors", "Connections ended by broken bytes or a failure", labels(), *value),
     };
     reading.values.iter().map(one).collect()
+}
+
+/// Who signed in, and who was denied what.
+fn access_metrics(counters: &access::Counters) -> Vec<web::Metric> {
+    let sign_ins = |outcome: &str, value| {
+        web::Metric::counter("access_sign_ins", "Sign-ins by outcome", vec![("outcome", outcome.to_owned())], value)
+    };
+    vec![
+        sign_ins("ok", counters.signed_in),
+        sign_ins("failed", counters.failed),
+        web::Metric::counter("access_denials", "Requests, or parts of them, that were denied", vec![], counters.denied),
+        web::Metric::gauge("access_users", "Users", vec![], counters.users),
+        web::Metric::gauge("access_permissions", "Permissions, granted or denied", vec![], counters.bindings),
+        web::Metric::gauge("access_damaged", "Damaged places in the journal of users", vec![], counters.damaged),
+    ]
+}
+
+/// What a Kafka listener counts besides.
+fn kafka_metrics(reading: &ingest::kafka::KafkaReading) -> Vec<web::Metric> {
+    let listen = || ("listen", reading.listen.clone());
+    let one = |name, help, value| web::Metric::counter(name, help, vec![listen()], value);
+    let request = |(api, count): &(String, u64)| {
+        web::Metric::counter("kafka_requests", "Kafka requests taken", vec![listen(), ("api", api.clone())], *count)
+    };
+    let mut all: Vec<_> = reading.requests.iter().filter(|(_, count)| *count > 0).map(request).collect();
+    all.push(one("kafka_unsupported", "Kafka requests for APIs or versions that are not served", reading.unsupported));
+    all.push(one("kafka_malformed", "Kafka requests that could not be read", reading.malformed));
+    all.push(one("kafka_throttled_ms", "Milliseconds that Kafka clients were told to wait", reading.throttled_ms));
+    all.push(one("kafka_fetched_records", "Records handed to Kafka clients", reading.fetched_records));
+    all.push(one("kafka_fetched_bytes", "Bytes of records handed to Kafka clients", reading.fetched_bytes));
+    all
 }
 
 async fn bind(loaded: &Loaded, key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -67,7 +67,7 @@ pub fn bench(arguments: &BenchArguments) -> anyhow::Result<()> {
 }
 
 fn drive(arguments: &BenchArguments) -> anyhow::Result<()> {
-    let (page, beats, others) = (free_port()?, free_port()?, [free_port()?, free_port()?]);
+    let (page, beats, others) = (free_port()?, free_port()?, [free_port()?, free_port()?, free_port()?]);
     std::fs::create_dir_all(&arguments.data_dir)?;
     let config = arguments.data_dir.join("bench.toml");
     let data = arguments.data_dir.join("data");
@@ -80,6 +80,8 @@ listen = "127.0.0.1:{beats}"
 topic = "web"
 [[ingest.syslog]]
 listen = "127.0.0.1:{}"
+[[ingest.kafka]]
+listen = "127.0.0.1:{}"
 [[topics.web.chain]]
 filter = "access-log"
 [[topics.web.chain]]
@@ -90,7 +92,7 @@ filter = "tag"
 when = 'response:503'
 config = {{ add = ["zabbix-sender"] }}
 "#,
-        others[0], others[1]
+        others[0], others[1], others[2]
     );
     #[allow(clippy::disallowed_methods)] // not the box's data: what a person would write
     std::fs::write(&config, text)?;

@@ -10,12 +10,15 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+mod access;
 mod bench;
 mod client;
 mod demo;
+mod groups;
 mod run;
 mod search;
 mod topics;
+mod traffic;
 
 /// One binary for one box: receives logs, keeps them in a durable queue, runs sandboxed filters over them, stores and searches them.
 #[derive(Debug, Parser)]
@@ -31,7 +34,7 @@ Start here:
   echo hello | sawbox send first && sawbox query hello
 
 Environment:
-  SAWBOX_URL         the box that query, tail, send, topic and filter speak to
+  SAWBOX_URL         the box that query, tail, send, topic, filter, user and acl speak to
   SAWBOX_CONFIG      configuration file of run and check
   SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
 
@@ -64,9 +67,24 @@ enum Command {
     /// Topics: what they hold, whether their lanes keep up; make, set, grow, trim, delete
     #[command(subcommand)]
     Topic(topics::TopicCommand),
+    /// Consumer groups: who reads what, and how far behind; set one elsewhere, delete it
+    #[command(subcommand)]
+    Group(groups::GroupCommand),
+    /// Quotas: how many bytes a second somebody may send or take
+    #[command(subcommand)]
+    Quota(traffic::QuotaCommand),
+    /// Routes: records of a topic that go to another one
+    #[command(subcommand)]
+    Route(traffic::RouteCommand),
     /// Filters: list, check, upload
     #[command(subcommand)]
     Filter(topics::FilterCommand),
+    /// Users of the Kafka port
+    #[command(subcommand)]
+    User(access::UserCommand),
+    /// Permissions on the Kafka port: who may produce to what, and consume what
+    #[command(subcommand)]
+    Acl(access::AclCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Examples:
   source <(sawbox completions bash)
@@ -127,7 +145,12 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => search::tail(&arguments),
         Command::Send(arguments) => search::send(&arguments),
         Command::Topic(command) => topics::topic(&command),
+        Command::Group(command) => groups::group(&command),
+        Command::Quota(command) => traffic::quota(&command),
+        Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => topics::filter(&command),
+        Command::User(command) => access::user(&command),
+        Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "sawbox", &mut std::io::stdout());
             Ok(())

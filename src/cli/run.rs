@@ -135,6 +135,9 @@ pub fn say_ready(config: &Config, running: &crate::Running) {
         if config.listens_beyond_loopback() {
             tracing::warn!("listens beyond loopback and has no sign-in: whoever reaches this box may read and write");
         }
+        if config.speaks_plainly() {
+            tracing::warn!("a Kafka port beyond loopback has no TLS: whoever is on the way can read the records");
+        }
     }
 }
 
@@ -152,6 +155,9 @@ pub fn banner(config: &Config, running: &crate::Running) {
     eprintln!("  Stop it:  Ctrl-C; what was acknowledged stays.\n");
     if config.listens_beyond_loopback() {
         eprintln!("  Warning: this box listens beyond loopback and has no sign-in: whoever reaches it may read and write.\n");
+    }
+    if config.speaks_plainly() {
+        eprintln!("  Warning: a Kafka port beyond loopback has no TLS: whoever is on the way can read the records.\n");
     }
 }
 

@@ -230,6 +230,9 @@ fn show(topic: &Value) {
     println!("id          {}", word(&topic["id"]));
     println!("queue       {}", bytes(&topic["queue_bytes"]));
     println!("store       {} in {} rows", bytes(&topic["store_bytes"]), word(&topic["rows"]));
+    let filters = topic["chain"].as_array().into_iter().flatten().filter_map(|entry| entry["filter"].as_str());
+    println!("codec       {}", topic["codec"].as_str().unwrap_or("none (JSON objects become fields, all else messages)"));
+    println!("chain       {} (generation {})", filters.collect::<Vec<_>>().join(" → "), word(&topic["generation"]));
     let has = |list: &str, name: &str| topic[list].as_array().is_some_and(|names| names.iter().any(|known| known == name));
     println!("settings");
     for (name, value) in topic["settings"].as_object().into_iter().flatten() {
@@ -359,7 +362,7 @@ fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| path.display().to_string())
 }
 
-fn word(value: &Value) -> String {
+pub fn word(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
@@ -367,7 +370,7 @@ fn word(value: &Value) -> String {
     }
 }
 
-fn bytes(value: &Value) -> String {
+pub fn bytes(value: &Value) -> String {
     let Some(bytes) = value.as_u64() else { return "-".to_owned() };
     #[allow(clippy::cast_precision_loss)]
     let mut size = bytes as f64;
@@ -380,7 +383,7 @@ fn bytes(value: &Value) -> String {
     format!("{size:.1} TiB")
 }
 
-fn print_table<const N: usize>(table: &[[String; N]]) {
+pub fn print_table<const N: usize>(table: &[[String; N]]) {
     let widths: Vec<usize> =
         (0..N).map(|column| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
     for row in table {

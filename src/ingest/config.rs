@@ -153,6 +153,8 @@ pub struct Elastic {
     pub listen: SocketAddr,
     /// Takes all records, whatever index they name.
     pub topic: Option<String>,
+    /// A dotted field of the document that is the record's key: records of one key keep their order.
+    pub key_field: Option<String>,
     /// Largest body, inflated.
     pub max_body: Bytes,
     /// Most records of one request.
@@ -248,6 +250,7 @@ impl Default for Elastic {
         Self {
             listen: loopback(9200),
             topic: None,
+            key_field: None,
             max_body: Bytes(128 << 20),
             max_items: 250_000,
             setup_memory: Bytes(16 << 20),
@@ -335,6 +338,11 @@ impl Config {
 }
 
 impl Kafka {
+    /// Whether clients must sign in.
+    pub fn signs_in(&self) -> bool {
+        self.sign_in.unwrap_or(!self.listen.ip().is_loopback())
+    }
+
     fn check(&self, key: &str) -> Result<(), String> {
         tls(key, self.tls.as_ref())?;
         at_least_one(key, "max_connections", self.max_connections)?;

@@ -9,6 +9,7 @@
 //! client that stops in the middle of a window holds nothing that others wait for.
 //! Limits: `ingest.memory` in all; a batch is sent off between 64 KiB and 1 MiB; records above 64 KiB need room ([`Door::room`]);
 //! beside that a few empty builders of at most 2 MiB.
+//! Quotas and routes stand before it ([`super::gate`]).
 //! Crash story: none; what is here was not acknowledged.
 //! Why not a channel of records to one appender: it would move every record twice and know nothing of who waits for it.
 
@@ -22,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::counters::Counters;
+use super::gate::{Gate, Pass};
 use crate::base::clock::Clock;
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
@@ -125,7 +127,9 @@ impl Door {
     /// Starts gathering. A full queue is asked again until `patience` ends (`None`: never).
     pub fn gather(self: &Arc<Self>, counters: &Arc<Counters>, patience: Option<Duration>) -> Gather {
         let (door, counters) = (self.clone(), counters.clone());
-        Gather { door, counters, patience, buckets: Vec::new(), held: 0, last: 0, numbers: 0, sent: Vec::new() }
+        let gate = Gate::new(self.queue.clone(), self.clock.clone());
+        let (buckets, sent) = (Vec::new(), Vec::new());
+        Gather { door, counters, patience, gate, resume: None, buckets, held: 0, last: 0, numbers: 0, sent }
     }
 }
 
@@ -144,6 +148,8 @@ struct Bucket {
     builder: BatchBuilder,
     number: u32,
     payload: u64,
+    /// A record more than it holds came.
+    brimful: bool,
 }
 
 fn partition_for(topic: &Topic, key: &[u8]) -> Option<Arc<Partition>> {
@@ -178,6 +184,10 @@ pub struct Gather {
     door: Arc<Door>,
     counters: Arc<Counters>,
     patience: Option<Duration>,
+    /// Quotas and routes.
+    gate: Gate,
+    /// Before this the sender is not to be read: it owes.
+    resume: Option<tokio::time::Instant>,
     buckets: Vec<Bucket>,
     /// Bytes in all open batches.
     held: usize,
@@ -205,10 +215,24 @@ impl Gather {
         payload: &[u8],
         headers: &[(&[u8], &[u8])],
     ) -> Result<Seat, QueueError> {
-        let at = self.bucket(topic, key)?;
+        if self.held == 0 {
+            self.gate.turn();
+        }
+        let routed = self.gate.place(topic, payload, headers);
+        let topic = routed.as_deref().unwrap_or(topic);
+        let mut at = self.bucket(topic, key)?;
+        let mut before = self.buckets[at].builder.len_bytes();
+        match self.buckets[at].builder.push(timestamp_ms, key, payload, headers) {
+            // One line can hold many records: what a batch cannot take is the next batch's, and no reason to come again.
+            Err(QueueError::Full(_)) if before > 0 => {
+                self.buckets[at].brimful = true;
+                at = self.bucket(topic, key)?;
+                before = 0;
+                self.buckets[at].builder.push(timestamp_ms, key, payload, headers)?;
+            }
+            pushed => pushed?,
+        }
         let bucket = &mut self.buckets[at];
-        let before = bucket.builder.len_bytes();
-        bucket.builder.push(timestamp_ms, key, payload, headers)?;
         bucket.payload += payload.len() as u64;
         if self.held == 0 {
             self.door.gathers.fetch_add(1, Ordering::Relaxed);
@@ -220,6 +244,7 @@ impl Gather {
     fn bucket(&mut self, name: &str, key: Option<&[u8]>) -> Result<usize, QueueError> {
         let is_it = |bucket: &Bucket| {
             bucket.name.as_ref() == name
+                && !bucket.brimful
                 && match (&bucket.topic, &bucket.partition, key) {
                     (None, ..) | (_, None, None) => true,
                     (Some(topic), Some(own), Some(key)) => {
@@ -242,7 +267,8 @@ impl Gather {
         };
         let partition = topic.as_ref().zip(key).and_then(|(topic, key)| partition_for(topic, key));
         let name = topic.as_ref().map_or_else(|| Arc::from(name), |topic| topic.name().clone());
-        self.buckets.push(Bucket { name, topic, partition, builder: self.door.builder(), number: self.numbers, payload: 0 });
+        let (builder, number) = (self.door.builder(), self.numbers);
+        self.buckets.push(Bucket { name, topic, partition, builder, number, payload: 0, brimful: false });
         self.numbers += 1;
         self.last = self.buckets.len() - 1;
         Ok(self.last)
@@ -261,25 +287,46 @@ impl Gather {
 
     /// Sends off what was gathered. Waits while too much is on its way already: whoever calls it stops reading meanwhile.
     pub async fn send(&mut self) {
+        self.rest().await;
         self.last = 0;
+        self.gate.turn();
+        let mut pause = Duration::ZERO;
         for mut bucket in std::mem::take(&mut self.buckets) {
             let (length, records) = (bucket.builder.len_bytes(), bucket.builder.records());
             if records == 0 {
                 continue;
             }
+            let number = u64::from(records);
+            // Before anything is taken that other senders wait for.
+            let passed = match self.gate.pass(&bucket.name, number, length as u64, self.patience).await {
+                Ok(Pass { to: Some(to), pause }) => {
+                    let there = self.gate.elsewhere(&bucket.name, bucket.partition.as_ref(), &to).await;
+                    there.map(|there| (bucket.name, bucket.topic, bucket.partition) = there).map(|()| pause)
+                }
+                Ok(Pass { to: None, pause }) => Ok(pause),
+                Err(error) => Err(error),
+            };
+            let mut landed = Landed {
+                batch: bucket.number,
+                topic: TopicId::from_bytes([0; 16]),
+                partition: 0,
+                records: number,
+                base: Err(QueueError::Closed),
+            };
+            match passed {
+                Ok(owed) => pause = pause.max(owed),
+                Err(error) => {
+                    landed.base = Err(error);
+                    self.sent.push(Sent { records: number, task: tokio::spawn(async move { landed }) });
+                    continue;
+                }
+            }
             // Counted uncompressed: the queue's reader will need it so, and the ratio is not known before.
             let permit = permits(&self.door.in_flight, length, self.door.in_flight_kib).await;
             let batch = bucket.builder.finish(if length < COMPRESS_FROM { Compression::None } else { Compression::Lz4 });
             self.door.give_back(bucket.builder);
-            let records = u64::from(records);
             let mut arriving = Arriving {
-                landed: Landed {
-                    batch: bucket.number,
-                    topic: TopicId::from_bytes([0; 16]),
-                    partition: 0,
-                    records,
-                    base: Err(QueueError::Closed),
-                },
+                landed,
                 queue: self.door.queue.clone(),
                 name: bucket.name,
                 partition: bucket.partition,
@@ -294,9 +341,17 @@ impl Gather {
                 // Here and not in its task: batches of one sender keep their order.
                 arriving.append(topic);
             }
-            self.sent.push(Sent { records, task: tokio::spawn(arriving.land()) });
+            self.sent.push(Sent { records: number, task: tokio::spawn(arriving.land()) });
         }
         self.emptied();
+        self.resume = (!pause.is_zero()).then(|| tokio::time::Instant::now() + pause);
+    }
+
+    /// Waits as long as the sender owes: call it before more is read, when what was sent off is on its way to be answered.
+    pub async fn rest(&mut self) {
+        if let Some(at) = self.resume.take() {
+            tokio::time::sleep_until(at).await;
+        }
     }
 
     fn emptied(&mut self) {

@@ -135,6 +135,15 @@ pub fn wrong(status: StatusCode, kind: &str, reason: &str) -> Response {
     (status, Json(json!({ "error": error, "status": status.as_u16() }))).into_response()
 }
 
+/// The queue takes nothing, or nothing from this sender, and when it may again.
+fn rejected(refusal: super::http::Refusal) -> Response {
+    let mut response = wrong(refusal.status, "es_rejected_execution_exception", &refusal.reason);
+    if let Some(after) = refusal.after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after));
+    }
+    response
+}
+
 /// A small answer, as much of it as `filter_path` wants.
 fn reply(status: StatusCode, value: Value, query: Option<&str>) -> Response {
     (status, Json(FilterPath::of(query).prune(value))).into_response()
@@ -180,8 +189,7 @@ async fn one(
     };
     let mut bulk = bulk::Bulk::new(&elastic, body::peer(&parts.extensions));
     if let Err(error) = bulk.add(Op::Index, &index, id.as_deref(), document.trim_ascii()) {
-        let (status, reason) = super::http::refusal(&error);
-        return wrong(status, "es_rejected_execution_exception", &reason);
+        return rejected(super::http::refusal(&error));
     }
     let items = bulk.land().await;
     Counters::add(&elastic.counters.rejected, items.rejected());

@@ -171,6 +171,10 @@ impl Port {
                     return Ok(());
                 }
             }
+            tokio::select! {
+                () = gather.rest() => {}
+                () = stop.stopped() => {}
+            }
             waiting.store(false, Ordering::Relaxed);
         }
     }

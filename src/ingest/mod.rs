@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::access::Access;
 use crate::base::clock::Clock;
 use crate::queue::Queue;
 use config::{Config, Transport};
@@ -31,12 +32,15 @@ pub mod config;
 pub mod counters;
 pub mod door;
 pub mod elastic;
+pub mod elements;
+pub mod gate;
 pub mod http;
 pub mod inflate;
 pub mod kafka;
 pub mod lines;
 pub mod listener;
 pub mod lumberjack;
+pub mod pieces;
 pub mod query;
 pub mod route;
 pub mod syslog;
@@ -112,7 +116,12 @@ impl Ingest {
     ///
     /// # Errors
     /// What the operator has to mend; then nothing is bound any more.
-    pub async fn start(queue: Arc<Queue>, clock: Arc<dyn Clock>, config: &Config) -> Result<Arc<Self>, IngestError> {
+    pub async fn start(
+        queue: Arc<Queue>,
+        access: Arc<Access>,
+        clock: Arc<dyn Clock>,
+        config: &Config,
+    ) -> Result<Arc<Self>, IngestError> {
         config.check().map_err(IngestError::Config)?;
         let door = Door::new(queue.clone(), clock.clone(), config.memory.as_usize());
         let (switch, stop) = Stop::new();
@@ -139,7 +148,7 @@ impl Ingest {
                 }
             }
         }
-        let server = kafka::Server::new(queue, starting.clock.clone(), door.clone(), config.memory.as_usize() / 2);
+        let server = kafka::Server::new(queue, access, starting.clock.clone(), door.clone(), config.memory.as_usize() / 2);
         let (mut brokers, mut kafka) = (Vec::new(), Vec::new());
         for config in &config.kafka {
             let tls = acceptor("kafka", config.listen, config.tls.as_ref())?;
@@ -162,6 +171,10 @@ impl Ingest {
         }
         for (port, listener) in streams {
             tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));
+        }
+        if !brokers.is_empty() {
+            let queue = server.queue.clone();
+            tasks.push(tokio::spawn(kafka::tick_groups(queue, server.clock.clone(), starting.stop.clone())));
         }
         for (port, listener) in brokers {
             tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));

@@ -245,5 +245,7 @@ impl Port {
 async fn dispatch(gather: &mut Gather, flight: &mut Flight) -> Result<(), String> {
     gather.send().await;
     let before = std::mem::replace(flight, gather.flight());
-    before.land().await.map_err(|error| format!("not stored: {error}"))
+    before.land().await.map_err(|error| format!("not stored: {error}"))?;
+    gather.rest().await;
+    Ok(())
 }

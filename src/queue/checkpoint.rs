@@ -45,6 +45,9 @@ pub struct Mark {
     /// Idempotent producers.
     #[serde(default)]
     pub producers: Vec<Producer>,
+    /// Idempotent producers whose batches were meant for another partition: that one's topic and number, and they.
+    #[serde(default)]
+    pub guests: Vec<(TopicId, PartitionId, Vec<Producer>)>,
     /// Largest record time of the segment that is written, before `active`'s end.
     #[serde(default = "unknown_ms")]
     pub newest_ms: i64,

@@ -56,6 +56,8 @@ pub struct Config {
     pub pending_bytes: Bytes,
     /// Most segment files held open at a time.
     pub open_files: usize,
+    /// Consumer groups.
+    pub groups: super::coordinator::Config,
 }
 
 impl Default for Config {
@@ -75,6 +77,7 @@ impl Default for Config {
             writers: 8,
             pending_bytes: Bytes(64 * MIB),
             open_files: 512,
+            groups: super::coordinator::Config::default(),
         }
     }
 }
@@ -105,6 +108,7 @@ impl Config {
         whole("partitions", self.partitions as usize, 1, super::settings::PARTITIONS as usize)?;
         bytes("segment_bytes", self.segment_bytes, Bytes(64 << 10), Bytes(1 << 30))?;
         bytes("pending_bytes", self.pending_bytes, Bytes(16 << 20), Bytes(1 << 30))?;
+        self.groups.check()?;
         if self.retention.0.is_zero() {
             return Err("retention must not be zero; write it like \"24h\"".into());
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::ids::Offset;
 
@@ -48,6 +49,14 @@ pub enum QueueError {
     Deleted {
         /// The first offset that is still there.
         start: Offset,
+    },
+    /// The sender is over a quota that refuses: tell him so, and when to come again. Nothing is wrong with the box.
+    #[error("refused: {reason}; come again in {} s", .after.as_secs() + 1)]
+    OverQuota {
+        /// The sentence.
+        reason: Arc<str>,
+        /// When one would be taken.
+        after: Duration,
     },
     /// The topic was deleted: forget it, or ask for one of its name again.
     #[error("the topic was deleted")]

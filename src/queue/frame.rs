@@ -5,6 +5,7 @@
 //!  0 magic "SWQ" | 3 flags u8 | 4 batch length u32 | 8 base offset u64 | 16 append time, ns since 1970, i64
 //! 24 group u32: position in the file where the group commit began that wrote this | 28 crc32c u32
 //! 32 only if flags has EMISSION: source topic id [16] | source partition u32 | run u64 | last source offset u64
+//! 32 only if flags has STRAY: home topic id [16] | home partition u32: what an idempotent producer's batch was meant for (strays.rs)
 //!    then the Kafka v2 record batch
 //! ```
 //! The crc covers topic id and partition (not stored), the frame's first 28 bytes, the source, and the batch's header as it
@@ -30,6 +31,10 @@ pub const FRAME_BYTES: usize = 32;
 const SOURCE_BYTES: usize = 36;
 /// Flag: a source follows.
 const EMISSION: u8 = 1;
+/// Flag: a home follows; never with the other.
+const STRAY: u8 = 2;
+/// Bytes of the home that strays carry.
+const HOME_BYTES: usize = 20;
 /// What must be there before a frame can be judged.
 pub const HEAD_MAX: usize = FRAME_BYTES + SOURCE_BYTES + HEADER_BYTES;
 /// Largest frame with its batch.
@@ -44,6 +49,15 @@ pub struct Source {
     pub partition: PartitionId,
     /// Live, or which replay.
     pub run: Run,
+}
+
+/// The partition that an idempotent producer's batch was meant for, of one that a rule sent elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Home {
+    /// Its topic.
+    pub topic: TopicId,
+    /// Its number.
+    pub partition: PartitionId,
 }
 
 /// What a crc is seeded with: whose file it is.
@@ -70,6 +84,8 @@ pub struct Frame {
     pub group: u64,
     /// For emissions: where from, and the last source offset it covers.
     pub source: Option<(Source, Offset)>,
+    /// For strays: what it was meant for.
+    pub home: Option<Home>,
     /// Bytes before the batch.
     pub head: usize,
     /// The batch's header.
@@ -101,11 +117,16 @@ pub fn parse(bytes: &[u8], seed: Seed) -> Result<Frame, NoFrame> {
         let seen = bytes.len().min(MAGIC.len());
         return Err(if bytes[..seen] == MAGIC[..seen] { NoFrame::Short } else { NoFrame::Wrong });
     };
-    if fixed[..3] != MAGIC || fixed[3] & !EMISSION != 0 {
+    if fixed[..3] != MAGIC {
         return Err(NoFrame::Wrong);
     }
-    let emission = fixed[3] & EMISSION != 0;
-    let head = if emission { FRAME_BYTES + SOURCE_BYTES } else { FRAME_BYTES };
+    let (emission, stray) = (fixed[3] == EMISSION, fixed[3] == STRAY);
+    let head = match fixed[3] {
+        0 => FRAME_BYTES,
+        EMISSION => FRAME_BYTES + SOURCE_BYTES,
+        STRAY => FRAME_BYTES + HOME_BYTES,
+        _ => return Err(NoFrame::Wrong),
+    };
     let after = bytes.get(FRAME_BYTES..head + HEADER_BYTES).ok_or(NoFrame::Short)?;
     let crc = crc32c::crc32c_append(crc32c::crc32c_append(seed.0, &fixed[..28]), after);
     if crc != word(fixed, 28) {
@@ -117,14 +138,18 @@ pub fn parse(bytes: &[u8], seed: Seed) -> Result<Frame, NoFrame> {
     if batch.len != word(fixed, 4) as usize || batch.base_offset != base.cast_signed() {
         return Err(NoFrame::Wrong);
     }
-    let source = emission.then(|| {
+    let topic = || {
         let mut id = [0; 16];
         id.copy_from_slice(&after[..16]);
-        let source = Source { topic: TopicId::from_bytes(id), partition: word(after, 16), run: long(after, 20) };
+        TopicId::from_bytes(id)
+    };
+    let home = stray.then(|| Home { topic: topic(), partition: word(after, 16) });
+    let source = emission.then(|| {
+        let source = Source { topic: topic(), partition: word(after, 16), run: long(after, 20) };
         (source, long(after, 28))
     });
     let (append_ns, group) = (long(fixed, 16).cast_signed(), u64::from(word(fixed, 24)));
-    Ok(Frame { base, next, append_ns, group, source, head, batch })
+    Ok(Frame { base, next, append_ns, group, source, home, head, batch })
 }
 
 /// Whether the records behind a judged head are whole too; `bytes` begins at the frame.
@@ -145,6 +170,8 @@ pub struct Plan<'b> {
     pub group: u32,
     /// Where it came from.
     pub source: Option<(Source, Offset)>,
+    /// What it was meant for, if that is another partition.
+    pub home: Option<Home>,
 }
 
 /// Bytes of a batch that [`Plan::write`] writes anew: base offset, length, leader epoch.
@@ -155,7 +182,11 @@ impl Plan<'_> {
     pub fn write(&self, out: &mut Vec<u8>, seed: Seed) {
         let start = out.len();
         out.extend_from_slice(&MAGIC);
-        out.push(if self.source.is_some() { EMISSION } else { 0 });
+        out.push(match (self.source, self.home) {
+            (Some(_), _) => EMISSION,
+            (None, Some(_)) => STRAY,
+            (None, None) => 0,
+        });
         out.extend_from_slice(&u32::try_from(self.batch.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend_from_slice(&self.base.to_le_bytes());
         out.extend_from_slice(&self.append_ns.to_le_bytes());
@@ -166,6 +197,9 @@ impl Plan<'_> {
             out.extend_from_slice(&source.partition.to_le_bytes());
             out.extend_from_slice(&source.run.to_le_bytes());
             out.extend_from_slice(&last.to_le_bytes());
+        } else if let Some(home) = &self.home {
+            out.extend_from_slice(home.topic.as_bytes());
+            out.extend_from_slice(&home.partition.to_le_bytes());
         }
         out.extend_from_slice(&self.base.to_be_bytes());
         out.extend_from_slice(self.batch.get(8..12).unwrap_or_default());

@@ -32,6 +32,8 @@ use crate::base::ids::{Offset, PartitionId, TopicId};
 /// Bytes appended since the last checkpoint at which a new one is written.
 pub const UNCHECKED_BYTES: u64 = 256 << 20;
 const EVERY: Duration = Duration::from_secs(1);
+const EXPIRE_EVERY: Duration = Duration::from_secs(600);
+const RETURN_WITHIN: Duration = Duration::from_secs(24 * 3600);
 
 type Holds = HashMap<(TopicId, PartitionId), Offset>;
 
@@ -59,6 +61,27 @@ pub fn tick(shared: &Shared, topics: &[Arc<Topic>]) {
         retain(topic, &holds);
     }
     room(shared, topics, &holds);
+    expire(shared, topics);
+}
+
+/// Forgets offsets that nobody wants any more, now and then.
+fn expire(shared: &Shared, topics: &[Arc<Topic>]) {
+    let now = shared.clock.monotonic();
+    let last = Duration::from_millis(shared.gauges.expired_ms.load(Ordering::Relaxed));
+    if now.saturating_sub(last) < EXPIRE_EVERY {
+        return;
+    }
+    shared.gauges.expired_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    let retention = shared.config.groups.offsets_retention.as_ns();
+    let wall = shared.clock.now_ns();
+    // Whoever was a member when the box went down may come back for a day; nothing says when it was last there.
+    let returning = now < Duration::from_nanos(retention.unsigned_abs()).min(RETURN_WITHIN);
+    let before_ms = if returning { i64::MIN } else { wall.saturating_sub(retention) / 1_000_000 };
+    let there: std::collections::HashSet<TopicId> = topics.iter().map(|topic| topic.id()).collect();
+    let gone = shared.groups.expire(before_ms, |group| shared.coordinator.is_live(group), |id| there.contains(&id));
+    if gone > 0 {
+        tracing::info!(partitions = gone, "forgot offsets of groups that were not seen for long, or of topics that are gone");
+    }
 }
 
 impl Partition {
@@ -74,6 +97,7 @@ impl Partition {
             last_ns: log.last_ns,
             newest_ms: self.view.read().tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms),
             producers: log.producers.marked(self.shared.clock.now_ns()),
+            guests: log.guests.marked(self.shared.clock.now_ns()),
             sources: log.sources.iter().map(|(source, last)| (source.topic, source.partition, source.run, *last)).collect(),
         }
     }

@@ -95,9 +95,11 @@ impl Queue {
         for hook in self.shared.on_delete.read().iter() {
             hook(topic);
         }
-        self.shared.groups.forget(topic.id);
+        self.shared.groups.forget_topic(topic.id);
         for other in self.topics.all().iter().flat_map(|other| other.partitions()) {
-            other.log.lock().sources.retain(|source, _| source.topic != topic.id);
+            let mut log = other.log.lock();
+            log.sources.retain(|source, _| source.topic != topic.id);
+            log.guests.forget(topic.id);
         }
         let partitions = topic.partitions();
         partitions.iter().for_each(|partition| partition.end());
@@ -107,7 +109,7 @@ impl Queue {
         tracing::info!(topic = %topic.name, id = %topic.id, "topic deleted");
         // Who waits for more of it must hear that there will be none.
         for hook in self.shared.on_durable.read().iter() {
-            partitions.iter().for_each(|partition| hook(partition));
+            partitions.iter().for_each(hook);
         }
         Ok(())
     }
@@ -209,6 +211,7 @@ impl Partition {
         log.unsynced = false;
         log.sources.clear();
         log.producers = Producers::default();
+        log.guests = Default::default();
         sub(&self.shared.gauges.unchecked, std::mem::take(&mut log.unchecked));
         sub(&self.shared.gauges.bytes, self.bytes.swap(0, Ordering::Relaxed));
         self.start.store(self.high_watermark(), Ordering::Release);

@@ -21,6 +21,7 @@ use super::frame::{PATCHED, Plan, Source};
 use super::index::NO_MS;
 use super::partition::{Partition, Pending};
 use super::producers::{Fresh, Producers};
+use super::strays::Guests;
 use super::ticket::Appended;
 use super::view::{Sealed, Tail};
 use crate::base::ids::Offset;
@@ -42,6 +43,10 @@ pub struct Log {
     pub sources: HashMap<Source, Offset>,
     /// Idempotent producers, and which of their batches are durable.
     pub producers: Producers,
+    /// Producers whose batches were meant for other partitions and came here.
+    pub guests: Guests,
+    /// A write failed, and it is not settled yet that nothing of it comes back.
+    pub doubtful: bool,
     /// Bytes since the last checkpoint.
     pub unchecked: u64,
     /// Something is written and not synced (`Durability::Written`).
@@ -66,8 +71,21 @@ pub struct Active {
 impl Log {
     /// A log that goes on at `next`.
     pub fn new(active: Option<Active>, next: Offset, last_ns: i64, sources: HashMap<Source, Offset>) -> Self {
-        let (producers, ground_at) = (Producers::default(), Duration::ZERO);
-        Self { active, next, last_ns, sources, producers, unchecked: 0, unsynced: false, ground: GROUND_MIN, ground_at }
+        let (producers, guests, ground_at) = (Producers::default(), Guests::default(), Duration::ZERO);
+        let (doubtful, unsynced) = (false, false);
+        Self {
+            active,
+            next,
+            last_ns,
+            sources,
+            producers,
+            guests,
+            doubtful,
+            unchecked: 0,
+            unsynced,
+            ground: GROUND_MIN,
+            ground_at,
+        }
     }
 }
 
@@ -104,7 +122,7 @@ impl Partition {
                     continue;
                 }
                 fresh.insert(source, last);
-            } else if let Some(stamp) = &pending.stamp {
+            } else if let Some(stamp) = pending.stamp.as_ref().filter(|_| pending.home.is_none()) {
                 match log.producers.admit(&mut producing, stamp, next, now) {
                     Ok(None) => {}
                     Ok(Some(there)) => {
@@ -117,7 +135,14 @@ impl Partition {
                     }
                 }
             }
-            let plan = Plan { batch: &pending.batch, base: next, append_ns: now, group: position, source: pending.source };
+            let plan = Plan {
+                batch: &pending.batch,
+                base: next,
+                append_ns: now,
+                group: position,
+                source: pending.source,
+                home: pending.home,
+            };
             let start = heads.len();
             plan.write(&mut heads, self.seed);
             let tail = pending.batch.get(PATCHED..).unwrap_or_default();
@@ -145,6 +170,11 @@ impl Partition {
         log.last_ns = now;
         log.sources.extend(fresh);
         log.producers.settle(producing);
+        for (pending, place) in group.iter().zip(&places) {
+            if let (Some(home), Some(stamp), Ok(place)) = (pending.home, &pending.stamp, place) {
+                log.guests.found(home, stamp, place.base_offset, now);
+            }
+        }
         let grown = end - active.position;
         log.unchecked += grown;
         self.shared.gauges.unchecked.fetch_add(grown, Ordering::Relaxed);
@@ -232,10 +262,15 @@ impl Partition {
         let base = log.next;
         let file = self.shared.disk.open(&log_path(&self.dir, base), true)?;
         // Left over from an append that failed before anything was durable.
-        if file.len()? > 0 {
+        if log.doubtful || file.len()? > 0 {
             file.set_len(0)?;
         }
+        if log.doubtful {
+            // Its length may be cut already, but only in the page cache.
+            file.sync_data()?;
+        }
         self.shared.disk.sync_dir(&self.dir)?;
+        log.doubtful = false;
         self.shared.files.keep(self.key(base), file);
         let active = Active { base, position: 0, allocated: 0, first_ns: 0 };
         log.active = Some(active);
@@ -264,6 +299,7 @@ impl Partition {
 
     /// Gives the active segment up after a failed write or sync.
     fn poison(&self, log: &mut Log, active: Active) {
+        log.doubtful = true;
         let key = self.key(active.base);
         self.shared.files.forget(&key);
         if active.position == 0 {

@@ -11,12 +11,13 @@
 //! ```text
 //! TOPICS        journal: which topics there are (catalog.rs)     <topic id>/<partition>/<base offset>.log    frames and batches (frame.rs)
 //! GROUPS        journal: committed offsets (groups.rs)                                  <base offset>.index  a hint (index.rs)
-//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)
+//! TRAFFIC       journal: quotas and routes (traffic/book.rs)
+//! CHECKPOINTS   journal: what need not be scanned (checkpoint.rs)   CLUSTER   journal: the cluster's id (cluster.rs)
 //! PRODUCERS     journal: ids given to idempotent producers (producer_ids.rs)
 //! ```
 //! The way of an append: [`Partition::append`] → the pool of `writer.rs` → group commit in `log.rs` → ticket and hooks.
 //! The way of a read: [`Partition::read`] → `view.rs`, over mapped segments and the tail. At start: `recovery.rs` and `scan.rs`.
-//! Every second: `keeper.rs`.
+//! Every second: `keeper.rs`. Who reads what among consumers: `coordinator/`.
 //!
 //! Why not a database, or one log for all topics: a fetch is then a slice of a mapped file, retention an unlink, and a noisy
 //! topic does not push a quiet one's records out. The price, a file and an fdatasync per busy topic, is what the pool is for.
@@ -37,17 +38,21 @@ use crate::base::limits::is_topic_name;
 
 pub mod batch;
 pub mod config;
+pub mod coordinator;
 pub mod error;
 pub mod groups;
+pub mod lag;
 pub mod partition;
 pub mod partitioner;
 pub mod recovery;
 pub mod settings;
 pub mod ticket;
 pub mod topic;
+pub mod traffic;
 
 mod catalog;
 mod checkpoint;
+mod cluster;
 mod files;
 mod frame;
 mod index;
@@ -59,6 +64,7 @@ mod producer_ids;
 mod producers;
 mod scan;
 mod shared;
+mod strays;
 mod times;
 mod trim;
 mod view;
@@ -66,15 +72,18 @@ mod writer;
 
 pub use batch::{BatchBuilder, Compression, Limits, Scratch, StoredBatch, decode, validate};
 pub use config::{Config, Durability};
+pub use coordinator::Coordinator;
 pub use error::QueueError;
 pub use frame::Source;
 pub use groups::Groups;
 pub use partition::Partition;
 pub use recovery::RecoveryReport;
+use settings::Key;
 pub use settings::{Priority, TopicCompression, TopicSettings};
 pub use shared::{DurableHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
 pub use topic::Topic;
+pub use traffic::Traffic;
 
 use producer_ids::ProducerIds;
 use shared::{Gauges, Job, Shared};
@@ -84,7 +93,10 @@ use shared::{Gauges, Job, Shared};
 pub struct Queue {
     shared: Arc<Shared>,
     topics: Arc<Topics>,
+    traffic: Traffic,
     making: Mutex<()>,
+    /// What the configuration file says of topics, there or not.
+    planned: RwLock<HashMap<String, (Vec<Key>, TopicSettings)>>,
     threads: Mutex<Threads>,
     closed: AtomicBool,
 }
@@ -131,10 +143,13 @@ impl Queue {
         let mut report = RecoveryReport::default();
         let defaults = TopicSettings::of(&config);
         let (catalog, entries) = catalog::open(&disk, &defaults, &mut report).map_err(QueueError::disk)?;
-        let groups = Groups::open(disk.clone()).map_err(QueueError::disk)?;
+        let groups = Arc::new(Groups::open(disk.clone()).map_err(QueueError::disk)?);
+        let coordinator = Arc::new(Coordinator::new(groups.clone(), config.groups.clone()));
         let (checkpoints, marks, damaged) = checkpoint::Checkpoints::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
         let (ids, damaged) = ProducerIds::open(disk.clone()).map_err(QueueError::disk)?;
+        report.damaged_entries += damaged;
+        let (traffic, damaged) = Traffic::open(disk.clone()).map_err(QueueError::disk)?;
         report.damaged_entries += damaged;
         let (jobs, work) = unbounded();
         let shared = Arc::new(Shared {
@@ -143,6 +158,7 @@ impl Queue {
             clock,
             jobs,
             groups,
+            coordinator,
             catalog: Mutex::new(catalog),
             checkpoints: Mutex::new(checkpoints),
             producer_ids: Mutex::new(ids),
@@ -153,6 +169,10 @@ impl Queue {
             gauges: Gauges::default(),
             config,
         });
+        let flushes = shared.jobs.clone();
+        shared.groups.flushed_by(Box::new(move || {
+            let _gone = flushes.send(Job::Groups);
+        }));
         let topics = Arc::new(Topics::default());
         // Offsets of topics that were deleted, or are gone by damage, mean nothing: their ids never come again.
         let there: HashSet<TopicId> = entries.iter().map(|entry| entry.id).collect();
@@ -160,19 +180,30 @@ impl Queue {
         for topic in opening::topics(&shared, entries, &marks, &mut report).map_err(QueueError::disk)? {
             topics.add(topic);
         }
+        strays::bring_home(&topics, &mut shared.producer_ids.lock());
         let mut threads = Threads::default();
         for nth in 0..shared.config.writers {
             let work = work.clone();
             let writer = thread::Builder::new().name(format!("queue-{nth}")).stack_size(512 * 1024);
-            threads.writers.push(writer.spawn(move || writer::run(&work)).map_err(QueueError::disk)?);
+            threads.writers.push(writer.spawn({
+                let groups = shared.groups.clone();
+                move || writer::run(&work, &groups)
+            }).map_err(QueueError::disk)?);
         }
         let (stop, stopped) = bounded(0);
         let (own, all) = (shared.clone(), topics.clone());
         let keeper = thread::Builder::new().name("queue-keeper".into()).stack_size(512 * 1024);
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
-        let queue =
-            Self { shared, topics, making: Mutex::new(()), threads: Mutex::new(threads), closed: AtomicBool::new(false) };
+        let queue = Self {
+            shared,
+            topics,
+            traffic,
+            making: Mutex::new(()),
+            planned: RwLock::default(),
+            threads: Mutex::new(threads),
+            closed: AtomicBool::new(false),
+        };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))
@@ -223,7 +254,8 @@ impl Queue {
             if let Some(topic) = self.topic(name) {
                 return Ok(topic);
             }
-            self.make(name, TopicSettings::of(&self.shared.config))?
+            let planned = self.planned.read().get(name).map(|(_, settings)| settings.clone());
+            self.make(name, planned.unwrap_or_else(|| TopicSettings::of(&self.shared.config)))?
         };
         self.tell(&topic);
         Ok(topic)
@@ -251,8 +283,19 @@ impl Queue {
         }
         catalog::write(&self.shared, id, &name, &settings)?;
         let topic = Arc::new(Topic::new(id, name, self.shared.clone(), shared_settings, partitions));
+        if let Some((keys, settings)) = self.planned.read().get(&**topic.name()) {
+            topic.pin(keys, settings);
+        }
         self.topics.add(topic.clone());
         Ok(topic)
+    }
+
+    /// Says what the configuration file says of a topic: which settings, and all that it has if it is made on first use.
+    pub fn plan_topic(&self, name: &str, keys: Vec<Key>, settings: TopicSettings) {
+        if let Some(topic) = self.topic(name) {
+            topic.pin(&keys, &settings);
+        }
+        self.planned.write().insert(name.to_owned(), (keys, settings));
     }
 
     fn tell(&self, topic: &Arc<Topic>) {
@@ -288,6 +331,11 @@ impl Queue {
     /// What consumer groups have committed.
     pub fn groups(&self) -> &Groups {
         &self.shared.groups
+    }
+
+    /// The members of consumer groups.
+    pub fn coordinator(&self) -> &Arc<Coordinator> {
+        &self.shared.coordinator
     }
 
     /// Whether appends are taken now: receivers ask before they read on.
@@ -353,6 +401,7 @@ impl Queue {
                 tracing::error!("a thread of the queue had panicked");
             }
         }
+        self.shared.groups.close();
         // A writer that was told to stop may have left what came in between.
         for partition in &partitions {
             writer::commit(partition);

@@ -18,11 +18,11 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
-use super::batch::{self, StoredBatch};
+use super::batch::{self, Header, StoredBatch};
 use super::catalog::partition_dir;
 use super::error::QueueError;
 use super::files::Key;
-use super::frame::{Seed, Source, WHOLE_MAX};
+use super::frame::{Home, Seed, Source, WHOLE_MAX};
 use super::index::UNKNOWN_MS;
 use super::log::Log;
 use super::producers::Stamp;
@@ -46,6 +46,10 @@ pub(super) struct Pending {
     /// Who sent it, if he is idempotent.
     pub stamp: Option<Stamp>,
     pub source: Option<(Source, Offset)>,
+    /// The partition it goes to, if a rule chose another than this one.
+    pub to: Option<Arc<Partition>>,
+    /// In that partition: the one it was meant for.
+    pub home: Option<Home>,
     pub done: oneshot::Sender<Result<Appended, QueueError>>,
 }
 
@@ -59,6 +63,8 @@ pub(super) struct Inbox {
     pub gone: bool,
     /// Sources of which an emission failed, and the least `last` of those that did.
     pub failed: HashMap<Source, Offset>,
+    /// Partitions that failed to take a stray, and may still hold something of it.
+    pub unsettled: Vec<Arc<Partition>>,
     /// Producers' batches that there was no room for; only of producers of which nothing waits.
     pub refused: Vec<Stamp>,
 }
@@ -164,7 +170,7 @@ impl Partition {
     /// a receiver that takes batches from strangers lets [`batch::validate`] do that first. A batch of an idempotent producer is
     /// taken once and in order (`producers.rs`): if it is here already, the ticket gives the first time's offsets.
     pub fn append(self: &Arc<Self>, batch: Bytes) -> Ticket {
-        self.submit(batch, None)
+        self.submit(batch::check(&batch), batch, None, None)
     }
 
     /// Appends what a lane emitted for the source records up to and including `last`. Nothing is written, and the ticket
@@ -173,7 +179,7 @@ impl Partition {
     /// A lane may send the next ones before it knows of the first. If one fails, all behind it fail as well, until the lane sends
     /// the one that failed again, or asks [`Partition::emitted_upto`].
     pub fn append_emissions(self: &Arc<Self>, source: Source, last: Offset, batch: Bytes) -> Ticket {
-        self.submit(batch, Some((source, last)))
+        self.submit(batch::check(&batch), batch, Some((source, last)), None)
     }
 
     /// The highest `last` of this source that is durable here. Where a lane goes on; it must have none in flight.
@@ -192,8 +198,14 @@ impl Partition {
         self.log.lock().sources.iter().map(|(source, last)| (*source, *last)).collect()
     }
 
-    fn submit(self: &Arc<Self>, batch: Bytes, source: Option<(Source, Offset)>) -> Ticket {
-        let header = match batch::check(&batch) {
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        checked: Result<Header, QueueError>,
+        batch: Bytes,
+        source: Option<(Source, Offset)>,
+        to: Option<Arc<Self>>,
+    ) -> Ticket {
+        let header = match checked {
             Ok(header) => header,
             Err(error) => return Ticket::failed(error),
         };
@@ -213,7 +225,7 @@ impl Partition {
             }
             inbox.failed.remove(&source);
         }
-        let room = match self.held.load(Ordering::Relaxed) {
+        let room = match to.as_ref().unwrap_or(self).held.load(Ordering::Relaxed) {
             true => Err(QueueError::Full("the topic holds all it may; what reads it is behind")),
             false => self.shared.room_for(len, source.is_some()),
         };
@@ -227,7 +239,7 @@ impl Partition {
         }
         let (done, ticket) = Ticket::waiting();
         self.shared.gauges.pending.fetch_add(len, Ordering::Relaxed);
-        inbox.waiting.push(Pending { batch, records: header.count, newest_ms, stamp, source, done });
+        inbox.waiting.push(Pending { batch, records: header.count, newest_ms, stamp, source, to, home: None, done });
         if !inbox.scheduled {
             inbox.scheduled = true;
             // The channel is unbounded, but a partition is in it at most once.

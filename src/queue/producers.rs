@@ -94,6 +94,26 @@ impl Producer {
         if expected.is_none_or(|expected| expected == stamp.first) { Ok(None) } else { Err(QueueError::OutOfOrderSequence) }
     }
 
+    /// Of the same producer, from two places: every batch is in one of them, and in each in order.
+    fn join(&mut self, other: &Self) {
+        if other.epoch != self.epoch {
+            if other.epoch > self.epoch {
+                self.clone_from(other);
+            }
+            return;
+        }
+        self.batches.extend(other.batches.iter().filter(|taken| !self.batches.contains(taken)).copied().collect::<Vec<_>>());
+        let ends = |next: Option<i32>, other: Option<i32>| Some(if is_later(other?, next?) { other? } else { next? });
+        self.next = ends(self.next, other.next);
+        if let Some(next) = self.next {
+            // Those that end last come last: the distance to what comes next is what is left.
+            self.batches.sort_unstable_by_key(|(first, ..)| std::cmp::Reverse(distance(*first, next)));
+        }
+        let most = self.batches.len().saturating_sub(BATCHES);
+        self.batches.drain(..most);
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
+
     fn take(&mut self, stamp: &Stamp, base: Offset, now: i64) {
         if stamp.epoch != self.epoch {
             self.epoch = stamp.epoch;
@@ -180,6 +200,22 @@ impl Producers {
         }
     }
 
+    /// Takes in what another partition knows of the same producers: the later batches count, of both.
+    pub fn join(&mut self, other: &Self) {
+        for producer in other.known.values() {
+            match self.known.get_mut(&producer.id) {
+                Some(own) => own.join(producer),
+                None => drop(self.known.insert(producer.id, producer.clone())),
+            }
+        }
+        self.bound();
+    }
+
+    /// When a batch last came.
+    pub fn last_ns(&self) -> i64 {
+        self.known.values().map(|producer| producer.last_ns).max().unwrap_or(i64::MIN)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.known.len()
@@ -202,6 +238,15 @@ impl Producers {
             self.known.remove(id);
         }
     }
+}
+
+/// How far it is from one sequence number on to another; `i32::MAX` is followed by 0.
+fn distance(from: i32, to: i32) -> i64 {
+    (i64::from(to) - i64::from(from)).rem_euclid(i64::from(i32::MAX) + 1)
+}
+
+fn is_later(one: i32, than: i32) -> bool {
+    one != than && distance(than, one) < (1 << 30)
 }
 
 fn lives(producer: &Producer, now: i64) -> bool {

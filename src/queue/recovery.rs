@@ -19,6 +19,7 @@ use super::frame::Seed;
 use super::log::{Active, Log};
 use super::producers::Producers;
 use super::scan::{Found, Scan, Window};
+use super::strays::Guests;
 use super::view::{Sealed, Tail, View};
 use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId, TopicId};
@@ -123,6 +124,7 @@ impl Recovery<'_> {
         let mut view = View::default();
         let mut log = Log::new(None, 0, mark.last_ns, mark.sources());
         log.producers = Producers::of(&mark.producers);
+        log.guests = Guests::of(&mark.guests);
         let mut bytes = 0;
         let start = segments.first().map_or(mark.next, |(base, _)| *base);
         let mut expected = start;
@@ -133,6 +135,7 @@ impl Recovery<'_> {
             if base > expected && nth > 0 && !(known_end && seen) {
                 self.lost(base, 0, expected, base);
                 log.producers.doubt();
+                log.guests.doubt();
             }
             let ceiling = segments.get(nth + 1).map_or(Offset::MAX, |(next, _)| *next);
             let known = mark.sealed.iter().find(|known| known.base == base && known.len <= len && known.next <= ceiling);
@@ -144,9 +147,9 @@ impl Recovery<'_> {
                 expected = known.next;
                 continue;
             }
-            let producers = std::mem::take(&mut log.producers);
-            let (mut found, durable) = self.scan(mark, base, len, ceiling, producers)?;
-            log.producers = std::mem::take(&mut found.producers);
+            let known = (std::mem::take(&mut log.producers), std::mem::take(&mut log.guests));
+            let (mut found, durable) = self.scan(mark, base, len, ceiling, known)?;
+            (log.producers, log.guests) = (std::mem::take(&mut found.producers), std::mem::take(&mut found.guests));
             for (source, last) in &found.sources {
                 let known = log.sources.entry(*source).or_insert(*last);
                 *known = (*known).max(*last);
@@ -176,6 +179,7 @@ impl Recovery<'_> {
             let last = segments.last().map_or(start, |(base, _)| *base);
             self.lost(last, 0, expected, mark.next);
             log.producers.doubt();
+            log.guests.doubt();
             expected = mark.next;
         }
         log.next = expected;
@@ -184,13 +188,20 @@ impl Recovery<'_> {
         Ok(Recovered { log, view, start, bytes })
     }
 
-    fn scan(&mut self, mark: &Mark, base: Offset, len: u64, ceiling: Offset, producers: Producers) -> io::Result<(Found, u64)> {
+    fn scan(
+        &mut self,
+        mark: &Mark,
+        base: Offset,
+        len: u64,
+        ceiling: Offset,
+        known: (Producers, Guests),
+    ) -> io::Result<(Found, u64)> {
         let file = self.disk.open(&log_path(self.dir, base), false)?;
         let (begin, position, first_ns) = match mark.active {
-            Some((known, position, first_ns)) if known == base && position <= len && mark.next <= ceiling => {
-                (Found::begin(position, mark.next, mark.newest_ms, producers), position, first_ns)
+            Some((active, position, first_ns)) if active == base && position <= len && mark.next <= ceiling => {
+                (Found::begin(position, mark.next, mark.newest_ms, known), position, first_ns)
             }
-            _ => (Found::from_start(base, producers), 0, 0),
+            _ => (Found::from_start(base, known), 0, 0),
         };
         let mut window = Window::new(file.as_ref(), len);
         let seed = Seed::new(self.topic, self.partition);

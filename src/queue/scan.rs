@@ -6,6 +6,7 @@ use std::io;
 use super::frame::{self, Frame, HEAD_MAX, MAGIC, Seed, Source};
 use super::index::{Index, NO_MS};
 use super::producers::{Producers, Stamp};
+use super::strays::Guests;
 use crate::base::disk::DiskFile;
 use crate::base::ids::Offset;
 
@@ -129,6 +130,8 @@ pub struct Found {
     pub sources: HashMap<Source, Offset>,
     /// Idempotent producers: those that were known before, and what the walk learnt.
     pub producers: Producers,
+    /// The same of those whose batches were meant for other partitions.
+    pub guests: Guests,
     /// Largest record time.
     pub newest_ms: i64,
     /// Where to begin looking.
@@ -139,19 +142,32 @@ pub struct Found {
 
 impl Found {
     /// Where a walk begins.
-    pub fn begin(position: u64, next: Offset, newest_ms: i64, producers: Producers) -> Self {
+    pub fn begin(position: u64, next: Offset, newest_ms: i64, (producers, guests): (Producers, Guests)) -> Self {
         let (sources, index, damage) = (HashMap::new(), Index::default(), Vec::new());
-        Self { end: position, next, first_ns: 0, last_ns: 0, damage, sources, producers, newest_ms, index, clean: false }
+        Self {
+            end: position,
+            next,
+            first_ns: 0,
+            last_ns: 0,
+            damage,
+            sources,
+            producers,
+            guests,
+            newest_ms,
+            index,
+            clean: false,
+        }
     }
 
     /// The walk begins with an empty segment at `base`.
-    pub fn from_start(base: Offset, producers: Producers) -> Self {
-        Self::begin(0, base, NO_MS, producers)
+    pub fn from_start(base: Offset, known: (Producers, Guests)) -> Self {
+        Self::begin(0, base, NO_MS, known)
     }
 
     fn broken(&mut self, position: u64, bytes: u64, to: Offset) {
         self.damage.push((position, bytes, self.next, to));
         self.producers.doubt();
+        self.guests.doubt();
     }
 }
 
@@ -196,7 +212,10 @@ impl Scan {
         if let Some((source, last)) = frame.source {
             found.sources.insert(source, last);
         } else if let Some(stamp) = Stamp::of(&frame.batch).filter(|_| frame.base >= self.marked) {
-            found.producers.found(&stamp, frame.base, frame.append_ns);
+            match frame.home {
+                Some(home) => found.guests.found(home, &stamp, frame.base, frame.append_ns),
+                None => found.producers.found(&stamp, frame.base, frame.append_ns),
+            }
         }
         found.end = at + frame.len() as u64;
         found.next = frame.next;

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::checkpoint::Checkpoints;
 use super::config::Config;
+use super::coordinator::Coordinator;
 use super::error::QueueError;
 use super::files::Files;
 use super::groups::Groups;
@@ -30,6 +31,8 @@ pub type TopicHook = Box<dyn Fn(&Arc<Topic>) + Send + Sync>;
 pub enum Job {
     /// The partition has appends waiting.
     Commit(Arc<Partition>),
+    /// Groups have committed offsets.
+    Groups,
     /// Go home.
     Stop,
 }
@@ -41,7 +44,8 @@ pub struct Shared {
     pub config: Config,
     pub jobs: Sender<Job>,
     pub files: Files,
-    pub groups: Groups,
+    pub groups: Arc<Groups>,
+    pub coordinator: Arc<Coordinator>,
     /// `queue/TOPICS`.
     pub catalog: Mutex<Journal>,
     /// `queue/CHECKPOINTS`.
@@ -74,6 +78,8 @@ pub struct Gauges {
     pub lost_records: AtomicU64,
     /// Places where stored bytes were found broken while reading.
     pub damaged: AtomicU64,
+    /// When offsets were last looked through for old ones, on the clock that does not go back.
+    pub expired_ms: AtomicU64,
     /// Group commits, and fdatasyncs of segments.
     pub commits: AtomicU64,
     pub syncs: AtomicU64,

@@ -11,6 +11,7 @@ mod measure;
 mod model;
 mod oracle;
 mod producers;
+mod strays;
 mod trim;
 
 use std::collections::HashMap;

@@ -2,7 +2,8 @@
 //!
 //! A partition with waiting appends is in the channel once. Whoever takes it out drains all that wait, writes and syncs them as
 //! one group, settles the tickets, and puts it back if more came meanwhile: so a group is as large as the last sync was long,
-//! with no window added, several files are synced in parallel, and no partition starves another.
+//! with no window added, several files are synced in parallel, and no partition starves another. A group in which some batches
+//! go to another partition is written in runs (`strays.rs`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,12 +11,24 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::error::QueueError;
-use super::partition::Partition;
+use super::groups::Groups;
+use super::partition::{Partition, Pending};
 use super::shared::{Job, sub};
+use super::strays;
 
 /// What a writer thread does.
-pub fn run(jobs: &Receiver<Job>) {
-    while let Ok(Job::Commit(partition)) = jobs.recv() {
+pub fn run(jobs: &Receiver<Job>, groups: &Groups) {
+    loop {
+        let partition = match jobs.recv() {
+            Ok(Job::Commit(partition)) => partition,
+            Ok(Job::Groups) => {
+                if catch_unwind(AssertUnwindSafe(|| groups.flush())).is_err() {
+                    tracing::error!("a writer of the queue panicked over queue/GROUPS; it goes on");
+                }
+                continue;
+            }
+            Ok(Job::Stop) | Err(_) => return,
+        };
         // A bug must not take a writer away, nor leave the partition waiting for one: its senders hear that it was not durable.
         if catch_unwind(AssertUnwindSafe(|| commit(&partition))).is_err() {
             tracing::error!(topic = %partition.topic_name, partition = partition.id(), "a writer of the queue panicked; it goes on");
@@ -40,8 +53,28 @@ pub fn commit(partition: &Arc<Partition>) {
         drop(log);
         return turn(partition);
     }
+    drop(log);
+    for run in if strays::any(&group) { strays::runs(group) } else { vec![group] } {
+        match run.first().and_then(|first| first.to.clone()) {
+            Some(to) => strays::commit(partition, &to, run),
+            None => write(partition, run),
+        }
+    }
+    turn(partition);
+}
+
+/// Writes a group, and tells its tickets and whoever waits for news.
+fn write(partition: &Arc<Partition>, group: Vec<Pending>) {
+    let shared = &partition.shared;
+    let settled = strays::settled(partition);
+    let mut log = partition.log.lock();
+    let now = shared.clock.now_ns();
     let bytes = group.iter().map(|pending| pending.batch.len() as u64).sum();
-    let result = if partition.is_gone() { Err(QueueError::Gone) } else { partition.write_group(&mut log, &group) };
+    let result = match settled {
+        _ if partition.is_gone() => Err(QueueError::Gone),
+        Ok(()) => partition.write_group(&mut log, &group),
+        Err(error) => Err(error),
+    };
     if result.is_err() {
         for stamp in group.iter().filter_map(|pending| pending.stamp.as_ref()) {
             log.producers.failed(stamp, now);
@@ -64,7 +97,6 @@ pub fn commit(partition: &Arc<Partition>) {
             hook(partition);
         }
     }
-    turn(partition);
 }
 
 /// Puts the partition back into the channel if more waits.

@@ -4,15 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::disk::Disk;
 use crate::base::limits;
 use crate::base::predicate;
 use crate::base::units::{Bytes, Span};
 use crate::queue::settings::Key;
 use crate::queue::{Durability, Priority, QueueError, TopicCompression, TopicSettings};
+use crate::relay::codec::spec::{self, AvroSpec, CodecName, CodecRecord, CodecSpec};
 use crate::relay::output::template::Template;
 use crate::sandbox::ChainSpec;
 
@@ -30,9 +33,14 @@ pub struct Config {
     pub topics: BTreeMap<String, TopicConfig>,
     /// Where matching rows are also sent.
     pub outputs: Vec<OutputConfig>,
+    /// What schema registries want to be asked with; others are asked with the defaults.
+    pub schema_registries: Vec<RegistryConfig>,
     /// The folder people drop filters into (`<data>/filters`); the wiring sets it, not the file.
     #[serde(skip)]
     pub filters_dir: Option<PathBuf>,
+    /// Where answers of schema registries are kept; the wiring sets it, not the file.
+    #[serde(skip)]
+    pub disk: Option<Arc<dyn Disk>>,
     /// How long a topic that is to grow waits for the lanes that route to it.
     #[serde(skip)]
     pub growth_wait: Span,
@@ -46,7 +54,9 @@ impl Default for Config {
             quarantine: Quarantine::default(),
             topics: BTreeMap::new(),
             outputs: Vec::new(),
+            schema_registries: Vec::new(),
             filters_dir: None,
+            disk: None,
             growth_wait: Span(Duration::from_secs(15)),
         }
     }
@@ -73,7 +83,11 @@ pub struct TopicConfig {
     pub priority: Option<Priority>,
     /// Whether a lane takes its records into the store.
     pub store: Option<bool>,
-    /// Its filters, in order; without it JSON objects become fields and all else messages.
+    /// What its records are; without it JSON objects become fields and all else messages.
+    pub codec: Option<CodecName>,
+    /// Avro's schema, or who knows it.
+    pub avro: Option<AvroSpec>,
+    /// Its filters, in order; without it as `codec` says.
     pub chain: Option<ChainSpec>,
 }
 
@@ -112,6 +126,38 @@ impl TopicConfig {
             settings.store = store;
         }
         (keys, settings)
+    }
+
+    /// What its records are, with the content of its schema's file.
+    ///
+    /// # Errors
+    /// What is wrong, beginning with the key.
+    pub fn codec(&self) -> Result<Option<CodecRecord>, String> {
+        match (self.codec, &self.avro) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err("avro: is for `codec = \"avro\"`".into()),
+            (Some(codec), avro) => CodecSpec { codec, avro: avro.clone() }.resolve().map(Some),
+        }
+    }
+}
+
+/// A schema registry.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistryConfig {
+    /// Its address, as topics name it.
+    pub url: String,
+    /// Who asks.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// How long one question may take.
+    pub timeout: Span,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self { url: String::new(), user: None, password: None, timeout: Span(Duration::from_secs(10)) }
     }
 }
 
@@ -307,10 +353,29 @@ impl Config {
             if name.starts_with('_') {
                 return Err(format!("topics.{name}: names that begin with `_` are the box's own"));
             }
+            if topic.store == Some(false) && topic.chain.is_some() {
+                return Err(format!("topics.{name}: with `store = false` no filter runs; take its chain out, or the `store`"));
+            }
             topic.explicit(&TopicSettings::default()).1.check().map_err(|error| match error {
                 QueueError::Refused(why) => format!("topics.{name}: {why}"),
                 other => format!("topics.{name}: {other}"),
             })?;
+            let spec = topic.codec.map(|codec| CodecSpec { codec, avro: topic.avro.clone() });
+            match spec {
+                Some(spec) => spec.check().map_err(|why| format!("topics.{name}.{why}"))?,
+                None if topic.avro.is_some() => {
+                    return Err(format!("topics.{name}.avro: is for `codec = \"avro\"`"));
+                }
+                None => {}
+            }
+        }
+        for registry in &self.schema_registries {
+            let at = |what: &str| format!("schema_registries.{}.{what}", registry.url);
+            spec::check_url(&registry.url).map_err(|why| format!("schema_registries: url: {why}"))?;
+            check_timeout(registry.timeout).map_err(|e| format!("{}: {e}", at("timeout")))?;
+            if registry.password.is_some() && registry.user.is_none() {
+                return Err(format!("{}: a password needs a `user`", at("password")));
+            }
         }
         let mut seen = BTreeSet::new();
         for output in &self.outputs {
@@ -376,7 +441,14 @@ mod tests {
             ("colour = 1", "colour"),
             ("[topics.\"a b\"]", "topics.a b"),
             ("[topics._x]", "topics._x"),
+            ("[topics.a]\nstore = false\nchain = []", "topics.a: with `store = false`"),
             ("[topics.a]\npartitions = 0", "topics.a: a topic has 1 to 256 partitions"),
+            ("[topics.a]\ncodec = \"xml\"", "xml"),
+            ("[topics.a]\ncodec = \"avro\"", "topics.a.codec"),
+            ("[topics.a]\ncodec = \"avro\"\navro = { schema = \"{\" }", "topics.a.avro.schema"),
+            ("[topics.a]\navro = { schema = \"{}\" }", "topics.a.avro"),
+            ("[[schema_registries]]\nurl = \"registry\"", "schema_registries"),
+            ("[[schema_registries]]\nurl = \"http://r\"\npassword = \"p\"", "password"),
             ("[[outputs]]\ntype = \"fax\"", "fax"),
             ("[[outputs]]\ntype = \"zabbix\"\ncolour = 1", "colour"),
             ("[[outputs]]\ntype = \"zabbix\"\nkey = \"{\"", "outputs.zabbix.key"),

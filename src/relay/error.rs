@@ -22,6 +22,9 @@ pub enum RelayError {
     /// Mend the configuration.
     #[error("{0}")]
     Config(String),
+    /// Answers of schema registries cannot be read; trying again later may help.
+    #[error("{0}")]
+    Schemas(String),
     /// The operating system gave no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),

@@ -8,7 +8,7 @@
 //! "Ever" reaches back over crashes as far as anybody could tell: what an earlier life emitted is durable in its target, with the
 //! offset it came from, and no later generation may begin below that. (What it only had in the memtable nobody keeps.)
 //!
-//! On disk, in the store's commit log, per generation: the JSON of [`Promoted`].
+//! On disk, in the store's commit log, per generation: the JSON of [`Promoted`]. Entries from before there were codecs have none.
 //! A partition that a generation does not name (it was added later) counts as named from offset 0.
 
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::relay::RelayError;
+use crate::relay::codec::Codec;
+use crate::relay::codec::spec::CodecRecord;
 use crate::sandbox::{Chain, ChainRecord, ChainSpec};
 use crate::store::{GenerationEntry, Store};
 
@@ -52,13 +54,22 @@ pub(crate) struct Promoted {
     pub(crate) spec: Option<ChainSpec>,
     /// As it was resolved.
     pub(crate) chain: ChainRecord,
+    /// What makes the chain's payload of a record's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) codec: Option<CodecRecord>,
+}
+
+/// What runs a generation.
+pub(crate) struct Ready {
+    pub(crate) codec: Codec,
+    pub(crate) chain: Arc<Chain>,
 }
 
 struct Entry {
     generation: Generation,
     from: BTreeMap<PartitionId, Offset>,
     promoted: Arc<Promoted>,
-    chain: Option<Arc<Chain>>,
+    ready: Option<Arc<Ready>>,
 }
 
 impl Entry {
@@ -70,8 +81,8 @@ impl Entry {
 /// What a lane may do with a batch.
 pub(crate) enum Claim {
     /// Handle it below `until`.
-    Go { generation: Generation, chain: Arc<Chain>, until: Offset },
-    /// Load this generation's chain first.
+    Go { generation: Generation, ready: Arc<Ready>, until: Offset },
+    /// Load this generation's codec and chain first.
     Load { generation: Generation, promoted: Arc<Promoted> },
     /// The topic has no generation yet: make its first.
     First,
@@ -109,7 +120,7 @@ impl Generations {
                     generation: entry.generation,
                     from: entry.from,
                     promoted: Arc::new(promoted),
-                    chain: None,
+                    ready: None,
                 }),
                 Err(error) => wrong.push((entry.generation, error.to_string())),
             }
@@ -145,19 +156,29 @@ impl Generations {
         let until = until.unwrap_or(Offset::MAX).min(end);
         let entry = &inner.entries[index];
         let generation = entry.generation;
-        let Some(chain) = entry.chain.clone() else {
+        let Some(ready) = entry.ready.clone() else {
             return Claim::Load { generation, promoted: entry.promoted.clone() };
         };
         let claimed = inner.claimed.entry(partition).or_default();
         *claimed = until.max(*claimed);
-        Claim::Go { generation, chain, until }
+        Claim::Go { generation, ready, until }
     }
 
-    /// The chain of a generation was loaded.
-    pub(crate) fn loaded(&self, generation: Generation, chain: Arc<Chain>) {
+    /// A lane did not handle what it claimed from here on.
+    pub(crate) fn release(&self, partition: PartitionId, at: Offset) {
+        let mut inner = self.inner.lock();
+        if !inner.promoting
+            && let Some(claimed) = inner.claimed.get_mut(&partition)
+        {
+            *claimed = at.min(*claimed);
+        }
+    }
+
+    /// The codec and chain of a generation were loaded.
+    pub(crate) fn loaded(&self, generation: Generation, ready: Arc<Ready>) {
         let mut inner = self.inner.lock();
         if let Some(entry) = inner.entries.iter_mut().find(|entry| entry.generation == generation) {
-            entry.chain = Some(chain);
+            entry.ready = Some(ready);
         }
     }
 
@@ -207,7 +228,7 @@ impl Generations {
         store: &Store,
         emitted: impl Fn(PartitionId) -> Offset,
         promoted: Promoted,
-        chain: Arc<Chain>,
+        ready: Arc<Ready>,
         first: bool,
     ) -> Result<Generation, RelayError> {
         let mut known = self.promotion.lock();
@@ -237,9 +258,9 @@ impl Generations {
         inner.held = false;
         // Compiled chains of generations that no lane needs any more give their memory back.
         for entry in &mut inner.entries {
-            entry.chain = None;
+            entry.ready = None;
         }
-        inner.entries.push(Entry { generation, from, promoted: Arc::new(promoted), chain: Some(chain) });
+        inner.entries.push(Entry { generation, from, promoted: Arc::new(promoted), ready: Some(ready) });
         Ok(generation)
     }
 }

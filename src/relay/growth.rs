@@ -115,6 +115,9 @@ pub(crate) fn prepare(shared: &Arc<Shared>, topic: &Arc<Topic>) -> Result<Box<dy
         if behind.is_empty() && shared.routes.is_free(topic.id()) {
             break;
         }
+        if shared.pool.is_stopped() {
+            return Err(QueueError::Closed);
+        }
         if looks == 0 {
             let who = behind.first().map(|registered| registered.core.status());
             let (lane, why) = who.map_or((None, None), |lane| (Some(lane.topic), lane.last_error));

@@ -4,7 +4,7 @@
 //! read durable batches → claim (which generation) → calls of at most 1,024 records → chain → verdicts
 //!    → emissions, dead letters, rows for outputs: appended and durable → rows and next offset into the store
 //! ```
-//! Invariants: calls are cut from the log alone (one record batch, at multiples of [`CALL_RECORDS`] within it, never across a
+//! Invariants: calls are cut from the log alone (one record batch, at multiples of [`CALL_RECORDS`](crate::base::limits::CALL_RECORDS) within it, never across a
 //! generation's boundary). Rows reach the store only after every emission of theirs, and of all rows before, is durable: a
 //! committed offset never leaves an emission behind. The store is the lane's only commit.
 //! A lane has no thread: [`Lane::step`] works for a slice or until it must wait, then gives its thread back. What a slice holds
@@ -14,25 +14,26 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::base::ids::Offset;
-use crate::base::limits::CALL_RECORDS;
-use crate::base::record::Records;
+use crate::base::ids::{Generation, Offset};
 use crate::base::row::Rows;
 use crate::queue::batch::{self, Scratch};
 use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
-use crate::relay::generations::{Claim, Generations, MadeBy, Promoted};
+use crate::relay::codec::{NotNow, Pending, Ran};
+use crate::relay::cut::cut;
+use crate::relay::generations::{Claim, Generations, Ready};
 use crate::relay::outbox::{Blocked, CAPPED, GROWING, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
 use crate::relay::shared::Shared;
 use crate::relay::status::{Counters, LaneStatus};
 use crate::relay::verdicts::{Handled, handle};
+use crate::relay::waiting::Waiting;
 use crate::sandbox::Arena;
 
 /// Most bytes of batches that a slice reads, as they lie in the queue.
@@ -43,8 +44,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A target that was full is not left alone longer than this.
 const LONGEST_FULL_PAUSE: Duration = Duration::from_secs(1);
-/// Payload bytes of slices that wait for emissions, in the whole box; past it a slice is given up and done again later.
-const WAITING_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +72,8 @@ pub(crate) struct LaneCore {
     pub(crate) counters: Counters,
     next: AtomicU64,
     pub(crate) committed: AtomicU64,
+    /// End of what was acknowledged before the start and has no rows yet; 0 once they are made again.
+    remake: AtomicU64,
     shown: Mutex<Shown>,
     // Records and failures since the quarantine's window began.
     window: Mutex<(u64, u64)>,
@@ -90,15 +91,19 @@ pub(crate) struct Lane {
     // After trouble: not to be tried before, whoever wakes it.
     rest_until: Option<Duration>,
     probe: Option<Probe>,
+    /// The schema that the next record needs, and the generation that says so.
+    awaited: Option<(Pending, Generation)>,
 }
 
 /// How a slice ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum End {
     /// It did something, or found nothing.
     Done,
     /// A promotion is under way, or the lane is held.
     Stopped,
+    /// The next record needs a schema that this generation's registry was not asked for yet.
+    Awaits(Pending, Generation),
 }
 
 /// Why a slice must be done again.
@@ -130,11 +135,12 @@ impl Lane {
             counters: Counters::default(),
             next: AtomicU64::new(committed),
             committed: AtomicU64::new(committed),
+            remake: AtomicU64::new(0),
             shown: Mutex::default(),
             window: Mutex::default(),
             resting: AtomicBool::new(false),
         };
-        Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE, rest_until: None, probe: None }
+        Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE, rest_until: None, probe: None, awaited: None }
     }
 
     pub(crate) fn core(&self) -> Arc<LaneCore> {
@@ -159,6 +165,16 @@ impl Lane {
             return Step::Waiting;
         }
         self.rest_until = None;
+        if let Some((pending, generation)) = &self.awaited {
+            // Another generation may do without it.
+            let same = core.generations.at(core.partition.id(), core.next()) == *generation;
+            if same && core.shared.registries.is_waiting(&pending.place) {
+                core.trouble(&core.shared.registries.said(&pending.place));
+                core.show("schema");
+                return Step::Waiting;
+            }
+            self.awaited = None;
+        }
         core.show("running");
         let slice = self.slice.get_or_insert_with(|| Box::pin(slice(core.clone(), self.probe.take())));
         let Poll::Ready(outcome) = slice.as_mut().poll(&mut Context::from_waker(waker)) else {
@@ -175,6 +191,18 @@ impl Lane {
                 core.show(if core.generations.is_held() { "held" } else { "waiting" });
                 return Step::Waiting;
             }
+            Ok(End::Awaits(pending, generation)) => {
+                let asked = core.shared.registries.ask(&pending.place, waker);
+                self.awaited = Some((pending, generation));
+                core.show("schema");
+                match asked {
+                    Ok(said) => {
+                        core.trouble(&said);
+                        return Step::Waiting;
+                    }
+                    Err(why) => (Some(why), LONGEST_PAUSE),
+                }
+            }
             Err(Trouble::Failed(error)) => (Some(error.to_string()), LONGEST_PAUSE),
             Err(Trouble::Blocked(Blocked { error, topic, probe })) => {
                 self.probe = probe;
@@ -182,7 +210,9 @@ impl Lane {
             }
             Err(Trouble::Crowded) => (None, FIRST_PAUSE),
         };
-        core.show("waiting");
+        if self.awaited.is_none() {
+            core.show("waiting");
+        }
         if let Some(why) = why {
             core.trouble(&why);
         }
@@ -203,7 +233,15 @@ impl Lane {
 impl LaneCore {
     /// Ends what the lane does, or lets it go on where it was.
     pub(crate) fn rest(&self, resting: bool) {
+        if self.resting.load(Ordering::Acquire) && !resting {
+            // What went meanwhile is no loss: nobody wanted it stored. The oldest record that is left is the next.
+            self.next.fetch_max(self.partition.log_start(), Ordering::AcqRel);
+        }
         self.resting.store(resting, Ordering::Release);
+        if resting {
+            // Nobody is to wait for rows that it will not make.
+            self.remade(Offset::MAX);
+        }
     }
 
     /// Whether it was told to do nothing.
@@ -252,20 +290,19 @@ impl LaneCore {
     }
 
     /// The chain for `[at, end)`; loads or makes what is missing. `None` where the lane must wait.
-    fn claim(&self, at: Offset, end: Offset) -> Result<Option<(u32, Arc<crate::sandbox::Chain>, Offset)>, RelayError> {
+    fn claim(&self, at: Offset, end: Offset) -> Result<Option<(u32, Arc<Ready>, Offset)>, RelayError> {
         loop {
             match self.generations.claim(self.partition.id(), at, end) {
-                Claim::Go { generation, chain, until } => return Ok(Some((generation, chain, until))),
+                Claim::Go { generation, ready, until } => return Ok(Some((generation, ready, until))),
                 Claim::Wait | Claim::Held => return Ok(None),
                 Claim::Load { generation, promoted } => {
-                    let chain = self.shared.sandbox.chain(&promoted.chain)?;
-                    self.generations.loaded(generation, chain);
+                    let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
+                    self.generations.loaded(generation, ready);
                 }
                 Claim::First => {
-                    let record = self.shared.default_chain()?;
-                    let chain = self.shared.sandbox.chain(&record)?;
-                    let promoted = Promoted { made_by: MadeBy::Default, spec: None, chain: record };
-                    let made = self.generations.promote(&self.shared.store, |_| 0, promoted, chain, true);
+                    let promoted = self.shared.first(&self.generations.name)?;
+                    let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
+                    let made = self.generations.promote(&self.shared.store, |_| 0, promoted, ready, true);
                     self.shared.wake_topic(self.generations.topic);
                     made?;
                 }
@@ -277,17 +314,35 @@ impl LaneCore {
         let generations = &self.generations;
         self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
         self.next.store(next, Ordering::Release);
+        self.remade(next);
         Ok(())
     }
 
+    /// Rows are there up to `next`, or will never be: says so once what a crash took is there again.
+    pub(crate) fn remade(&self, next: Offset) {
+        let of = self.remake.fetch_update(Ordering::AcqRel, Ordering::Acquire, |end| (end > 0 && next >= end).then_some(0));
+        if of.is_ok() {
+            self.shared.store.lane_caught_up();
+        }
+    }
+
+    /// Notes at the start what the lane has to make again; tells whether there is anything. Nothing runs yet.
+    pub(crate) fn note_remake(&self) -> bool {
+        let end = self.partition.high_watermark();
+        let behind = self.next.load(Ordering::Relaxed) < end;
+        self.remake.store(if behind { end } else { 0 }, Ordering::Relaxed);
+        behind
+    }
+
     /// Counts a call, and acts when a filter fails too often.
-    fn count(&self, generation: u32, handled: &Handled<'_>) {
+    fn count(&self, generation: u32, handled: &Handled<'_>, undecoded: u64) {
         let records = handled.records;
         self.counters.add(records, handled.rows.heads.len() as u64, handled.dropped, handled.failed);
         let quarantine = &self.shared.config.quarantine;
         let mut window = self.window.lock();
         window.0 += records;
-        window.1 += handled.failed;
+        // What does not decode is the sender's doing, not a filter's.
+        window.1 += handled.failed.saturating_sub(undecoded);
         if window.0 < u64::from(quarantine.of) {
             return;
         }
@@ -296,27 +351,6 @@ impl LaneCore {
         if failed.saturating_mul(u64::from(quarantine.of)) > seen.saturating_mul(u64::from(quarantine.traps)) {
             self.shared.quarantine(&self.generations, generation, failed, seen);
         }
-    }
-}
-
-/// Memory of a slice that waits.
-struct Waiting<'c> {
-    sum: &'c AtomicUsize,
-    bytes: usize,
-}
-
-impl<'c> Waiting<'c> {
-    /// Notes it, unless others hold too much.
-    fn begin(sum: &'c AtomicUsize, bytes: usize) -> Option<Self> {
-        let before = sum.fetch_add(bytes, Ordering::Relaxed);
-        let waiting = Self { sum, bytes };
-        (before == 0 || before + bytes <= WAITING_BYTES).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.sum.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -363,6 +397,11 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             core.give(&Rows::default(), core.generations.at(core.partition.id(), at), start)?;
             return Ok(End::Done);
         }
+        // It was deleted while its lane was made.
+        Err(QueueError::Gone) => {
+            core.rest(true);
+            return Ok(End::Stopped);
+        }
         Err(error) => return Err(error.into()),
     };
     // The first batch may begin below it, if a user deleted records.
@@ -370,6 +409,7 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
     let begin = core.shared.clock.monotonic();
     let arena = Arena::new();
     let mut scratches: Vec<Scratch> = batches.iter().map(|_| Scratch::new()).collect();
+    let mut documents = Vec::new();
     let mut held: Vec<Held<'_>> = Vec::new();
     let mut end = End::Done;
     let mut bytes = 0;
@@ -388,17 +428,35 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             }
         };
         while at < stored.next_offset {
-            let Some((generation, chain, until)) = core.claim(at, stored.next_offset)? else {
+            let Some((generation, ready, until)) = core.claim(at, stored.next_offset)? else {
                 end = End::Stopped;
                 break 'slice;
             };
-            let (call, next) = cut(&records, at, until);
-            bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>();
-            let handled = match handle(&core, generation, &call, chain.run(&call, &arena), &mut outbox) {
+            let (call, mut next) = cut(&records, at, until);
+            let given = call.records.len();
+            let Ran { call, output, undecoded, bytes: decoded } =
+                match ready.codec.run(&ready.chain, call, &arena, &mut documents) {
+                    Ok(ran) => ran,
+                    Err(NotNow::Pending(pending)) => {
+                        // Nothing from here on was handled by this generation, so another may.
+                        let emitted = core.shared.emitted(core.generations.topic, core.partition.id());
+                        core.generations.release(core.partition.id(), at.max(emitted));
+                        end = End::Awaits(pending, generation);
+                        break 'slice;
+                    }
+                    Err(NotNow::Trouble(why)) => return Err(RelayError::Schemas(why).into()),
+                };
+            if call.records.len() < given {
+                // Its documents were many: the rest is the next call.
+                let first = records.records.partition_point(|record| record.offset < at);
+                next = records.records.get(first + call.records.len()).map_or(next, |left| left.offset);
+            }
+            bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>() + decoded;
+            let handled = match handle(&core, generation, &call, output, &mut outbox) {
                 Err(QueueError::Full(GROWING)) => return Err(Trouble::Crowded),
                 other => other?,
             };
-            core.count(generation, &handled);
+            core.count(generation, &handled, undecoded);
             at = next;
             if held.is_empty() && outbox.is_empty() {
                 core.give(&handled.rows, generation, next)?;
@@ -418,66 +476,4 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         core.give(&rows, generation, next)?;
     }
     Ok(end)
-}
-
-/// The next call within `[at, until)`, and the offset after it. Boundaries depend on the batch alone.
-fn cut<'a>(records: &Records<'a>, at: Offset, until: Offset) -> (Records<'a>, Offset) {
-    let all = &records.records;
-    let first = all.partition_point(|record| record.offset < at);
-    let limit = all.partition_point(|record| record.offset < until);
-    let last = limit.min((first / CALL_RECORDS + 1) * CALL_RECORDS);
-    let next = if last == limit { until } else { all[last].offset };
-    if first == 0 && last == all.len() {
-        return (records.clone(), next);
-    }
-    let mut call = Records { records: all[first..last].to_vec(), headers: Vec::new() };
-    if let (Some(from), Some(to)) = (call.records.first(), call.records.last()) {
-        // Headers stand in the records' order.
-        let (from, to) = (from.headers.0, to.headers.1);
-        call.headers = records.headers[from as usize..to as usize].to_vec();
-        for record in &mut call.records {
-            record.headers = (record.headers.0 - from, record.headers.1 - from);
-        }
-    }
-    (call, next)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::record::RecordView;
-
-    fn batch(count: u64, base: Offset) -> Records<'static> {
-        let view = |index: u64| RecordView {
-            offset: base + index,
-            arrival_ns: 0,
-            timestamp_ms: 0,
-            key: None,
-            payload: b"",
-            headers: (u32::try_from(index).unwrap_or(0), u32::try_from(index + 1).unwrap_or(0)),
-        };
-        Records { records: (0..count).map(view).collect(), headers: (0..count).map(|_| (&b"a"[..], &b"b"[..])).collect() }
-    }
-
-    #[test]
-    fn calls_depend_on_the_batch_alone() {
-        let records = batch(3000, 100);
-        let calls = |mut at: Offset, until: Offset| {
-            let mut cuts = Vec::new();
-            while at < until {
-                let (call, next) = cut(&records, at, until);
-                assert!(call.records.iter().all(|record| call.headers_of(record).len() == 1));
-                assert_eq!(call.records.first().map(|record| record.offset), Some(at));
-                cuts.push(next);
-                at = next;
-            }
-            cuts
-        };
-        assert_eq!(calls(100, 3100), [1124, 2148, 3100]);
-        assert_eq!(calls(1124, 3100), [2148, 3100], "a lane that starts in between cuts the same");
-        assert_eq!(calls(100, 1500), [1124, 1500], "a generation's boundary");
-        assert_eq!(calls(1500, 3100), [2148, 3100]);
-        let (call, next) = cut(&batch(0, 5), 5, 9);
-        assert_eq!((call.records.len(), next), (0, 9), "a batch of which no record is left");
-    }
 }

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! lane.rs         one partition: read → chain → emissions durable → rows and next offset
-//! schedule.rs     lanes share a few threads       generations.rs  offsets → chains; promotion
+//! schedule.rs     lanes share a few threads (shares.rs: by priority)       generations.rs  offsets → chains; promotion
+//! codec/          records that are no text        promote.rs      new generations   cut.rs  where calls begin and end
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
 //! growth.rs       targets get more partitions
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
@@ -26,37 +27,45 @@ use crossbeam_channel::{Receiver, Sender};
 use parking_lot::Mutex;
 
 use crate::base::clock::Clock;
-use crate::base::ids::{Generation, PartitionId, TopicId};
+use crate::base::ids::{PartitionId, TopicId};
 use crate::base::limits;
-use crate::queue::{Queue, QueueError, Topic, TopicSettings};
-use crate::sandbox::{ChainRecord, ChainSpec, FilterInfo, Sandbox};
+use crate::queue::Queue;
+use crate::sandbox::Sandbox;
 use crate::store::Store;
 
+mod circle;
+pub mod codec;
 pub mod config;
+mod configured;
 mod control;
+mod cut;
 mod error;
 mod generations;
 mod growth;
 mod lane;
 mod outbox;
 mod output;
+mod promote;
 mod schedule;
 mod shared;
+mod shares;
 mod status;
 mod verdicts;
+mod waiting;
 mod watch;
 
 use control::Control;
-use generations::{Generations, MadeBy, Promoted};
+use generations::{Generations, MadeBy};
+use output::Delivery;
 use output::webhook::Webhook;
 use output::zabbix::Zabbix;
-use output::{Delivery, GROUP_PREFIX};
 use shared::Shared;
 
 pub use config::{Config, OutputConfig, TopicConfig};
 pub use error::RelayError;
 pub use lane::Step;
-pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus};
+pub use promote::Change;
+pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
 
 /// All lanes, their generations, and the outputs.
 pub struct Relay {
@@ -104,7 +113,7 @@ impl Relay {
         let (control, asked): (Sender<Control>, _) = crossbeam_channel::unbounded();
         let shared = Shared::new(queue.clone(), store.clone(), sandbox, clock, config, control)?;
         for (name, topic) in &shared.config.topics {
-            if let Some(partitions) = ensure(&queue, &store, name, topic)? {
+            if let Some(partitions) = configured::ensure(&queue, &store, name, topic)? {
                 shared.to_grow.lock().push((name.clone(), partitions));
             }
         }
@@ -160,32 +169,12 @@ impl Relay {
             Some(shared) => growth::prepare(&shared, topic),
             None => Ok(Box::new(())),
         }));
-        for registered in relay.shared.all_lanes() {
+        let lanes = relay.shared.all_lanes();
+        store.set_lanes_behind(lanes.iter().filter(|registered| registered.core.note_remake()).count());
+        for registered in lanes {
             registered.task.notify();
         }
         Ok(relay)
-    }
-
-    /// Tries to give topics the partitions that the configuration wants and a start could not give them, because lanes would
-    /// have emitted again what they have. Tells how many still wait. The relay's own thread does so every few seconds.
-    pub fn grow_configured(&self) -> usize {
-        let wanted = self.shared.to_grow.lock().clone();
-        for (name, partitions) in wanted {
-            match self.shared.queue.grow_topic(&name, partitions) {
-                Err(QueueError::Full(why)) => tracing::debug!(topic = name, why, "cannot grow yet"),
-                Err(error) if !matches!(error, QueueError::Refused(_) | QueueError::Gone) => {
-                    tracing::warn!(topic = name, %error, "cannot grow yet");
-                }
-                // Done; or somebody was quicker, or it is gone.
-                outcome => {
-                    if outcome.is_ok() {
-                        tracing::info!(topic = name, partitions, "has the partitions that the configuration wants");
-                    }
-                    self.shared.to_grow.lock().retain(|(waiting, _)| *waiting != name);
-                }
-            }
-        }
-        self.shared.to_grow.lock().len()
     }
 
     fn start_threads(self: &Arc<Self>) -> Result<(), RelayError> {
@@ -218,145 +207,6 @@ impl Relay {
         Ok(())
     }
 
-    /// Gives a topic another chain, from a batch boundary on. Durable when it returns; on an error the running chain stays.
-    ///
-    /// # Errors
-    /// [`RelayError::Filter`] where the chain does not hold.
-    pub fn promote(&self, topic: &str, spec: ChainSpec) -> Result<Generation, RelayError> {
-        let record = self.shared.sandbox.resolve(&spec)?;
-        self.promote_resolved(&self.topic(topic)?, Some(spec), record, MadeBy::Hot)
-    }
-
-    /// Opens a new generation in every topic whose chain names this filter, if that makes a difference. A topic where it
-    /// fails keeps its chain; that is logged.
-    pub fn filter_replaced(&self, name: &str) -> Vec<(String, Generation)> {
-        self.replace(name, |_| true)
-    }
-
-    /// [`Relay::filter_replaced`] for some topics.
-    pub(crate) fn replace(&self, name: &str, wanted: impl Fn(&Generations) -> bool) -> Vec<(String, Generation)> {
-        self.shared.forget_default();
-        let mut made = Vec::new();
-        for generations in self.shared.all_generations() {
-            let Some((_, newest)) = generations.newest() else { continue };
-            if !newest.chain.uses(name) || !wanted(&generations) {
-                continue;
-            }
-            match self.again(&generations, &newest, MadeBy::Hot) {
-                Ok(Some(generation)) => made.push((generations.name.to_string(), generation)),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(topic = %generations.name, filter = name, %error, "the topic keeps the chain it has");
-                }
-            }
-        }
-        made
-    }
-
-    /// Resolves what a topic has anew; promotes it if that is something else now.
-    fn again(&self, generations: &Arc<Generations>, newest: &Promoted, by: MadeBy) -> Result<Option<Generation>, RelayError> {
-        let record = match &newest.spec {
-            Some(spec) => self.shared.sandbox.resolve(spec)?,
-            None => self.shared.default_chain()?,
-        };
-        if record == newest.chain {
-            return Ok(None);
-        }
-        self.promote_resolved(generations, newest.spec.clone(), record, by).map(Some)
-    }
-
-    fn topic(&self, name: &str) -> Result<Arc<Generations>, RelayError> {
-        let topic = self.shared.queue.topic(name).ok_or_else(|| RelayError::NoTopic(name.to_owned()))?;
-        if name.starts_with(GROUP_PREFIX) {
-            return Err(RelayError::Config(format!("`{name}` belongs to an output and has no chain")));
-        }
-        Ok(self.shared.generations(&topic))
-    }
-
-    fn promote_resolved(
-        &self,
-        generations: &Arc<Generations>,
-        spec: Option<ChainSpec>,
-        record: ChainRecord,
-        made_by: MadeBy,
-    ) -> Result<Generation, RelayError> {
-        // Off the lanes: compiling takes as long as it takes.
-        let chain = self.shared.sandbox.chain(&record)?;
-        let promoted = Promoted { made_by, spec, chain: record };
-        let emitted = |partition| self.shared.emitted(generations.topic, partition);
-        let made = generations.promote(&self.shared.store, emitted, promoted, chain, false);
-        self.shared.wake_topic(generations.topic);
-        let generation = made?;
-        tracing::info!(topic = %generations.name, generation, by = made_by.name(), "generation promoted");
-        Ok(generation)
-    }
-
-    /// At the start: chains of the configuration that are not the ones recorded.
-    fn promote_configured(&self) -> Result<(), RelayError> {
-        let all = self.shared.all_generations();
-        let is_used = |filter: &FilterInfo| all.iter().any(|topic| topic.made_of(&filter.name, &filter.sha256));
-        let filters = self.shared.sandbox.filters().into_iter();
-        let unused: Vec<String> = filters.filter(|f| !f.stock && !is_used(f)).map(|f| f.name).collect();
-        for generations in self.shared.all_generations() {
-            let wanted = self.shared.config.topics.get(&*generations.name).and_then(|topic| topic.chain.clone());
-            let made_by = if wanted.is_some() { MadeBy::Config } else { MadeBy::Default };
-            let changed = match generations.newest_configured() {
-                Some(recorded) => recorded.spec != wanted,
-                None => wanted.is_some(),
-            };
-            if changed {
-                let record = match &wanted {
-                    Some(spec) => self
-                        .shared
-                        .sandbox
-                        .resolve(spec)
-                        .map_err(|error| RelayError::Config(format!("topics.{}.chain: {error}", generations.name)))?,
-                    None => self.shared.default_chain()?,
-                };
-                self.promote_resolved(&generations, wanted, record, made_by)?;
-                continue;
-            }
-            // The box ended between keeping a filter that was put and using it: nobody was told that it is in use.
-            if let Some((_, newest)) = generations.newest()
-                && unused.iter().any(|name| newest.chain.uses(name))
-                && let Err(error) = self.again(&generations, &newest, MadeBy::Hot)
-            {
-                tracing::warn!(topic = %generations.name, %error, "the topic keeps the chain it has");
-            }
-            // The same words, but another box: its own filters may be newer ones. A person's replacement stays.
-            if let Some((_, newest)) = generations.newest()
-                && newest.made_by != MadeBy::Hot
-                && self.is_all_stock(&newest.chain)
-                && let Err(error) = self.again(&generations, &newest, made_by)
-            {
-                tracing::warn!(topic = %generations.name, %error, "the topic keeps the chain it has");
-            }
-        }
-        Ok(())
-    }
-
-    fn is_all_stock(&self, chain: &ChainRecord) -> bool {
-        let filters = self.shared.sandbox.filters();
-        chain.entries.iter().all(|entry| filters.iter().any(|filter| filter.stock && *filter.name == *entry.filter))
-    }
-
-    /// A quarantined topic's records pass as they are, unless its chain was replaced meanwhile.
-    pub(crate) fn pass(&self, topic: TopicId, generation: Generation) {
-        let Some(generations) = self.shared.all_generations().into_iter().find(|g| g.topic == topic) else { return };
-        if generations.newest().is_none_or(|(newest, _)| newest != generation) {
-            return;
-        }
-        let outcome = self.shared.default_chain().and_then(|record| {
-            if generations.newest().is_some_and(|(_, newest)| newest.chain == record) {
-                return Ok(generation);
-            }
-            self.promote_resolved(&generations, None, record, MadeBy::Hot)
-        });
-        if let Err(error) = outcome {
-            tracing::error!(topic = %generations.name, %error, "cannot let records pass");
-        }
-    }
-
     /// One step of one lane, by hand; `None` if there is no such lane.
     pub fn step(&self, topic: TopicId, partition: PartitionId) -> Option<Step> {
         let registered = self.shared.known_lane(topic, partition)?;
@@ -374,10 +224,13 @@ impl Relay {
     pub fn chains(&self) -> Vec<ChainStatus> {
         let mut chains = Vec::new();
         for generations in self.shared.all_generations() {
-            let (generation, made_by, record) = match generations.newest() {
-                Some((generation, newest)) => (generation, newest.made_by, newest.chain.clone()),
-                None => match self.shared.default_chain() {
-                    Ok(record) => (0, MadeBy::Default, record),
+            let (generation, made_by, record, codec) = match generations.newest() {
+                Some((generation, newest)) => {
+                    let codec = newest.codec.as_ref().map(|codec| codec.spec());
+                    (generation, newest.made_by, newest.chain.clone(), codec)
+                }
+                None => match self.shared.default_chain(None) {
+                    Ok(record) => (0, MadeBy::Default, record, None),
                     Err(_) => continue,
                 },
             };
@@ -388,9 +241,14 @@ impl Relay {
                 config: entry.config.clone(),
             });
             let (topic, chain) = (generations.name.clone(), entries.collect());
-            chains.push(ChainStatus { topic, generation, made_by: made_by.name(), chain });
+            chains.push(ChainStatus { topic, generation, made_by: made_by.name(), codec, chain });
         }
         chains
+    }
+
+    /// Every schema registry that was asked, now.
+    pub fn registries(&self) -> Vec<RegistryStatus> {
+        self.shared.registries.status()
     }
 
     /// Whether the configuration names a topic: then a start makes it, whatever became of it.
@@ -419,6 +277,7 @@ impl Relay {
             delivery.stop();
         }
         self.shared.pool.stop();
+        self.shared.registries.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
             let name = thread.thread().name().unwrap_or_default().to_owned();
@@ -443,49 +302,4 @@ impl Relay {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
-}
-
-/// Makes a configured topic, or brings its settings up to date. Gives the partitions that it cannot have yet.
-fn ensure(queue: &Queue, store: &Store, name: &str, config: &TopicConfig) -> Result<Option<u32>, RelayError> {
-    let (keys, pinned) = config.explicit(&TopicSettings::of(queue.config()));
-    let mut later = None;
-    let topic = match queue.topic(name) {
-        None => queue.create_topic(name, pinned.clone())?,
-        Some(topic) => {
-            let there = topic.settings();
-            let mut settings = (*there).clone();
-            for key in &keys {
-                settings.take(*key, &pinned);
-            }
-            // A topic never loses a partition: offsets and rows name it.
-            let mut partitions = config.partitions.unwrap_or(1).max(there.partitions);
-            if partitions > there.partitions && is_awaited(queue, store, &topic) {
-                tracing::warn!(
-                    topic = name,
-                    partitions = there.partitions,
-                    wanted = partitions,
-                    "lanes will emit again what this topic has; it gets more partitions when they have committed"
-                );
-                later = Some(partitions);
-                partitions = there.partitions;
-            }
-            let settings = TopicSettings { partitions, ..settings };
-            if *there != settings {
-                topic.update_settings(settings)?;
-            }
-            topic
-        }
-    };
-    topic.pin(&keys, &pinned);
-    Ok(later)
-}
-
-/// Whether a lane will send a topic again what it has: emitted before a crash, by records whose rows were not committed. With
-/// another number of partitions it would go to another one, which does not know it.
-fn is_awaited(queue: &Queue, store: &Store, target: &Topic) -> bool {
-    target.partitions().iter().flat_map(|partition| partition.sources()).any(|(source, last)| {
-        // Outputs bury what is refused into one partition whatever their number.
-        let has_lane = queue.topic_by_id(source.topic).is_some_and(|topic| !topic.name().starts_with(GROUP_PREFIX));
-        has_lane && last >= store.cursor(source.topic, source.partition).unwrap_or(0)
-    })
 }

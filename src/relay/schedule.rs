@@ -1,17 +1,18 @@
 //! Lanes share a few plain threads, fairly.
 //!
-//! A lane that has something to do stands in one ready queue, once. A thread takes the first, lets it work for a slice, and puts
-//! it back at the end if it has more to do. Fairness is deficit round robin over time: every turn earns a lane [`QUANTUM`]; what
-//! it took beyond that (a slow filter's call cannot be cut short) it pays back in turns not taken while others wait.
+//! A lane that has something to do stands in the ready queue of its priority, once. A thread takes the first of the class whose
+//! turn it is ([`super::shares`]), lets it work for a slice, and puts it back at the end if it has more to do. Within a class
+//! fairness is deficit round robin over time: every turn earns a lane [`QUANTUM`]; what it took beyond that (a slow filter's call
+//! cannot be cut short) it pays back in turns not taken while others wait.
 //! An idle lane stands nowhere and costs nothing: it is queued again by its waker (new durable batches, an emission that became
 //! durable, a promotion that ended) or by a timer (a full target is tried again).
 //!
 //! Why not tokio: lanes compute for milliseconds at a time, which would starve the network on two cores.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::Duration;
@@ -19,7 +20,9 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::clock::Clock;
+use crate::queue::Priority;
 use crate::relay::lane::{Lane, Step};
+use crate::relay::shares::{Shares, class};
 
 /// How long a lane may work in one turn.
 pub(crate) const QUANTUM: Duration = Duration::from_millis(20);
@@ -37,17 +40,33 @@ pub(crate) struct Task {
     state: AtomicU8,
     /// Time taken beyond what was earned, nanoseconds.
     debt: Mutex<Duration>,
+    /// Its topic's priority, as [`Shares`] counts them.
+    class: AtomicUsize,
     pool: Weak<Pool>,
 }
 
 impl Task {
-    pub(crate) fn new(lane: Lane, pool: &Arc<Pool>) -> Arc<Self> {
+    pub(crate) fn new(lane: Lane, priority: Priority, pool: &Arc<Pool>) -> Arc<Self> {
         Arc::new(Self {
             lane: Mutex::new(lane),
             state: AtomicU8::new(IDLE),
             debt: Mutex::new(Duration::ZERO),
+            class: AtomicUsize::new(class(priority)),
             pool: Arc::downgrade(pool),
         })
+    }
+
+    fn class(&self) -> usize {
+        self.class.load(Ordering::Relaxed)
+    }
+
+    /// Its topic has this priority now. Holds from here on, also if the lane waits for its turn.
+    pub(crate) fn set_priority(&self, priority: Priority) {
+        if self.class.swap(class(priority), Ordering::Relaxed) != class(priority)
+            && let Some(pool) = self.pool.upgrade()
+        {
+            pool.waiting.lock().ready.sort(|task| task.class());
+        }
     }
 
     /// Says that the lane may have something to do.
@@ -101,7 +120,7 @@ impl Ord for Timer {
 
 #[derive(Default)]
 struct Waiting {
-    ready: VecDeque<Arc<Task>>,
+    ready: Shares<Arc<Task>>,
     timers: BinaryHeap<Reverse<Timer>>,
     sequence: u64,
 }
@@ -120,7 +139,7 @@ impl Pool {
     }
 
     fn push(&self, task: Arc<Task>) {
-        self.waiting.lock().ready.push_back(task);
+        self.waiting.lock().ready.push(task.class(), task);
         self.work.notify_one();
     }
 
@@ -140,15 +159,21 @@ impl Pool {
         self.work.notify_all();
     }
 
+    /// Whether [`Pool::stop`] was called.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
     /// What a thread does.
     pub(crate) fn run(&self) {
-        while let Some(task) = self.take() {
-            self.turn(&task);
+        while let Some((task, class)) = self.take() {
+            let took = self.turn(&task, class);
+            self.waiting.lock().ready.ran(class, took);
         }
     }
 
-    /// The next lane; `None` once stopped.
-    fn take(&self) -> Option<Arc<Task>> {
+    /// The next lane and its class; `None` once stopped.
+    fn take(&self) -> Option<(Arc<Task>, usize)> {
         let mut waiting = self.waiting.lock();
         loop {
             if self.stop.load(Ordering::SeqCst) {
@@ -164,8 +189,8 @@ impl Pool {
                 parking_lot::MutexGuard::unlocked(&mut waiting, || due.iter().for_each(Task::notify));
                 continue;
             }
-            if let Some(task) = waiting.ready.pop_front() {
-                return Some(task);
+            if let Some(next) = waiting.ready.pop() {
+                return Some(next);
             }
             match waiting.timers.peek() {
                 Some(Reverse(timer)) => {
@@ -177,14 +202,15 @@ impl Pool {
         }
     }
 
-    fn turn(&self, task: &Arc<Task>) {
+    /// Gives how long it took.
+    fn turn(&self, task: &Arc<Task>, class: usize) -> Duration {
         {
             let mut debt = task.debt.lock();
-            if !debt.is_zero() && !self.waiting.lock().ready.is_empty() {
+            if !debt.is_zero() && self.waiting.lock().ready.has_ready(class) {
                 *debt = debt.saturating_sub(QUANTUM);
                 drop(debt);
                 self.push(task.clone());
-                return;
+                return Duration::ZERO;
             }
         }
         task.state.store(RUNNING, Ordering::SeqCst);
@@ -208,5 +234,6 @@ impl Pool {
             task.state.store(QUEUED, Ordering::SeqCst);
             self.push(task.clone());
         }
+        took
     }
 }

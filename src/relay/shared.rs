@@ -18,15 +18,18 @@ use crate::base::predicate::{self, Bound, Predicate};
 use crate::base::units::{Bytes, Span};
 use crate::queue::{Partition, Queue, QueueError, Source, Topic, TopicSettings};
 use crate::relay::RelayError;
-use crate::relay::config::{Config, Then};
+use crate::relay::codec::Codec;
+use crate::relay::codec::registry::Registries;
+use crate::relay::codec::spec::CodecRecord;
+use crate::relay::config::{Config, Then, TopicConfig};
 use crate::relay::control::Control;
-use crate::relay::generations::Generations;
+use crate::relay::generations::{Generations, MadeBy, Promoted, Ready};
 use crate::relay::growth::Routes;
 use crate::relay::lane::{Lane, LaneCore};
 use crate::relay::output::{Delivery, GROUP_PREFIX};
 use crate::relay::schedule::{Pool, Task};
 use crate::relay::verdicts::DEAD_PREFIX;
-use crate::sandbox::{ChainRecord, Sandbox};
+use crate::sandbox::{ChainRecord, ChainSpec, Sandbox};
 use crate::store::Store;
 
 /// What a topic of dead letters keeps: a ring, so that a bad filter cannot fill the disk.
@@ -71,6 +74,7 @@ pub(crate) struct Shared {
     topics: RwLock<HashMap<TopicId, Arc<Generations>>>,
     lanes: RwLock<HashMap<(TopicId, PartitionId), Registered>>,
     default_chain: Mutex<Option<ChainRecord>>,
+    pub(crate) registries: Arc<Registries>,
     /// Which slices route where.
     pub(crate) routes: Arc<Routes>,
     /// Topics that the configuration wants to have more partitions than they could be given at the start.
@@ -98,6 +102,7 @@ impl Shared {
             });
         }
         Ok(Arc::new(Self {
+            registries: Registries::new(config.disk.clone(), clock.clone(), config.schema_registries.clone()),
             pool: Pool::new(clock.clone()),
             queue,
             store,
@@ -117,8 +122,31 @@ impl Shared {
         }))
     }
 
-    /// The chain of topics that have none, resolved once.
-    pub(crate) fn default_chain(&self) -> Result<ChainRecord, RelayError> {
+    /// What a topic without generations is handled by. The configuration's, if it has one: the topic was deleted and made again.
+    pub(crate) fn first(&self, topic: &str) -> Result<Promoted, RelayError> {
+        let config = self.config.topics.get(topic);
+        let codec = config.map(TopicConfig::codec).transpose();
+        let codec = codec.map_err(|why| RelayError::Config(format!("topics.{topic}.{why}")))?.flatten();
+        let spec = config.and_then(|topic| topic.chain.clone());
+        let made_by = if spec.is_some() || codec.is_some() { MadeBy::Config } else { MadeBy::Default };
+        let chain = match &spec {
+            Some(spec) => self.sandbox.resolve(spec)?,
+            None => self.default_chain(codec.as_ref())?,
+        };
+        Ok(Promoted { made_by, spec, chain, codec })
+    }
+
+    /// What runs a generation.
+    pub(crate) fn ready(&self, codec: Option<&CodecRecord>, chain: &ChainRecord) -> Result<Arc<Ready>, RelayError> {
+        let codec = Codec::new(codec, &self.registries).map_err(|why| RelayError::Config(format!("codec: {why}")))?;
+        Ok(Arc::new(Ready { codec, chain: self.sandbox.chain(chain)? }))
+    }
+
+    /// The chain of topics that have none, resolved once. Of plain records nobody makes fields.
+    pub(crate) fn default_chain(&self, codec: Option<&CodecRecord>) -> Result<ChainRecord, RelayError> {
+        if codec == Some(&CodecRecord::Plain) {
+            return Ok(self.sandbox.resolve(&ChainSpec::default())?);
+        }
         let mut known = self.default_chain.lock();
         if let Some(record) = &*known {
             return Ok(record.clone());
@@ -173,17 +201,19 @@ impl Shared {
         let made = lanes.entry(key).or_insert_with(|| {
             let lane = Lane::new(self.clone(), generations, partition.clone(), committed);
             let core = lane.core();
-            Registered { task: Task::new(lane, &self.pool), core }
+            let task = Task::new(lane, topic.settings().priority, &self.pool);
+            Registered { task, core }
         });
         Some(made.clone())
     }
 
     /// A topic was made or changed: every partition of it has a lane that works, or none does.
     pub(crate) fn follow(self: &Arc<Self>, topic: &Topic) {
-        let works = has_lanes(topic);
+        let (works, priority) = (has_lanes(topic), topic.settings().priority);
         for partition in topic.partitions() {
             if let Some(known) = self.known_lane(topic.id(), partition.id()) {
                 known.core.rest(!works);
+                known.task.set_priority(priority);
                 known.task.notify();
             } else if let Some(made) = self.lane(topic, &partition) {
                 made.task.notify();

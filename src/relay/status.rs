@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use crate::base::ids::{Generation, Offset, PartitionId};
+use crate::relay::codec::spec::CodecSpec;
 
 /// A lane, now.
 #[derive(Clone, Debug, Serialize)]
@@ -24,7 +25,8 @@ pub struct LaneStatus {
     pub lag_records: u64,
     /// Generation that handles `next`.
     pub generation: Generation,
-    /// `idle`, `running`, `waiting` (for the disk, a full target or the store) or `held` (by its quarantine).
+    /// `idle`, `running`, `waiting` (for the disk, a full target or the store), `schema` (waiting for a schema registry) or
+    /// `held` (by its quarantine).
     pub state: &'static str,
     /// What went wrong last.
     pub last_error: Option<String>,
@@ -60,8 +62,29 @@ pub struct ChainStatus {
     pub generation: Generation,
     /// `default`, `config` or `hot`.
     pub made_by: &'static str,
+    /// What its records are, if anybody said so.
+    pub codec: Option<CodecSpec>,
     /// Its filters, in order.
     pub chain: Vec<ChainEntry>,
+}
+
+/// A schema registry that was asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct RegistryStatus {
+    /// Its address.
+    pub url: Arc<str>,
+    /// Schemas that the box knows, of all registries.
+    pub schemas: u64,
+    /// Schemas that lanes wait for.
+    pub waiting: u64,
+    /// Questions since the start.
+    pub asked: u64,
+    /// Of these, failed.
+    pub failed: u64,
+    /// Whether the last one went well.
+    pub is_up: bool,
+    /// Why not.
+    pub last_error: Option<String>,
 }
 
 /// An output, now.

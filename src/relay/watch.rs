@@ -23,7 +23,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::relay::control::Control;
-use crate::relay::generations::MadeBy;
+
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::{ChainSpec, EntrySpec};
 
@@ -161,8 +161,7 @@ impl Watch {
             }
         }
         let spec = ChainSpec(entries);
-        let record = shared.sandbox.resolve(&spec)?;
-        relay.promote_resolved(&generations, Some(spec), record, MadeBy::Hot).map(drop)
+        relay.promote(&generations.name, spec).map(drop)
     }
 
     /// Says beside the file why it was not taken, or takes an older such word away.

@@ -20,7 +20,7 @@ use super::part::job::{Input, Piece};
 use super::part::read::{PartFile, PartSource};
 use super::source::Source;
 use super::topic::TopicStore;
-use super::{Store, StoreError};
+use super::{Store, StoreError, ballast};
 use crate::base::time;
 
 /// Most rows of a merged part: bounds what a merge holds in memory.
@@ -134,7 +134,10 @@ impl Store {
             let change = || Change { topic: topic.clone(), change: TopicChange::default(), files: Vec::new(), flushed: false };
             changes.entry(topic.id).or_insert_with(change).change.remove.push(*part);
         }
-        if !changes.is_empty() {
+        if changes.is_empty() {
+            ballast::lay(&self.disk);
+        } else {
+            ballast::let_go(&self.disk);
             self.commit(changes.into_values().collect())?;
         }
         self.counters.parts_dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);

@@ -21,7 +21,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -36,6 +36,7 @@ use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId, TopicId};
 
 mod append;
+mod ballast;
 mod column;
 mod commits;
 pub mod config;
@@ -124,6 +125,8 @@ pub struct Store {
     /// When merges may be tried again, likewise.
     merge_at: AtomicU64,
     counters: Counters,
+    /// Lanes that have not yet made again what a crash took from the memtable.
+    behind: AtomicUsize,
 }
 
 impl Debug for Store {
@@ -174,6 +177,22 @@ impl Store {
     /// Has `hook` called whenever a next offset became durable, by the thread that made it so; it must be quick.
     pub fn on_commit(&self, hook: OnCommit) {
         self.on_commit.write().push(hook);
+    }
+
+    /// Says how many lanes have to make rows again that were acknowledged before this start; until each has said
+    /// [`Store::lane_caught_up`], answers are marked as partial.
+    pub fn set_lanes_behind(&self, lanes: usize) {
+        self.behind.store(lanes, Ordering::Release);
+    }
+
+    /// One of those lanes has.
+    pub fn lane_caught_up(&self) {
+        let _none_left = self.behind.fetch_update(Ordering::AcqRel, Ordering::Acquire, |lanes| lanes.checked_sub(1));
+    }
+
+    /// How many of them still have to.
+    pub fn lanes_behind(&self) -> usize {
+        self.behind.load(Ordering::Acquire)
     }
 
     /// A consistent look at the rows of `[from_ns, to_ns)`: all topics, or those of these names. Sources may hold rows

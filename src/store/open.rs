@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{self, Relaxed};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -126,6 +126,7 @@ impl Store {
             stop_merges: AtomicBool::new(false),
             watchers: Arc::default(),
             next_part: AtomicU64::new(greatest.max(named.unwrap_or(0)) + 1),
+            behind: AtomicUsize::new(0),
             retry_at: AtomicU64::new(0),
             merge_at: AtomicU64::new(0),
             counters: Counters::default(),

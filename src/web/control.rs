@@ -7,9 +7,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::base::limits::is_topic_name;
+use crate::relay::Change;
+use crate::relay::codec::spec::{AvroSpec, CodecName, CodecSpec};
 use crate::sandbox::ChainSpec;
 use crate::web::Web;
 use crate::web::error::Refusal;
@@ -55,7 +58,49 @@ pub async fn chain(State(web): State<Arc<Web>>, Path(topic): Path<String>) -> Re
     let chains = web.relay.chains();
     let chain =
         chains.iter().find(|chain| *chain.topic == *topic).ok_or_else(|| Refusal::missing(format!("no topic `{topic}`")))?;
-    Ok(Json(json!({ "topic": topic, "generation": chain.generation, "chain": chain.chain })))
+    let mut answer = json!({ "topic": topic, "generation": chain.generation, "codec": null, "chain": chain.chain });
+    if let Some(codec) = &chain.codec {
+        answer["codec"] = json!(codec.codec);
+        if let Some(avro) = &codec.avro {
+            answer["avro"] = json!(avro);
+        }
+    }
+    Ok(Json(answer))
+}
+
+/// What a topic gets: its filters alone, or what its records are too. What is left out stays; `null` is as nobody had said it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(default, deserialize_with = "said")]
+    codec: Option<Option<CodecName>>,
+    #[serde(default)]
+    avro: Option<AvroSpec>,
+    #[serde(default, deserialize_with = "said")]
+    chain: Option<Option<ChainSpec>>,
+}
+
+/// Tells `null` from what is left out.
+fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+fn wanted(body: &[u8]) -> Result<Change, Refusal> {
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        let chain = serde_json::from_slice(body).map_err(|error| {
+            Refusal::wrong(format!("the chain is a JSON list of {{\"filter\", \"when\", \"config\"}}: {error}"))
+        })?;
+        return Ok(Change { chain: Some(Some(chain)), codec: None });
+    }
+    let Wanted { codec, avro, chain } = serde_json::from_slice(body).map_err(|error| {
+        Refusal::wrong(format!(
+            "a JSON list of {{\"filter\", \"when\", \"config\"}}, or an object {{\"codec\", \"avro\", \"chain\"}}: {error}"
+        ))
+    })?;
+    if avro.is_some() && codec.is_none() {
+        return Err(Refusal::wrong("avro: needs `\"codec\": \"avro\"` beside it"));
+    }
+    Ok(Change { chain, codec: codec.map(|codec| codec.map(|codec| CodecSpec { codec, avro })) })
 }
 
 /// `PUT /api/v1/topics/{topic}/chain`
@@ -63,13 +108,11 @@ pub async fn put_chain(State(web): State<Arc<Web>>, Path(topic): Path<String>, b
     if !is_topic_name(&topic) || topic.starts_with('_') {
         return Err(Refusal::wrong("a topic's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`"));
     }
-    let spec: ChainSpec = serde_json::from_slice(&body).map_err(|error| {
-        Refusal::wrong(format!("the chain is a JSON list of {{\"filter\", \"when\", \"config\"}}: {error}"))
-    })?;
+    let change = wanted(&body)?;
     blocking(move || {
         // A chain may be there before the first record.
         web.queue.ensure_topic(&topic).map_err(|error| Refusal::wrong(error.to_string()))?;
-        let generation = web.relay.promote(&topic, spec).map_err(|error| Refusal::wrong(error.to_string()))?;
+        let generation = web.relay.change(&topic, change).map_err(|error| Refusal::wrong(error.to_string()))?;
         Ok(json!({ "topic": topic, "generation": generation }))
     })
     .await

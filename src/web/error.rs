@@ -32,6 +32,11 @@ impl Refusal {
         Self { status: StatusCode::NOT_FOUND, ..Self::wrong(message) }
     }
 
+    /// Not to be done by who asks.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::FORBIDDEN, ..Self::wrong(message) }
+    }
+
     /// It is not as the request thinks.
     pub fn conflict(message: impl Into<String>) -> Self {
         Self { status: StatusCode::CONFLICT, ..Self::wrong(message) }

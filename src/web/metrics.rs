@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::web::{Web, status};
+use crate::web::{Web, groups, status, topics, traffic};
 
 /// One value of one metric.
 #[derive(Clone, Debug)]
@@ -96,7 +96,10 @@ impl Collector for Scrape {
 /// `GET /metrics`
 pub async fn metrics(State(web): State<Arc<Web>>) -> Response {
     let mut families: BTreeMap<&'static str, Vec<Metric>> = BTreeMap::new();
-    for metric in collect(&web) {
+    // How far groups are behind takes reads of the queue, which a network thread must not wait for.
+    let own = web.clone();
+    let lag = tokio::task::spawn_blocking(move || groups::metrics(&own)).await.unwrap_or_default();
+    for metric in collect(&web).into_iter().chain(lag) {
         families.entry(metric.name).or_default().push(metric);
     }
     let mut registry = Registry::with_prefix("sawbox");
@@ -135,6 +138,7 @@ fn collect(web: &Web) -> Vec<Metric> {
             metrics.push(Metric::gauge("queue_bytes", "Bytes the queue retains", labels(), partition.size_bytes()));
         }
     }
+    metrics.extend(topics::metrics(web));
     for lane in web.relay.lanes() {
         let labels = || vec![("topic", lane.topic.to_string()), ("partition", lane.partition.to_string())];
         metrics.push(Metric::gauge(
@@ -143,10 +147,19 @@ fn collect(web: &Web) -> Vec<Metric> {
             labels(),
             lane.lag_records,
         ));
+        let awaits = lane.state == "schema";
+        metrics.push(Metric::gauge("lane_awaits_schema", "1 while it waits for a schema registry", labels(), awaits.into()));
         metrics.push(Metric::counter("lane_records", "Records handled since the start", labels(), lane.records));
         metrics.push(Metric::counter("lane_stored", "Rows stored since the start", labels(), lane.stored));
         metrics.push(Metric::counter("lane_dropped", "Records that filters dropped since the start", labels(), lane.dropped));
         metrics.push(Metric::counter("lane_failed", "Records sent to the dead letters since the start", labels(), lane.failed));
+    }
+    for registry in web.relay.registries() {
+        let labels = || vec![("registry", registry.url.to_string())];
+        metrics.push(Metric::gauge("schema_registry_up", "1 while the registry answers", labels(), registry.is_up.into()));
+        metrics.push(Metric::gauge("schema_registry_waiting", "Schemas that lanes wait for", labels(), registry.waiting));
+        metrics.push(Metric::counter("schema_registry_asked", "Questions to the registry", labels(), registry.asked));
+        metrics.push(Metric::counter("schema_registry_failed", "Questions that were not answered", labels(), registry.failed));
     }
     for output in web.relay.outputs() {
         let labels = || vec![("output", output.name.clone())];
@@ -161,6 +174,7 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::gauge("store_parts", "Parts", labels(), stats.parts));
         metrics.push(Metric::gauge("store_memtable_bytes", "Bytes of rows not yet in a part", labels(), stats.memtable_bytes));
     }
+    traffic::metrics(web, &mut metrics);
     for source in web.extra_metrics.read().iter() {
         metrics.extend(source.0());
     }

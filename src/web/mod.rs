@@ -15,6 +15,7 @@ use axum::Router;
 use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
 use crate::queue::Queue;
@@ -22,16 +23,19 @@ use crate::relay::Relay;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 
+mod access;
 mod assets;
 pub mod config;
 mod control;
 pub mod elastic;
 pub mod error;
+mod groups;
 mod metrics;
 mod rows;
 mod status;
 mod tail;
 mod topics;
+mod traffic;
 
 /// An address the box listens on.
 #[derive(Clone, Debug)]
@@ -57,6 +61,7 @@ impl Listener {
 /// What the handlers stand on.
 #[derive(Debug)]
 pub struct Web {
+    pub(crate) access: Arc<Access>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) store: Arc<Store>,
     pub(crate) sandbox: Arc<Sandbox>,
@@ -75,6 +80,8 @@ pub struct Web {
 /// What [`Web::new`] is made of.
 #[derive(Debug)]
 pub struct Houses {
+    /// Users and permissions.
+    pub access: Arc<Access>,
     /// The queue.
     pub queue: Arc<Queue>,
     /// The store.
@@ -94,6 +101,7 @@ impl Web {
     pub fn new(houses: Houses, config: config::Config, data_dir: PathBuf) -> Arc<Self> {
         let started_ns = houses.clock.now_ns();
         Arc::new(Self {
+            access: houses.access,
             queue: houses.queue,
             store: houses.store,
             sandbox: houses.sandbox,
@@ -156,6 +164,14 @@ impl Web {
             )
             .route("/api/v1/topics/{topic}/trim", post(topics::trim))
             .route("/api/v1/topics/{topic}/chain", get(control::chain).put(control::put_chain))
+            .route("/api/v1/groups", get(groups::groups))
+            .route("/api/v1/groups/{group}", get(groups::group).delete(groups::delete))
+            .route("/api/v1/groups/{group}/reset", post(groups::reset))
+            .merge(access::routes())
+            .route("/api/v1/quotas", get(traffic::quotas))
+            .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
+            .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))
+            .route("/api/v1/routes/{name}", put(traffic::put_route).delete(traffic::remove_route))
             .with_state(self.clone())
     }
 }

@@ -96,6 +96,7 @@ pub async fn topics(State(web): State<Arc<Web>>) -> Json<Value> {
             "memtable_bytes": stats.map_or(0, |stats| stats.memtable_bytes),
             "queue_bytes": queue_bytes,
             "generation": chain.map_or(0, |chain| chain.generation),
+            "codec": chain.and_then(|chain| chain.codec.as_ref()).map(|codec| codec.codec),
             "chain": chain.map(|chain| &chain.chain),
             "counters": { "records": records, "stored": stored, "dropped": dropped, "failed": failed },
         }));

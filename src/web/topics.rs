@@ -20,7 +20,7 @@ use crate::queue::settings::Key;
 use crate::queue::{Partition, QueueError, Topic, TopicSettings};
 use crate::web::control::blocking;
 use crate::web::error::Refusal;
-use crate::web::{Web, status};
+use crate::web::{Metric, Web, status};
 
 /// `GET /api/v1/topics/{topic}`
 pub async fn topic(State(web): State<Arc<Web>>, Path(name): Path<String>) -> Result<Json<Value>, Refusal> {
@@ -106,6 +106,22 @@ pub async fn delete(State(web): State<Arc<Web>>, Path(name): Path<String>) -> Re
         Ok(answer)
     })
     .await
+}
+
+/// Sums over the partitions of each topic.
+pub fn metrics(web: &Web) -> Vec<Metric> {
+    let mut metrics = Vec::new();
+    for topic in web.queue.topics() {
+        let labels = || vec![("topic", topic.name().to_string())];
+        let partitions = topic.partitions();
+        let sum = |of: fn(&Partition) -> u64| partitions.iter().map(|partition| of(partition)).sum::<u64>();
+        let retained = sum(|partition| partition.high_watermark().saturating_sub(partition.log_start()));
+        let bytes = sum(Partition::size_bytes);
+        metrics.push(Metric::gauge("topic_partitions", "Partitions of the topic", labels(), partitions.len() as u64));
+        metrics.push(Metric::gauge("topic_records", "Records the queue retains", labels(), retained));
+        metrics.push(Metric::gauge("topic_bytes", "Bytes the queue retains, over all partitions", labels(), bytes));
+    }
+    metrics
 }
 
 fn known(web: &Web, name: &str) -> Result<Arc<Topic>, Refusal> {

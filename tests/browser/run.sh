@@ -9,7 +9,7 @@ box=
 trap '[ -n "$box" ] && kill "$box" 2>/dev/null; wait; rm -rf "$work"' EXIT
 port=$((20000 + RANDOM % 10000))
 {
-  printf 'web.listen = "127.0.0.1:%s"\ningest.elastic.listen = "127.0.0.1:0"\n[[ingest.syslog]]\nlisten = "127.0.0.1:0"\n' "$port"
+  printf 'web.listen = "127.0.0.1:%s"\ningest.elastic.listen = "127.0.0.1:0"\n[[ingest.syslog]]\nlisten = "127.0.0.1:0"\n[[ingest.kafka]]\nlisten = "127.0.0.1:0"\n' "$port"
   sed 's/127.0.0.1:5044/127.0.0.1:0/' ../../appliance/demo.toml
 } > "$work/demo.toml"
 # What the shop sent stays; a box that nobody writes to shows it, so that the page and the API can be compared.

@@ -49,11 +49,14 @@ def free_port():
 class Box:
     """A box with every port of its own; `extra` is TOML that goes behind the listeners."""
 
-    def __init__(self, folder, extra="", top="", beats_tls="", wrap=()):
+    def __init__(self, folder, extra="", top="", beats_tls="", kafka="", wrap=()):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.page, self.beats, self.elastic, self.syslog = (free_port() for _ in range(4))
+        self.page, self.beats, self.elastic, self.syslog, self.kafka = (free_port() for _ in range(5))
         self.url = f"http://127.0.0.1:{self.page}"
+        self.brokers = f"127.0.0.1:{self.kafka}"
+        # What confluent-kafka's clients sign in with, where the listener wants it.
+        self.kafka_sign_in = {}
         self.wrap = list(wrap)
         self.process = None
         self.config = self.folder / "sawbox.toml"
@@ -70,6 +73,9 @@ topic = "web"
 [[ingest.syslog]]
 listen = "127.0.0.1:{self.syslog}"
 topic = "syslog"
+[[ingest.kafka]]
+listen = "127.0.0.1:{self.kafka}"
+{kafka}
 {extra}
 """
         )
@@ -167,6 +173,15 @@ def make_box(tmp_path):
     for box in boxes:
         if box.process and box.process.poll() is None:
             box.kill()
+
+
+@pytest.fixture(scope="module")
+def shared_box(tmp_path_factory):
+    """One box for all tests of a file that need none of their own: each takes topics and groups of its own."""
+    box = Box(tmp_path_factory.mktemp("shared") / "box").start()
+    yield box
+    if box.process.poll() is None:
+        box.stop()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sawbox::access::Access;
 use sawbox::base::clock::{Clock, RealClock};
 use sawbox::base::disk::sim::SimDisk;
 use sawbox::ingest::config::{Beats, Config, Kafka, Syslog};
@@ -16,6 +17,7 @@ use serde_json::Value;
 pub struct Rig {
     pub runtime: tokio::runtime::Runtime,
     pub queue: Arc<Queue>,
+    pub access: Arc<Access>,
     pub ingest: Arc<Ingest>,
     pub web: SocketAddr,
 }
@@ -51,16 +53,17 @@ impl Rig {
 
     pub fn on(disk: Arc<SimDisk>, config: &Config) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
-        let (queue, _) = Queue::open(disk, clock.clone(), sawbox::queue::Config::default()).unwrap();
+        let (queue, _) = Queue::open(disk.clone(), clock.clone(), sawbox::queue::Config::default()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let ingest = runtime.block_on(Ingest::start(queue.clone(), clock, config)).unwrap();
+        let access = Access::open(disk, clock.clone()).unwrap();
+        let ingest = runtime.block_on(Ingest::start(queue.clone(), access.clone(), clock, config)).unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(any_port())).unwrap();
         let web = listener.local_addr().unwrap();
         let dialect = elastic::router(&ingest).layer(axum::middleware::from_fn(elastic::stamp));
         let router = http::router(&ingest).merge(dialect);
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         runtime.spawn(async move { axum::serve(listener, service).await });
-        Self { runtime, queue, ingest, web }
+        Self { runtime, queue, access, ingest, web }
     }
 
     pub fn address(&self, receiver: &str) -> SocketAddr {

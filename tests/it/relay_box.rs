@@ -35,6 +35,7 @@ impl Houses {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
         let queue_config = queue::Config { writers: 2, ..queue::Config::default() };
         let (queue, _) = Queue::open(disk.clone(), clock.clone(), queue_config).expect("queue");
+        config.disk.get_or_insert(disk.clone());
         let (store, _) = Store::open(disk.clone(), clock.clone(), store::Config::default()).expect("store");
         let sandbox = Sandbox::open(disk, clock.clone(), sandbox::Config::default()).expect("sandbox");
         for mark in ['a', 'b'] {

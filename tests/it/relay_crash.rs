@@ -10,6 +10,7 @@ use sawbox::queue::batch::{BatchBuilder, Compression};
 use sawbox::queue::{self, Queue, Topic};
 use sawbox::relay::{Config, Relay, Step, TopicConfig};
 use sawbox::sandbox::{self, Sandbox};
+use sawbox::store::query::{self, Cancel, Request};
 use sawbox::store::{self, Store};
 
 use crate::lineage_model::visible;
@@ -118,6 +119,7 @@ fn a_target_grows_only_after_those_who_emitted_to_it_have_committed() {
     // The rows are not committed, so the lanes will emit again.
     let disk = disk.crash();
     let life = Life::start(&disk, 8, 5);
+    assert_eq!(life.topic("side").partitions().len(), 1, "not yet");
     life.drain("web");
     assert_eq!(life.side_records(), 8, "each emission once");
     life.store.shutdown().expect("the disk is fine");
@@ -126,6 +128,82 @@ fn a_target_grows_only_after_those_who_emitted_to_it_have_committed() {
     assert_eq!(life.topic("side").partitions().len(), 5, "now it can");
     life.drain("web");
     assert_eq!(life.side_records(), 8);
+}
+
+#[test]
+fn a_start_that_could_not_grow_a_target_does_so_later() {
+    let disk = SimDisk::new(4);
+    let life = Life::start(&disk, 3, 1);
+    for partition in 0..3 {
+        life.append(partition, "e emit");
+    }
+    life.drain("web");
+    let life = Life::start(&disk.crash(), 3, 4);
+    assert_eq!(life.topic("side").partitions().len(), 1);
+    // The lanes are brought to a commit, and no restart is needed.
+    assert_eq!(life.relay.grow_configured(), 0, "{:?}", life.relay.lanes());
+    assert_eq!(life.topic("side").partitions().len(), 4);
+    life.append(0, "e more");
+    life.drain("web");
+    life.drain("side");
+    assert_eq!(life.side_records(), 4, "each emission once");
+    let lanes = life.relay.lanes().into_iter().filter(|lane| &*lane.topic == "side").count();
+    assert_eq!(lanes, 4, "the new partitions have lanes");
+}
+
+#[test]
+fn lanes_end_with_their_topic_and_begin_with_the_next_of_its_name() {
+    let disk = SimDisk::new(5);
+    let life = Life::start(&disk, 1, 1);
+    life.append(0, "x one");
+    life.append(0, "e two");
+    life.drain("web");
+    let old = life.queue.delete_topic("web").expect("it is there");
+    assert!(life.relay.step(old, 0).is_none(), "its lane has ended");
+    assert!(life.relay.lanes().iter().all(|lane| &*lane.topic != "web"));
+    assert!(life.relay.chains().iter().all(|chain| &*chain.topic != "web"));
+    let web = life.queue.ensure_topic("web").expect("a new one");
+    assert_ne!(web.id(), old);
+    life.append(0, "e three");
+    life.drain("web");
+    // Where an emission was to go is gone: it goes to the next of that name.
+    life.append(0, "e four");
+    life.queue.delete_topic("side").expect("it is there");
+    life.drain("web");
+    assert_eq!(life.side_records(), 1);
+    // Rows of a deleted topic stay until their own retention; the new one's are of another id.
+    let rows = |topic| life.store.stats().into_iter().find(|stats| stats.topic == topic).map(|stats| stats.rows);
+    assert_eq!((rows(old), rows(web.id())), (Some(2), Some(2)));
+    let chain = life.relay.chains().into_iter().find(|chain| &*chain.topic == "web").expect("a chain");
+    assert_eq!(chain.chain[0].filter, "mark-a", "the configuration's, not the default");
+    life.store.flush_all().expect("the disk is fine");
+    let life = Life::start(&disk.crash(), 1, 1);
+    assert!(life.queue.topic_by_id(old).is_none());
+    assert_eq!(life.topic("web").partition(0).map(|partition| partition.high_watermark()), Some(2));
+}
+
+#[test]
+fn a_topic_that_is_not_stored_has_no_lane_until_it_is() {
+    let disk = SimDisk::new(6);
+    let life = Life::start(&disk, 1, 1);
+    let set = |store: bool| {
+        let changed = life.queue.change_topic("web", |settings| {
+            settings.store = store;
+            Ok(())
+        });
+        changed.expect("the disk is fine");
+    };
+    life.append(0, "x one");
+    life.drain("web");
+    set(false);
+    life.append(0, "x two");
+    life.drain("web");
+    assert_eq!(visible(&life.store).expect("each once").len(), 1);
+    assert!(life.relay.lanes().iter().all(|lane| &*lane.topic != "web"));
+    set(true);
+    life.append(0, "x three");
+    life.drain("web");
+    assert_eq!(visible(&life.store).expect("each once").len(), 3, "it goes on where it was");
 }
 
 #[test]
@@ -146,4 +224,27 @@ fn a_filter_that_was_put_is_used_though_the_box_ended_before_the_promotion() {
     // Once: not at every start.
     let life = Life::start(&disk.crash(), 1, 1);
     assert_eq!(life.store.generations(life.topic("web").id()).len(), 2);
+}
+
+#[test]
+fn answers_are_partial_until_the_rows_of_before_the_crash_are_there_again() {
+    let disk = SimDisk::new(31);
+    let life = Life::start(&disk, 1, 1);
+    for n in 0..3 {
+        life.append(0, &format!("n{n}"));
+    }
+    life.drain("web");
+    let answer = |life: &Life| {
+        let request = Request::new(query::parse("*").expect("query"));
+        let cancel = Cancel::new(life.clock.clone());
+        query::run(&life.store, &request, &cancel, &mut |_| std::ops::ControlFlow::Continue(())).expect("answer")
+    };
+    assert!(!answer(&life).partial);
+    drop(life);
+    let life = Life::start(&disk.crash(), 1, 1);
+    let stats = answer(&life);
+    assert!(stats.partial && stats.note.is_some_and(|note| note.contains("restart")), "{stats:?}");
+    life.drain("web");
+    life.drain("side");
+    assert!(!answer(&life).partial);
 }

@@ -18,16 +18,24 @@ pub struct TestBox {
 impl TestBox {
     /// Starts a box with data below `dir`; `extra` is TOML behind the listeners.
     pub fn start(dir: &Path, extra: &str) -> Self {
+        Self::start_with(dir, "", extra)
+    }
+
+    /// As [`TestBox::start`], with keys that stand before every table.
+    pub fn start_with(dir: &Path, head: &str, extra: &str) -> Self {
         let text = format!(
             r#"data_dir = {:?}
+{head}
 web.listen = "127.0.0.1:0"
 ingest.elastic.listen = "127.0.0.1:0"
 [[ingest.syslog]]
 listen = "127.0.0.1:0"
 {}
+{}
 {extra}
 "#,
             dir.join("data"),
+            if extra.contains("[[ingest.kafka]]") { "" } else { "[[ingest.kafka]]\nlisten = \"127.0.0.1:0\"" },
             if extra.contains("[[ingest.beats]]") { "" } else { "[[ingest.beats]]\nlisten = \"127.0.0.1:0\"\ntopic = \"web\"" },
         );
         let loaded = Loaded::from_text(Path::new("test.toml"), text).unwrap_or_else(|problem| panic!("{problem}"));
@@ -59,6 +67,11 @@ listen = "127.0.0.1:0"
         let url = if url.starts_with('/') { format!("{}{url}", self.page) } else { url.to_owned() };
         let request = if method == "PUT" { self.agent.put(url) } else { self.agent.post(url) };
         Self::text(request.content_type(kind).send(body).unwrap())
+    }
+
+    /// DELETE on the page's port: status and text.
+    pub fn delete(&self, path: &str) -> (u16, String) {
+        Self::text(self.agent.delete(format!("{}{path}", self.page)).call().unwrap())
     }
 
     fn text(answer: ureq::http::Response<ureq::Body>) -> (u16, String) {

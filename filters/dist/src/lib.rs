@@ -4,11 +4,12 @@
 //! toolchain. `BUILT` beside them says which compiler made them, and their hashes.
 
 /// Name and module of every stock filter.
-pub const STOCK: [(&str, &[u8]); 5] = [
+pub const STOCK: [(&str, &[u8]); 6] = [
     ("access-log", include_bytes!("../access-log.wasm")),
     ("drop", include_bytes!("../drop.wasm")),
     ("grok", include_bytes!("../grok.wasm")),
     ("json", include_bytes!("../json.wasm")),
+    ("route", include_bytes!("../route.wasm")),
     ("tag", include_bytes!("../tag.wasm")),
 ];
 

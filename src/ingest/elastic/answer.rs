@@ -126,6 +126,8 @@ pub struct Items {
     pub items: Vec<Item>,
     /// Names of the indices.
     pub indices: Vec<Box<str>>,
+    /// When records that were not taken may come again, seconds.
+    pub after: Option<u64>,
 }
 
 /// Fields of an item that are wanted.
@@ -305,6 +307,7 @@ mod tests {
                 item(Op::Update, "b", Outcome::Wrong(400, "illegal_argument_exception", "no".into())),
             ],
             indices: vec!["logs".into()],
+            after: None,
         }
     }
 

@@ -20,14 +20,14 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{FilterPath, Item, Items, Outcome};
-use super::{Elastic, PATIENCE, wrong};
+use super::{Elastic, PATIENCE, rejected, wrong};
 use crate::base::limits::RECORD_BYTES;
 use crate::base::record::header as own;
 use crate::ingest::body::{self, BodyError, Reader};
 use crate::ingest::buffer::SMALL;
 use crate::ingest::counters::Counters;
 use crate::ingest::door::{Flight, Gather, Landed, Seat};
-use crate::ingest::http::refusal;
+use crate::ingest::http::{Refusal, refusal};
 use crate::ingest::lines::{Line, Lines};
 use crate::ingest::route;
 use crate::queue::QueueError;
@@ -155,7 +155,8 @@ impl<'e> Bulk<'e> {
         headers.push((own::RECEIVER.as_bytes(), RECEIVER));
         headers.extend(self.peer.as_ref().map(|peer| (own::PEER.as_bytes(), peer.as_bytes())));
         headers.extend(id.map(|id| (ID, id.as_bytes())));
-        match self.gather.push(&topic, None, self.now_ms, document, &headers) {
+        let key = self.elastic.config.key_field.as_ref().and_then(|field| route::json_field(document, field));
+        match self.gather.push(&topic, key.as_deref().map(str::as_bytes), self.now_ms, document, &headers) {
             Ok(seat) => {
                 // Until it has landed it is not known to be anything.
                 let outcome = Outcome::Wrong(503, "unavailable_shards_exception", "not durable".into());
@@ -212,7 +213,8 @@ impl<'e> Bulk<'e> {
                     item.outcome = Outcome::Created(offset);
                 }
                 Err(error) => {
-                    let (status, reason) = refusal(error);
+                    let Refusal { status, reason, after } = refusal(error);
+                    self.items.after = self.items.after.max(after);
                     item.outcome = Outcome::Wrong(status.as_u16(), "es_rejected_execution_exception", reason.into());
                 }
             }
@@ -237,10 +239,7 @@ pub async fn take(elastic: &Arc<Elastic>, index: Option<String>, query: Option<&
         return match broken {
             Broken::Action(reason) => wrong(StatusCode::BAD_REQUEST, "illegal_argument_exception", &reason),
             Broken::Body(error) => wrong(error.status(), "parse_exception", &error.to_string()),
-            Broken::Queue(error) => {
-                let (status, reason) = refusal(&error);
-                wrong(status, "es_rejected_execution_exception", &reason)
-            }
+            Broken::Queue(error) => rejected(refusal(&error)),
         };
     }
     let items = bulk.land().await;
@@ -258,7 +257,8 @@ pub async fn take(elastic: &Arc<Elastic>, index: Option<String>, query: Option<&
             Outcome::Wrong(own, _, reason) if *own == status.as_u16() => Some(reason),
             _ => None,
         });
-        return wrong(status, "es_rejected_execution_exception", reason.map_or("the queue takes nothing now", |reason| reason));
+        let reason = reason.map_or("the queue takes nothing now", |reason| reason).to_owned();
+        return rejected(Refusal { status, reason, after: items.after });
     }
     let took = elastic.door.clock().monotonic().saturating_sub(began).as_millis();
     let mut response = Response::new(Body::from(items.write(took, &FilterPath::of(query))));

@@ -28,13 +28,16 @@ use tokio::time::Instant;
 
 use super::dispatch::{self, Answer};
 use super::frame::{Head, Reply};
-use super::{Caller, Port, Principal, api, guard};
+use super::sasl::{STRANGERS_FRAME, STRANGERS_TIME, SignIn};
+use super::{Caller, Port, api};
 use crate::ingest::listener::{Stop, Wire, is_gone};
 
 /// Requests that one connection may have under way.
 const PIPELINE: usize = 32;
-/// What a connection's buffer has at least.
+/// What a connection's buffer is made with,
 const BUFFER: usize = 8 * 1024;
+/// and what must be left of it to read into it: frames are handed on as its slices, and the rest of it serves the next ones.
+const ENOUGH: usize = 512;
 /// Frames up to this size are read through that buffer, without asking for room.
 const SMALL: usize = 32 * 1024;
 /// How long a large frame may take to arrive,
@@ -47,6 +50,9 @@ const GATHER: usize = 256 * 1024;
 const SLICES: usize = 256;
 /// How long answers under way may take when the client has hung up or the box stops.
 const GRACE: Duration = Duration::from_secs(8);
+
+/// What ends the connections of a user who was deleted.
+const REVOKED: &str = "its user was deleted";
 
 /// An answer in its place.
 struct Queued {
@@ -61,6 +67,7 @@ struct Connection {
     port: Arc<Port>,
     peer: SocketAddr,
     local: SocketAddr,
+    sign_in: SignIn,
     ending: watch::Receiver<bool>,
     /// The last request's caller: most requests have the same.
     caller: Option<Arc<Caller>>,
@@ -72,7 +79,9 @@ struct Connection {
 pub(super) async fn serve(port: Arc<Port>, wire: Wire, peer: SocketAddr, stop: Stop) -> Result<(), String> {
     let local = wire.local_addr().map_err(|error| format!("socket: {error}"))?;
     let (end, ending) = watch::channel(false);
-    let connection = Connection { port, peer, local, ending, caller: None, muted: Arc::default() };
+    let (access, hashes) = (port.server.access.clone(), port.server.hashes.clone());
+    let sign_in = SignIn::new(access, hashes, peer.ip(), port.enforces(), matches!(wire, Wire::Tls(_)));
+    let connection = Connection { port, peer, local, sign_in, ending, caller: None, muted: Arc::default() };
     match wire {
         Wire::Plain(mut stream) => {
             let (read, write) = stream.split();
@@ -101,7 +110,9 @@ impl Connection {
                 // What was asked before is still answered; who waits for news is told that there is no time left.
                 drop(reading);
                 end.send_replace(true);
-                let written = tokio::time::timeout(GRACE, &mut writing).await.unwrap_or(Ok(()));
+                // Who is no user any more gets nothing more.
+                let grace = if read.as_ref().is_err_and(|why| why == REVOKED) { Duration::ZERO } else { GRACE };
+                let written = tokio::time::timeout(grace, &mut writing).await.unwrap_or(Ok(()));
                 read.and(written)
             }
         }
@@ -112,21 +123,42 @@ impl Connection {
         R: AsyncRead + Unpin,
     {
         let mut frames = Frames { read, buffer: BytesMut::new(), port: self.port.clone() };
+        let mut users = self.port.server.access.changed();
+        let strangers_end = Instant::now() + STRANGERS_TIME;
         loop {
-            let muted = self.muted.lock().take();
-            if let Some(until) = muted {
-                tokio::time::sleep_until(until).await;
+            if stop.is_stopped() {
+                return Ok(());
+            }
+            if self.sign_in.is_over() {
+                return Err("it did not sign in".to_owned());
             }
             // The writer is gone: the socket is broken, which it tells itself.
             let Ok(place) = answers.reserve().await else { return Ok(()) };
-            let (frame, room) = tokio::select! {
-                biased;
-                taken = frames.next() => match taken? {
-                    Some(taken) => taken,
-                    None => return Ok(()),
-                },
-                () = stop.stopped() => return Ok(()),
+            let stranger = !self.sign_in.is_open();
+            let most = if stranger { STRANGERS_FRAME } else { self.port.config.max_request.as_usize() };
+            let mut next = std::pin::pin!(frames.next(most));
+            let taken = loop {
+                tokio::select! {
+                    biased;
+                    Ok(()) = users.changed() => if self.sign_in.is_revoked() {
+                        return Err(REVOKED.to_owned());
+                    },
+                    taken = &mut next => break taken?,
+                    () = stop.stopped() => return Ok(()),
+                    () = tokio::time::sleep_until(strangers_end), if stranger => {
+                        return Err("it did not sign in in time".to_owned());
+                    }
+                }
             };
+            let Some((frame, room)) = taken else { return Ok(()) };
+            // Here, where the next request is in hand: the answer that says how long may have left while it was waited for.
+            let muted = self.muted.lock().take();
+            if let Some(until) = muted {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = stop.stopped() => return Ok(()),
+                }
+            }
             place.send(self.start(frame, room).await?);
         }
     }
@@ -138,15 +170,43 @@ impl Connection {
             kafka.malformed.fetch_add(1, Ordering::Relaxed);
             why
         };
+        let at_once = |correlation, flexible, reply| Queued {
+            correlation,
+            flexible,
+            answer: Box::pin(std::future::ready(reply)),
+            _room: None,
+        };
+        if self.sign_in.is_raw() {
+            let reply = self.sign_in.raw(&frame).await;
+            self.caller = None;
+            return Ok(at_once(0, false, Ok(reply)));
+        }
         let head = Head::take(&mut frame).map_err(|why| malformed(format!("broken request: {why}")))?;
         let (correlation, flexible) = (head.correlation, head.flexible_answer());
+        let api = ApiKey::try_from(head.key).ok();
+        let for_strangers = matches!(api, Some(ApiKey::ApiVersions | ApiKey::SaslHandshake | ApiKey::SaslAuthenticate));
+        if !for_strangers && !self.sign_in.is_open() {
+            return Err("it asked for something before it signed in".to_owned());
+        }
         let row = dispatch::find(head.key).filter(|(_, row)| (row.min..=row.max).contains(&head.version));
         let Some((number, row)) = row else {
             kafka.unsupported.fetch_add(1, Ordering::Relaxed);
             let reply = dispatch::unsupported(&head);
-            return Ok(Queued { correlation, flexible, answer: Box::pin(std::future::ready(reply)), _room: None });
+            return Ok(at_once(correlation, flexible, reply));
         };
         kafka.request(number);
+        if row.key == ApiKey::SaslHandshake {
+            let request = dispatch::decode(row.key, head.version, frame).map_err(malformed)?;
+            let response = self.sign_in.handshake(head.version, &request);
+            return Ok(at_once(correlation, flexible, Reply::of(&response, head.version)));
+        }
+        if row.key == ApiKey::SaslAuthenticate {
+            let request = dispatch::decode(row.key, head.version, frame).map_err(malformed)?;
+            let response = self.sign_in.authenticate(request).await;
+            // The next request may be somebody else's.
+            self.caller = None;
+            return Ok(at_once(correlation, flexible, Reply::of(&response, head.version)));
+        }
         let caller = self.caller(head.client_id);
         if row.key == ApiKey::Produce {
             // Small ones did not wait for room yet, and their batches will be held by the queue.
@@ -168,7 +228,7 @@ impl Connection {
                 let caller = Arc::new(Caller {
                     server: self.port.server.clone(),
                     port: self.port.clone(),
-                    principal: Principal::Anonymous,
+                    principal: self.sign_in.principal().clone(),
                     client_id,
                     peer: self.peer.ip(),
                     local: self.local,
@@ -190,10 +250,12 @@ struct Frames<R> {
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     /// The next frame, and the room it takes if it is large; nothing at the end.
-    async fn next(&mut self) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, String> {
+    async fn next(&mut self, most: usize) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, String> {
         let idle = self.port.config.idle.0;
         while self.buffer.len() < 4 {
-            self.buffer.reserve(BUFFER);
+            if self.buffer.capacity() - self.buffer.len() < ENOUGH {
+                self.buffer.reserve(BUFFER);
+            }
             match tokio::time::timeout(idle, self.read.read_buf(&mut self.buffer)).await {
                 Ok(Ok(0)) if self.buffer.is_empty() => return Ok(None),
                 Ok(Ok(0)) => return Err("it ended in the middle of a request".to_owned()),
@@ -206,12 +268,13 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             }
         }
         let size = self.buffer.get_i32();
-        let most = self.port.config.max_request.as_usize();
         let size = match usize::try_from(size) {
             Ok(size) if size <= most => size,
             _ => {
                 self.port.kafka.malformed.fetch_add(1, Ordering::Relaxed);
-                return Err(format!("a request of {size} bytes; at most {most} are taken (`max_request`)"));
+                return Err(format!(
+                    "a request of {size} bytes; at most {most} are taken now (`max_request`, or less before signing in)"
+                ));
             }
         };
         let time = ARRIVAL + Duration::from_secs((size / PACE) as u64);
@@ -227,7 +290,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             return Ok(Some((self.buffer.split_to(size).freeze(), None)));
         }
         let room = self.port.server.door.in_flight(size).await;
-        let mut frame = BytesMut::with_capacity(size);
+        let mut frame = self.port.server.pool.take(size);
         // The buffer is smaller than the frame, but for what a shared allocation may have left of it.
         let have = self.buffer.len().min(size);
         frame.extend_from_slice(&self.buffer[..have]);
@@ -240,7 +303,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             Ok(())
         };
         in_time(time, whole).await?;
-        Ok(Some((frame.freeze(), room)))
+        Ok(Some((self.port.server.pool.lend(frame), room)))
     }
 }
 
@@ -358,7 +421,3 @@ impl Out {
         }
     }
 }
-
-/// What the decoded form of a request may take, for those that are not small.
-#[allow(dead_code)]
-const DECODED: usize = guard::ELEMENTS * guard::ELEMENT_BYTES;

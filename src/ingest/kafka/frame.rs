@@ -14,6 +14,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 use kafka_protocol::protocol::Encodable;
 
+use super::dispatch;
 use super::waiters::Share;
 
 /// The header of a request, as far as it was understood.
@@ -33,7 +34,7 @@ pub(super) struct Head {
 const CLIENT_ID: usize = 255;
 
 impl Head {
-    /// Takes the header off a request and leaves its body. A version that nobody knows is left at the client id's end.
+    /// Takes the header off a request and leaves its body. Of what is not served it ends behind the client id.
     pub(super) fn take(frame: &mut Bytes) -> Result<Self, &'static str> {
         const SHORT: &str = "shorter than a request header";
         let key = frame.try_get_i16().map_err(|_| SHORT)?;
@@ -49,7 +50,9 @@ impl Head {
                 Some(text.chars().take(CLIENT_ID).collect())
             }
         };
-        if ApiKey::try_from(key).is_ok_and(|api| knows(api, version) && api.request_header_version(version) >= 2) {
+        // Of what is not served nothing more needs to be understood.
+        let flexible = |api: ApiKey| is_served(key, version) && api.request_header_version(version) >= 2;
+        if ApiKey::try_from(key).is_ok_and(flexible) {
             skip_tagged(frame)?;
         }
         Ok(Self { key, version, correlation, client_id })
@@ -57,13 +60,13 @@ impl Head {
 
     /// Whether the answer's header has tagged fields.
     pub(super) fn flexible_answer(&self) -> bool {
-        ApiKey::try_from(self.key).is_ok_and(|api| knows(api, self.version) && api.response_header_version(self.version) >= 1)
+        ApiKey::try_from(self.key)
+            .is_ok_and(|api| is_served(self.key, self.version) && api.response_header_version(self.version) >= 1)
     }
 }
 
-fn knows(api: ApiKey, version: i16) -> bool {
-    let known = api.valid_versions();
-    (known.min..=known.max).contains(&version)
+fn is_served(key: i16, version: i16) -> bool {
+    dispatch::find(key).is_some_and(|(_, row)| (row.min..=row.max).contains(&version))
 }
 
 fn skip_tagged(frame: &mut Bytes) -> Result<(), &'static str> {
@@ -98,6 +101,8 @@ pub(super) struct Reply {
     pub parts: Vec<Bytes>,
     /// What the answer's memory is counted by until it is written.
     pub share: Option<Share>,
+    /// Whether it goes without a header: a message of a SASL mechanism.
+    pub raw: bool,
     /// How long nothing more is read from this client, which was told so.
     pub mute_ms: i32,
 }
@@ -127,9 +132,12 @@ impl Reply {
 
     /// Length and header, to go in front of the parts.
     pub(super) fn head(&self, correlation: i32, flexible: bool) -> Result<Bytes, String> {
-        let length = 4 + usize::from(flexible) + self.len();
+        let length = if self.raw { self.len() } else { 4 + usize::from(flexible) + self.len() };
         let mut head = BytesMut::with_capacity(9);
         head.put_i32(i32::try_from(length).map_err(|_| "an answer of more than 2 GiB".to_owned())?);
+        if self.raw {
+            return Ok(head.freeze());
+        }
         head.put_i32(correlation);
         if flexible {
             head.put_u8(0);

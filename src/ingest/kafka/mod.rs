@@ -15,18 +15,25 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::watch;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::access::{Access, Principal};
+pub(crate) use crate::access::{Operation, Resource};
 use crate::base::clock::Clock;
 use crate::base::limits::is_topic_name;
-use crate::queue::{Queue, Topic};
+use crate::queue::{Queue, QueueError, Scratch, Topic};
 
 use super::config::Kafka;
-use super::counters::Counters;
+use super::counters::{Counters, Quiet};
 use super::door::Door;
 use super::listener::{Stop, Wire};
 pub use counters::{KafkaCounters, KafkaReading};
+use pool::Pool;
 use waiters::{Answers, Waiters};
 
 mod api;
@@ -34,7 +41,12 @@ mod connection;
 mod counters;
 mod dispatch;
 mod frame;
+mod gate;
 mod guard;
+mod judge;
+mod permit;
+mod pool;
+mod sasl;
 mod schema;
 mod waiters;
 
@@ -46,17 +58,35 @@ pub(crate) const LEADER_EPOCH: i32 = 0;
 /// What all Kafka listeners of the box share.
 pub(crate) struct Server {
     pub queue: Arc<Queue>,
+    pub access: Arc<Access>,
     pub clock: Arc<dyn Clock>,
     /// What the cluster calls itself, for ever.
     pub cluster_id: String,
     pub(super) door: Arc<Door>,
+    /// For quiet log lines of what was denied.
+    denials: Quiet,
+    /// Passwords that are hashed at a time.
+    hashes: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
+    /// Buffers for large requests.
+    pool: Arc<Pool>,
+    /// Elements of large requests that are being handled.
+    elements: Arc<Semaphore>,
+    most_elements: usize,
+    /// Room for decompressing batches that are judged.
+    scratches: Mutex<Vec<Scratch>>,
 }
 
 impl Server {
-    /// A server before this queue; `memory` bounds the answers that carry records.
-    pub(crate) fn new(queue: Arc<Queue>, clock: Arc<dyn Clock>, door: Arc<Door>, memory: usize) -> Arc<Self> {
+    /// A server before this queue; `memory` bounds the answers that carry records, and as much again large requests.
+    pub(crate) fn new(
+        queue: Arc<Queue>,
+        access: Arc<Access>,
+        clock: Arc<dyn Clock>,
+        door: Arc<Door>,
+        memory: usize,
+    ) -> Arc<Self> {
         let waiters = Arc::new(Waiters::default());
         let woken = Arc::downgrade(&waiters);
         queue.on_durable(Box::new(move |partition| {
@@ -64,8 +94,57 @@ impl Server {
                 waiters.wake(partition);
             }
         }));
-        let cluster_id = "sawbox".to_owned();
-        Arc::new(Self { queue, clock, cluster_id, door, waiters, answers: Answers::new(memory) })
+        let cluster_id = URL_SAFE_NO_PAD.encode(queue.cluster_id());
+        let pool = Arc::new(Pool::default());
+        let most_elements = (memory / guard::ELEMENT_BYTES).max(1);
+        let elements = Arc::new(Semaphore::new(most_elements));
+        let hashes = Arc::new(Semaphore::new(sasl::HASHES));
+        let (denials, answers, scratches) = (Quiet::default(), Answers::new(memory), Mutex::default());
+        Arc::new(Self {
+            queue,
+            access,
+            clock,
+            cluster_id,
+            door,
+            denials,
+            hashes,
+            waiters,
+            answers,
+            pool,
+            elements,
+            most_elements,
+            scratches,
+        })
+    }
+}
+
+impl Server {
+    /// Waits until a request of so many elements may be decoded; hold what comes back as long as the request.
+    async fn room_for(&self, elements: usize) -> Option<OwnedSemaphorePermit> {
+        let elements = u32::try_from(elements.min(self.most_elements)).unwrap_or(u32::MAX);
+        // The semaphore is never closed.
+        self.elements.clone().acquire_many_owned(elements).await.ok()
+    }
+}
+
+/// How often groups look who has fallen silent.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Lets time pass for consumer groups, while there are any.
+pub(crate) async fn tick_groups(queue: Arc<Queue>, clock: Arc<dyn Clock>, mut stop: Stop) {
+    let coordinator = queue.coordinator().clone();
+    drop(queue);
+    loop {
+        tokio::select! {
+            () = stop.stopped() => return,
+            () = coordinator.awake() => {}
+        }
+        tokio::select! {
+            () = stop.stopped() => return,
+            () = tokio::time::sleep(TICK) => {}
+        }
+        let now = u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        coordinator.tick(now, clock.now_ns() / 1_000_000);
     }
 }
 
@@ -75,43 +154,6 @@ pub(crate) struct Port {
     pub config: Kafka,
     pub counters: Arc<Counters>,
     pub kafka: Arc<KafkaCounters>,
-}
-
-/// Who a connection belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Principal {
-    /// Somebody who did not sign in.
-    Anonymous,
-}
-
-/// What somebody wants to do to a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)] // groups and configurations come with their APIs
-pub(crate) enum Operation {
-    /// Fetch, join, list offsets.
-    Read,
-    /// Produce.
-    Write,
-    /// Make topics.
-    Create,
-    /// Delete topics, groups or records.
-    Delete,
-    /// Change settings, grow.
-    Alter,
-    /// See that it is there.
-    Describe,
-}
-
-/// What it is done to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)] // groups come with their APIs
-pub(crate) enum Resource<'a> {
-    /// A topic, by name.
-    Topic(&'a str),
-    /// A consumer group, by name.
-    Group(&'a str),
-    /// The box.
-    Cluster,
 }
 
 /// Who asks, and by which way: what every handler is given.
@@ -128,11 +170,6 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Whether this may be done by who asks.
-    pub(crate) fn allows(&self, _operation: Operation, _resource: Resource<'_>) -> bool {
-        true
-    }
-
     /// Comes back when the client has hung up or the box stops: a handler that waits for something should answer then.
     pub(crate) async fn ended(&self) {
         let mut ending = self.ending.clone();
@@ -155,20 +192,17 @@ impl Caller {
 
     /// The topic of this name, made if that is allowed; nothing if there is none. Making one takes an fsync, which a network
     /// thread must not wait for.
-    pub(crate) async fn ensure_topic(&self, name: &str) -> Result<Option<Arc<Topic>>, crate::queue::QueueError> {
+    pub(crate) async fn ensure_topic(&self, name: &str) -> Result<Option<Arc<Topic>>, QueueError> {
         if let Some(topic) = self.server.queue.topic(name) {
             return Ok(Some(topic));
         }
-        let may = self.port.config.auto_create
-            && !is_internal(name)
-            && is_topic_name(name)
-            && (self.allows(Operation::Create, Resource::Cluster) || self.allows(Operation::Create, Resource::Topic(name)));
+        let may = self.port.config.auto_create && !is_internal(name) && is_topic_name(name) && self.may_create(name);
         if !may {
             return Ok(None);
         }
         let (queue, name) = (self.server.queue.clone(), name.to_owned());
         let made = tokio::task::spawn_blocking(move || queue.ensure_topic(&name)).await;
-        made.unwrap_or(Err(crate::queue::QueueError::Closed)).map(Some)
+        made.unwrap_or(Err(QueueError::Closed)).map(Some)
     }
 }
 
@@ -178,6 +212,11 @@ pub(crate) fn is_internal(name: &str) -> bool {
 }
 
 impl Port {
+    /// Whether clients must sign in here, and need permissions.
+    pub(crate) fn enforces(&self) -> bool {
+        self.config.signs_in()
+    }
+
     /// Serves one connection until it ends; its error is what was wrong with it.
     pub(crate) async fn serve(self: Arc<Self>, wire: Wire, peer: SocketAddr, stop: Stop) -> Result<(), String> {
         connection::serve(self, wire, peer, stop).await

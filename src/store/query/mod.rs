@@ -167,7 +167,8 @@ pub fn run(
     cancel: &Cancel,
     emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
 ) -> Result<Stats, QueryError> {
-    search(&sources(store, request), request, cancel, emit)
+    let whole = Whole::of(store);
+    Ok(whole.mark(search(&sources(store, request), request, cancel, emit)?))
 }
 
 /// Counts kept rows in equal steps of time, at most `buckets` of them.
@@ -175,7 +176,10 @@ pub fn run(
 /// # Errors
 /// As [`run`].
 pub fn histogram(store: &Store, request: &Request, buckets: usize, cancel: &Cancel) -> Result<Histogram, QueryError> {
-    histogram_of(&sources(store, request), request, buckets, cancel)
+    let whole = Whole::of(store);
+    let mut histogram = histogram_of(&sources(store, request), request, buckets, cancel)?;
+    histogram.stats = whole.mark(histogram.stats);
+    Ok(histogram)
 }
 
 /// The most frequent values of a field among kept rows.
@@ -189,7 +193,10 @@ pub fn top_values(
     limit: usize,
     cancel: &Cancel,
 ) -> Result<TopValues, QueryError> {
-    top_values_of(&sources(store, request), request, field, limit, cancel)
+    let whole = Whole::of(store);
+    let mut top = top_values_of(&sources(store, request), request, field, limit, cancel)?;
+    top.stats = whole.mark(top.stats);
+    Ok(top)
 }
 
 /// Which fields kept rows have, by a sample of the newest groups.
@@ -197,10 +204,29 @@ pub fn top_values(
 /// # Errors
 /// As [`run`].
 pub fn fields(store: &Store, request: &Request, cancel: &Cancel) -> Result<(Vec<FieldSummary>, Stats), QueryError> {
-    fields_of(&sources(store, request), request, cancel)
+    let whole = Whole::of(store);
+    let (fields, stats) = fields_of(&sources(store, request), request, cancel)?;
+    Ok((fields, whole.mark(stats)))
 }
 
 pub use facets::{fields_of, histogram_of, top_values_of};
+
+/// Whether the store had all rows when a query began; asked before its snapshot is taken.
+#[derive(Clone, Copy)]
+struct Whole(bool);
+
+impl Whole {
+    fn of(store: &Store) -> Self {
+        Self(store.lanes_behind() == 0)
+    }
+
+    fn mark(self, mut stats: Stats) -> Stats {
+        if !self.0 {
+            stats.miss("rows that were not on the disk before the restart are being made again; ask again in a moment");
+        }
+        stats
+    }
+}
 
 fn sources(store: &Store, request: &Request) -> Vec<Arc<dyn Source>> {
     store.snapshot(request.from_ns, request.to_ns, request.topics.as_deref()).sources

@@ -35,7 +35,11 @@ pub(in super::super) async fn describe_cluster(
         .with_broker_id(BrokerId(NODE))
         .with_host(StrBytes::from_string(host))
         .with_port(i32::from(port));
-    response.with_brokers(vec![node])
+    let operations = match request.include_cluster_authorized_operations {
+        true => caller.operations(Resource::Cluster),
+        false => i32::MIN,
+    };
+    response.with_brokers(vec![node]).with_cluster_authorized_operations(operations)
 }
 
 /// DescribeLogDirs.

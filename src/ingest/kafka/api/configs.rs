@@ -63,15 +63,15 @@ fn entries(caller: &Caller, resource: &DescribeConfigsResource) -> Result<Vec<En
     match resource.resource_type {
         TOPIC => {
             let name = &resource.resource_name;
-            if !caller.allows(Operation::Describe, Resource::Topic(name)) {
+            if !caller.allows(Operation::DescribeConfigs, Resource::Topic(name)) {
                 return Err(denied("describe this topic"));
             }
             let topic = queue.topic(name).ok_or_else(|| missing(name))?;
             Ok(config_table::of_topic(&topic.settings(), queue.config()))
         }
         BROKER => {
-            if !caller.allows(Operation::Describe, Resource::Cluster) {
-                return Err(Refusal::new(ResponseError::ClusterAuthorizationFailed, "not allowed to describe the cluster"));
+            if !caller.allows(Operation::DescribeConfigs, Resource::Cluster) {
+                return Err(Refusal::new(ResponseError::ClusterAuthorizationFailed, "not allowed to describe the node"));
             }
             if !matches!(&*resource.resource_name, "" | "1") {
                 let why = format!("there is one node, {NODE}");
@@ -185,12 +185,15 @@ async fn alter(
     match kind {
         TOPIC => {}
         BROKER => {
+            if !caller.allows(Operation::AlterConfigs, Resource::Cluster) {
+                return Err(Refusal::new(ResponseError::ClusterAuthorizationFailed, "not allowed to alter the node"));
+            }
             let why = "the node's configuration stands in its file; change it there and start the box again";
             return Err(Refusal::new(ResponseError::InvalidRequest, why));
         }
         other => return Err(unknown_kind(other)),
     }
-    if !caller.allows(Operation::Alter, Resource::Topic(name)) {
+    if !caller.allows(Operation::AlterConfigs, Resource::Topic(name)) {
         return Err(denied("alter this topic"));
     }
     let queue = caller.server.queue.clone();

@@ -18,8 +18,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::frame::Reply;
-use super::super::{Caller, LEADER_EPOCH, Operation, Resource};
+use super::super::waiters::Share;
+use super::super::{Caller, LEADER_EPOCH};
 use super::code;
+use crate::access::{Operation, Resource};
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::{Partition, QueueError, StoredBatch, Topic};
 
@@ -55,10 +57,8 @@ struct Wants {
 pub(in super::super) async fn fetch(caller: &Caller, version: i16, request: FetchRequest) -> Result<Reply, String> {
     // A session that we never gave, or the next step of one.
     if request.session_epoch > 0 || (request.session_id != 0 && request.session_epoch != 0 && request.session_epoch != -1) {
-        return Ok(encode(version, &request, ResponseError::FetchSessionIdNotFound.code(), &mut [], 0).0);
+        return Ok(encode(version, &request, ResponseError::FetchSessionIdNotFound.code(), &mut [], 0, 0).0);
     }
-    let (share, limit) = caller.server.answers.share();
-    let limit = limit.min(usize::try_from(request.max_bytes).unwrap_or(0));
     let mut topics: Vec<Wants> = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let found = if version >= 13 {
@@ -85,11 +85,16 @@ pub(in super::super) async fn fetch(caller: &Caller, version: i16, request: Fetc
         topics.push(Wants { name: topic.topic.clone(), id: topic.topic_id, partitions: partitions.collect() });
     }
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT);
-    gather(caller, &mut topics, limit, usize::try_from(request.min_bytes).unwrap_or(0), wait).await;
-    let (mut reply, records, bytes) = encode(version, &request, 0, &mut topics, request.isolation_level);
+    let bytes = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+    let share = gather(caller, &mut topics, bytes(request.max_bytes), bytes(request.min_bytes), wait).await;
+    let given = topics.iter().flat_map(|topic| &topic.partitions).filter(|want| want.error == 0).map(|want| want.bytes as u64);
+    let throttle = caller.server.queue.traffic().consumed(&caller.who(), given.sum(), caller.server.clock.monotonic());
+    let throttle_ms = i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX);
+    let (mut reply, records, bytes) = encode(version, &request, 0, &mut topics, request.isolation_level, throttle_ms);
+    reply.mute_ms = throttle_ms;
     caller.port.kafka.fetched_records.fetch_add(records, Ordering::Relaxed);
     caller.port.kafka.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
-    reply.share = Some(share);
+    reply.share = share;
     Ok(reply)
 }
 
@@ -112,29 +117,34 @@ fn look(
     }
 }
 
-/// Reads until there is enough, or an error to tell, or no time left.
-async fn gather(caller: &Caller, topics: &mut [Wants], limit: usize, least: usize, wait: Duration) {
-    let failed = topics.iter().flat_map(|topic| &topic.partitions).any(|want| want.error != 0);
-    let mut taken = 0;
-    read_all(topics, limit, &mut taken).await;
-    if failed || taken >= least.min(limit) || wait.is_zero() {
-        return;
-    }
+/// Reads until there is enough, or an error to tell, or no time left. What is read has a share of the answers' memory; who only
+/// waits has none.
+async fn gather(caller: &Caller, topics: &mut [Wants], most: usize, least: usize, wait: Duration) -> Option<Share> {
+    let answers = &caller.server.answers;
+    let mut failed = topics.iter().flat_map(|topic| &topic.partitions).any(|want| want.error != 0);
+    let (mut taken, mut held, mut waiting) = (0, None, None);
     let until = Instant::now() + wait;
-    let open = topics.iter().flat_map(|topic| &topic.partitions).filter_map(|want| want.partition.as_ref());
-    let waiting = caller.server.waiters.register(open.map(|partition| (partition.topic_id(), partition.id())));
     loop {
-        // Once more after registering: what came in between woke nobody.
-        let failed = read_all(topics, limit, &mut taken).await;
-        if failed || taken >= least.min(limit) {
-            return;
+        let (share, room) = held.take().unwrap_or_else(|| answers.share());
+        let limit = most.min(room);
+        failed |= read_all(topics, limit, &mut taken).await;
+        if failed || taken >= least.min(limit) || wait.is_zero() {
+            return Some(share);
         }
+        held = (taken > 0).then_some((share, room));
+        let Some(waiting) = &waiting else {
+            let open = topics.iter().flat_map(|topic| &topic.partitions).filter_map(|want| want.partition.as_ref());
+            waiting = Some(caller.server.waiters.register(open.map(|partition| (partition.topic_id(), partition.id()))));
+            // Once more after registering: what came in between woke nobody.
+            continue;
+        };
         tokio::select! {
             () = waiting.moved() => {}
-            () = tokio::time::sleep_until(until) => return,
-            () = caller.ended() => return,
+            () = tokio::time::sleep_until(until) => break,
+            () = caller.ended() => break,
         }
     }
+    held.map(|(share, _)| share)
 }
 
 /// Reads on where the last read ended; tells whether one failed.
@@ -142,6 +152,12 @@ async fn read_all(topics: &mut [Wants], limit: usize, taken: &mut usize) -> bool
     let mut failed = false;
     for want in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
         let Some(partition) = want.partition.as_ref().filter(|_| want.error == 0) else { continue };
+        if partition.is_gone() {
+            // Deleted while it was waited for: there will be no more.
+            want.error = code(&QueueError::Gone);
+            failed = true;
+            continue;
+        }
         let room = limit.saturating_sub(*taken).min(want.most.saturating_sub(want.bytes));
         let first = *taken == 0;
         if partition.high_watermark() <= want.next || (room == 0 && !first) {
@@ -187,11 +203,18 @@ async fn read(partition: &Arc<Partition>, from: Offset, most: usize) -> Result<V
 }
 
 /// The answer, and how many records and bytes of them are in it.
-fn encode(version: i16, request: &FetchRequest, error: i16, topics: &mut [Wants], isolation: i8) -> (Reply, u64, u64) {
+fn encode(
+    version: i16,
+    request: &FetchRequest,
+    error: i16,
+    topics: &mut [Wants],
+    isolation: i8,
+    throttle_ms: i32,
+) -> (Reply, u64, u64) {
     let flexible = version >= 12;
     let mut out = Parts { head: BytesMut::with_capacity(256), parts: Vec::new(), flexible };
     let (mut records, mut bytes) = (0, 0);
-    out.head.put_i32(0);
+    out.head.put_i32(throttle_ms);
     if version >= 7 {
         out.head.put_i16(error);
         out.head.put_i32(if error == 0 { 0 } else { request.session_id });

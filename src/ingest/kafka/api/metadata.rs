@@ -11,7 +11,8 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, Topi
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::super::{Caller, LEADER_EPOCH, NODE, Operation, Resource, is_internal};
+use super::super::{Caller, LEADER_EPOCH, NODE, is_internal};
+use crate::access::{Operation, Resource};
 use crate::base::ids::TopicId;
 use crate::base::limits::is_topic_name;
 use crate::queue::{QueueError, Topic};
@@ -27,6 +28,10 @@ pub(in super::super) async fn metadata(caller: &Caller, version: i16, request: M
         .with_brokers(vec![node])
         .with_controller_id(BrokerId(NODE))
         .with_cluster_id(Some(StrBytes::from_string(caller.server.cluster_id.clone())));
+    if request.include_cluster_authorized_operations {
+        response.cluster_authorized_operations = caller.operations(Resource::Cluster);
+    }
+    let operations = request.include_topic_authorized_operations;
     response.topics = match request.topics {
         // Before version 1 an empty list stands for all.
         Some(topics) if version > 0 || !topics.is_empty() => {
@@ -38,10 +43,16 @@ pub(in super::super) async fn metadata(caller: &Caller, version: i16, request: M
             answers
         }
         _ => {
-            let seen = |topic: &Arc<Topic>| caller.allows(Operation::Describe, Resource::Topic(topic.name()));
+            let seen = |topic: &Arc<Topic>| caller.sees(Operation::Describe, Resource::Topic(topic.name()));
             caller.server.queue.topics().iter().filter(|topic| seen(topic)).map(|topic| describe(topic)).collect()
         }
     };
+    if operations {
+        for topic in response.topics.iter_mut().filter(|topic| topic.error_code == 0) {
+            let name = topic.name.as_ref().map_or("", |name| name.as_str());
+            topic.topic_authorized_operations = caller.operations(Resource::Topic(name));
+        }
+    }
     response
 }
 
@@ -51,7 +62,7 @@ async fn one(caller: &Caller, asked: MetadataRequestTopic, create: bool) -> Meta
     let Some(name) = asked.name else {
         let topic = caller.server.queue.topic_by_id(TopicId(asked.topic_id));
         return match topic {
-            Some(topic) if caller.allows(Operation::Describe, Resource::Topic(topic.name())) => describe(&topic),
+            Some(topic) if caller.sees(Operation::Describe, Resource::Topic(topic.name())) => describe(&topic),
             // Who may not describe it is not told whether it is there.
             _ => fail(ResponseError::UnknownTopicId),
         };
@@ -71,6 +82,9 @@ async fn one(caller: &Caller, asked: MetadataRequestTopic, create: bool) -> Meta
     };
     match found {
         Ok(Some(topic)) => describe(&topic),
+        Ok(None) if create && caller.port.config.auto_create && !is_internal(&name) && !caller.may_create(&name) => {
+            fail(ResponseError::TopicAuthorizationFailed)
+        }
         Ok(None) => fail(ResponseError::UnknownTopicOrPartition),
         Err(QueueError::Refused(_)) => fail(ResponseError::PolicyViolation),
         // It will be there when the disk is well again: clients ask again.

@@ -4,15 +4,20 @@ use kafka_protocol::error::ResponseError;
 
 use crate::queue::QueueError;
 
+pub(super) mod acls;
 pub(super) mod cluster;
 mod config_table;
 pub(super) mod configs;
 pub(super) mod fetch;
+pub(super) mod group_offsets;
+pub(super) mod groups;
+pub(super) mod groups_seen;
 pub(super) mod metadata;
 pub(super) mod offsets;
 pub(super) mod produce;
 pub(super) mod producer_ids;
 pub(super) mod records;
+pub(super) mod scram_users;
 pub(super) mod topics;
 pub(super) mod versions;
 
@@ -28,6 +33,7 @@ pub(super) fn code(error: &QueueError) -> i16 {
         QueueError::Deleted { .. } | QueueError::Beyond { .. } => ResponseError::OffsetOutOfRange,
         // Clients ask for metadata again, and learn what there is.
         QueueError::Gone => ResponseError::UnknownTopicOrPartition,
+        QueueError::OverQuota { .. } => ResponseError::PolicyViolation,
         QueueError::Closed => ResponseError::NotLeaderOrFollower,
     };
     error.code()

@@ -10,8 +10,9 @@ use kafka_protocol::messages::{
     ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
 };
 
-use super::super::{Caller, LEADER_EPOCH, Operation, Resource};
+use super::super::{Caller, LEADER_EPOCH};
 use super::code;
+use crate::access::{Operation, Resource};
 use crate::queue::{Partition, QueueError};
 
 /// Times that are none: what the client wants to know instead.
@@ -57,15 +58,15 @@ async fn by_time(partition: &Arc<Partition>, asked: &ListOffsetsPartition, versi
         EARLIEST_LOCAL if version >= 8 => plain(partition.log_start()),
         // Nothing is kept elsewhere.
         LATEST_TIERED if version >= 9 => Ok(None),
-        MAX_TIMESTAMP if version >= 7 => Ok(None),
-        timestamp if timestamp < 0 => Err(ResponseError::UnsupportedVersion.code()),
+        timestamp if timestamp < 0 && (timestamp != MAX_TIMESTAMP || version < 7) => {
+            Err(ResponseError::UnsupportedVersion.code())
+        }
         timestamp => {
             let partition = partition.clone();
             // It reads from the disk.
-            let found = tokio::task::spawn_blocking(move || {
-                let ns = timestamp.saturating_mul(1_000_000);
-                let offset = partition.offset_at(ns);
-                Ok::<_, QueueError>((offset < partition.high_watermark()).then_some((offset, timestamp)))
+            let found = tokio::task::spawn_blocking(move || match timestamp {
+                MAX_TIMESTAMP => Ok(partition.max_timestamp()),
+                timestamp => partition.offset_for_timestamp(timestamp),
             });
             match found.await.unwrap_or(Err(QueueError::Closed)) {
                 Ok(found) => Ok(found.map(|(offset, time)| (i64::try_from(offset).unwrap_or(i64::MAX), time))),

@@ -12,19 +12,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ApiKey, ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::dispatch::{Answer, decode};
 use super::super::frame::Reply;
-use super::super::{Caller, Operation, Resource, is_internal};
+use super::super::{Caller, gate, is_internal, judge};
 use super::code;
+use crate::access::{Operation, Resource};
 use crate::base::ids::TopicId;
-use crate::base::limits::BATCH_BYTES;
 use crate::ingest::counters::Counters;
-use crate::queue::batch::Header;
 use crate::queue::{Partition, QueueError, Ticket, Topic};
 
 /// How long a full queue is waited for before the client is told.
@@ -38,17 +37,20 @@ const THROTTLE_MS: i32 = 1000;
 struct Refusal {
     code: i16,
     reason: Option<String>,
+    /// The record whose fault it is.
+    record: Option<u32>,
 }
 
 impl From<ResponseError> for Refusal {
     fn from(error: ResponseError) -> Self {
-        Self { code: error.code(), reason: None }
+        Self { code: error.code(), reason: None, record: None }
     }
 }
 
 impl From<QueueError> for Refusal {
     fn from(error: QueueError) -> Self {
-        Self { code: code(&error), reason: Some(error.to_string()) }
+        let record = if let QueueError::BadRecord { index, .. } = error { Some(index) } else { None };
+        Self { code: code(&error), reason: Some(error.to_string()), record }
     }
 }
 
@@ -57,6 +59,8 @@ struct Sent {
     index: i32,
     records: u64,
     bytes: u64,
+    /// How long its sender is to wait for its sake.
+    throttle: Duration,
     /// Where it goes, and the claim on its becoming durable.
     went: Result<(Arc<Partition>, Ticket), Refusal>,
 }
@@ -94,7 +98,7 @@ pub(in super::super) async fn produce(
         };
         let mut sent = Vec::with_capacity(data.partition_data.len());
         for data in data.partition_data {
-            sent.push(append(topic.as_ref().map_err(|error| *error), data));
+            sent.push(append(caller, topic.as_ref().map_err(|error| *error), data).await);
         }
         topics.push((answer, sent));
     }
@@ -119,10 +123,12 @@ pub(in super::super) async fn produce(
 }
 
 fn known(caller: &Caller, name: &str) -> Result<Arc<Topic>, ResponseError> {
-    if !caller.allows(Operation::Write, Resource::Topic(name)) {
-        return Err(ResponseError::TopicAuthorizationFailed);
+    match caller.server.queue.topic(name) {
+        Some(topic) => Ok(topic),
+        // Who may not write there is not told whether it is there.
+        None if !caller.allows(Operation::Write, Resource::Topic(name)) => Err(ResponseError::TopicAuthorizationFailed),
+        None => Err(ResponseError::UnknownTopicOrPartition),
     }
-    caller.server.queue.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)
 }
 
 fn writable(caller: &Caller, topic: Arc<Topic>) -> Result<Arc<Topic>, ResponseError> {
@@ -141,29 +147,39 @@ async fn wait_for_room(caller: &Caller, timeout_ms: i32) {
     }
 }
 
-fn append(topic: Result<&Arc<Topic>, ResponseError>, data: PartitionProduceData) -> Sent {
-    let (mut records, mut bytes) = (0, 0);
-    let went = (|| {
+async fn append(caller: &Caller, topic: Result<&Arc<Topic>, ResponseError>, data: PartitionProduceData) -> Sent {
+    let (mut records, mut bytes, mut throttle) = (0, 0, Duration::ZERO);
+    let went = async {
         let topic = topic?;
         let number = u32::try_from(data.index).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
         let partition = topic.partition(number).ok_or(ResponseError::UnknownTopicOrPartition)?;
         let batch = data.records.filter(|batch| !batch.is_empty()).ok_or(ResponseError::InvalidRecord)?;
-        if batch.len() > BATCH_BYTES {
-            let reason = format!("a batch of {} bytes; at most {BATCH_BYTES} are taken", batch.len());
-            return Err(Refusal { code: ResponseError::MessageTooLarge.code(), reason: Some(reason) });
+        let settings = topic.settings();
+        let most = settings.largest_batch();
+        if batch.len() > most {
+            let reason = format!("a batch of {} bytes; `{}` takes at most {most}", batch.len(), topic.name());
+            return Err(Refusal { code: ResponseError::MessageTooLarge.code(), reason: Some(reason), record: None });
         }
-        let header = Header::parse(&batch)?;
+        let (header, batch) = judge::judge(caller, batch, settings.compression).await?;
         (records, bytes) = (u64::from(header.count), batch.len() as u64);
-        let ticket = partition.append(batch);
-        Ok((partition, ticket))
-    })();
-    Sent { index: data.index, records, bytes, went }
+        let passed = gate::pass(caller, &partition, &batch, records).await?;
+        throttle = passed.throttle;
+        let Some(to) = passed.to else {
+            let ticket = partition.append_judged(header, batch);
+            return Ok((partition, ticket));
+        };
+        let ticket = partition.append_via(&to, batch);
+        Ok((to, ticket))
+    }
+    .await;
+    Sent { index: data.index, records, bytes, throttle, went }
 }
 
 /// Waits until every batch is durable, or known not to be.
 async fn land(caller: &Caller, topics: Vec<(TopicProduceResponse, Vec<Sent>)>) -> ProduceResponse {
     let counters = &caller.port.counters;
     let mut throttle = 0;
+    let owed = topics.iter().flat_map(|(_, sent)| sent).map(|one| one.throttle).max().unwrap_or_default();
     let mut responses = Vec::with_capacity(topics.len());
     for (topic, sent) in topics {
         let mut partitions = Vec::with_capacity(sent.len());
@@ -191,13 +207,20 @@ async fn land(caller: &Caller, topics: Vec<(TopicProduceResponse, Vec<Sent>)>) -
                         .with_log_append_time_ms(-1)
                         .with_log_start_offset(i64::try_from(partition.log_start()).unwrap_or(i64::MAX))
                 }
-                Err(Refusal { code, reason }) => {
-                    Counters::add(&counters.rejected, one.records);
-                    answer.with_error_code(code).with_error_message(reason.map(StrBytes::from_string))
+                Err(Refusal { code, reason, record }) => {
+                    Counters::add(&counters.rejected, one.records.max(1));
+                    let reason = reason.map(StrBytes::from_string);
+                    let bad = record.and_then(|index| i32::try_from(index).ok()).map(|index| {
+                        let bad = BatchIndexAndErrorMessage::default().with_batch_index(index);
+                        bad.with_batch_index_error_message(reason.clone())
+                    });
+                    answer.with_error_code(code).with_error_message(reason).with_record_errors(bad.into_iter().collect())
                 }
             });
         }
         responses.push(topic.with_partition_responses(partitions));
     }
-    ProduceResponse::default().with_responses(responses).with_throttle_time_ms(throttle)
+    ProduceResponse::default()
+        .with_responses(responses)
+        .with_throttle_time_ms(throttle.max(i32::try_from(owed.as_millis()).unwrap_or(i32::MAX)))
 }

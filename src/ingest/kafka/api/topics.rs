@@ -101,9 +101,7 @@ pub(in super::super) async fn create_topics(
 
 /// The settings that a topic would be made with.
 fn planned(caller: &Caller, topic: &CreatableTopic, twice: bool) -> Result<TopicSettings, Refusal> {
-    let may =
-        caller.allows(Operation::Create, Resource::Cluster) || caller.allows(Operation::Create, Resource::Topic(&topic.name));
-    if !may {
+    if !caller.may_create(&topic.name) {
         return Err(denied("create this topic"));
     }
     own_name(&topic.name)?;
@@ -157,6 +155,14 @@ fn created(
     let answer = answer.with_topic_id(topic.map(|topic| topic.id().0).unwrap_or_default());
     if version < 5 {
         return answer;
+    }
+    if !caller.sees(Operation::DescribeConfigs, Resource::Topic(&answer.name)) {
+        let denied = ResponseError::TopicAuthorizationFailed.code();
+        return answer
+            .with_topic_config_error_code(denied)
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_configs(None);
     }
     let configs = config_table::of_topic(settings, caller.server.queue.config()).into_iter().map(|entry| {
         CreatableTopicConfigs::default()

@@ -46,6 +46,7 @@ function Toolbar(): JSX.Element {
         {phase.value === 'failed' ? <span class="quiet">–</span> : total === undefined ? <span class="quiet">…</span> : <><strong data-total={total}>{count(total)}</strong> {total === 1 ? 'row' : 'rows'}</>}
         {!tabular.value && phase.value !== 'failed' && shown > 0 && total !== undefined && shown < total && <span class="quiet"> · newest {count(shown)} shown</span>}
         {took.value !== null && phase.value === 'done' && !live.value && <span class="quiet wide"> · {took.value < 1000 ? `${Math.max(1, Math.round(took.value))} ms` : `${(took.value / 1000).toFixed(1)} s`}</span>}
+        {stats.value?.['partial'] === true && phase.value === 'done' && <span class="warn" title={String(stats.value['note'] ?? 'Something is missing from this answer')}> · partial</span>}
         {busy && <span class="spinner" aria-label="Loading" />}
       </p>
       {live.value && <span class={`live-state ${connection.value}`}><i />{connection.value === 'open' ? 'Live' : connection.value === 'waiting' ? 'Connection lost, trying again' : 'Connecting'}</span>}
