@@ -230,6 +230,9 @@ fn show(topic: &Value) {
     println!("id          {}", word(&topic["id"]));
     println!("queue       {}", bytes(&topic["queue_bytes"]));
     println!("store       {} in {} rows", bytes(&topic["store_bytes"]), word(&topic["rows"]));
+    let filters = topic["chain"].as_array().into_iter().flatten().filter_map(|entry| entry["filter"].as_str());
+    println!("codec       {}", topic["codec"].as_str().unwrap_or("none (JSON objects become fields, all else messages)"));
+    println!("chain       {} (generation {})", filters.collect::<Vec<_>>().join(" → "), word(&topic["generation"]));
     let has = |list: &str, name: &str| topic[list].as_array().is_some_and(|names| names.iter().any(|known| known == name));
     println!("settings");
     for (name, value) in topic["settings"].as_object().into_iter().flatten() {

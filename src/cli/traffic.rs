@@ -23,7 +23,7 @@ pub enum QuotaCommand {
   sawbox quota set readers --principal '*' --rate 20MiB --consume
 
 What is not said holds for all together; a pattern with `*` for each that it matches, alone. Senders over a quota wait (throttle),
-are refused, or their records go to another topic (divert) until they have been quiet for a while.")]
+are refused, or their records go to another topic (divert) until the burst is there again.")]
     Set {
         /// What it is called; one of the same name is replaced
         name: String,

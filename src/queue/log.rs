@@ -5,7 +5,8 @@
 //! Invariants: one writer at a time (the log's lock); nothing is written before the group before it is durable (what `group`
 //! in `frame.rs` rests on); readers see nothing above the watermark.
 //! Zero-filled ground ahead: an fdatasync into it need not commit the file's new length, which is what makes it slow beside a
-//! busy neighbour. It costs writing those bytes twice; it begins at 64 KiB and doubles while it lasts less than a second.
+//! busy neighbour. It costs writing those bytes twice; it begins at 64 KiB and doubles while it lasts less than a second. A group
+//! of 256 KiB or more takes long enough by itself that the length is not what it waits for: then there is no ground.
 //! Crash story: a write or sync that failed poisons the segment. Nobody knows what of it is on the disk, and the page cache may
 //! lie, so the segment ends at the watermark, its tail is cut, and the next append begins a new file.
 
@@ -29,6 +30,8 @@ use crate::base::ids::Offset;
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 const GROUND_MIN: u64 = 64 * 1024;
 const GROUND_MAX: u64 = 4 * 1024 * 1024;
+/// A group of so many bytes grows the file by itself.
+const BULK: u64 = 256 * 1024;
 
 /// What only the writer knows.
 #[derive(Debug)]
@@ -213,7 +216,8 @@ impl Partition {
         let mut allocated = active.allocated.max(end);
         if end > active.allocated {
             let most = self.shared.config.segment_bytes.0.max(end);
-            allocated = (end + self.ground(log)).next_multiple_of(4096).min(most);
+            let bulk = end - active.position >= BULK;
+            allocated = if bulk { end } else { (end + self.ground(log)).next_multiple_of(4096).min(most) };
             let mut left = usize::try_from(allocated - end).unwrap_or(0);
             while left > 0 {
                 let some = left.min(ZEROS.len());

@@ -64,7 +64,6 @@ fn all(shared: &Shared, places: &[(TopicId, PartitionId)], marks: &Marks) -> io:
             let Some((topic, partition)) = places.get(nth).copied() else { return Ok(done) };
             let mut report = RecoveryReport::default();
             let (disk, dir) = (shared.disk.as_ref(), partition_dir(topic, partition));
-            disk.create_dir_all(&dir)?;
             let mark = marks.get(&(topic, partition));
             let recovered = Recovery { disk, dir: &dir, topic, partition, mark, report: &mut report }.run()?;
             done.push((nth, recovered, report));

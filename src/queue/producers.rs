@@ -103,8 +103,9 @@ impl Producer {
             return;
         }
         self.batches.extend(other.batches.iter().filter(|taken| !self.batches.contains(taken)).copied().collect::<Vec<_>>());
-        let ends = |next: Option<i32>, other: Option<i32>| Some(if is_later(other?, next?) { other? } else { next? });
-        self.next = ends(self.next, other.next);
+        // Where either is in doubt, both are.
+        let ends = self.next.zip(other.next);
+        self.next = ends.map(|(own, other)| if is_later(other, own) { other } else { own });
         if let Some(next) = self.next {
             // Those that end last come last: the distance to what comes next is what is left.
             self.batches.sort_unstable_by_key(|(first, ..)| std::cmp::Reverse(distance(*first, next)));

@@ -81,7 +81,9 @@ pub(super) fn bring_home(topics: &Topics, ids: &mut ProducerIds) {
     for partition in by_id.values().flat_map(|topic| topic.partitions()) {
         let guests = partition.log.lock().guests.clone();
         for (home, producers) in guests.0 {
-            producers.highest().map(|id| ids.seen(id));
+            if let Some(id) = producers.highest() {
+                ids.seen(id);
+            }
             if let Some(home) = by_id.get(&home.topic).and_then(|topic| topic.partition(home.partition)) {
                 home.log.lock().producers.join(&producers);
             }

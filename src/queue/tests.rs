@@ -7,6 +7,7 @@ mod damage;
 mod fuzz;
 mod hostile;
 mod lifecycle;
+mod measure;
 mod model;
 mod oracle;
 mod producers;

@@ -56,9 +56,9 @@ mod watch;
 
 use control::Control;
 use generations::{Generations, MadeBy};
+use output::Delivery;
 use output::webhook::Webhook;
 use output::zabbix::Zabbix;
-use output::Delivery;
 use shared::Shared;
 
 pub use config::{Config, OutputConfig, TopicConfig};

@@ -171,7 +171,11 @@ mod tests {
             let mut one = Box::new(1, &lanes);
             (0..3).for_each(|lane| one.ready(lane));
             one.run(Duration::from_secs(100));
-            assert!(close(one.part(0), 16.0 / 21.0) && close(one.part(1), 4.0 / 21.0) && close(one.part(2), 1.0 / 21.0), "{:?}", one.time);
+            assert!(
+                close(one.part(0), 16.0 / 21.0) && close(one.part(1), 4.0 / 21.0) && close(one.part(2), 1.0 / 21.0),
+                "{:?}",
+                one.time
+            );
             assert!(one.waited[2] < Duration::from_secs(3), "{:?}", one.waited);
         }
     }

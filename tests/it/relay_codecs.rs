@@ -53,7 +53,11 @@ fn records_become_documents_and_what_does_not_decode_is_a_dead_letter() {
     let houses = Houses::start(Config { topics, ..Config::default() });
     houses.append("plain", 0, &["{\"message\":\"a\"}"]);
     houses.append("json", 0, &["{\"message\":\"a\"}", "{\"message\":", "[1]", "no"]);
-    houses.append("pack", 0, &[&b"\x81\xa7message\xa1a"[..], b"\xc1", b"\x81\xa1a", b"\x82\xa7message\xa1b\xa1n\x07", b"\xa4text"]);
+    houses.append(
+        "pack",
+        0,
+        &[&b"\x81\xa7message\xa1a"[..], b"\xc1", b"\x81\xa1a", b"\x82\xa7message\xa1b\xa1n\x07", b"\xa4text"],
+    );
     houses.append("whole", 0, &[&b"\x82\xa1b\x01\xa1a\xc4\x02\xff\xfe"[..], b"\xa6e emit"]);
     houses.append("own", 0, &[&b"\x02a"[..], b"\x04a"]);
     for name in ["plain", "json", "pack", "whole", "own"] {
@@ -106,8 +110,7 @@ fn registry(answers: Arc<Mutex<Option<BTreeMap<String, String>>>>) -> String {
                     None => ("404 Not Found", json!({ "error_code": 40403, "message": "Schema not found" }).to_string()),
                 },
             };
-            let reply =
-                format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+            let reply = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
             // Who asked may have given up.
             let _ = reader.get_mut().write_all(reply.as_bytes());
         }
@@ -116,7 +119,8 @@ fn registry(answers: Arc<Mutex<Option<BTreeMap<String, String>>>>) -> String {
 }
 
 fn schemas() -> BTreeMap<String, String> {
-    let main = r#"{"type":"record","name":"m.Order","fields":[{"name":"message","type":"string"},{"name":"who","type":"m.Who"}]}"#;
+    let main =
+        r#"{"type":"record","name":"m.Order","fields":[{"name":"message","type":"string"},{"name":"who","type":"m.Who"}]}"#;
     let who = r#"{"type":"record","name":"m.Who","fields":[{"name":"id","type":"int"}]}"#;
     [
         ("/schemas/ids/7", json!({ "schema": main, "references": [{ "name": "m.Who", "subject": "who", "version": 1 }] })),
@@ -135,12 +139,18 @@ fn an_outage_of_the_registry_makes_lanes_wait_and_no_dead_letters() {
     let topics = [("orders", framed(&url)), ("stuck", framed(&format!("{url}/")))];
     let topics = topics.map(|(name, config)| (name.to_owned(), config)).into();
     let houses = Houses::start(Config { topics, workers: 1, ..Config::default() });
-    houses.append("orders", 0, &[&b"no frame"[..], b"\0\0\0\0\x07\x02a\x02", b"\0\0\0\0\x08\x02", b"\0\0\0\0\x09\x02", b"\0\0\0\0\x07\x02b\x04"]);
+    houses.append(
+        "orders",
+        0,
+        &[&b"no frame"[..], b"\0\0\0\0\x07\x02a\x02", b"\0\0\0\0\x08\x02", b"\0\0\0\0\x09\x02", b"\0\0\0\0\x07\x02b\x04"],
+    );
     houses.append("stuck", 0, &[&b"\0\0\0\0\x07\x02a\x02"[..]]);
     houses.append("web", 0, &["x others go on"]);
     houses.handled("web");
     eventually("the lane says why it waits", || {
-        houses.lane("orders", 0).is_some_and(|lane| lane.state == "schema" && lane.last_error.is_some_and(|why| why.contains("503")))
+        houses
+            .lane("orders", 0)
+            .is_some_and(|lane| lane.state == "schema" && lane.last_error.is_some_and(|why| why.contains("503")))
     });
     let lane = houses.lane("orders", 0).expect("a lane");
     assert_eq!((lane.next, lane.failed), (0, 0), "all of a call waits, or none: {lane:?}");
@@ -202,15 +212,22 @@ fn the_api_sets_codecs_and_they_stay() {
     let dir = tempfile::tempdir().unwrap();
     {
         let sawbox = TestBox::start(dir.path(), "");
-        let put = |body: serde_json::Value| sawbox.send("PUT", "/api/v1/topics/orders/chain", "application/json", body.to_string().as_bytes());
+        let put = |body: serde_json::Value| {
+            sawbox.send("PUT", "/api/v1/topics/orders/chain", "application/json", body.to_string().as_bytes())
+        };
         let (status, text) = put(json!({ "codec": "avro", "avro": { "schema_registry": url } }));
         assert_eq!(status, 200, "{text}");
-        for wrong in [json!({ "codec": "xml" }), json!({ "avro": {} }), json!({ "codec": "avro" }), json!({ "colour": 1 }), json!(7)] {
+        for wrong in
+            [json!({ "codec": "xml" }), json!({ "avro": {} }), json!({ "codec": "avro" }), json!({ "colour": 1 }), json!(7)]
+        {
             assert_eq!(put(wrong.clone()).0, 400, "{wrong}");
         }
         let (_, text) = sawbox.get("/api/v1/topics/orders/chain", &[]);
         let chain: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&chain["codec"], &chain["avro"], &chain["chain"][0]["filter"]), (&json!("avro"), &json!({ "schema_registry": url }), &json!("json")));
+        assert_eq!(
+            (&chain["codec"], &chain["avro"], &chain["chain"][0]["filter"]),
+            (&json!("avro"), &json!({ "schema_registry": url }), &json!("json"))
+        );
         sawbox.ingest("orders", "\0\0\0\0\u{7}\u{2}a\u{2}");
         assert_eq!(sawbox.query("_topic:=orders")[0]["who.id"], 1);
         // The old form changes the filters alone.
@@ -225,7 +242,8 @@ fn the_api_sets_codecs_and_they_stay() {
     let sawbox = TestBox::start(dir.path(), "");
     sawbox.ingest("orders", "\0\0\0\0\u{7}\u{2}c\u{6}");
     assert_eq!(sawbox.query("_topic:=orders | stats count() as n")[0]["n"], 3);
-    let (status, text) = sawbox.send("PUT", "/api/v1/topics/orders/chain", "application/json", b"{\"codec\":null,\"chain\":null}");
+    let (status, text) =
+        sawbox.send("PUT", "/api/v1/topics/orders/chain", "application/json", b"{\"codec\":null,\"chain\":null}");
     assert_eq!(status, 200, "{text}");
     let (_, text) = sawbox.get("/api/v1/topics/orders/chain", &[]);
     assert!(text.contains("\"codec\":null") && text.contains("json"), "{text}");
@@ -240,14 +258,16 @@ fn order_within_a_key_holds_into_the_store() {
     let bulk = format!("http://{}/_bulk", sawbox.address("Elasticsearch"));
     for round in 0..20 {
         let numbers = round * 50..round * 50 + 50;
-        let lines: Vec<String> = numbers.map(|n| json!({ "n": n, "user": { "id": format!("u{}", n % 7) } }).to_string()).collect();
+        let lines: Vec<String> =
+            numbers.map(|n| json!({ "n": n, "user": { "id": format!("u{}", n % 7) } }).to_string()).collect();
         let body = lines.join("\n");
         let (status, text) = sawbox.send("POST", "/api/v1/ingest/http?key=user.id", "application/x-ndjson", body.as_bytes());
         assert_eq!(status, 200, "{text}");
         let body: String = lines.iter().map(|line| format!("{{\"index\":{{\"_index\":\"bulk\"}}}}\n{line}\n")).collect();
         let (status, text) = sawbox.send("POST", &bulk, "application/x-ndjson", body.as_bytes());
         assert!(status == 200 && text.contains("\"errors\":false"), "{text}");
-        let (status, text) = sawbox.send("POST", &format!("/api/v1/ingest/text?key=host&field.host=h{}", round % 3), "text/plain", b"one\ntwo");
+        let (status, text) =
+            sawbox.send("POST", &format!("/api/v1/ingest/text?key=host&field.host=h{}", round % 3), "text/plain", b"one\ntwo");
         assert_eq!(status, 200, "{text}");
     }
     sawbox.settle();
@@ -257,7 +277,11 @@ fn order_within_a_key_holds_into_the_store() {
         let mut of_key: BTreeMap<&str, Vec<(u64, u64, u64)>> = BTreeMap::new();
         for row in &rows {
             let number = |name: &str| row[name].as_u64().unwrap();
-            of_key.entry(row["user.id"].as_str().unwrap()).or_default().push((number("_partition"), number("_offset"), number("n")));
+            of_key.entry(row["user.id"].as_str().unwrap()).or_default().push((
+                number("_partition"),
+                number("_offset"),
+                number("n"),
+            ));
         }
         let mut used = std::collections::BTreeSet::new();
         for (key, mut all) in of_key {

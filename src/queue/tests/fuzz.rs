@@ -18,7 +18,7 @@ use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
 use crate::base::limits::{BATCH_BYTES, HEADERS, RECORD_BYTES};
 use crate::queue::batch::{BatchBuilder, Compression, HEADER_BYTES, Limits, Scratch, check, decode, validate};
-use crate::queue::frame::{self, Plan, Seed, Source};
+use crate::queue::frame::{self, Home, Plan, Seed, Source};
 use crate::queue::{Queue, QueueError, StoredBatch};
 
 /// A change to bytes.
@@ -168,10 +168,13 @@ fn fuzz_frames() {
         |(base, append_ns, group, source, edits, any)| {
             let seed = Seed::new(topic, 3);
             let _any = frame::parse(any, seed);
-            let source = source.map(|(run, last)| (Source { topic: other, partition: 9, run }, last));
+            // Emissions, strays, and neither.
+            let home = source.filter(|(run, _)| run % 2 == 1).map(|_| Home { topic: other, partition: 9 });
+            let source =
+                source.filter(|_| home.is_none()).map(|(run, last)| (Source { topic: other, partition: 9, run }, last));
             let batch = one("a record");
             let mut whole = Vec::new();
-            Plan { batch: &batch, base: *base, append_ns: *append_ns, group: *group, source }.write(&mut whole, seed);
+            Plan { batch: &batch, base: *base, append_ns: *append_ns, group: *group, source, home }.write(&mut whole, seed);
             whole.extend_from_slice(&batch[frame::PATCHED..]);
             if base.checked_add(1).is_some() {
                 let back = frame::parse(&whole, seed).unwrap();
@@ -179,7 +182,7 @@ fn fuzz_frames() {
                     (back.base, back.next, back.append_ns, back.group),
                     (*base, base + 1, *append_ns, u64::from(*group))
                 );
-                assert_eq!((back.source, back.len()), (source, whole.len()));
+                assert_eq!((back.source, back.home, back.len()), (source, home, whole.len()));
                 assert!(frame::body_holds(&back, &whole));
             }
             assert!(frame::parse(&whole, Seed::new(topic, 4)).is_err(), "another partition's");

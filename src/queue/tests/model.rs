@@ -380,6 +380,9 @@ fn acknowledged_records_survive_whatever_the_disk_does() {
     }
 }
 
+/// Arms a fault.
+type Arm<'a> = &'a dyn Fn(&SimDisk);
+
 /// A history without faults of its own, with one that is armed before it begins.
 fn calm(seed: u64, steps: u32, arm: impl FnOnce(&SimDisk)) -> (World, Done) {
     let mut world = World::new(seed);
@@ -405,7 +408,7 @@ fn a_fault_at_every_place_of_a_history_costs_nothing_that_was_acknowledged() {
         assert!(done.changes > 30 && done.writes > 10 && done.syncs > 10, "the history does nothing: {done:?}");
         // How the writers' thread cuts groups may differ from run to run: a little more than was counted.
         for nth in 0..done.changes + 4 {
-            let faults: [(&str, &dyn Fn(&SimDisk)); 3] = [
+            let faults: [(&str, Arm<'_>); 3] = [
                 ("power", &|disk| disk.power_off_after(nth)),
                 ("write", &|disk| disk.fail_write_after(nth)),
                 ("sync", &|disk| disk.fail_sync_after(nth)),

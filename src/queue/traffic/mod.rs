@@ -41,8 +41,9 @@ pub use rules::{Action, Direction, Quota, Route};
 
 /// How often a batch may be sent on. Rules hold no circle; this ends what a change of rules in between might make.
 pub const HOPS: usize = 8;
-/// The longest that a sender is told to wait at a time; what it owes beyond that it is told with the next batch.
-pub const LONGEST: Duration = Duration::from_secs(30);
+/// The longest that a sender is told to wait at a time; what it owes beyond that it is told with the next batch. Kafka clients give
+/// a request up after 30 s.
+pub const LONGEST: Duration = Duration::from_secs(10);
 /// What of a name tells buckets apart: clients make up their own.
 const KEY_BYTES: usize = 256;
 /// What a principal is called that has not signed in.

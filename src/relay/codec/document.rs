@@ -173,8 +173,7 @@ impl<'o> Writer<'o> {
         let Some(time) = time else { return otherwise(self) };
         let digits = fraction_digits(per_second);
         let text = time.format("%Y-%m-%dT%H:%M:%S");
-        let text =
-            if digits == 0 { format!("\"{text}{suffix}\"") } else { format!("\"{text}.{fraction:0digits$}{suffix}\"") };
+        let text = if digits == 0 { format!("\"{text}{suffix}\"") } else { format!("\"{text}.{fraction:0digits$}{suffix}\"") };
         self.raw(text.as_bytes())
     }
 
@@ -214,7 +213,10 @@ pub(crate) fn decimal(unscaled: &[u8], scale: usize) -> Result<Vec<u8>, Wrong> {
     /// As many places as a schema may ask for.
     const SCALE: usize = 400;
     if unscaled.len() > BYTES || scale > SCALE {
-        return Err(Wrong::new(format!("a decimal of {} bytes and {scale} places; at most {BYTES} and {SCALE}", unscaled.len())));
+        return Err(Wrong::new(format!(
+            "a decimal of {} bytes and {scale} places; at most {BYTES} and {SCALE}",
+            unscaled.len()
+        )));
     }
     let negative = unscaled.first().is_some_and(|byte| byte & 0x80 != 0);
     let mut number: Vec<u8> = unscaled.to_vec();
@@ -288,7 +290,8 @@ mod tests {
         ] {
             assert_eq!(written(|w| w.instant(value, per_second, "Z")), text);
         }
-        for (day, text) in [(0, "\"1970-01-01\""), (-1, "\"1969-12-31\""), (20_000, "\"2024-10-04\""), (i32::MAX, "2147483647")] {
+        for (day, text) in [(0, "\"1970-01-01\""), (-1, "\"1969-12-31\""), (20_000, "\"2024-10-04\""), (i32::MAX, "2147483647")]
+        {
             assert_eq!(written(|w| w.date(day)), text);
         }
         assert_eq!(written(|w| w.time(86_399_999, 1000)), "\"23:59:59.999\"");

@@ -194,7 +194,10 @@ mod tests {
             ("/schemas/ids/2", r#"{"schema":"{}","schemaType":"PROTOBUF"}"#),
             ("/schemas/ids/3", "<html>"),
             ("/schemas/ids/4", "down"),
-            ("/schemas/ids/5", r#"{"schema":"A","references":[{"name":"b","subject":"b","version":1},{"name":"c","subject":"c","version":2}]}"#),
+            (
+                "/schemas/ids/5",
+                r#"{"schema":"A","references":[{"name":"b","subject":"b","version":1},{"name":"c","subject":"c","version":2}]}"#,
+            ),
             ("/subjects/b/versions/1", r#"{"schema":"B","references":[{"name":"c","subject":"c","version":2}]}"#),
             ("/subjects/c/versions/2", r#"{"schema":"C","references":[{"name":"b","subject":"b","version":1}]}"#),
             ("/schemas/ids/6", r#"{"schema":"A","references":[{"name":"d","subject":"d","version":1}]}"#),

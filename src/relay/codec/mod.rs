@@ -156,8 +156,7 @@ impl Codec {
         }
         let mut output = chain.run(&decoded, arena);
         let undecoded = call.records.len() - decoded.records.len();
-        for (verdict, (given, record)) in
-            output.verdicts.iter_mut().zip(decoded.records.iter().zip(came(&call.records, &seen)))
+        for (verdict, (given, record)) in output.verdicts.iter_mut().zip(decoded.records.iter().zip(came(&call.records, &seen)))
         {
             for emission in &mut verdict.emissions {
                 if std::ptr::eq(emission.payload, given.payload) {
@@ -206,9 +205,7 @@ impl Codec {
                         Err(why) => Err(Wrong::new(&*why)),
                     }
                 }
-                _ => Err(Wrong::new(
-                    "does not begin with 0x00 and a schema's number, as records for a schema registry do",
-                )),
+                _ => Err(Wrong::new("does not begin with 0x00 and a schema's number, as records for a schema registry do")),
             },
         };
         Ok(match read {
@@ -229,9 +226,11 @@ fn came<'r, 'b>(all: &'r [RecordView<'b>], seen: &'r [Seen<'_>]) -> impl Iterato
 
 /// The schema of the record before: mostly the next one has it too.
 #[derive(Default)]
-struct Schemas(Option<(u32, i64, Arc<Result<Plan, String>>)>);
+struct Schemas(Option<(u32, i64, Ready)>);
 
-type Found = Result<Arc<Result<Plan, String>>, Arc<str>>;
+/// A schema that can be read by, or why it cannot.
+type Ready = Arc<Result<Plan, String>>;
+type Found = Result<Ready, Arc<str>>;
 
 impl Schemas {
     fn find(&mut self, registries: &Registries, url: &Arc<str>, id: u32, arrival_ns: i64) -> Result<Found, NotNow> {

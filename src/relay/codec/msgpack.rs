@@ -169,9 +169,10 @@ impl<'p> Input<'p> {
                 // 34 bits of seconds.
                 ((both & 0x3_ffff_ffff).cast_signed(), u32::try_from(both >> 34).unwrap_or(u32::MAX))
             }),
-            12 => data.first_chunk().zip(data.last_chunk()).map(|(nanos, seconds)| {
-                (i64::from_be_bytes(*seconds), u32::from_be_bytes(*nanos))
-            }),
+            12 => data
+                .first_chunk()
+                .zip(data.last_chunk())
+                .map(|(nanos, seconds)| (i64::from_be_bytes(*seconds), u32::from_be_bytes(*nanos))),
             _ => None,
         };
         match instant {

@@ -212,7 +212,10 @@ mod tests {
             (CodecRecord::Plain, r#"{"codec":"plain"}"#),
             (CodecRecord::Msgpack, r#"{"codec":"msgpack"}"#),
             (CodecRecord::Avro(AvroRecord::Schema("\"int\"".into())), r#"{"codec":"avro","schema":"\"int\""}"#),
-            (CodecRecord::Avro(AvroRecord::SchemaRegistry("http://r".into())), r#"{"codec":"avro","schema_registry":"http://r"}"#),
+            (
+                CodecRecord::Avro(AvroRecord::SchemaRegistry("http://r".into())),
+                r#"{"codec":"avro","schema_registry":"http://r"}"#,
+            ),
         ] {
             assert_eq!(serde_json::to_string(&record).unwrap(), text);
             assert_eq!(serde_json::from_str::<CodecRecord>(text).unwrap(), record);
@@ -228,7 +231,10 @@ mod tests {
             (r#"{"codec":"avro","avro":{}}"#, "avro:"),
             (r#"{"codec":"avro","avro":{"schema":"\"int\"","schema_registry":"http://r"}}"#, "avro:"),
             (r#"{"codec":"avro","avro":{"schema":"{"}}"#, "avro.schema:"),
-            (r#"{"codec":"avro","avro":{"schema":"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"b\",\"type\":\"c\"}]}"}}"#, "avro.schema:"),
+            (
+                r#"{"codec":"avro","avro":{"schema":"{\"type\":\"record\",\"name\":\"a\",\"fields\":[{\"name\":\"b\",\"type\":\"c\"}]}"}}"#,
+                "avro.schema:",
+            ),
             (r#"{"codec":"avro","avro":{"schema_registry":"registry:8081"}}"#, "avro.schema_registry:"),
             (r#"{"codec":"avro","avro":{"schema_registry":"http://me:word@r"}}"#, "password"),
             (r#"{"codec":"avro","avro":{"schema_file":"/nowhere/at/all"}}"#, "avro.schema_file:"),

@@ -104,6 +104,8 @@ impl Producer {
         let mut pairs = vec![
             ("bootstrap.servers", brokers.to_owned()),
             ("acks", "all".to_owned()),
+            // A broker that is killed on purpose is no news.
+            ("log_level", "0".to_owned()),
             ("queue.buffering.max.messages", "500000".to_owned()),
             ("queue.buffering.max.kbytes", "1048576".to_owned()),
         ];

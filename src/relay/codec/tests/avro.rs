@@ -1,7 +1,7 @@
 //! Avro: tables, data that `apache-avro` wrote by schemas that were made up, and any bytes.
 
-use apache_avro::types::Value;
 use apache_avro::Schema;
+use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -34,8 +34,11 @@ fn scalar() -> impl Strategy<Value = Case> {
         any::<f32>().prop_map(move |v| (of("float"), Value::Float(v), float(v.into(), text(v)))),
         any::<f64>().prop_map(move |v| (of("double"), Value::Double(v), float(v, text(v)))),
         ".{0,30}".prop_map(move |v| (of("string"), Value::String(v.clone()), text(v))),
-        proptest::collection::vec(any::<u8>(), 0..30)
-            .prop_map(move |v| (of("bytes"), Value::Bytes(v.clone()), text(STANDARD.encode(v)))),
+        proptest::collection::vec(any::<u8>(), 0..30).prop_map(move |v| (
+            of("bytes"),
+            Value::Bytes(v.clone()),
+            text(STANDARD.encode(v))
+        )),
         proptest::collection::vec(any::<u8>(), 0..20).prop_map(|v| {
             let schema = json!({ "type": "fixed", "name": "N", "size": v.len() });
             (schema, Value::Fixed(v.len(), v.clone()), text(STANDARD.encode(v)))
@@ -152,7 +155,8 @@ proptest! {
 
 #[test]
 fn what_made_up_schemas_do_not_have() {
-    let fixed = |name: &str, size: usize, logical: &str| json!({ "type": "fixed", "name": name, "size": size, "logicalType": logical });
+    let fixed =
+        |name: &str, size: usize, logical: &str| json!({ "type": "fixed", "name": name, "size": size, "logicalType": logical });
     for (schema, data, shown) in [
         (json!({ "type": "int", "logicalType": "time-millis" }), vec![2], "\"00:00:00.001\""),
         (json!({ "type": "long", "logicalType": "time-micros" }), vec![2], "\"00:00:00.000001\""),
@@ -160,7 +164,11 @@ fn what_made_up_schemas_do_not_have() {
         (json!({ "type": "long", "logicalType": "local-timestamp-millis" }), vec![1], "\"1969-12-31T23:59:59.999\""),
         (json!({ "type": "bytes", "logicalType": "decimal", "precision": 15, "scale": 2 }), vec![4, 0x04, 0xd2], "12.34"),
         (json!({ "type": "bytes", "logicalType": "decimal", "precision": 16, "scale": 2 }), vec![4, 0x04, 0xd2], "\"12.34\""),
-        (json!({ "type": "fixed", "name": "d", "size": 2, "logicalType": "decimal", "precision": 4, "scale": 0 }), vec![0xff, 0xff], "-1"),
+        (
+            json!({ "type": "fixed", "name": "d", "size": 2, "logicalType": "decimal", "precision": 4, "scale": 0 }),
+            vec![0xff, 0xff],
+            "-1",
+        ),
         (fixed("u", 16, "uuid"), vec![0; 16], "\"00000000-0000-0000-0000-000000000000\""),
         (fixed("t", 12, "duration"), vec![1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0], r#"{"months":1,"days":2,"millis":3}"#),
         // Blocks, one of them with its size before it.
@@ -250,7 +258,8 @@ fn any_bytes() {
         { "name": "nulls", "type": { "type": "array", "items": "null" } },
         { "name": "f", "type": "double" } ] });
     let plan = plan(&schema);
-    let others = [json!({ "type": "array", "items": "null" }), json!(["string", "bytes", "float"])].map(|schema| self::plan(&schema));
+    let others =
+        [json!({ "type": "array", "items": "null" }), json!(["string", "bytes", "float"])].map(|schema| self::plan(&schema));
     bolero::check!().with_iterations(1_000).for_each(|data: &[u8]| {
         for plan in others.iter().chain([&plan]) {
             if let Ok(made) = decoded(plan, data) {
