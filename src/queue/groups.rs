@@ -89,6 +89,8 @@ impl Committed {
 type Map = BTreeMap<Arc<str>, BTreeMap<Place, Committed>>;
 /// Tells that it is durable, or why not.
 pub type Done = oneshot::Receiver<Result<(), QueueError>>;
+/// Where that is told.
+type Ticket = oneshot::Sender<Result<(), QueueError>>;
 type Wake = Box<dyn Fn() + Send + Sync>;
 
 /// The committed offsets of all groups.
@@ -114,7 +116,7 @@ struct Durable {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    changes: Vec<(Vec<Change>, oneshot::Sender<Result<(), QueueError>>)>,
+    changes: Vec<(Vec<Change>, Ticket)>,
     /// Somebody was asked to flush them.
     scheduled: bool,
 }
