@@ -107,7 +107,7 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Ledger {
     journal: Journal,
-    pub state: State,
+    pub state: Arc<State>,
     /// Places that were damaged when it was opened.
     pub damaged: u64,
     /// Bytes of a last entry that was not whole.
@@ -136,10 +136,11 @@ impl Ledger {
         if found.torn_bytes > 0 {
             tracing::warn!(bytes = found.torn_bytes, "access/USERS ended in a change that was never acknowledged: dropped");
         }
+        let state = Arc::new(state);
         let mut ledger = Self { journal, state, damaged, torn_bytes: found.torn_bytes };
         if ledger.state.secret.is_empty() {
             let secret = Change::Secret(Octets(random::<32>().to_vec()));
-            let mut next = ledger.state.clone();
+            let mut next = (*ledger.state).clone();
             next.apply(&secret);
             ledger.write(&[secret], next)?;
         }
@@ -154,7 +155,7 @@ impl Ledger {
         if changes.is_empty() {
             return Ok(());
         }
-        let mut next = self.state.clone();
+        let mut next = (*self.state).clone();
         changes.iter().for_each(|change| next.apply(change));
         if next.users.len() > USERS.max(self.state.users.len()) {
             return Err(AccessError::Refused(format!("there may be at most {USERS} users")));
@@ -177,7 +178,7 @@ impl Ledger {
         if takes || self.journal.append(&encode(changes)?).is_err() {
             self.rewrite(&next)?;
         }
-        self.state = next;
+        self.state = Arc::new(next);
         Ok(())
     }
 

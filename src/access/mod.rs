@@ -50,12 +50,15 @@ use user::{Credential, User};
 /// The house.
 #[derive(Debug)]
 pub struct Access {
+    /// Locked while the disk is waited for: whoever only looks asks `now`.
     ledger: Mutex<Ledger>,
     now: ArcSwap<Snapshot>,
     clock: Arc<dyn Clock>,
     brake: Brake,
     changes: watch::Sender<u64>,
     counted: Counted,
+    /// Damaged places and torn bytes that were found in the journal.
+    found: (u64, u64),
 }
 
 /// What decisions are made by.
@@ -63,7 +66,7 @@ pub struct Access {
 struct Snapshot {
     users: HashMap<String, Arc<User>>,
     rules: Rules,
-    secret: Vec<u8>,
+    state: Arc<ledger::State>,
 }
 
 #[derive(Debug, Default)]
@@ -127,8 +130,9 @@ impl Access {
         let ledger = Ledger::open(disk)?;
         let now = ArcSwap::from_pointee(Snapshot::of(&ledger));
         let (changes, _) = watch::channel(0);
+        let found = (ledger.damaged, ledger.torn_bytes);
         let (ledger, brake, counted) = (Mutex::new(ledger), Brake::default(), Counted::default());
-        Ok(Arc::new(Self { ledger, now, clock, brake, changes, counted }))
+        Ok(Arc::new(Self { ledger, now, clock, brake, changes, counted, found }))
     }
 
     /// Whether `principal`, calling from `host`, may. Where the listener enforces nothing, everybody may everything.
@@ -205,11 +209,9 @@ impl Access {
 
     /// Numbers.
     pub fn counters(&self) -> Counters {
-        let (users, bindings, damaged, torn_bytes) = {
-            let ledger = self.ledger.lock();
-            let state = &ledger.state;
-            (state.users.len() as u64, state.bindings.len() as u64, ledger.damaged, ledger.torn_bytes)
-        };
+        let now = self.now.load();
+        let (users, bindings) = (now.state.users.len() as u64, now.state.bindings.len() as u64);
+        let (damaged, torn_bytes) = self.found;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let Counted { signed_in, failed, denied } = &self.counted;
         let (signed_in, failed, denied) = (read(signed_in), read(failed), read(denied));
@@ -247,7 +249,7 @@ impl Access {
     /// What proves to be this user, and the user's number; of somebody who does not exist something that looks the same.
     fn credential(&self, name: &str, mechanism: Mechanism) -> (Credential, Option<u64>) {
         let now = self.now.load();
-        let nobody = Credential::of_nobody(mechanism, &now.secret, name);
+        let nobody = Credential::of_nobody(mechanism, &now.state.secret, name);
         match now.users.get(name).and_then(|user| Some((user.credential(mechanism)?.clone(), user.id))) {
             Some((credential, id)) => (credential, Some(id)),
             None => (nobody, None),
@@ -256,7 +258,7 @@ impl Access {
 
     /// All users, by name.
     pub fn users(&self) -> Vec<UserInfo> {
-        self.ledger.lock().state.users.values().map(|user| UserInfo::of(user)).collect()
+        self.now.load().state.users.values().map(|user| UserInfo::of(user)).collect()
     }
 
     /// Adds a user. Durable when it returns.
@@ -367,8 +369,8 @@ impl Access {
 
     /// The permissions that a filter means, in order.
     pub fn bindings(&self, filter: &BindingFilter) -> Vec<Binding> {
-        let ledger = self.ledger.lock();
-        ledger.state.bindings.iter().filter(|own| filter.matches(own)).map(|own| (**own).clone()).collect()
+        let now = self.now.load();
+        now.state.bindings.iter().filter(|own| filter.matches(own)).map(|own| (**own).clone()).collect()
     }
 
     /// Adds permissions, all or none; those that are there already stay. Durable when it returns. Says how many are new.
@@ -437,7 +439,7 @@ impl Snapshot {
         Self {
             users: state.users.iter().map(|(name, user)| (name.clone(), user.clone())).collect(),
             rules: Rules::new(state.bindings.iter().map(|own| &**own)),
-            secret: state.secret.clone(),
+            state: state.clone(),
         }
     }
 

@@ -57,7 +57,7 @@ A group that has members is not changed: they would commit over it. Stop them fi
         #[arg(long = "partition", value_name = "NUMBER", requires = "topic")]
         partitions: Vec<u32>,
         /// Do it
-        #[arg(long)]
+        #[arg(long, alias = "yes")]
         apply: bool,
         /// As JSON
         #[arg(long)]
@@ -89,7 +89,9 @@ pub fn group(command: &GroupCommand) -> anyhow::Result<()> {
 }
 
 fn seconds(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "-".to_owned(), |seconds| if seconds == 0.0 { "0 s".to_owned() } else { format!("{seconds:.1} s") })
+    value
+        .as_f64()
+        .map_or_else(|| "-".to_owned(), |seconds| if seconds == 0.0 { "0 s".to_owned() } else { format!("{seconds:.1} s") })
 }
 
 fn ls(json: bool, remote: &Remote) -> anyhow::Result<()> {
@@ -123,7 +125,8 @@ fn show(group: &str, json: bool, remote: &Remote) -> anyhow::Result<()> {
         println!("{}", serde_json::to_string_pretty(&answer)?);
         return Ok(());
     }
-    let protocol = answer["protocol"].as_str().filter(|name| !name.is_empty()).map_or(String::new(), |name| format!(", {name}"));
+    let protocol =
+        answer["protocol"].as_str().filter(|name| !name.is_empty()).map_or(String::new(), |name| format!(", {name}"));
     println!("{group}: {}{protocol}, generation {}", word(&answer["state"]), word(&answer["generation"]));
     let mut members = vec![["MEMBER", "INSTANCE", "CLIENT", "HOST", "READS"].map(String::from)];
     for member in answer["member_list"].as_array().into_iter().flatten() {

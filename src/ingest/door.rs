@@ -299,7 +299,10 @@ impl Gather {
             let number = u64::from(records);
             // Before anything is taken that other senders wait for.
             let passed = match self.gate.pass(&bucket.name, number, length as u64, self.patience).await {
-                Ok(Pass { to: Some(to), pause }) => self.elsewhere(&mut bucket, &to).await.map(|()| pause),
+                Ok(Pass { to: Some(to), pause }) => {
+                    let there = self.gate.elsewhere(&bucket.name, bucket.partition.as_ref(), &to).await;
+                    there.map(|there| (bucket.name, bucket.topic, bucket.partition) = there).map(|()| pause)
+                }
                 Ok(Pass { to: None, pause }) => Ok(pause),
                 Err(error) => Err(error),
             };
@@ -349,30 +352,6 @@ impl Gather {
         if let Some(at) = self.resume.take() {
             tokio::time::sleep_until(at).await;
         }
-    }
-
-    /// A rule sends a batch to another topic: to the partition of the same number there, so that a key keeps its order.
-    async fn elsewhere(&self, bucket: &mut Bucket, to: &Arc<str>) -> Result<(), QueueError> {
-        let topic = match self.door.queue.topic(to) {
-            Some(topic) => topic,
-            None => {
-                let (queue, source, name) = (self.door.queue.clone(), bucket.name.clone(), to.clone());
-                let made = tokio::task::spawn_blocking(move || queue.target(&source, &name)).await;
-                match made.unwrap_or(Err(QueueError::Closed)) {
-                    Ok(topic) => topic,
-                    // It is made when the batch is appended.
-                    Err(QueueError::Full(_)) => {
-                        (bucket.name, bucket.topic, bucket.partition) = (to.clone(), None, None);
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-        };
-        let count = u32::try_from(topic.partitions().len()).unwrap_or(1);
-        let partition = bucket.partition.as_ref().and_then(|own| topic.partition(own.id() % count.max(1)));
-        (bucket.name, bucket.topic, bucket.partition) = (topic.name().clone(), Some(topic), partition);
-        Ok(())
     }
 
     fn emptied(&mut self) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::route::json_field;
 use crate::base::clock::Clock;
 use crate::queue::traffic::{Admit, HOPS, Rules, Traffic, Way, Who};
-use crate::queue::{Queue, QueueError};
+use crate::queue::{Partition, Queue, QueueError, Topic};
 
 /// How long a sender that cannot be answered waits at a time before it asks again: rules change meanwhile.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -110,6 +110,36 @@ impl Gate {
                 Admit::Refuse { after, .. } => tokio::time::sleep(after.min(AGAIN)).await,
             }
         }
+    }
+}
+
+impl Gate {
+    /// Where a batch goes that a rule sends to another topic: to the partition of the same number there, so that a key keeps its
+    /// order. Nothing for a topic that the full disk has no room for: it is made when the batch is appended.
+    ///
+    /// # Errors
+    /// If the topic cannot be made.
+    pub async fn elsewhere(
+        &self,
+        source: &Arc<str>,
+        own: Option<&Arc<Partition>>,
+        to: &Arc<str>,
+    ) -> Result<(Arc<str>, Option<Arc<Topic>>, Option<Arc<Partition>>), QueueError> {
+        let topic = match self.queue.topic(to) {
+            Some(topic) => topic,
+            None => {
+                let (queue, source, name) = (self.queue.clone(), source.clone(), to.clone());
+                let made = tokio::task::spawn_blocking(move || queue.target(&source, &name)).await;
+                match made.unwrap_or(Err(QueueError::Closed)) {
+                    Ok(topic) => topic,
+                    Err(QueueError::Full(_)) => return Ok((to.clone(), None, None)),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let count = u32::try_from(topic.partitions().len()).unwrap_or(1).max(1);
+        let partition = own.and_then(|own| topic.partition(own.id() % count));
+        Ok((topic.name().clone(), Some(topic), partition))
     }
 }
 

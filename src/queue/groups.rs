@@ -66,7 +66,8 @@ pub struct Committed {
     pub leader_epoch: i32,
     /// What the client left with it.
     pub metadata: Arc<str>,
-    /// When it was committed, or the group's last member left: milliseconds since 1970; 0 if nobody said.
+    /// When it was committed, or the group's last member left: milliseconds since 1970; 0 if nobody said,
+    /// and then it is kept for ever.
     pub time_ms: i64,
     /// It was beyond the end of the log when it was committed: the client's own idea, which says nothing about the log.
     pub ahead: bool,
@@ -186,7 +187,10 @@ impl Groups {
             known.map_or_else(|| group.into(), |(group, _)| group.clone())
         };
         self.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(self.put(offsets.into_iter().map(|(place, committed)| Change::Set(group.clone(), place, committed)).collect(), schedule))
+        Ok(self.put(
+            offsets.into_iter().map(|(place, committed)| Change::Set(group.clone(), place, committed)).collect(),
+            schedule,
+        ))
     }
 
     /// Forgets what a group committed: all of it, or some partitions.
@@ -341,16 +345,19 @@ impl Groups {
     /// Forgets offsets that are older than `before_ms` of groups that are not `live`, and those of topics that are not `there`.
     /// Tells of how many partitions.
     pub(super) fn expire(&self, before_ms: i64, live: impl Fn(&str) -> bool, there: impl Fn(TopicId) -> bool) -> usize {
-        let mut changes = Vec::new();
+        // Who is live is asked without our lock: whoever commits holds the other one first.
+        let mut changes: Vec<(bool, Change)> = Vec::new();
         for (group, places) in &self.durable.lock().groups {
-            let old = |committed: &Committed| !is_own(group) && committed.time_ms < before_ms;
-            let any_old = places.values().any(old) && !live(group);
             for ((topic, partition), committed) in places {
-                if (any_old && old(committed)) || !there(*topic) {
-                    changes.push(Change::ForgetPlace(group.clone(), (*topic, *partition)));
+                let gone = !there(*topic);
+                if gone || (!is_own(group) && (1..before_ms).contains(&committed.time_ms)) {
+                    changes.push((gone, Change::ForgetPlace(group.clone(), (*topic, *partition))));
                 }
             }
         }
+        let of = |change: &Change| matches!(change, Change::ForgetPlace(group, _) if live(group));
+        let changes: Vec<Change> =
+            changes.into_iter().filter(|(gone, change)| *gone || !of(change)).map(|(_, change)| change).collect();
         let count = changes.len();
         let _done = self.put(changes, true);
         count
@@ -370,7 +377,10 @@ impl Groups {
     pub(super) fn holds(&self) -> HashMap<(TopicId, PartitionId), Offset> {
         let mut holds = HashMap::new();
         let durable = self.durable.lock();
-        let outputs = durable.groups.range::<str, _>((Bound::Included(OUTPUT), Bound::Unbounded)).take_while(|(group, _)| group.starts_with(OUTPUT));
+        let outputs = durable
+            .groups
+            .range::<str, _>((Bound::Included(OUTPUT), Bound::Unbounded))
+            .take_while(|(group, _)| group.starts_with(OUTPUT));
         for (place, committed) in outputs.flat_map(|(_, places)| places) {
             let least = holds.entry(*place).or_insert(committed.offset);
             *least = (*least).min(committed.offset);

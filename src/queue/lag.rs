@@ -151,16 +151,22 @@ impl Queue {
     }
 
     /// How far a group is behind, in every partition of which it has committed an offset. `looks` is how many partitions may be
-    /// read for it, and goes down.
-    pub fn group_lag(&self, group: &str, looks: &mut usize) -> Vec<PartitionLag> {
+    /// read for it, and goes down. A lane may have `handled` more than is committed, and is not behind with that.
+    pub fn group_lag(
+        &self,
+        group: &str,
+        looks: &mut usize,
+        handled: impl Fn(&Topic, PartitionId) -> Option<Offset>,
+    ) -> Vec<PartitionLag> {
         let mut lags = Vec::new();
         for ((topic, number), committed) in self.committed_of(group) {
             let Some(topic) = self.topic_by_id(topic) else { continue };
             let Some(partition) = topic.partition(number) else { continue };
             let (start, end) = (partition.log_start(), partition.high_watermark());
-            let look = *looks > 0 && committed.offset < end;
+            let from = handled(&topic, number).unwrap_or(0).max(committed.offset);
+            let look = *looks > 0 && from < end;
             *looks -= usize::from(look);
-            let backlog = partition.backlog(committed.offset, look);
+            let backlog = partition.backlog(from, look);
             lags.push(PartitionLag { topic, partition: number, committed: Some(committed), start, end, backlog });
         }
         lags.sort_by(|a, b| (a.topic.name(), a.partition).cmp(&(b.topic.name(), b.partition)));
@@ -215,7 +221,8 @@ impl Queue {
                 To::Shift(by) => {
                     let Some(from) = from else {
                         let name = topic.name();
-                        let why = format!("group `{group}` has committed nothing for `{name}` {number}, so it cannot be shifted");
+                        let why =
+                            format!("group `{group}` has committed nothing for `{name}` {number}, so it cannot be shifted");
                         return Err(QueueError::Refused(why));
                     };
                     from.saturating_add_signed(by)

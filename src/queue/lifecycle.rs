@@ -109,7 +109,7 @@ impl Queue {
         tracing::info!(topic = %topic.name, id = %topic.id, "topic deleted");
         // Who waits for more of it must hear that there will be none.
         for hook in self.shared.on_durable.read().iter() {
-            partitions.iter().for_each(|partition| hook(partition));
+            partitions.iter().for_each(hook);
         }
         Ok(())
     }

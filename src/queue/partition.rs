@@ -18,7 +18,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
-use super::batch::{self, StoredBatch};
+use super::batch::{self, Header, StoredBatch};
 use super::catalog::partition_dir;
 use super::error::QueueError;
 use super::files::Key;
@@ -170,7 +170,7 @@ impl Partition {
     /// a receiver that takes batches from strangers lets [`batch::validate`] do that first. A batch of an idempotent producer is
     /// taken once and in order (`producers.rs`): if it is here already, the ticket gives the first time's offsets.
     pub fn append(self: &Arc<Self>, batch: Bytes) -> Ticket {
-        self.submit(batch, None, None)
+        self.submit(batch::check(&batch), batch, None, None)
     }
 
     /// Appends what a lane emitted for the source records up to and including `last`. Nothing is written, and the ticket
@@ -179,7 +179,7 @@ impl Partition {
     /// A lane may send the next ones before it knows of the first. If one fails, all behind it fail as well, until the lane sends
     /// the one that failed again, or asks [`Partition::emitted_upto`].
     pub fn append_emissions(self: &Arc<Self>, source: Source, last: Offset, batch: Bytes) -> Ticket {
-        self.submit(batch, Some((source, last)), None)
+        self.submit(batch::check(&batch), batch, Some((source, last)), None)
     }
 
     /// The highest `last` of this source that is durable here. Where a lane goes on; it must have none in flight.
@@ -198,8 +198,14 @@ impl Partition {
         self.log.lock().sources.iter().map(|(source, last)| (*source, *last)).collect()
     }
 
-    pub(super) fn submit(self: &Arc<Self>, batch: Bytes, source: Option<(Source, Offset)>, to: Option<Arc<Self>>) -> Ticket {
-        let header = match batch::check(&batch) {
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        checked: Result<Header, QueueError>,
+        batch: Bytes,
+        source: Option<(Source, Offset)>,
+        to: Option<Arc<Self>>,
+    ) -> Ticket {
+        let header = match checked {
             Ok(header) => header,
             Err(error) => return Ticket::failed(error),
         };

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Topics;
-use super::batch::Header;
+use super::batch::{self, Header};
 use super::error::QueueError;
 use super::frame::Home;
 use super::partition::{Partition, Pending};
@@ -90,11 +90,19 @@ pub(super) fn bring_home(topics: &Topics, ids: &mut ProducerIds) {
 }
 
 impl Partition {
+    /// As [`Partition::append`], for a batch that [`batch::validate`] has let pass, with the header that it gave: the batch is not
+    /// looked at again. Compressed otherwise since, it has the same header but for length, checksum and compression.
+    pub fn append_judged(self: &Arc<Self>, header: Header, batch: Bytes) -> Ticket {
+        self.submit(Ok(header), batch, None, None)
+    }
+
     /// Appends a batch that was meant for this partition to another one, because a rule says so. A batch of an idempotent producer
     /// stays exact: it is taken once, here or there, and in order (`strays.rs`).
     pub fn append_via(self: &Arc<Self>, to: &Arc<Self>, batch: Bytes) -> Ticket {
         match Header::parse(&batch) {
-            Ok(header) if Stamp::of(&header).is_some() && !Arc::ptr_eq(self, to) => self.submit(batch, None, Some(to.clone())),
+            Ok(header) if Stamp::of(&header).is_some() && !Arc::ptr_eq(self, to) => {
+                self.submit(batch::check(&batch), batch, None, Some(to.clone()))
+            }
             Ok(_) => to.append(batch),
             Err(error) => Ticket::failed(error),
         }

@@ -4,6 +4,7 @@
 mod behaviour;
 mod clients;
 mod damage;
+mod fuzz;
 mod hostile;
 mod lifecycle;
 mod model;

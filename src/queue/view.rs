@@ -126,11 +126,13 @@ impl Walk<'_> {
             match frame::parse(rest, self.seed) {
                 Err(NoFrame::Short) => return Stop::Need(HEAD_MAX),
                 Ok(frame) if frame.len() > rest.len() => return Stop::Need(frame.len()),
-                Ok(frame) if frame.next <= self.from => {
-                    self.see(frame.base, *at, frame.append_ns);
-                    *at += frame.len();
-                }
+                // What is passed over is looked at too: of half a frame the head is whole, and its length leads past the next.
                 Ok(frame) if frame::body_holds(&frame, rest) => {
+                    if frame.next <= self.from {
+                        self.see(frame.base, *at, frame.append_ns);
+                        *at += frame.len();
+                        continue;
+                    }
                     if !self.out.is_empty() && self.taken + frame.batch.len > self.most {
                         return Stop::Enough;
                     }
@@ -163,7 +165,9 @@ impl Walk<'_> {
                 return;
             }
         }
-        *at = bytes.len();
+        // A frame may begin with the last bytes, and go on behind them.
+        let begun = (1..MAGIC.len()).rev().find(|count| bytes.ends_with(&MAGIC[..*count])).unwrap_or(0);
+        *at = (*at).max(bytes.len() - begun);
     }
 
     fn see(&mut self, base: Offset, at: usize, append_ns: i64) {

@@ -353,6 +353,9 @@ impl Config {
             if name.starts_with('_') {
                 return Err(format!("topics.{name}: names that begin with `_` are the box's own"));
             }
+            if topic.store == Some(false) && topic.chain.is_some() {
+                return Err(format!("topics.{name}: with `store = false` no filter runs; take its chain out, or the `store`"));
+            }
             topic.explicit(&TopicSettings::default()).1.check().map_err(|error| match error {
                 QueueError::Refused(why) => format!("topics.{name}: {why}"),
                 other => format!("topics.{name}: {other}"),
@@ -438,6 +441,7 @@ mod tests {
             ("colour = 1", "colour"),
             ("[topics.\"a b\"]", "topics.a b"),
             ("[topics._x]", "topics._x"),
+            ("[topics.a]\nstore = false\nchain = []", "topics.a: with `store = false`"),
             ("[topics.a]\npartitions = 0", "topics.a: a topic has 1 to 256 partitions"),
             ("[topics.a]\ncodec = \"xml\"", "xml"),
             ("[topics.a]\ncodec = \"avro\"", "topics.a.codec"),

@@ -4,6 +4,7 @@
 //! `"apply": true` carries it out, and only while the group has no members. Lag takes reads of the queue, so all of it runs on
 //! threads that may wait, and looks into a bounded number of partitions at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -12,6 +13,7 @@ use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::base::ids::{Offset, PartitionId};
 use crate::base::time;
 use crate::queue::coordinator::{CommitError, GroupError, GroupView, MemberView, State as GroupState, assigned_partitions};
 use crate::queue::groups::{LANES, OUTPUT, is_own};
@@ -34,11 +36,21 @@ pub async fn groups(State(web): State<Arc<Web>>) -> Result<Json<Value>, Refusal>
         let mut looks = LOOKS;
         let now_ns = web.clock.now_ns();
         let views = web.queue.groups_seen();
-        let all: Vec<Value> =
-            views.iter().map(|view| summary(view, &web.queue.group_lag(&view.group, &mut looks), now_ns)).collect();
+        let all: Vec<Value> = views.iter().map(|view| summary(view, &lag(&web, &view.group, &mut looks), now_ns)).collect();
         Ok(json!({ "groups": all }))
     })
     .await
+}
+
+/// How far a group is behind. What a lane has handled can be searched, though it is committed only when it is in a part.
+fn lag(web: &Web, group: &str, looks: &mut usize) -> Vec<PartitionLag> {
+    if group != LANES {
+        return web.queue.group_lag(group, looks, |_, _| None);
+    }
+    let lanes = web.relay.lanes().into_iter();
+    let handled: HashMap<(Arc<str>, PartitionId), Offset> =
+        lanes.map(|lane| ((lane.topic, lane.partition), lane.next)).collect();
+    web.queue.group_lag(group, looks, |topic, number| handled.get(&(topic.name().clone(), number)).copied())
 }
 
 fn kind(group: &str) -> &'static str {
@@ -87,7 +99,7 @@ pub async fn group(State(web): State<Arc<Web>>, Path(group): Path<String>) -> Re
     blocking(move || {
         let view = seen(&web.queue, &group)?;
         let now_ns = web.clock.now_ns();
-        let lags = web.queue.group_lag(&group, &mut LOOKS.clone());
+        let lags = lag(&web, &group, &mut LOOKS.clone());
         let assigned: Vec<_> = view.members.iter().map(|member| (member, assigned_partitions(&member.assignment))).collect();
         let owner = |lag: &PartitionLag| {
             let own = |(name, numbers): &(String, Vec<u32>)| **name == **lag.topic.name() && numbers.contains(&lag.partition);
@@ -155,7 +167,9 @@ fn live(queue: &Queue, group: &str) -> Option<String> {
         named.push(format!("{} more", members.len() - NAMED));
     }
     let who = if named.is_empty() { "a consumer is joining it".to_owned() } else { named.join(", ") };
-    Some(format!("group `{group}` is live: {who}. Stop its consumers first (a crashed one is missed after its session timeout)"))
+    Some(format!(
+        "group `{group}` is live: {who}. Stop its consumers first (a crashed one is missed after its session timeout)"
+    ))
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,7 +194,8 @@ fn target(to: &Value, now_ns: i64) -> Result<To, Refusal> {
             _ => Err(wrong()),
         };
     }
-    let (name, value) = to.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.iter().next()).ok_or_else(wrong)?;
+    let (name, value) =
+        to.as_object().filter(|fields| fields.len() == 1).and_then(|fields| fields.iter().next()).ok_or_else(wrong)?;
     match name.as_str() {
         "offset" => value.as_u64().map(To::Offset).ok_or_else(wrong),
         "shift" => value.as_i64().map(To::Shift).ok_or_else(wrong),
@@ -208,9 +223,8 @@ pub async fn reset(State(web): State<Arc<Web>>, Path(group): Path<String>, body:
                 (None, Ok(())) => {}
             }
         }
-        let step = |step: &Move| {
-            json!({ "topic": step.topic.name(), "partition": step.partition, "from": step.from, "to": step.to })
-        };
+        let step =
+            |step: &Move| json!({ "topic": step.topic.name(), "partition": step.partition, "from": step.from, "to": step.to });
         let steps: Vec<Value> = moves.iter().map(step).collect();
         Ok(json!({ "group": group, "applied": reset.apply, "live": live, "offsets": steps }))
     })
@@ -263,14 +277,19 @@ pub fn metrics(web: &Web) -> Vec<Metric> {
             hidden += 1;
             continue;
         }
-        let lags = web.queue.group_lag(&view.group, &mut looks);
+        let lags = lag(web, &view.group, &mut looks);
         for topic in lags.chunk_by(|a, b| a.topic.id() == b.topic.id()) {
             let Some(name) = topic.first().map(|lag| lag.topic.name().to_string()) else { continue };
             let labels = || vec![("group", view.group.to_string()), ("topic", name.clone())];
             let sum = |of: fn(&PartitionLag) -> u64| topic.iter().map(of).sum();
             let records = sum(|lag| lag.backlog.records);
             let bytes = sum(|lag| lag.backlog.bytes);
-            metrics.push(Metric::gauge("group_lag_records", "Durable records that the group has not committed", labels(), records));
+            metrics.push(Metric::gauge(
+                "group_lag_records",
+                "Durable records that the group has not committed",
+                labels(),
+                records,
+            ));
             metrics.push(Metric::gauge("group_lag_bytes", "Bytes of these, about", labels(), bytes));
             if let Some(longest) = longest(topic.iter(), now_ns) {
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // not negative, and far from u64's end

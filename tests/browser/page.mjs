@@ -291,6 +291,7 @@ const tests = {
     const { listeners } = await apiJson('status', {});
     assert.equal(await page.locator('[data-listeners] li').count(), listeners.length);
     await page.locator('[data-outputs]').waitFor();
+    await page.locator('[data-group="_lane"]').waitFor();
     await page.waitForFunction(() => /[0-9]/.test(document.querySelector('.tile strong')?.textContent ?? ''));
     await picture(page, 'box');
     await page.getByRole('button', { name: 'Search its rows' }).click();

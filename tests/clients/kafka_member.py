@@ -106,7 +106,7 @@ def kafka_python(options):
 
     class Listener(ConsumerRebalanceListener):
         def on_partitions_revoked(self, revoked):
-            say(assigned=[])
+            say(assigned=sorted(p.partition for p in consumer.assignment() - set(revoked)))
 
         def on_partitions_assigned(self, assigned):
             say(assigned=sorted(p.partition for p in consumer.assignment()))

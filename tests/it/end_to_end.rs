@@ -144,6 +144,8 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place() {
         ("[web]\nlisen = \"127.0.0.1:1\"\n", "c.toml:2:1", "lisen"),
         ("[web]\nlisten = \"nowhere\"\n", "c.toml:2:10", "no address"),
         ("# x\nweb.listen = \"0.0.0.0:7800\"\n", "c.toml:2:5", "allow_network_without_sign_in"),
+        ("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\nsign_in = false\n", "c.toml:3:1", "allow_network_without_sign_in"),
+        ("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n", "c.toml:2:1", "k.pem"),
         ("[[topics.web.chain]]\nfilter = \"drop\"\nwhen = 'a:('\n", "c.toml:", "when"),
         ("[topics.\"not ok\"]\n", "c.toml:1:", "topic"),
         ("[[ingest.beats]]\nlisten = \"127.0.0.1:7800\"\n", "c.toml:", "already taken"),
@@ -156,6 +158,20 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place() {
             .to_string();
         assert!(problem.contains(place) && problem.contains(word), "{text}\n=> {problem}");
     }
+}
+
+#[test]
+fn the_kafka_port_may_leave_loopback_by_itself() {
+    for text in [
+        "[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\n",
+        "[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\nsign_in = true\n",
+        "allow_network_without_sign_in = true\n[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\nsign_in = false\n",
+    ] {
+        let loaded = Loaded::from_text(Path::new("c.toml"), text.to_owned()).unwrap_or_else(|problem| panic!("{problem}"));
+        assert_eq!(loaded.config.listens_beyond_loopback(), text.contains("false"), "{text}");
+        assert!(loaded.config.speaks_plainly(), "{text}");
+    }
+    assert!(!Loaded::defaults().config.listens_beyond_loopback() && !Loaded::defaults().config.speaks_plainly());
 }
 
 #[test]

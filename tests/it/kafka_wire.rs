@@ -313,7 +313,7 @@ fn a_record_that_cannot_be_read_is_named() {
     packed[8..12].copy_from_slice(&length);
     let answer = produce(&rig, &mut client, "t", 0, signed(packed));
     assert_eq!(answer.error_code, ResponseError::CorruptMessage.code(), "{:?}", answer.error_message);
-    let small = TopicSettings { max_record_bytes: Some(sawbox::base::units::Bytes(1000)), ..TopicSettings::default() };
+    let small = TopicSettings { max_record_bytes: Some(sawbox::base::units::Bytes(1024)), ..TopicSettings::default() };
     rig.queue.create_topic("small", TopicSettings { partitions: 1, ..small }).unwrap();
     let answer = produce(&rig, &mut client, "small", 0, batch(&["x".repeat(2000).as_str()], Compression::None));
     assert_eq!(answer.error_code, ResponseError::MessageTooLarge.code());

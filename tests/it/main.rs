@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_possible_truncation, clippy::type_complexity)] // tests may fail by panic, and own their files and time
 
+mod access_cli;
 mod end_to_end;
 mod full;
 mod ingest;
 mod ingest_http;
 mod ingest_rig;
+mod kafka_groups;
 mod kafka_topics;
 mod kafka_permits;
 mod kafka_sign_in;

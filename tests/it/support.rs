@@ -69,6 +69,11 @@ listen = "127.0.0.1:0"
         Self::text(request.content_type(kind).send(body).unwrap())
     }
 
+    /// DELETE on the page's port: status and text.
+    pub fn delete(&self, path: &str) -> (u16, String) {
+        Self::text(self.agent.delete(format!("{}{path}", self.page)).call().unwrap())
+    }
+
     fn text(answer: ureq::http::Response<ureq::Body>) -> (u16, String) {
         let status = answer.status().as_u16();
         let mut text = String::new();

@@ -159,22 +159,30 @@ fn what_cannot_be_kept_is_refused() {
 
 #[test]
 fn numbers_of_users_and_permissions_are_capped() {
+    use super::ledger::{BINDINGS, CHANGES, USERS};
     let access = open(SimDisk::new(1));
-    let named = |n: usize| {
-        (format!("u{n}"), Hashed { mechanism: Mechanism::ScramSha256, salt: vec![1], iterations: 8192, salted: vec![2; 32] })
-    };
-    let all: Vec<_> = (0..super::ledger::USERS).map(named).collect();
-    access.alter_credentials(&all, &[]).unwrap();
-    assert!(matches!(access.alter_credentials(&[named(super::ledger::USERS)], &[]), Err(AccessError::Refused(_))));
-    access.delete_user("u7").unwrap();
-    access.alter_credentials(&[named(super::ledger::USERS)], &[]).unwrap();
-    let many: Vec<Binding> =
-        (0..super::ledger::BINDINGS + 1).map(|n| binding("a", &format!("t{n}"), Operation::Read)).collect();
-    assert!(matches!(access.grant(&many), Err(AccessError::Refused(_))), "too many in one request");
-    for some in many[..super::ledger::BINDINGS].chunks(super::ledger::CHANGES) {
-        access.grant(some).unwrap();
+    let hashed = Hashed { mechanism: Mechanism::ScramSha256, salt: vec![1], iterations: 8192, salted: vec![2; 32] };
+    quick(&access, "first");
+    {
+        // As if they had been added one by one, up to the last but one.
+        let mut ledger = access.ledger.lock();
+        let state = Arc::make_mut(&mut ledger.state);
+        let user = state.users["first"].clone();
+        state.users.extend((0..USERS - 2).map(|n| (format!("u{n}"), user.clone())));
+        state.bindings.extend((0..BINDINGS - 1).map(|n| Arc::new(binding("a", &format!("t{n}"), Operation::Read))));
     }
-    let one_more = access.grant(&many[super::ledger::BINDINGS..]);
-    assert!(matches!(one_more, Err(AccessError::Refused(_))));
-    assert_eq!(access.counters().bindings, super::ledger::BINDINGS as u64);
+    let add = |name: &str| access.alter_credentials(&[(name.into(), hashed.clone())], &[]);
+    let give = |name: &str| access.grant(&[binding("b", name, Operation::Read)]);
+    add("last").unwrap();
+    assert!(matches!(add("one-more"), Err(AccessError::Refused(_))));
+    add("last").unwrap();
+    access.delete_user("last").unwrap();
+    add("instead").unwrap();
+    give("t").unwrap();
+    assert!(matches!(give("one more"), Err(AccessError::Refused(_))));
+    assert_eq!(give("t").unwrap(), 0, "what is there already is no more");
+    let many: Vec<Binding> = (0..=CHANGES).map(|n| binding("a", &format!("{n}"), Operation::Read)).collect();
+    assert!(matches!(access.grant(&many), Err(AccessError::Refused(_))), "too many in one request");
+    let counted = access.counters();
+    assert_eq!((counted.users, counted.bindings), (USERS as u64, BINDINGS as u64));
 }

@@ -34,8 +34,10 @@ use crate::ingest::listener::{Stop, Wire, is_gone};
 
 /// Requests that one connection may have under way.
 const PIPELINE: usize = 32;
-/// What a connection's buffer has at least.
+/// What a connection's buffer is made with,
 const BUFFER: usize = 8 * 1024;
+/// and what must be left of it to read into it: frames are handed on as its slices, and the rest of it serves the next ones.
+const ENOUGH: usize = 512;
 /// Frames up to this size are read through that buffer, without asking for room.
 const SMALL: usize = 32 * 1024;
 /// How long a large frame may take to arrive,
@@ -251,7 +253,9 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     async fn next(&mut self, most: usize) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>, String> {
         let idle = self.port.config.idle.0;
         while self.buffer.len() < 4 {
-            self.buffer.reserve(BUFFER);
+            if self.buffer.capacity() - self.buffer.len() < ENOUGH {
+                self.buffer.reserve(BUFFER);
+            }
             match tokio::time::timeout(idle, self.read.read_buf(&mut self.buffer)).await {
                 Ok(Ok(0)) if self.buffer.is_empty() => return Ok(None),
                 Ok(Ok(0)) => return Err("it ended in the middle of a request".to_owned()),
@@ -286,7 +290,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             return Ok(Some((self.buffer.split_to(size).freeze(), None)));
         }
         let room = self.port.server.door.in_flight(size).await;
-        let mut frame = BytesMut::with_capacity(size);
+        let mut frame = self.port.server.pool.take(size);
         // The buffer is smaller than the frame, but for what a shared allocation may have left of it.
         let have = self.buffer.len().min(size);
         frame.extend_from_slice(&self.buffer[..have]);
@@ -299,7 +303,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             Ok(())
         };
         in_time(time, whole).await?;
-        Ok(Some((frame.freeze(), room)))
+        Ok(Some((self.port.server.pool.lend(frame), room)))
     }
 }
 

@@ -33,6 +33,7 @@ use super::counters::{Counters, Quiet};
 use super::door::Door;
 use super::listener::{Stop, Wire};
 pub use counters::{KafkaCounters, KafkaReading};
+use pool::Pool;
 use waiters::{Answers, Waiters};
 
 mod api;
@@ -44,6 +45,7 @@ mod gate;
 mod guard;
 mod judge;
 mod permit;
+mod pool;
 mod sasl;
 mod schema;
 mod waiters;
@@ -67,6 +69,8 @@ pub(crate) struct Server {
     hashes: Arc<Semaphore>,
     waiters: Arc<Waiters>,
     answers: Arc<Answers>,
+    /// Buffers for large requests.
+    pool: Arc<Pool>,
     /// Elements of large requests that are being handled.
     elements: Arc<Semaphore>,
     most_elements: usize,
@@ -91,6 +95,7 @@ impl Server {
             }
         }));
         let cluster_id = URL_SAFE_NO_PAD.encode(queue.cluster_id());
+        let pool = Arc::new(Pool::default());
         let most_elements = (memory / guard::ELEMENT_BYTES).max(1);
         let elements = Arc::new(Semaphore::new(most_elements));
         let hashes = Arc::new(Semaphore::new(sasl::HASHES));
@@ -105,6 +110,7 @@ impl Server {
             hashes,
             waiters,
             answers,
+            pool,
             elements,
             most_elements,
             scratches,
@@ -133,13 +139,12 @@ pub(crate) async fn tick_groups(queue: Arc<Queue>, clock: Arc<dyn Clock>, mut st
             () = stop.stopped() => return,
             () = coordinator.awake() => {}
         }
-        let now = || u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
-        while coordinator.tick(now(), clock.now_ns() / 1_000_000) {
-            tokio::select! {
-                () = stop.stopped() => return,
-                () = tokio::time::sleep(TICK) => {}
-            }
+        tokio::select! {
+            () = stop.stopped() => return,
+            () = tokio::time::sleep(TICK) => {}
         }
+        let now = u64::try_from(clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        coordinator.tick(now, clock.now_ns() / 1_000_000);
     }
 }
 

@@ -353,7 +353,8 @@ impl Group {
 
     /// When [`Group::tick`] next has something to do, at the earliest.
     pub(super) fn wake(&self) -> Option<u64> {
-        let members = self.members.values().filter(|member| member.new || (member.joining.is_none() && member.syncing.is_none()));
+        let members =
+            self.members.values().filter(|member| member.new || (member.joining.is_none() && member.syncing.is_none()));
         let round = self.round.map(|round| match round {
             Round::First { until, .. } | Round::Until(until) => until,
         });

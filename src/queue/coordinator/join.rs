@@ -25,7 +25,8 @@ impl Group {
         reply: Reply<Joined>,
         now: u64,
     ) -> Result<(), (GroupError, Reply<Joined>)> {
-        let returning = join.instance.as_ref().filter(|_| join.member.is_empty()).and_then(|instance| self.statics.get(instance));
+        let returning =
+            join.instance.as_ref().filter(|_| join.member.is_empty()).and_then(|instance| self.statics.get(instance));
         let own: &str = returning.unwrap_or(&join.member);
         let (agrees, returning) = (self.agrees(&join.protocol_type, &join.protocols, own), returning.cloned());
         let promised = self.pending.contains_key(&join.member);

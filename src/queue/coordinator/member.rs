@@ -124,7 +124,13 @@ impl Member {
 
     pub(super) fn bytes(&self) -> usize {
         let instance = self.instance.as_ref().map_or(0, |instance| instance.len());
-        OVERHEAD + self.id.len() + instance + self.client_id.len() + self.host.len() + weight(&self.protocols) + self.assignment.len()
+        OVERHEAD
+            + self.id.len()
+            + instance
+            + self.client_id.len()
+            + self.host.len()
+            + weight(&self.protocols)
+            + self.assignment.len()
     }
 }
 

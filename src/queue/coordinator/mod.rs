@@ -117,7 +117,8 @@ impl Coordinator {
             if !(least..=longest).contains(&u128::from(join.session_ms)) {
                 return Err(GroupError::InvalidSession);
             }
-            if bytes > self.config.member_bytes.as_usize() || join.instance.as_ref().is_some_and(|id| id.len() > INSTANCE_BYTES) {
+            if bytes > self.config.member_bytes.as_usize() || join.instance.as_ref().is_some_and(|id| id.len() > INSTANCE_BYTES)
+            {
                 return Err(GroupError::TooLarge);
             }
             if known.bytes + bytes > self.config.memory.as_usize() {
@@ -284,7 +285,7 @@ impl Coordinator {
     }
 
     /// Lets time pass. `wall_ms` is what time it is for people, milliseconds since 1970. To be called about ten times a second
-    /// while it says true.
+    /// while it says true, or [`Coordinator::awake`] comes back at once.
     pub fn tick(&self, now: u64, wall_ms: i64) -> bool {
         let mut known = self.known.lock();
         if known.next.is_none_or(|next| next > now) {

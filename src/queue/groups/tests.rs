@@ -161,8 +161,7 @@ fn many_at_once_share_a_sync() {
     let topic = TopicId::new();
     let groups = Groups::open(disk.clone()).unwrap();
     groups.flushed_by(Box::new(|| {}));
-    let waiting: Vec<Done> =
-        (0..100).map(|nth| groups.submit("g", vec![((topic, nth), said(9, "", 0))]).unwrap()).collect();
+    let waiting: Vec<Done> = (0..100).map(|nth| groups.submit("g", vec![((topic, nth), said(9, "", 0))]).unwrap()).collect();
     assert_eq!(groups.of_group("g").len(), 0, "nothing is seen before it is durable");
     groups.flush();
     assert!(waiting.into_iter().all(|done| done.blocking_recv().unwrap().is_ok()));

@@ -243,7 +243,8 @@ fn what_failed_in_one_place_does_not_come_back_beside_its_repetition() {
             for durable_before in [false, true] {
                 let mut world = World::new(seed);
                 let send = |world: &World, number: usize, way: usize| {
-                    let bytes = stamped(&batch(&payloads(1, number, 2), Compression::None), 1, 0, i32::try_from(number * 2).unwrap());
+                    let bytes =
+                        stamped(&batch(&payloads(1, number, 2), Compression::None), 1, 0, i32::try_from(number * 2).unwrap());
                     world.partition(0).append_via(&world.partition(way), bytes).wait()
                 };
                 let mut number = 0;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::frame::Reply;
+use super::super::waiters::Share;
 use super::super::{Caller, LEADER_EPOCH};
 use super::code;
 use crate::access::{Operation, Resource};
@@ -58,8 +59,6 @@ pub(in super::super) async fn fetch(caller: &Caller, version: i16, request: Fetc
     if request.session_epoch > 0 || (request.session_id != 0 && request.session_epoch != 0 && request.session_epoch != -1) {
         return Ok(encode(version, &request, ResponseError::FetchSessionIdNotFound.code(), &mut [], 0, 0).0);
     }
-    let (share, limit) = caller.server.answers.share();
-    let limit = limit.min(usize::try_from(request.max_bytes).unwrap_or(0));
     let mut topics: Vec<Wants> = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let found = if version >= 13 {
@@ -86,7 +85,8 @@ pub(in super::super) async fn fetch(caller: &Caller, version: i16, request: Fetc
         topics.push(Wants { name: topic.topic.clone(), id: topic.topic_id, partitions: partitions.collect() });
     }
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT);
-    gather(caller, &mut topics, limit, usize::try_from(request.min_bytes).unwrap_or(0), wait).await;
+    let bytes = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
+    let share = gather(caller, &mut topics, bytes(request.max_bytes), bytes(request.min_bytes), wait).await;
     let given = topics.iter().flat_map(|topic| &topic.partitions).filter(|want| want.error == 0).map(|want| want.bytes as u64);
     let throttle = caller.server.queue.traffic().consumed(&caller.who(), given.sum(), caller.server.clock.monotonic());
     let throttle_ms = i32::try_from(throttle.as_millis()).unwrap_or(i32::MAX);
@@ -94,7 +94,7 @@ pub(in super::super) async fn fetch(caller: &Caller, version: i16, request: Fetc
     reply.mute_ms = throttle_ms;
     caller.port.kafka.fetched_records.fetch_add(records, Ordering::Relaxed);
     caller.port.kafka.fetched_bytes.fetch_add(bytes, Ordering::Relaxed);
-    reply.share = Some(share);
+    reply.share = share;
     Ok(reply)
 }
 
@@ -117,29 +117,34 @@ fn look(
     }
 }
 
-/// Reads until there is enough, or an error to tell, or no time left.
-async fn gather(caller: &Caller, topics: &mut [Wants], limit: usize, least: usize, wait: Duration) {
-    let failed = topics.iter().flat_map(|topic| &topic.partitions).any(|want| want.error != 0);
-    let mut taken = 0;
-    read_all(topics, limit, &mut taken).await;
-    if failed || taken >= least.min(limit) || wait.is_zero() {
-        return;
-    }
+/// Reads until there is enough, or an error to tell, or no time left. What is read has a share of the answers' memory; who only
+/// waits has none.
+async fn gather(caller: &Caller, topics: &mut [Wants], most: usize, least: usize, wait: Duration) -> Option<Share> {
+    let answers = &caller.server.answers;
+    let mut failed = topics.iter().flat_map(|topic| &topic.partitions).any(|want| want.error != 0);
+    let (mut taken, mut held, mut waiting) = (0, None, None);
     let until = Instant::now() + wait;
-    let open = topics.iter().flat_map(|topic| &topic.partitions).filter_map(|want| want.partition.as_ref());
-    let waiting = caller.server.waiters.register(open.map(|partition| (partition.topic_id(), partition.id())));
     loop {
-        // Once more after registering: what came in between woke nobody.
-        let failed = read_all(topics, limit, &mut taken).await;
-        if failed || taken >= least.min(limit) {
-            return;
+        let (share, room) = held.take().unwrap_or_else(|| answers.share());
+        let limit = most.min(room);
+        failed |= read_all(topics, limit, &mut taken).await;
+        if failed || taken >= least.min(limit) || wait.is_zero() {
+            return Some(share);
         }
+        held = (taken > 0).then_some((share, room));
+        let Some(waiting) = &waiting else {
+            let open = topics.iter().flat_map(|topic| &topic.partitions).filter_map(|want| want.partition.as_ref());
+            waiting = Some(caller.server.waiters.register(open.map(|partition| (partition.topic_id(), partition.id()))));
+            // Once more after registering: what came in between woke nobody.
+            continue;
+        };
         tokio::select! {
             () = waiting.moved() => {}
-            () = tokio::time::sleep_until(until) => return,
-            () = caller.ended() => return,
+            () = tokio::time::sleep_until(until) => break,
+            () = caller.ended() => break,
         }
     }
+    held.map(|(share, _)| share)
 }
 
 /// Reads on where the last read ended; tells whether one failed.

@@ -14,8 +14,8 @@ use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
-    TopicName,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
+    OffsetFetchResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -89,8 +89,7 @@ pub(in super::super) async fn offset_commit(caller: &Caller, _: i16, request: Of
         topics.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
     }
     if group.is_ok() {
-        let who =
-            identity(&request.member_id, request.group_instance_id.as_ref(), request.generation_id_or_member_epoch);
+        let who = identity(&request.member_id, request.group_instance_id.as_ref(), request.generation_id_or_member_epoch);
         let code = match caller.server.queue.coordinator().commit(&request.group_id, &who, offsets, now(caller)) {
             Err(error) => commit_code(&error),
             Ok(done) => done.await.unwrap_or(Err(QueueError::Closed)).map_or_else(|error| queue_code(&error), |()| 0),
@@ -127,7 +126,9 @@ fn fetch(caller: &Caller, group: &str, asked: Option<Vec<(TopicName, Vec<i32>)>>
             Err(code) => Err(code),
         };
         let places: Vec<Place> = match topic {
-            Ok(Some(id)) => numbers.iter().map(|number| (id, PartitionId::try_from(*number).unwrap_or(PartitionId::MAX))).collect(),
+            Ok(Some(id)) => {
+                numbers.iter().map(|number| (id, PartitionId::try_from(*number).unwrap_or(PartitionId::MAX))).collect()
+            }
             _ => Vec::new(),
         };
         let mut found = match &own {
@@ -191,7 +192,9 @@ pub(in super::super) async fn offset_fetch(caller: &Caller, version: i16, reques
         Ok(topics) => (topics, 0),
         // Version 1 has no place for an error but the partitions.
         Err(code) if version < 2 => {
-            let all = names.into_iter().map(|(name, numbers)| (name, numbers.into_iter().map(|number| (number, Err(code))).collect()));
+            let all = names
+                .into_iter()
+                .map(|(name, numbers)| (name, numbers.into_iter().map(|number| (number, Err(code))).collect()));
             (all.collect(), 0)
         }
         Err(code) => (Vec::new(), code),
@@ -222,7 +225,8 @@ pub(in super::super) async fn offset_delete(caller: &Caller, _: i16, request: Of
         let known = readable(caller, Operation::Read, &topic.name);
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = OffsetDeleteResponsePartition::default().with_partition_index(asked.partition_index);
-            let number = PartitionId::try_from(asked.partition_index).map_err(|_| ResponseError::UnknownTopicOrPartition.code());
+            let number =
+                PartitionId::try_from(asked.partition_index).map_err(|_| ResponseError::UnknownTopicOrPartition.code());
             match known.as_ref().map_err(|code| *code).and_then(|topic| Ok((topic.id(), number?))) {
                 Ok(place) => {
                     places.push(place);

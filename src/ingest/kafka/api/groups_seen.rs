@@ -31,9 +31,9 @@ pub(in super::super) async fn list_groups(caller: &Caller, version: i16, request
             && (all || caller.sees(Operation::Describe, Resource::Group(&view.group)))
     });
     let listed = groups.map(|view| {
-        let listed = ListedGroup::default().with_group_id(GroupId(text(&view.group))).with_protocol_type(text(&view.protocol_type));
         let listed =
-            if version >= 4 { listed.with_group_state(StrBytes::from_static_str(view.state.name())) } else { listed };
+            ListedGroup::default().with_group_id(GroupId(text(&view.group))).with_protocol_type(text(&view.protocol_type));
+        let listed = if version >= 4 { listed.with_group_state(StrBytes::from_static_str(view.state.name())) } else { listed };
         // Clients compare it without case; Kafka writes it so.
         if version >= 5 { listed.with_group_type(StrBytes::from_static_str("Classic")) } else { listed }
     });

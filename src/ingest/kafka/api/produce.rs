@@ -165,10 +165,10 @@ async fn append(caller: &Caller, topic: Result<&Arc<Topic>, ResponseError>, data
         let passed = gate::pass(caller, &partition, &batch, records).await?;
         throttle = passed.throttle;
         let Some(to) = passed.to else {
-            let ticket = partition.append(batch);
+            let ticket = partition.append_judged(header, batch);
             return Ok((partition, ticket));
         };
-        let ticket = to.append(batch);
+        let ticket = partition.append_via(&to, batch);
         Ok((to, ticket))
     }
     .await;

@@ -229,10 +229,7 @@ fn a_static_member_that_restarts_keeps_its_assignment() {
         assert_eq!(rig.coordinator.heartbeat("g", &former, rig.now), Err(GroupError::Fenced));
         let join = Join { instance: Some(instance.as_str().into()), ..wish(&old.member) };
         assert_eq!(heard(&mut rig.join(join)), Some(Err(GroupError::Fenced)));
-        assert!(matches!(
-            rig.coordinator.commit("g", &former, vec![], rig.now),
-            Err(CommitError::Group(GroupError::Fenced))
-        ));
+        assert!(matches!(rig.coordinator.commit("g", &former, vec![], rig.now), Err(CommitError::Group(GroupError::Fenced))));
         assert_eq!(rig.heartbeat(&again), Ok(()));
     }
 }
@@ -285,12 +282,9 @@ fn bounds_hold() {
         assert_eq!(heard(&mut rig.join(Join { session_ms, ..wish(&all[0].member) })), Some(Err(error)));
     }
     let names = ["", &"x".repeat(256), "_lane", "_out.zabbix"];
-    for (name, error) in names.iter().zip([
-        GroupError::InvalidGroup,
-        GroupError::InvalidGroup,
-        GroupError::ReadOnly,
-        GroupError::ReadOnly,
-    ]) {
+    for (name, error) in
+        names.iter().zip([GroupError::InvalidGroup, GroupError::InvalidGroup, GroupError::ReadOnly, GroupError::ReadOnly])
+    {
         assert_eq!(heard(&mut rig.join(Join { group: (*name).into(), ..wish("") })), Some(Err(error.clone())));
         assert_eq!(rig.coordinator.delete(name).err(), Some(error.clone()));
         assert_eq!(rig.coordinator.heartbeat(name, &id("m", 1), 0), Err(error));

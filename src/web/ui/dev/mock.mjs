@@ -85,6 +85,7 @@ export function mock(total = 12_000, { flowing = true } = {}) {
     },
     topics: () => ({ topics: topics() }),
     filters: () => ({ filters: [...filters.values()].map((filter) => ({ ...filter, used_by: Object.keys(chains).filter((name) => chains[name].some((entry) => entry.filter === filter.name)) })) }),
+    groups: () => ({ groups: [] }),
     outputs: () => ({ outputs: total ? [
       { name: 'zabbix', type: 'zabbix', lag_records: 0, sent: 61, failed: 0, state: 'running', last_error: null },
       { name: 'pager', type: 'webhook', lag_records: 214, sent: 1_290, failed: 37, state: 'waiting', last_error: 'POST https://hooks.example.org/pager: connection refused; the next try is in 28 s.' },

@@ -18,6 +18,16 @@ export interface TopicState {
 }
 export interface FilterState { name: string; sha256: string; stock: boolean; bytes: number; used_by: string[] }
 export interface OutputState { name: string; type: string; lag_records: number; sent: number; failed: number; state: string; last_error: string | null }
+export interface GroupState {
+  group: string; kind: string; state: string; protocol: string; generation: number; members: number; topics: string[];
+  lag_records: number; lag_bytes: number; lag_seconds: number | null;
+}
+export interface GroupOffset {
+  topic: string; partition: number; committed: number | null; end: number;
+  lag_records: number; lag_bytes: number; lag_seconds: number | null; owner: string | null;
+}
+export interface GroupMember { member: string; instance: string | null; client_id: string; host: string; assigned: { topic: string; partitions: number[] }[] }
+export interface GroupDetail extends GroupState { offsets: GroupOffset[]; member_list: GroupMember[] }
 export interface BoxStatus {
   version: string; uptime_seconds: number; data_dir: string; listeners: { name: string; address: string }[];
   memory_bytes: number; disk: { available: number; total: number };
@@ -107,6 +117,9 @@ export const filters = async (signal: AbortSignal | null): Promise<FilterState[]
   (await json<{ filters: FilterState[] }>('filters', signal)).filters ?? [];
 export const outputs = async (signal: AbortSignal | null): Promise<OutputState[]> =>
   (await json<{ outputs: OutputState[] }>('outputs', signal)).outputs ?? [];
+export const groups = async (signal: AbortSignal | null): Promise<GroupState[]> =>
+  (await json<{ groups: GroupState[] }>('groups', signal)).groups ?? [];
+export const group = (name: string, signal: AbortSignal | null): Promise<GroupDetail> => json(`groups/${encodeURIComponent(name)}`, signal);
 export const status = (signal: AbortSignal | null): Promise<BoxStatus> => json('status', signal);
 
 export async function putFilter(name: string, wasm: Blob): Promise<PutFilterAnswer> {

@@ -6,6 +6,7 @@ import { bytes, count, duration, short } from '../format';
 import { Bar, Bones, CopyButton, Failed } from '../parts/bits';
 import { FilterCatalogue } from './filters';
 import { FirstLogs } from './firstlogs';
+import { Groups } from './groups';
 import { Outputs } from './outputs';
 import { boxStatus, boxTopics, lag, rates, refresh, watch } from './poll';
 import { Spark } from './spark';
@@ -22,6 +23,7 @@ export function Box(): JSX.Element {
         {topics.problem && !topics.value && <Failed title="The topics could not be had" text={topics.problem} onRetry={() => void refresh()} />}
         {!topics.value && !topics.problem && <Bones lines={6} />}
         {topics.value && (outside.length ? <Topics topics={topics.value} stale={topics.problem} /> : <FirstLogs />)}
+        <Groups />
         <FilterCatalogue />
         <Outputs />
         <Listeners />

@@ -1,10 +1,10 @@
 // The state of the box, asked every two seconds while somebody looks; rates are the difference of two answers.
 //
-// Each of the four questions fails by itself, and a slow answer delays only the next asking, never the page.
+// Each of the questions fails by itself, and a slow answer delays only the next asking, never the page.
 
 import { signal } from '@preact/signals';
 import * as api from '../api';
-import type { BoxStatus, FilterState, OutputState, TopicState } from '../api';
+import type { BoxStatus, FilterState, GroupState, OutputState, TopicState } from '../api';
 import { knownTopics } from '../topics';
 
 const EVERY_MS = 2_000;
@@ -14,6 +14,7 @@ export const boxStatus = signal<Part<BoxStatus>>({ value: null, problem: '' });
 export const boxTopics = signal<Part<TopicState[]>>({ value: null, problem: '' });
 export const boxFilters = signal<Part<FilterState[]>>({ value: null, problem: '' });
 export const boxOutputs = signal<Part<OutputState[]>>({ value: null, problem: '' });
+export const boxGroups = signal<Part<GroupState[]>>({ value: null, problem: '' });
 
 export interface Rate { records: number; stored: number; history: number[] }
 /** Records and rows a second by topic, smoothed over the last askings. */
@@ -83,5 +84,6 @@ export async function refresh(signal_: AbortSignal | null = null): Promise<void>
     }),
     part(boxFilters, api.filters(signal_)),
     part(boxOutputs, api.outputs(signal_)),
+    part(boxGroups, api.groups(signal_)),
   ]);
 }
