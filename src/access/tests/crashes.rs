@@ -21,8 +21,8 @@ impl Model {
 
 /// Does the `nth` thing to both; `None` if it is refused for a reason of its own.
 fn act(access: &Access, model: &mut Model, random: u64) -> Option<Result<(), AccessError>> {
-    let name = ["a", "b", "c"][(random / 7 % 3) as usize];
-    let given = binding(name, ["s", "t", "u"][(random / 11 % 3) as usize], Operation::Read);
+    let name = ["a", "b", "c"][usize::try_from(random / 7 % 3).unwrap()];
+    let given = binding(name, ["s", "t", "u"][usize::try_from(random / 11 % 3).unwrap()], Operation::Read);
     let missing = |done: &Result<(), AccessError>| matches!(done, Err(AccessError::Missing(_)));
     let done = match random % 5 {
         0 => {
@@ -47,9 +47,9 @@ fn act(access: &Access, model: &mut Model, random: u64) -> Option<Result<(), Acc
         }
         _ => {
             if let Some(admin) = model.users.get_mut(name) {
-                *admin = random % 2 == 0;
+                *admin = random.is_multiple_of(2);
             }
-            access.set_admin(name, random % 2 == 0)
+            access.set_admin(name, random.is_multiple_of(2))
         }
     };
     (!missing(&done)).then_some(done)

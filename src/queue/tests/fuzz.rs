@@ -171,7 +171,7 @@ fn fuzz_frames() {
             let source = source.map(|(run, last)| (Source { topic: other, partition: 9, run }, last));
             let batch = one("a record");
             let mut whole = Vec::new();
-            Plan { batch: &batch, base: *base, append_ns: *append_ns, group: *group, source }.write(&mut whole, seed);
+            Plan { batch: &batch, base: *base, append_ns: *append_ns, group: *group, source, home: None }.write(&mut whole, seed);
             whole.extend_from_slice(&batch[frame::PATCHED..]);
             if base.checked_add(1).is_some() {
                 let back = frame::parse(&whole, seed).unwrap();

@@ -238,6 +238,9 @@ pub(in super::super) async fn offset_delete(caller: &Caller, _: i16, request: Of
         let partitions = partitions.collect();
         topics.push(OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions));
     }
+    if places.is_empty() {
+        return OffsetDeleteResponse::default().with_topics(topics);
+    }
     let queue = caller.server.queue.clone();
     let subscribed = |view: &GroupView, place: &Place| {
         let Some(topic) = queue.topic_by_id(place.0) else { return false };

@@ -88,7 +88,7 @@ function Opened(): JSX.Element {
   if (!value) return <Bones lines={2} />;
   const clients = new Map(value.member_list.map((member) => [member.member, member.instance ?? member.client_id]));
   return (
-    <div class="partitions">
+    <div class="topic-detail group-detail partitions">
       {value.member_list.length > 0 && (
         <>
           <h3>Members <small>generation {value.generation}{value.protocol && `, ${value.protocol}`}</small></h3>
