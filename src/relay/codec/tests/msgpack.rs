@@ -10,7 +10,7 @@ use crate::relay::codec::document::{DEPTH, DOCUMENT_BYTES};
 use crate::relay::codec::msgpack::read;
 
 fn decoded(payload: &[u8]) -> Result<String, String> {
-    document(payload, |payload, out| read(payload, out))
+    document(payload, read)
 }
 
 /// What a tree should become. Extensions of type -1 are not for this: the table has them.
