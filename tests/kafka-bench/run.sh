@@ -4,6 +4,7 @@
 #   tests/kafka-bench/run.sh                         everything, the kill -9 with 10 GB retained: some minutes, 11 GB of disk
 #   tests/kafka-bench/run.sh --retained-gb 1         the same, smaller
 #   tests/kafka-bench/run.sh --only throughput --set compression.type=lz4
+#   tests/kafka-bench/run.sh --only throughput --batches    a producer three times as fast: what the box itself can take
 #   tests/kafka-bench/run.sh --help                  all options
 #
 # Wants a C compiler, for librdkafka. SAWBOX names the box's program; without it, it is built.

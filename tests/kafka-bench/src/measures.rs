@@ -22,9 +22,19 @@ pub struct Rate {
     broker_cpu_us: f64,
 }
 
+/// How the producer is set.
+#[derive(Clone, Copy, Debug)]
+pub struct Load<'a> {
+    /// librdkafka's own names and values.
+    pub settings: &'a [(&'a str, String)],
+    /// Whether it hands over many records at a time.
+    pub batches: bool,
+}
+
 /// One producer, one partition, acks=all, as fast as it can.
-pub fn produce(brokers: &str, pid: u32, topic: &str, records: u64, more: &[(&str, String)]) -> anyhow::Result<Rate> {
-    let mut producer = Producer::new(brokers, topic, RECORD, false, more)?;
+pub fn produce(brokers: &str, pid: u32, topic: &str, records: u64, load: &Load<'_>) -> anyhow::Result<Rate> {
+    let mut producer = Producer::new(brokers, topic, RECORD, false, load.settings)?;
+    producer.batches = load.batches;
     // Connections, metadata and the topic's first file are made before the clock starts.
     let mut sent = u64::try_from(producer.produce(0, 1000)?)?;
     producer.drain(sent);
@@ -44,19 +54,13 @@ pub fn produce(brokers: &str, pid: u32, topic: &str, records: u64, more: &[(&str
 }
 
 /// The box and the mock in turns, so that what else happens on the machine happens to both.
-pub fn throughput(
-    table: &mut Table,
-    sawbox: &Sawbox,
-    records: u64,
-    rounds: usize,
-    more: &[(&str, String)],
-) -> anyhow::Result<()> {
+pub fn throughput(table: &mut Table, sawbox: &Sawbox, records: u64, rounds: usize, load: &Load<'_>) -> anyhow::Result<()> {
     let mock = Mock::start()?;
     let (mut bare, mut normal, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        memory.push(produce(mock.brokers(), mock.pid(), "bench", records, more)?);
-        bare.push(produce(&sawbox.brokers(), sawbox.pid(), "bare", records, more)?);
-        normal.push(produce(&sawbox.brokers(), sawbox.pid(), "normal", records, more)?);
+        memory.push(produce(mock.brokers(), mock.pid(), "bench", records, load)?);
+        bare.push(produce(&sawbox.brokers(), sawbox.pid(), "bare", records, load)?);
+        normal.push(produce(&sawbox.brokers(), sawbox.pid(), "normal", records, load)?);
         // What its lane has not handled yet is no load of the next round.
         sawbox.settle()?;
     }

@@ -96,6 +96,8 @@ pub struct Producer {
     /// Every record's value. Records refer to it, so it outlives them: `Drop` purges.
     value: Vec<u8>,
     slots: Vec<c::rd_kafka_message_t>,
+    /// Whether records are handed over many at a time: three times as fast a client.
+    pub batches: bool,
 }
 
 impl Producer {
@@ -120,11 +122,25 @@ impl Producer {
         let handle = Handle::new(c::rd_kafka_type_t::RD_KAFKA_PRODUCER, conf, topic)?;
         // Not one byte over and over: a codec would make nothing of it.
         let value = (0..size).map(|n| b' ' + u8::try_from((n * 7 + n / 11) % 90).unwrap_or(0)).collect();
-        Ok(Self { handle, deliveries, value, slots: Vec::new() })
+        Ok(Self { handle, deliveries, value, slots: Vec::new(), batches: false })
     }
 
     /// Hands over up to `many` records; how many were taken. Fewer where the client's own queue is full: `poll`, then go on.
+    /// One call for each, as programs do and as rdkafka_performance does; one for all of them where `batches` says so.
     pub fn produce(&mut self, partition: i32, many: usize) -> anyhow::Result<usize> {
+        if !self.batches {
+            let (value, len) = (self.value.as_mut_ptr().cast::<c_void>(), self.value.len());
+            for taken in 0..many {
+                // SAFETY: with flags of 0 the value is referred to, and it lives on; there is no key and no opaque.
+                let result = unsafe {
+                    c::rd_kafka_produce(self.handle.topic, partition, 0, value, len, ptr::null(), 0, ptr::null_mut())
+                };
+                if result != 0 {
+                    return Ok(taken);
+                }
+            }
+            return Ok(many);
+        }
         // SAFETY: a message of zeros is one without key, headers or opaque.
         self.slots.resize_with(many, || unsafe { std::mem::zeroed() });
         for slot in &mut self.slots {
