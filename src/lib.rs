@@ -80,8 +80,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     if recovered.torn_bytes + recovered.damaged_entries > 0 || !recovered.damage.is_empty() || !recovered.adopted.is_empty() {
         tracing::warn!(report = ?recovered, "the queue was not closed cleanly, or its disk lost something");
     }
-    let (quotas, routes) =
-        queue::traffic::check_file(&config.quotas, &config.routes).map_err(|why| loaded.problem("", why))?;
+    let (quotas, routes) = queue::traffic::check_file(&config.quotas, &config.routes).map_err(|why| loaded.problem("", why))?;
     queue.traffic().configure(quotas, routes);
     let sandbox =
         sandbox::Sandbox::open(disk.clone(), clock.clone(), config.sandbox.clone()).context("cannot open the sandbox")?;

@@ -87,15 +87,20 @@ fn expire(shared: &Shared, topics: &[Arc<Topic>]) {
 impl Partition {
     /// What a checkpoint says of it.
     pub(super) fn mark(&self, log: &Log) -> Mark {
+        // Looked at once: who asks for a second look while a reader waits to note something waits for ever.
+        let (sealed, newest_ms) = {
+            let view = self.view.read();
+            (view.sealed.iter().copied().collect(), view.tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms))
+        };
         Mark {
             topic: self.topic,
             partition: self.number,
             start: self.log_start(),
-            sealed: self.view.read().sealed.iter().copied().collect(),
+            sealed,
             active: log.active.map(|active| (active.base, active.position, active.first_ns)),
             next: log.next,
             last_ns: log.last_ns,
-            newest_ms: self.view.read().tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms),
+            newest_ms,
             producers: log.producers.marked(self.shared.clock.now_ns()),
             guests: log.guests.marked(self.shared.clock.now_ns()),
             sources: log.sources.iter().map(|(source, last)| (source.topic, source.partition, source.run, *last)).collect(),

@@ -185,10 +185,14 @@ impl Queue {
         for nth in 0..shared.config.writers {
             let work = work.clone();
             let writer = thread::Builder::new().name(format!("queue-{nth}")).stack_size(512 * 1024);
-            threads.writers.push(writer.spawn({
-                let groups = shared.groups.clone();
-                move || writer::run(&work, &groups)
-            }).map_err(QueueError::disk)?);
+            threads.writers.push(
+                writer
+                    .spawn({
+                        let groups = shared.groups.clone();
+                        move || writer::run(&work, &groups)
+                    })
+                    .map_err(QueueError::disk)?,
+            );
         }
         let (stop, stopped) = bounded(0);
         let (own, all) = (shared.clone(), topics.clone());

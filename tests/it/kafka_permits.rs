@@ -267,8 +267,10 @@ fn join(client: &mut Client) -> bool {
 fn offset_commit(client: &mut Client) -> bool {
     let partition = OffsetCommitRequestPartition::default().with_committed_offset(0);
     let topic = OffsetCommitRequestTopic::default().with_name(name("t")).with_partitions(vec![partition]);
-    let request =
-        OffsetCommitRequest::default().with_group_id(GroupId(text("h"))).with_generation_id_or_member_epoch(-1).with_topics(vec![topic]);
+    let request = OffsetCommitRequest::default()
+        .with_group_id(GroupId(text("h")))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
     let answer = client.ask(7, &request);
     any_denied(answer.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.error_code))
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{Caller, Server};
 use crate::queue::batch::{self, Header, Limits};
 use crate::queue::settings::TopicCompression;
-use crate::queue::{Compression, QueueError, Scratch};
+use crate::queue::{Compression, QueueError};
 
 /// Compressed batches up to this size are judged at once.
 const SMALL: usize = 2 * 1024;
@@ -40,7 +40,7 @@ pub(super) async fn judge(caller: &Caller, bytes: Bytes, packed: TopicCompressio
 }
 
 fn validate(server: &Arc<Server>, bytes: &[u8]) -> Result<Header, QueueError> {
-    let mut scratch = server.scratches.lock().pop().unwrap_or_else(Scratch::new);
+    let mut scratch = server.scratches.lock().pop().unwrap_or_default();
     let judged = batch::validate(bytes, &mut scratch, &Limits::default());
     let mut spare = server.scratches.lock();
     if spare.len() < SPARE {

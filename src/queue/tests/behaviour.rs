@@ -345,3 +345,19 @@ fn a_topic_whose_making_failed_does_not_take_the_name_of_the_one_that_was_made()
         assert_eq!(text(&read_all(&partition, 1)), [(0, "kept".to_owned())]);
     }
 }
+
+#[test]
+fn a_checkpoint_and_a_reader_do_not_wait_for_each_other() {
+    let (disk, clock) = (SimDisk::new(1), clock());
+    let (queue, _) = open(&disk, &clock, config());
+    let partition = queue.ensure_topic("web").unwrap().partition(0).unwrap();
+    partition.append(one("x")).wait().unwrap();
+    std::thread::scope(|scope| {
+        // What a reader of the tail does to note where it stopped.
+        scope.spawn(|| (0..50_000).for_each(|_| drop(partition.view.write())));
+        for _ in 0..20_000 {
+            let log = partition.log.lock();
+            assert_eq!(partition.mark(&log).next, 1);
+        }
+    });
+}

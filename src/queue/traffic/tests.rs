@@ -293,7 +293,7 @@ proptest! {
             match kind {
                 0 => drop(traffic.put_quota(Quota { topic: Some(topic.into()), ..quota(topic, bytes, Action::Refuse) })),
                 1 => drop(traffic.put_quota(Quota { topic: Some(topic.into()), to: Some(topics[(at + 1) % 4].into()), ..quota("d", bytes, Action::Divert) })),
-                2 => drop(traffic.put_route(Route { name: topic.into(), ..route(topic, "*", topics[(at + bytes as usize) % 4]) })),
+                2 => drop(traffic.put_route(Route { name: topic.into(), ..route(topic, "*", topics[(at + usize::try_from(bytes % 4).unwrap()) % 4]) })),
                 3 => drop(traffic.remove_route(topic)),
                 _ => {
                     if let Admit::Divert { to, .. } = traffic.admit(topic, &NOBODY, 1, bytes, now) {

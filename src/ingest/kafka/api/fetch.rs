@@ -98,12 +98,15 @@ pub(in super::super) async fn fetch(caller: &Caller, version: i16, request: Fetc
     Ok(reply)
 }
 
+/// The partition that cannot be read, if there is one, and why not.
+type Unread = (Option<Arc<Partition>>, ResponseError);
+
 fn look(
     topic: Result<&Arc<Topic>, ResponseError>,
     index: i32,
     epoch: i32,
     offset: i64,
-) -> Result<(Arc<Partition>, Offset), (Option<Arc<Partition>>, ResponseError)> {
+) -> Result<(Arc<Partition>, Offset), Unread> {
     let topic = topic.map_err(|error| (None, error))?;
     let number = u32::try_from(index).map_err(|_| (None, ResponseError::UnknownTopicOrPartition))?;
     let partition = topic.partition(number).ok_or((None, ResponseError::UnknownTopicOrPartition))?;
@@ -167,7 +170,8 @@ async fn read_all(topics: &mut [Wants], limit: usize, taken: &mut usize) -> bool
             Ok(batches) => {
                 for batch in batches {
                     let length = batch.bytes.len();
-                    if want.bytes + length > want.most.min(limit) && *taken > 0 || *taken > 0 && *taken + length > limit {
+                    let over = want.bytes + length > want.most.min(limit) || *taken + length > limit;
+                    if over && *taken > 0 {
                         break;
                     }
                     want.next = batch.next_offset;

@@ -77,7 +77,7 @@ impl World {
     fn join(&mut self, nth: usize) {
         let one = &self.consumers[nth];
         let protocols: &[&str] = if one.protocols == 0 { &["range", "sticky"] } else { &["sticky", "range"] };
-        let join = Join { instance: one.instance.clone(), id_first: nth % 2 == 0, ..knows(wish(&one.id), protocols) };
+        let join = Join { instance: one.instance.clone(), id_first: nth.is_multiple_of(2), ..knows(wish(&one.id), protocols) };
         let answer = self.rig.join(join);
         self.consumers[nth].doing = Doing::Joining(answer, self.rig.now);
     }

@@ -303,7 +303,7 @@ fn bytes_in_all_are_bounded() {
         Join { group: format!("g{nth}").into(), protocols, ..wish("") }
     };
     let mut answers: Vec<_> = (0..20).map(|nth| rig.join(large(nth))).collect();
-    let refused = answers.iter_mut().filter_map(|answer| heard(answer)).filter(|heard| *heard == Err(GroupError::Full)).count();
+    let refused = answers.iter_mut().filter_map(heard).filter(|heard| *heard == Err(GroupError::Full)).count();
     assert_eq!(refused, 16);
     assert!(rig.coordinator.stats().bytes <= 100_000);
     rig.pass(DELAY);
