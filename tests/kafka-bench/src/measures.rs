@@ -56,19 +56,23 @@ pub fn produce(brokers: &str, pid: u32, topic: &str, records: u64, load: &Load<'
 /// The box and the mock in turns, so that what else happens on the machine happens to both.
 pub fn throughput(table: &mut Table, sawbox: &Sawbox, records: u64, rounds: usize, load: &Load<'_>) -> anyhow::Result<()> {
     let mock = Mock::start()?;
-    let (mut bare, mut normal, mut memory) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut bare, mut steady, mut normal, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         memory.push(produce(mock.brokers(), mock.pid(), "bench", records, load)?);
         bare.push(produce(&sawbox.brokers(), sawbox.pid(), "bare", records, load)?);
+        steady.push(produce(&sawbox.brokers(), sawbox.pid(), "steady", records, load)?);
         normal.push(produce(&sawbox.brokers(), sawbox.pid(), "normal", records, load)?);
         // What its lane has not handled yet is no load of the next round.
         sawbox.settle()?;
     }
     let rate = |rates: &[Rate]| median(&rates.iter().map(|rate| rate.records_per_second).collect::<Vec<_>>());
     let cpu = |rates: &[Rate]| median(&rates.iter().map(|rate| rate.broker_cpu_us).collect::<Vec<_>>());
-    for (name, rates, target) in
-        [("librdkafka's mock", &memory, None), ("box, store = false", &bare, Some(0.9)), ("box, with its lane", &normal, None)]
-    {
+    for (name, rates, target) in [
+        ("librdkafka's mock", &memory, None),
+        ("box, store = false", &bare, Some(0.9)),
+        ("box, store = false, deleting", &steady, Some(0.9)),
+        ("box, with its lane", &normal, None),
+    ] {
         let ratio = rate(rates) / rate(&memory);
         table.row(
             &format!("produce, {name}"),
