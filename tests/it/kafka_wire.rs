@@ -367,7 +367,15 @@ fn a_fetch_waits_until_there_is_something_durable() {
     let response = consumer.ask(12, &request);
     assert!(!response.responses[0].partitions[0].records.as_ref().unwrap().is_empty(), "what there is is given then");
     // One that waits does not keep the box from stopping.
+    let fetches = || {
+        let requests = rig.ingest.kafka_counters().into_iter().flat_map(|listener| listener.requests);
+        requests.filter(|(api, _)| api == "Fetch").map(|(_, count)| count).sum::<u64>()
+    };
+    let before = fetches();
     consumer.write(12, &fetch_request(&rig, 12, "t", 2, 120_000));
+    while fetches() == before {
+        std::thread::yield_now();
+    }
     rig.runtime.block_on(rig.ingest.shutdown());
     assert_eq!(consumer.read::<FetchRequest>(12).1.responses[0].partitions[0].error_code, 0);
 }
