@@ -35,7 +35,8 @@ const run = async () => {
       .catch(reject)
   })
   await consumer.disconnect()
-  process.exit(0)
+  // A pipe takes what was written to it in its own time.
+  process.stdout.write('', () => process.exit(0))
 }
 
 run().catch(fail)
