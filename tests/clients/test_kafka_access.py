@@ -1,6 +1,7 @@
 """Sign-in, permissions and TLS of the Kafka port, with the clients' own words for them."""
 
 import subprocess
+import time
 
 import pytest
 from conftest import BINARY
@@ -88,13 +89,16 @@ def failure(box, settings, do):
     producer = Producer(
         {
             "bootstrap.servers": box.brokers,
-            "message.timeout.ms": 4000,
+            "message.timeout.ms": 15_000,
             "error_cb": lambda error: said.append(error.name()),
             **settings,
         }
     )
     producer.produce(do, b"x", on_delivery=lambda error, _: said.append(error.name() if error else "delivered"))
-    producer.flush(10)
+    deadline = time.monotonic() + 20
+    while "_AUTHENTICATION" not in said and len(producer) and time.monotonic() < deadline:
+        producer.poll(0.2)
+    producer.purge()
     return said
 
 

@@ -133,7 +133,7 @@ batch = 100
     for start in range(1, many, 4000):
         CLIENTS["confluent"].produce(box, "busy", [Record(f"{n}".encode()) for n in range(start, min(many, start + 4000))])
     deadline = time.monotonic() + 30
-    while (taken["fast"] < many or box.count("_topic:=busy") < many) and time.monotonic() < deadline:
+    while (taken["fast"] < many or not taken["slow"] or box.count("_topic:=busy") < many) and time.monotonic() < deadline:
         time.sleep(0.1)
     slow, stored = taken["slow"], box.count("_topic:=busy")
     over.set()

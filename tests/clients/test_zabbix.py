@@ -139,7 +139,8 @@ def test_an_item_that_zabbix_does_not_know_is_counted_and_delays_nobody(make_box
     proxy.start()
     box.ingest("web", [line(1, 503)], **{"field.app": "unknown-host"})
     box.ingest("web", [line(2, 503)], **{"field.app": "shop"})
-    assert wait_for(proxy, 1) == [line(2, 503)]
+    # At least once: an answer that came too late is asked for again.
+    assert set(wait_for(proxy, 1)) == {line(2, 503)}
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         output = next(output for output in box.get("/api/v1/outputs")["outputs"] if output["name"] == "zabbix")
