@@ -19,6 +19,8 @@ pub struct Config {
     pub memory: Bytes,
     /// Largest module.
     pub module: Bytes,
+    /// Most bytes of keyed state of one topic partition.
+    pub state: Bytes,
     /// A filter whose memory is larger than this after a call is not kept for the next one.
     pub recycle_above: Bytes,
     /// Running filters that are kept for the next call, in all.
@@ -35,6 +37,7 @@ impl Default for Config {
             fuel_to_start: 500_000_000,
             memory: Bytes(64 << 20),
             module: Bytes(32 << 20),
+            state: Bytes(16 << 20),
             recycle_above: Bytes(16 << 20),
             idle_instances: 64,
             idle_memory: Bytes(96 << 20),

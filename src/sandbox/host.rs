@@ -14,6 +14,7 @@ use wasmtime::{Caller, Engine, Extern, Linker, Memory, ResourceLimiter};
 
 use super::FilterError;
 use super::grok::{self, Grok};
+use super::host_state::{self, Lent};
 
 /// Most patterns of one instance.
 const PATTERNS: usize = 128;
@@ -48,6 +49,8 @@ pub(super) struct Host {
     /// What the guest said last before it trapped.
     pub(super) panic: Option<String>,
     memory_limit: usize,
+    /// Keyed state, during a call.
+    pub(super) lent: Option<Lent>,
     /// Whether the guest was refused memory since the call began.
     pub(super) memory_refused: bool,
 }
@@ -69,6 +72,7 @@ impl Host {
             log_lines: 0,
             panic: None,
             memory_limit,
+            lent: None,
             memory_refused: false,
         }
     }
@@ -78,6 +82,11 @@ impl Host {
         self.log_lines = 0;
         self.panic = None;
         self.memory_refused = false;
+    }
+
+    /// What `last_error` gives.
+    pub(super) fn say(&mut self, error: String) {
+        self.pattern_error = error.into_bytes();
     }
 
     fn log(&mut self, level: i32, text: &[u8]) {
@@ -174,7 +183,7 @@ impl ResourceLimiter for Host {
     }
 }
 
-fn memory(caller: &mut Caller<'_, Host>) -> wasmtime::Result<Memory> {
+pub(super) fn memory(caller: &mut Caller<'_, Host>) -> wasmtime::Result<Memory> {
     caller
         .get_export(sawbox_guest::abi::export::MEMORY)
         .and_then(Extern::into_memory)
@@ -182,7 +191,7 @@ fn memory(caller: &mut Caller<'_, Host>) -> wasmtime::Result<Memory> {
 }
 
 /// Takes fuel for what the host does; traps when there is not enough.
-fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> wasmtime::Result<()> {
+pub(super) fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> wasmtime::Result<()> {
     match caller.get_fuel()?.checked_sub(fuel) {
         Some(left) => caller.set_fuel(left),
         None => {
@@ -193,7 +202,7 @@ fn charge(caller: &mut Caller<'_, Host>, fuel: u64) -> wasmtime::Result<()> {
 }
 
 /// The bytes a guest points at.
-fn guest_bytes(memory: &[u8], at: i32, len: i32) -> wasmtime::Result<&[u8]> {
+pub(super) fn guest_bytes(memory: &[u8], at: i32, len: i32) -> wasmtime::Result<&[u8]> {
     sawbox_guest::abi::slice(memory, at.cast_unsigned(), len.cast_unsigned())
         .ok_or_else(|| wasmtime::Error::msg("gave the host a pointer outside of its memory"))
 }
@@ -206,6 +215,7 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Host>, FilterError> {
         linker.func_wrap(import::MODULE, import::PATTERN_COMPILE, pattern_compile)?;
         linker.func_wrap(import::MODULE, import::PATTERN_DESCRIBE, pattern_describe)?;
         linker.func_wrap(import::MODULE, import::PATTERN_MATCH, pattern_match)?;
+        host_state::link(&mut linker)?;
         Ok(())
     };
     link().map_err(|error| FilterError::Engine(format!("{error:#}")))?;

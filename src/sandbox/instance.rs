@@ -13,6 +13,7 @@ use wasmtime::{InstancePre, Memory, Store, Trap, TypedFunc};
 
 use super::Config;
 use super::host::{Compiled, Host};
+use super::host_state::Lent;
 use crate::base::limits::FIELD_NAME_BYTES;
 
 /// What a filter wants to be given, as it said at its start.
@@ -130,6 +131,16 @@ impl Instance {
         self.used = true;
         let left = self.store.get_fuel().unwrap_or(0);
         Ok(Called { packed: packed.cast_unsigned(), input_bytes: len, fuel: fuel.saturating_sub(left) })
+    }
+
+    /// Lends the host the keyed state for the calls that follow.
+    pub(super) fn lend(&mut self, lent: Lent) {
+        self.store.data_mut().lent = Some(lent);
+    }
+
+    /// Takes it back.
+    pub(super) fn take_back(&mut self) -> Option<Lent> {
+        self.store.data_mut().lent.take()
     }
 
     /// The answer to the last call.

@@ -20,6 +20,7 @@
 
 pub mod chain;
 pub mod grok;
+pub mod state;
 
 mod arena;
 mod cache;
@@ -30,6 +31,7 @@ mod counters;
 mod engine;
 mod frame;
 mod host;
+mod host_state;
 mod instance;
 mod names;
 mod output;
@@ -55,9 +57,10 @@ pub use chain::Chain;
 pub use check::FilterReport;
 pub use config::Config;
 pub use counters::FilterCounters;
-pub use output::{Emission, Output, Stats, Verdict, VerdictKind};
+pub use output::{Emission, Expired, Joined, Output, Stats, Verdict, VerdictKind};
 pub use rows::TAG_LEFT_OUT;
 pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
+pub use state::State;
 
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;

@@ -34,6 +34,13 @@ pub(super) struct Guest {
     pub(super) counters: Arc<Counters>,
 }
 
+impl Guest {
+    /// Whether its module imports this function of the host.
+    pub(super) fn imports(&self, name: &str) -> bool {
+        self.loaded.pre.module().imports().any(|import| import.name() == name)
+    }
+}
+
 #[derive(Default)]
 struct Idle {
     /// Used longest ago first.

@@ -238,6 +238,11 @@ impl State {
         self.inner.waiting.first().map(|(deadline, _)| *deadline)
     }
 
+    /// The number of the next entry that is given back.
+    pub fn next_number(&self) -> u64 {
+        self.own().1
+    }
+
     /// The generation that wrote to it last.
     pub fn generation(&self) -> Option<u32> {
         self.own().0.checked_sub(1)
@@ -381,7 +386,9 @@ impl State {
         let mut expired: Vec<Expired> = Vec::new();
         let mut size = 0;
         while expired.len() < most && size < bytes {
-            let Some((deadline_ns, key)) = self.inner.waiting.first().filter(|(deadline, _)| *deadline <= now_ns) else { break };
+            let Some((deadline_ns, key)) = self.inner.waiting.first().filter(|(deadline, _)| *deadline <= now_ns) else {
+                break;
+            };
             let (deadline_ns, key) = (*deadline_ns, key.clone());
             let scope = Scope::of(&key);
             let entry = self.inner.entries.get(&key).and_then(|bytes| Entry::read(bytes));
@@ -391,13 +398,7 @@ impl State {
             }
             size += entry.value.len();
             let (generation, number) = self.own();
-            expired.push(Expired {
-                value: entry.value.to_vec(),
-                offset: entry.waits.unwrap_or(0),
-                scope,
-                deadline_ns,
-                number,
-            });
+            expired.push(Expired { value: entry.value.to_vec(), offset: entry.waits.unwrap_or(0), scope, deadline_ns, number });
             self.set(&key, None);
             self.set_own(generation, number.wrapping_add(1));
         }
