@@ -11,13 +11,24 @@ const KEYS: [&[u8]; 5] = [b"", b"a", b"b", b"ab", b"\0"];
 
 #[derive(Clone, Debug)]
 enum Op {
-    Put { scope: usize, key: usize, len: usize, ttl: i64, waits: bool },
-    Remove { scope: usize, key: usize },
+    Put {
+        scope: usize,
+        key: usize,
+        len: usize,
+        ttl: i64,
+        waits: bool,
+    },
+    Remove {
+        scope: usize,
+        key: usize,
+    },
     /// A call of these, which goes well or fails.
     Call(Vec<Op>, bool),
     Advance(i64),
     Sweep,
-    Expire { alone: bool },
+    Expire {
+        alone: bool,
+    },
     /// What changed is given to the store.
     Given,
     /// It cannot be given: back to what was.
@@ -148,7 +159,11 @@ fn run(ops: &[Op]) -> Result<(), TestCaseError> {
                 let expired = state.take_expired(model.now, 3, usize::MAX, *alone);
                 // The earliest, of one scope, in the order of their keys.
                 let scopes = scopes();
-                let mut due: Vec<_> = model.entries.iter().filter(|(_, (_, deadline, waits))| waits.is_some() && *deadline <= model.now).collect();
+                let mut due: Vec<_> = model
+                    .entries
+                    .iter()
+                    .filter(|(_, (_, deadline, waits))| waits.is_some() && *deadline <= model.now)
+                    .collect();
                 due.sort_by_key(|((scope, key), (_, deadline, _))| (*deadline, [0usize, 2, 1][*scope], KEYS[*key]));
                 let mut expected = Vec::new();
                 for ((scope, key), (value, deadline, waits)) in due {
