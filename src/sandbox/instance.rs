@@ -24,6 +24,8 @@ pub(super) struct Needs {
     pub(super) all: bool,
     /// The fields it looks at, otherwise.
     pub(super) reads: Vec<Arc<str>>,
+    /// Which keyed state it understands.
+    pub(super) schema: u32,
 }
 
 /// Why a filter did not start.
@@ -171,7 +173,7 @@ pub(super) struct Called {
 fn needs(answer: &[u8]) -> Result<Needs, StartError> {
     match InitAnswer::decode(answer) {
         Ok(InitAnswer::Refused(reason)) => Err(StartError::Refused(String::from_utf8_lossy(reason).into_owned())),
-        Ok(InitAnswer::Ready { needs_payload, reads_all, reads, .. }) => {
+        Ok(InitAnswer::Ready { needs_payload, reads_all, reads, schema, .. }) => {
             let mut names = Vec::new();
             for name in abi::Names(reads) {
                 let name = name.map_err(|error| StartError::Broken(error.to_string()))?;
@@ -182,7 +184,7 @@ fn needs(answer: &[u8]) -> Result<Needs, StartError> {
                     }
                 }
             }
-            Ok(Needs { payload: needs_payload, all: reads_all, reads: names })
+            Ok(Needs { payload: needs_payload, all: reads_all, reads: names, schema })
         }
         Err(error) => Err(StartError::Broken(format!("gave no answer to `init`: {error}"))),
     }

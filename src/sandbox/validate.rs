@@ -71,23 +71,13 @@ fn refused_import(from: &str, name: &str, ty: &ExternType) -> Option<String> {
     if from == "env" || from.starts_with("__wbindgen") {
         return Some("there is no such thing here; link everything the filter needs into the module".into());
     }
-    let wanted = match (from, name) {
-        (import::MODULE, import::LOG) => "(i32 i32 i32) -> ",
-        (import::MODULE, import::PATTERN_COMPILE | import::PATTERN_DESCRIBE) => "(i32 i32 i32) -> i32",
-        (import::MODULE, import::PATTERN_MATCH) => "(i32 i32 i32 i32 i32) -> i32",
-        _ => {
-            return Some(format!(
-                "filters may import only `{}`, `{}`, `{}` and `{}` from `{}`",
-                import::LOG,
-                import::PATTERN_COMPILE,
-                import::PATTERN_DESCRIBE,
-                import::PATTERN_MATCH,
-                import::MODULE
-            ));
-        }
+    let known = import::FUNCTIONS.iter().find(|(function, _)| from == import::MODULE && *function == name);
+    let Some((_, wanted)) = known else {
+        let names: Vec<&str> = import::FUNCTIONS.iter().map(|(function, _)| *function).collect();
+        return Some(format!("filters may import only these from `{}`: {}", import::MODULE, names.join(", ")));
     };
     match ty {
-        ExternType::Func(function) if shape(function) == wanted => None,
+        ExternType::Func(function) if shape(function) == *wanted => None,
         ExternType::Func(function) => Some(format!("as {}, but it is {wanted}", shape(function))),
         _ => Some(format!("it is a function {wanted}")),
     }
@@ -98,5 +88,5 @@ fn shape(function: &FuncType) -> String {
     let join = |types: Vec<String>| types.join(" ");
     let params = join(function.params().map(|ty| ty.to_string()).collect());
     let results = join(function.results().map(|ty| ty.to_string()).collect());
-    format!("({params}) -> {results}")
+    format!("({params}) -> {}", if results.is_empty() { "nothing" } else { &results })
 }
