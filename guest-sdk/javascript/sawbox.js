@@ -1,7 +1,7 @@
 // Write a sawbox filter in JavaScript: this one file is all there is. The entry file says
 //
 //   import { filter } from "./sawbox.js";
-//   export const { init, process } = filter((setup) => { …; return (record, verdict) => { … }; });
+//   export const guest = filter((setup) => { …; return (record, verdict) => { … }; });
 //
 // Build: jco componentize filter.js --wit sawbox.wit -n filter --backend quickjs --backend-qjs-stub-wasi -o filter.wasm
 //
@@ -14,13 +14,54 @@
 
 import * as host from "sawbox:filter/host@1.0.0";
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+/** Bytes as text: UTF-8, and what is none as U+FFFD. */
+export function text(bytes) {
+  let line = "";
+  for (let i = 0; i < bytes.length; ) {
+    const first = bytes[i++];
+    if (first < 0x80) {
+      line += String.fromCharCode(first);
+      continue;
+    }
+    const more = first >= 0xf0 && first < 0xf5 ? 3 : first >= 0xe0 ? 2 : first >= 0xc2 ? 1 : 0;
+    let code = more === 0 || first >= 0xf5 ? -1 : first & (0x3f >> more);
+    for (let n = 0; n < more && code >= 0; n++) code = (bytes[i + n] & 0xc0) === 0x80 ? (code << 6) | (bytes[i + n] & 0x3f) : -1;
+    const least = [0, 0x80, 0x800, 0x10000][more];
+    if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
+      line += "\ufffd";
+    } else {
+      line += String.fromCodePoint(code);
+      i += more;
+    }
+  }
+  return line;
+}
 
-/** Bytes as text. */
-export const text = (bytes) => decoder.decode(bytes);
 /** Text as bytes. */
-export const bytes = (text) => encoder.encode(text);
+export function bytes(text) {
+  const out = new Uint8Array(text.length * 3);
+  let length = 0;
+  for (const character of text) {
+    const code = character.codePointAt(0);
+    if (code < 0x80) {
+      out[length++] = code;
+    } else if (code < 0x800) {
+      out[length++] = 0xc0 | (code >> 6);
+      out[length++] = 0x80 | (code & 0x3f);
+    } else if (code < 0x10000) {
+      out[length++] = 0xe0 | (code >> 12);
+      out[length++] = 0x80 | ((code >> 6) & 0x3f);
+      out[length++] = 0x80 | (code & 0x3f);
+    } else {
+      out[length++] = 0xf0 | (code >> 18);
+      out[length++] = 0x80 | ((code >> 12) & 0x3f);
+      out[length++] = 0x80 | ((code >> 6) & 0x3f);
+      out[length++] = 0x80 | (code & 0x3f);
+    }
+  }
+  return out.subarray(0, length);
+}
+
 /** A decimal number, even if it is integral. */
 export const float = (value) => new Float(value);
 class Float {
@@ -66,9 +107,9 @@ class Pattern {
     this.groups = new Map(host.patternGroups(handle));
   }
   /** The named groups that captured something, [[name, bytes], …]; null where it does not match. Throws where the engine gave up. */
-  find(bytes) {
-    const spans = host.patternMatch(this.handle, bytes);
-    return spans ? spans.map(({ group, start, end }) => [this.groups.get(group), bytes.subarray(start, end)]) : null;
+  find(line) {
+    const spans = host.patternMatch(this.handle, line);
+    return spans ? spans.map(({ group, start, end }) => [this.groups.get(group), line.subarray(start, end)]) : null;
   }
 }
 
@@ -132,7 +173,7 @@ class Record {
   }
 }
 
-const some = (value) => (typeof value === "string" ? encoder.encode(value) : value);
+const some = (value) => (typeof value === "string" ? bytes(value) : value);
 const WHOLE = 0xffffffff;
 
 /** The verdict on one record. Left alone it means: store, with the fields as they were. */
@@ -178,11 +219,11 @@ class Verdict {
   }
   /** Appends a record to another topic; without a payload, the record's own. `headers` are names and values. */
   emit(topic, { payload, withHeaders = true, headers = {} } = {}) {
-    const [, at, length] = this.answer.built(encoder.encode(topic));
+    const [, at, length] = this.answer.built(bytes(topic));
     const place = payload === undefined ? [0, 0, WHOLE] : this.place(some(payload));
     const all = Object.entries(headers);
     for (const [name, value] of all) {
-      const [, at, length] = this.answer.built(encoder.encode(name));
+      const [, at, length] = this.answer.built(bytes(name));
       this.answer.headers.words(at, length, ...this.place(some(value)), 0);
     }
     this.answer.emissions.words(at, length, ...place, all.length, withHeaders ? 1 : 0, 0);
@@ -191,13 +232,13 @@ class Verdict {
 
   end(kind, reason) {
     this.kind = (this.kind & ~0xff) | kind;
-    const [, at, length] = this.answer.built(encoder.encode(reason));
+    const [, at, length] = this.answer.built(bytes(reason));
     this.reason = [at, length];
   }
   push(name, operation, value) {
     switch (typeof value) {
       case "string":
-        value = encoder.encode(value);
+        value = bytes(value);
         break;
       case "boolean":
         return this.entry(name, 4, operation, 0, value ? 1 : 0, 0);
@@ -285,9 +326,9 @@ class Answer {
     if (number === undefined) {
       number = this.numbers.size;
       this.numbers.set(name, number);
-      const bytes = encoder.encode(name).subarray(0, 300);
-      this.names.append(Uint8Array.of(bytes.length & 255, bytes.length >> 8));
-      this.names.append(bytes);
+      const utf8 = bytes(name).subarray(0, 300);
+      this.names.append(Uint8Array.of(utf8.length & 255, utf8.length >> 8));
+      this.names.append(utf8);
     }
     return number;
   }
@@ -320,26 +361,26 @@ export function filter(create) {
   const answer = new Answer();
 
   function init(config) {
-    const setup = new Setup(JSON.parse(decoder.decode(config)));
+    const setup = new Setup(JSON.parse(text(config)));
     try {
       decide = create(setup);
     } catch (error) {
-      const why = encoder.encode(String(error?.message ?? error));
+      const why = bytes(String(error?.message ?? error));
       return Uint8Array.of(1, 0, 0, 0, ...why);
     }
     const parts = [0, setup.payload ? 1 : 0, setup.reads.length & 255, setup.reads.length >> 8];
     for (const name of setup.reads) {
-      const bytes = encoder.encode(name);
-      parts.push(bytes.length & 255, bytes.length >> 8, ...bytes);
+      const utf8 = bytes(name);
+      parts.push(utf8.length & 255, utf8.length >> 8, ...utf8);
     }
     return Uint8Array.from(parts);
   }
 
-  function process(bytes) {
+  function process(list) {
     answer.begin();
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const view = new DataView(list.buffer, list.byteOffset, list.byteLength);
     const count = view.getUint32(4, true);
-    const frame = { bytes, view, values: 24 + count * 48 };
+    const frame = { bytes: list, view, values: 24 + count * 48 };
     for (let index = 0; index < count; index++) {
       const record = new Record(frame, index);
       const verdict = new Verdict(answer, record);

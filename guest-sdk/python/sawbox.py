@@ -6,7 +6,7 @@
         def __init__(self, setup): ...                 # once, with the configuration; an exception refuses it
         def process(self, record, verdict): ...        # for every record
 
-    WitWorld = sawbox.world(Mine)
+    Guest = sawbox.guest(Mine)
 
 Build: componentize-py --wit-path sawbox.wit --world filter componentize --stub-wasi filter -o filter.wasm
 
@@ -272,14 +272,14 @@ def log(level, text):
     host.log({"error": 1, "warn": 2, "info": 3, "debug": 4}[level], text)
 
 
-def world(make):
-    """Makes the exports of a filter, which componentize-py looks for under the name `WitWorld`."""
+def guest(make):
+    """Makes the exports of a filter, which componentize-py looks for under the name `Guest`."""
 
-    class WitWorld:
+    class Guest:
         def init(self, config):
             setup = Setup(json.loads(bytes(config)))
             try:
-                WitWorld.filter = make(setup)
+                Guest.filter = make(setup)
             except Exception as error:
                 return b"\1\0\0\0" + str(error).encode()
             reads = b"".join(struct.pack("<H", len(name)) + name for name in setup._reads)
@@ -288,7 +288,7 @@ def world(make):
         def process(self, frame):
             frame = bytes(frame)
             (records,) = struct.unpack_from("<I", frame, 4)
-            values, answer, decide = 24 + records * 48, _Answer(), WitWorld.filter.process
+            values, answer, decide = 24 + records * 48, _Answer(), Guest.filter.process
             for index in range(records):
                 verdict = Verdict(answer)
                 try:
@@ -300,4 +300,4 @@ def world(make):
                 )
             return answer.finish(records)
 
-    return WitWorld
+    return Guest

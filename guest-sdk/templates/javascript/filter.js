@@ -5,7 +5,7 @@ import { filter, text } from "./sawbox.js";
 const SPACE = 0x20;
 const DASH = 0x2d;
 
-export const { init, process } = filter((setup) => {
+export const guest = filter((setup) => {
   const given = setup.config.separator ?? "=";
   if (typeof given !== "string" || given.length !== 1) throw new Error("`separator` must be one character");
   const separator = given.charCodeAt(0);

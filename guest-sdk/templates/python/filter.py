@@ -39,4 +39,4 @@ def pair(key, value, cut, verdict):
         verdict.emit("alerts")
 
 
-WitWorld = sawbox.world(Pairs)
+Guest = sawbox.guest(Pairs)
