@@ -20,6 +20,7 @@
 
 pub mod chain;
 pub mod grok;
+pub mod lab;
 
 mod arena;
 mod cache;
