@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::counters::Counters;
 use super::frame::{Given, KnownNames, Tally};
-use super::host_state::Lent;
+use super::host::Lent;
 use super::instance::{CallError, Called, Instance, StartError};
 use super::names::Names;
 use super::output::{Expired, Output, Stats};
@@ -357,8 +357,8 @@ impl Run<'_, '_> {
         let fuel = limits.fuel_per_byte.saturating_mul(size.bytes as u64).saturating_add(for_records);
         let rows = &*self.rows;
         let Some(scope) = self.scope else {
-            let called = instance.call(size, fuel, limits, |writer| given.write(rows, writer))?;
-            let answer = instance.answer(&called, call.len())?;
+            let called = instance.call(size, fuel, |writer| given.write(rows, writer))?;
+            let answer = instance.answer(&called, call.len(), 0)?;
             let saved = self.rows.save(call);
             return match given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena) {
                 Ok(tally) => Ok(Some((tally, called.fuel))),
@@ -372,16 +372,16 @@ impl Run<'_, '_> {
         let (records, limit) = (call.iter().map(of).collect(), limits.state.as_usize());
         self.state.begin_call();
         let state = std::mem::take(self.state);
-        instance.lend(Lent { state, scope: scope.clone(), records, expired, limit, wrote: Vec::new() });
-        let called = instance.call(size, fuel, limits, |writer| given.write(rows, writer));
-        let mut wrote = Vec::new();
+        instance.lend(Lent { state, scope: scope.clone(), records, expired, limit, wrote: Vec::new(), given: 0 });
+        let called = instance.call(size, fuel, |writer| given.write(rows, writer));
+        let (mut wrote, mut read) = (Vec::new(), 0);
         if let Some(lent) = instance.take_back() {
             *self.state = lent.state;
-            wrote = lent.wrote;
+            (wrote, read) = (lent.wrote, lent.given);
         }
         let saved = self.rows.save(call);
         let mut apply = |called: Called| {
-            let answer = instance.answer(&called, call.len())?;
+            let answer = instance.answer(&called, call.len(), read)?;
             let tally = given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena)?;
             Ok((tally, called.fuel))
         };
