@@ -202,12 +202,12 @@ fn vectors() -> Vec<Vector> {
         },
         Vector {
             name: "refused-verdict",
-            what: "To be refused: a verdict of kind 3.",
+            what: "To be refused: a verdict of kind 4.",
             pieces: vec![
                 (bytes![1u32, 1u32], "version, 1 record"),
                 (bytes![64u32, 24u32], "verdicts"),
                 (vec![0; 48], "nothing"),
-                (bytes![3u8, 0u8, 0u16, 0u32, 0u32, 0u32, 0u32, 0u32], "kind 3"),
+                (bytes![4u8, 0u8, 0u16, 0u32, 0u32, 0u32, 0u32, 0u32], "kind 4"),
             ],
         },
     ]
@@ -273,7 +273,7 @@ fn entry(name: u32, operation: Operation, body: Body) -> ValueEntry {
 #[test]
 fn encoders_write_the_input_frames() {
     let set = |name, body| entry(name, Operation::Set, body);
-    let size = Size { records: 2, values: 6, names: 0, bytes: 14 };
+    let size = Size { records: 2, values: 6, names: 0, bytes: 14, expired: 0 };
     let mut frame = vec![0xff; 230];
     let mut writer = Writer::new(&mut frame, size).unwrap();
     let at = writer.bytes(b"warn: disk");
@@ -320,7 +320,7 @@ fn encoders_write_the_input_frames() {
     assert_eq!((reader.names(), reader.name(0), reader.name(1), reader.name(2)), (2, &b"host"[..], &b"a.b"[..], &b""[..]));
     assert_eq!(reader.values(&record).len(), 2);
     let mut frame = vec![0xff; 131];
-    let mut writer = Writer::new(&mut frame, Size { records: 1, values: 2, names: 2, bytes: 11 }).unwrap();
+    let mut writer = Writer::new(&mut frame, Size { records: 1, values: 2, names: 2, bytes: 11, expired: 0 }).unwrap();
     writer.name(b"host");
     writer.name(b"a.b");
     writer.bytes(b"x");
@@ -348,7 +348,7 @@ fn answer(records: u32, sections: [Vec<u8>; 6]) -> Vec<u8> {
 
 #[test]
 fn encoders_write_the_answers_and_decoders_read_them() {
-    let store = VerdictEntry { kind: Kind::Store, consumed: false, values: 0, reason: (0, 0), emissions: 0 };
+    let store = VerdictEntry { kind: Kind::Store, consumed: false, values: 0, reason: (0, 0), emissions: 0, joined: None };
     let verdicts = [VerdictEntry { consumed: true, values: 5, ..store }, VerdictEntry { values: 3, ..store }];
     let values = [
         entry(0, Operation::Set, text(0, 6, 4)),
