@@ -17,6 +17,7 @@ const HOST: &str = "sawbox:filter/host@";
 pub(in super::super) const LIFTED_BYTES: usize = 1 << 20;
 
 #[derive(ComponentType, Lift, Clone, Copy)]
+#[allow(dead_code)] // the engine makes them out of numbers
 #[component(enum)]
 #[repr(u8)]
 enum PatternKind {

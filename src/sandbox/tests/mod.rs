@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod chains;
+mod components;
 mod fuzz;
 mod guests;
 mod hostile;
+mod imports;
 mod measure;
+mod mutants;
 
 use std::sync::Arc;
 
