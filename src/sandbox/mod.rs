@@ -21,6 +21,7 @@
 pub mod chain;
 pub mod grok;
 pub mod lab;
+pub mod state;
 
 mod arena;
 mod cache;
@@ -59,9 +60,10 @@ pub use check::FilterReport;
 pub use config::Config;
 pub use counters::FilterCounters;
 pub use lookup::LookupRecord;
-pub use output::{Emission, Output, Stats, Verdict, VerdictKind};
+pub use output::{Emission, Expired, Joined, Output, Stats, Verdict, VerdictKind};
 pub use rows::TAG_LEFT_OUT;
 pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
+pub use state::State;
 
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;

@@ -9,7 +9,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use super::super::FilterError;
 use super::super::lookup::Got;
 use super::pattern::{COMPILE_FUEL, Search};
-use super::{CALL_FUEL, Host, KEY_FUEL, OPEN_FUEL, charge, wasi_component};
+use super::{CALL_FUEL, Host, KEY_FUEL, OPEN_FUEL, charge, state, wasi_component};
 
 /// The interface of the host's functions, before its version.
 const HOST: &str = "sawbox:filter/host@";
@@ -125,7 +125,7 @@ fn host(links: &mut LinkerInstance<'_, Host>, name: &str) -> Option<wasmtime::Re
             }
             Ok((got,))
         }),
-        _ => return None,
+        _ => return state::link_component(links, name),
     })
 }
 

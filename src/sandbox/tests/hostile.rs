@@ -117,7 +117,7 @@ fn bad_records_harm_only_themselves_and_always_the_same_way() {
     }
     for call_records in [1, 7, 1024] {
         let arena = super::Arena::new();
-        let output = chain.run_cut(&records, &arena, call_records);
+        let output = chain.run_cut(&records, &arena, &mut crate::sandbox::State::default(), call_records);
         let again: Vec<String> = (0..200).map(|index| super::line(&output, index)).collect();
         assert_eq!(again, first, "calls of {call_records}");
     }
@@ -324,7 +324,7 @@ fn not_a_number_is_one_thing() {
     let chain = bench.chain(r#"[{"filter": "nan"}]"#);
     let arena = super::Arena::new();
     let records = plain(&[b"x"]);
-    let output = chain.run(&records, &arena);
+    let output = chain.run(&records, &arena, &mut crate::sandbox::State::default());
     assert_eq!(super::line(&output, 0), "store message=\"x\" a=NaN");
     let crate::base::row::Value::Float(value) = output.cells_of(&output.verdicts[0])[1].value else { panic!() };
     assert_eq!(value.to_bits(), f64::NAN.to_bits());
