@@ -58,8 +58,8 @@ impl Lone {
         let mut entries = Vec::new();
         let mut add = |name: &str, wasm: &[u8], config: &Map<String, Value>| {
             let loaded = sandbox.load_bytes(wasm)?;
-            let text = Value::Object(config.clone()).to_string();
-            let guest = sandbox.pool.guest(&name.into(), &loaded, text, &Arc::default()).map_err(|error| match error {
+            let text = Value::Object(config.clone()).to_string().into();
+            let guest = sandbox.pool.guest(&name.into(), &loaded, text, None, &Arc::default()).map_err(|error| match error {
                 StartError::Refused(why) => LoneError::Config(why),
                 StartError::Broken(why) => FilterError::Refused(format!("the filter does not start: it {why}")).into(),
             })?;
@@ -69,6 +69,7 @@ impl Lone {
                 abi: sawbox_guest::abi::VERSION,
                 when: None,
                 config: config.clone(),
+                lookups: Vec::new(),
             });
             steps.push(Step { guest, when: None });
             Ok::<_, LoneError>(())
