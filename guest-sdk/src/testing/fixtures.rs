@@ -192,10 +192,16 @@ fn emissions(wanted: &[Toml], outcome: &Outcome, found: &mut Vec<String>) {
     for (wanted, is) in wanted.iter().zip(&outcome.emissions) {
         let differs = |name: &str, is: &[u8]| wanted.get(name).and_then(Toml::str).is_some_and(|text| text.as_bytes() != is);
         if differs("topic", is.topic.as_bytes()) || differs("payload", &is.payload) {
-            found.push(format!("emission: expected {}, is to {:?}: {}", wanted.json(), is.topic, String::from_utf8_lossy(&is.payload)));
+            found.push(format!(
+                "emission: expected {}, is to {:?}: {}",
+                wanted.json(),
+                is.topic,
+                String::from_utf8_lossy(&is.payload)
+            ));
         }
         for (name, value) in wanted.get("headers").map_or(&[][..], Toml::members) {
-            let there = is.headers.iter().any(|(known, is)| known == name && Some(is.as_slice()) == value.str().map(str::as_bytes));
+            let there =
+                is.headers.iter().any(|(known, is)| known == name && Some(is.as_slice()) == value.str().map(str::as_bytes));
             if !there {
                 found.push(format!("emission to {:?}: header {name} is not {}", is.topic, value.json()));
             }
@@ -248,7 +254,10 @@ mod tests {
         for (text, difference) in [
             ("payload = 'abc'\nexpect.verdict = 'drop'", "case 1: verdict: expected drop, is store ()"),
             ("payload = 'abc'\nexpect.fields = {}", "case 1: field first: not expected, is Str([97])"),
-            ("payload = 'drop'\nexpect = { verdict = 'drop', reason = 'no' }", "case 1: reason: expected \"no\" in it, is \"as it said\""),
+            (
+                "payload = 'drop'\nexpect = { verdict = 'drop', reason = 'no' }",
+                "case 1: reason: expected \"no\" in it, is \"as it said\"",
+            ),
             ("payload = 'abc'\nexpect.absent = ['message']", "case 1: field message: expected not to be there"),
             ("payload = 'copy'", "case 1: emissions: expected 0, are 1"),
             ("payload = 'a'\nrefused = ''", "case 1: takes the configuration, but should refuse it"),

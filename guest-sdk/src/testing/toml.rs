@@ -323,7 +323,10 @@ mod tests {
             ("m = '''\none\n'two' '''", r#"{"m":"one\u000a'two' "}"#),
             ("a = [1, 'x', # two\n  [2],\n]", r#"{"a":[1,"x",[2]]}"#),
             ("t = { a = 1, b.c = [] }", r#"{"t":{"a":1,"b":{"c":[]}}}"#),
-            ("[[case]]\nx = 1\n[case.expect]\ny = 2\n[[case]]\nexpect.z = 3", r#"{"case":[{"x":1,"expect":{"y":2}},{"expect":{"z":3}}]}"#),
+            (
+                "[[case]]\nx = 1\n[case.expect]\ny = 2\n[[case]]\nexpect.z = 3",
+                r#"{"case":[{"x":1,"expect":{"y":2}},{"expect":{"z":3}}]}"#,
+            ),
             ("[[case]]\n[[case.record]]\na=1\n[[case.record]]\na=2", r#"{"case":[{"record":[{"a":1},{"a":2}]}]}"#),
             ("d = 2026-01-01T00:00:00Z", r#"{"d":"2026-01-01T00:00:00Z"}"#),
         ] {

@@ -59,10 +59,11 @@ impl Lone {
         let mut add = |name: &str, wasm: &[u8], config: &Map<String, Value>| {
             let loaded = sandbox.load_bytes(wasm)?;
             let text = Value::Object(config.clone()).to_string().into();
-            let guest = sandbox.pool.guest(&name.into(), &loaded, text, None, &Arc::default()).map_err(|error| match error {
-                StartError::Refused(why) => LoneError::Config(why),
-                StartError::Broken(why) => FilterError::Refused(format!("the filter does not start: it {why}")).into(),
-            })?;
+            let guest =
+                sandbox.pool.guest(&name.into(), &loaded, text, None, &Arc::default()).map_err(|error| match error {
+                    StartError::Refused(why) => LoneError::Config(why),
+                    StartError::Broken(why) => FilterError::Refused(format!("the filter does not start: it {why}")).into(),
+                })?;
             entries.push(EntryRecord {
                 filter: name.into(),
                 sha256: Arc::clone(&loaded.sha256),
