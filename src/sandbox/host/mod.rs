@@ -24,8 +24,8 @@ use wasmtime::{AsContextMut, ResourceLimiter};
 pub(super) use self::component::{LIFTED_BYTES, linker as component_linker};
 pub(super) use self::module::linker;
 pub(super) use self::pattern::Compiled;
-pub(super) use self::state::Lent;
 use self::pattern::Patterns;
+pub(super) use self::state::Lent;
 use super::lookup::{Got, Lookup, LookupRecord, Lookups};
 use crate::base::units::Bytes;
 

@@ -120,7 +120,9 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 fn get(mut caller: Caller<'_, Host>, record: i32, at: i32, len: i32, out: i32, cap: i32) -> wasmtime::Result<i32> {
     charge(&mut caller, price(length(len), 0))?;
     let (memory, host) = memory(&mut caller)?.data_and_store_mut(&mut caller);
-    let Some(value) = host.state_get(record.cast_unsigned(), guest_bytes(memory, at, len)?)? else { return Ok(import::NOTHING) };
+    let Some(value) = host.state_get(record.cast_unsigned(), guest_bytes(memory, at, len)?)? else {
+        return Ok(import::NOTHING);
+    };
     let len = give(memory, value, out, cap)?;
     charge(&mut caller, price(0, length(len)))?;
     Ok(len)
@@ -130,17 +132,19 @@ fn put(caller: Caller<'_, Host>, record: i32, at: i32, len: i32, value: i32, val
     keep(caller, record, (at, len), (value, value_len), Stays::Ms(ms))
 }
 
-fn wait(caller: Caller<'_, Host>, record: i32, at: i32, len: i32, value: i32, value_len: i32, ms: i64) -> wasmtime::Result<i32> {
+fn wait(
+    caller: Caller<'_, Host>,
+    record: i32,
+    at: i32,
+    len: i32,
+    value: i32,
+    value_len: i32,
+    ms: i64,
+) -> wasmtime::Result<i32> {
     keep(caller, record, (at, len), (value, value_len), Stays::Waits(ms))
 }
 
-fn keep(
-    mut caller: Caller<'_, Host>,
-    record: i32,
-    key: (i32, i32),
-    value: (i32, i32),
-    stays: Stays,
-) -> wasmtime::Result<i32> {
+fn keep(mut caller: Caller<'_, Host>, record: i32, key: (i32, i32), value: (i32, i32), stays: Stays) -> wasmtime::Result<i32> {
     charge(&mut caller, price(length(key.1), length(value.1)))?;
     let (memory, host) = memory(&mut caller)?.data_and_store_mut(&mut caller);
     let (key, value) = (guest_bytes(memory, key.0, key.1)?, guest_bytes(memory, value.0, value.1)?);

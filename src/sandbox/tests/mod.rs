@@ -6,6 +6,8 @@ mod components;
 mod fuzz;
 mod guests;
 mod hostile;
+mod imports;
 mod keyed;
 mod measure;
+mod mutants;
 mod remember;
