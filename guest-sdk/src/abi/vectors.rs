@@ -89,7 +89,7 @@ fn vectors() -> Vec<Vector> {
             what: "An input frame of two records for a filter that declared `level`, `took`, `ok`, `tags`. The first value was cut \
                    from the payload: it points into it. `tags` is a list: two values of one name.",
             pieces: vec![
-                (bytes![1u32, 2u32, 6u32, 0u32, 230u32, 0u32], "version, 2 records, 6 values, no names, length, 0"),
+                (bytes![1u32, 2u32, 6u32, 0u32, 230u32, 0u32], "version, 2 records, 6 values, no names, length, none expired"),
                 (bytes![41u64, ARRIVAL, 1_700_000_000_000i64, i64::MIN], "record 0: offset, arrival, timestamp, no time yet"),
                 (bytes![216u32, 10u32, 0u32, 2u32], "payload at 216, 10 bytes; values 0 and 1"),
                 (bytes![42u64, ARRIVAL + 1_000_000_000, 1_700_000_000_500i64, SET_TIME], "record 1; its time was set before"),
@@ -154,6 +154,23 @@ fn vectors() -> Vec<Vector> {
                 (bytes![1u8, 0u8, 0u16, 0u32, 0u32, 5u32, 0u32, 0u32], "drop; reason: 5 bytes of the arena from 0"),
                 (bytes![2u8, 0u8, 0u16, 0u32, 5u32, 8u32, 0u32, 0u32], "fail; reason: 8 bytes from 5"),
                 (bytes!["noiseno colon"], "112: the arena"),
+            ],
+        },
+        Vector {
+            name: "answer-joined",
+            what: "An answer to three records: the first two are kept by the filter, in its state; of the third it makes a row of its \
+                   own, whose payload is all three and whose origin is the third.",
+            pieces: vec![
+                (bytes![1u32, 3u32], "version, 3 records"),
+                (bytes![64u32, 72u32, 0u32, 0u32, 0u32, 0u32], "verdicts; no values, no names"),
+                (bytes![0u32, 0u32, 0u32, 0u32, 136u32, 5u32, 0u64], "no emissions, no headers; the arena; 0"),
+                (bytes![3u8, 0u8, 0u16, 0u32, 0u32, 0u32, 0u32, 0u32], "hold"),
+                (bytes![3u8, 0u8, 0u16, 0u32, 0u32, 0u32, 0u32, 0u32], "hold"),
+                (
+                    bytes![0u8, 2u8, 0u16, 0u32, 0u32, 5u32, 0u32, 0u32],
+                    "store; joined, its payload: 5 bytes of the arena; 0 back",
+                ),
+                (bytes!["a b c"], "136: the arena"),
             ],
         },
         Vector {
@@ -378,6 +395,16 @@ fn encoders_write_the_answers_and_decoders_read_them() {
     let written = answer(2, [flat(&verdicts), vec![], vec![], vec![], vec![], b"noiseno colon".to_vec()]);
     assert_eq!(written, vector("answer-reasons"));
     let read = decode("answer-reasons", 2).unwrap();
+    assert_eq!(read.verdicts.iter().map(|verdict| VerdictEntry::decode(verdict).unwrap()).collect::<Vec<_>>(), verdicts);
+
+    let verdicts = [
+        VerdictEntry { kind: Kind::Hold, ..store },
+        VerdictEntry { kind: Kind::Hold, ..store },
+        VerdictEntry { reason: (0, 5), joined: Some(0), ..store },
+    ];
+    let written = answer(3, [flat(&verdicts), vec![], vec![], vec![], vec![], b"a b c".to_vec()]);
+    assert_eq!(written, vector("answer-joined"));
+    let read = decode("answer-joined", 3).unwrap();
     assert_eq!(read.verdicts.iter().map(|verdict| VerdictEntry::decode(verdict).unwrap()).collect::<Vec<_>>(), verdicts);
 
     let emissions = [

@@ -58,9 +58,9 @@ impl Lone {
         let mut entries = Vec::new();
         let mut add = |name: &str, wasm: &[u8], config: &Map<String, Value>| {
             let loaded = sandbox.load_bytes(wasm)?;
-            let text = Value::Object(config.clone()).to_string();
+            let text = Value::Object(config.clone()).to_string().into();
             let guest =
-                sandbox.pool.guest(&name.into(), &loaded, text.into(), None, &Arc::default()).map_err(|error| match error {
+                sandbox.pool.guest(&name.into(), &loaded, text, None, &Arc::default()).map_err(|error| match error {
                     StartError::Refused(why) => LoneError::Config(why),
                     StartError::Broken(why) => FilterError::Refused(format!("the filter does not start: it {why}")).into(),
                 })?;
