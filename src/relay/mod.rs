@@ -8,7 +8,7 @@
 //! schedule.rs     lanes share a few threads (shares.rs: by priority)       generations.rs  offsets → chains; promotion
 //! codec/          records that are no text        promote.rs      new generations   cut.rs  where calls begin and end
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
-//! growth.rs       targets get more partitions
+//! growth.rs       targets get more partitions   history.rs  retained records, read again
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
@@ -42,6 +42,7 @@ mod cut;
 mod error;
 mod generations;
 mod growth;
+mod history;
 mod lane;
 mod outbox;
 mod output;
@@ -63,6 +64,7 @@ use shared::Shared;
 
 pub use config::{Config, OutputConfig, TopicConfig};
 pub use error::RelayError;
+pub use history::{Range, Which};
 pub use lane::Step;
 pub use promote::Change;
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
