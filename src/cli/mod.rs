@@ -15,6 +15,7 @@ mod bench;
 mod client;
 mod demo;
 mod groups;
+mod replay;
 mod run;
 mod search;
 mod topics;
@@ -34,7 +35,7 @@ Start here:
   echo hello | sawbox send first && sawbox query hello
 
 Environment:
-  SAWBOX_URL         the box that query, tail, send, topic, filter, user and acl speak to
+  SAWBOX_URL         the box that query, tail, send, topic, filter, replay, user and acl speak to
   SAWBOX_CONFIG      configuration file of run and check
   SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
 
@@ -79,6 +80,9 @@ enum Command {
     /// Filters: list, check, upload
     #[command(subcommand)]
     Filter(topics::FilterCommand),
+    /// Replays: parse history again through another chain; delete rows for good
+    #[command(subcommand)]
+    Replay(replay::ReplayCommand),
     /// Users of the Kafka port
     #[command(subcommand)]
     User(access::UserCommand),
@@ -149,6 +153,7 @@ pub fn main() -> ExitCode {
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => topics::filter(&command),
+        Command::Replay(command) => replay::replay(&command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {
