@@ -144,7 +144,10 @@ impl History {
         }
         let from = self.at;
         let mut batches = match self.partition.read(from, READ_BYTES) {
-            Err(QueueError::Deleted { .. }) => Vec::new(),
+            Err(QueueError::Deleted { start }) => {
+                self.at = start.clamp(from + 1, self.end);
+                return Ok(Some(Stretch { gap: Some((from, self.at)), batches: Vec::new() }));
+            }
             other => other?,
         };
         batches.retain(|batch| batch.base_offset < self.end && batch.next_offset > from);
