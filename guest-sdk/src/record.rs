@@ -2,6 +2,7 @@
 
 use crate::abi::input::{Reader, RecordEntry};
 use crate::abi::{Body, VALUE_BYTES, ValueEntry};
+use crate::state::State;
 
 /// A field that was declared as read; see [`crate::Setup::reads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,7 @@ impl From<bool> for Value<'_> {
 /// The record's headers are fields: a receiver that knows the sending host gave it as `host`.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
+    pub(crate) index: u32,
     pub(crate) frame: Reader<'a>,
     pub(crate) entry: RecordEntry,
     pub(crate) payload: &'a [u8],
@@ -116,6 +118,16 @@ impl<'a> Record<'a> {
     /// The row's time, nanoseconds since 1970, where a filter before this one set it.
     pub fn time_ns(&self) -> Option<i64> {
         self.entry.time_ns
+    }
+
+    /// Whether it is no record, but an entry of the filter's state whose wait is over ([`State::wait`]): its payload is the value.
+    pub fn is_expired(&self) -> bool {
+        self.index < self.frame.expired()
+    }
+
+    /// What this filter remembers from record to record; what it writes stands only if it handles this record.
+    pub fn state(&self) -> State {
+        State { record: self.index, arrival_ns: self.entry.arrival_ns, offset: self.entry.offset }
     }
 
     /// The (first) value of a declared field.

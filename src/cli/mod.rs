@@ -14,6 +14,7 @@ mod access;
 mod bench;
 mod client;
 mod demo;
+mod filter;
 mod groups;
 mod replay;
 mod run;
@@ -79,7 +80,7 @@ enum Command {
     Route(traffic::RouteCommand),
     /// Filters: list, check, upload
     #[command(subcommand)]
-    Filter(topics::FilterCommand),
+    Filter(filter::FilterCommand),
     /// Replays: parse history again through another chain; delete rows for good
     #[command(subcommand)]
     Replay(replay::ReplayCommand),
@@ -152,7 +153,7 @@ pub fn main() -> ExitCode {
         Command::Group(command) => groups::group(&command),
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
-        Command::Filter(command) => topics::filter(&command),
+        Command::Filter(command) => filter::run(&command),
         Command::Replay(command) => replay::replay(&command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),

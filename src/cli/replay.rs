@@ -231,7 +231,7 @@ fn start(command: &ReplayCommand) -> anyhow::Result<()> {
         say("partitions", Some(json!(partitions)));
     }
     if let Some(file) = chain {
-        let text = crate::cli::topics::read(file)?;
+        let text = crate::cli::filter::read(file)?;
         let chain: Value = serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))?;
         say("chain", Some(chain));
     }

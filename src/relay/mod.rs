@@ -44,6 +44,7 @@ mod error;
 mod generations;
 mod growth;
 mod history;
+mod keyed;
 mod lane;
 mod outbox;
 mod output;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::instance::StartError;
-use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Sandbox, VerdictKind, engine};
+use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Sandbox, State, VerdictKind, engine};
 use crate::base::record::Records;
 
 /// What is known of a filter.
@@ -45,7 +45,7 @@ impl Sandbox {
     /// [`FilterError::Refused`] says why it is no filter.
     pub fn check_with(&self, wasm: &[u8], config: &Map<String, Value>) -> Result<FilterReport, FilterError> {
         let loaded = self.load_bytes(wasm)?;
-        let imports = loaded.pre.module().imports().map(|import| import.name().to_owned()).collect();
+        let imports = loaded.imports.clone();
         let mut report = FilterReport {
             sha256: loaded.sha256.to_string(),
             bytes: wasm.len(),
@@ -56,8 +56,8 @@ impl Sandbox {
             reads_all: false,
             reads: Vec::new(),
         };
-        let config = Value::Object(config.clone()).to_string();
-        match self.pool.guest(&CHECKED.into(), &loaded, config, &Arc::default()) {
+        let config = Value::Object(config.clone()).to_string().into();
+        match self.pool.guest(&CHECKED.into(), &loaded, config, None, &Arc::default()) {
             Ok(guest) => {
                 report.needs_payload = guest.needs.payload;
                 report.reads_all = guest.needs.all;
@@ -76,9 +76,9 @@ impl Sandbox {
     /// [`FilterError::Refused`] names the first record on which it is not steady.
     pub fn check_steady(&self, wasm: &[u8], config: &Map<String, Value>, records: &Records<'_>) -> Result<(), FilterError> {
         let loaded = self.load_bytes(wasm)?;
-        let text = Value::Object(config.clone()).to_string();
+        let text = Value::Object(config.clone()).to_string().into();
         let counters = Arc::default();
-        let guest = self.pool.guest(&CHECKED.into(), &loaded, text, &counters).map_err(|error| match error {
+        let guest = self.pool.guest(&CHECKED.into(), &loaded, text, None, &counters).map_err(|error| match error {
             StartError::Refused(why) | StartError::Broken(why) => FilterError::Refused(why),
         })?;
         let record = ChainRecord {
@@ -88,6 +88,7 @@ impl Sandbox {
                 abi: sawbox_guest::abi::VERSION,
                 when: None,
                 config: config.clone(),
+                lookups: Vec::new(),
             }],
             engine: engine::ENGINE.to_owned(),
         };
@@ -97,13 +98,13 @@ impl Sandbox {
         // The first round's instances are fresh, the others' are used.
         for call_records in [1024, 7, 1, 1024] {
             let arena = Arena::new();
-            let output = chain.run_cut(records, &arena, call_records);
+            let output = chain.run_cut(records, &arena, &mut State::default(), call_records);
             let said: Vec<String> = output.verdicts.iter().map(|verdict| said(&output, verdict)).collect();
             let expected = first.get_or_insert_with(|| said.clone());
             if let Some((index, (before, now))) = expected.iter().zip(&said).enumerate().find(|(_, (a, b))| a != b) {
                 return Err(FilterError::Refused(format!(
                     "the filter is not steady: of record {index} it says {before} in a call of 1024 records, but {now} in calls of \
-                     {call_records}; it must not remember anything from one record to the next"
+                     {call_records}; what it remembers from one record to the next must be in its keyed state"
                 )));
             }
         }
@@ -130,6 +131,7 @@ fn said(output: &super::Output<'_>, verdict: &super::Verdict<'_>) -> String {
             cells.sort();
             format!("store at {time_ns:?} {} {:?}", cells.join(" "), verdict.emissions)
         }
+        VerdictKind::Hold => format!("hold {:?}", verdict.emissions),
         VerdictKind::Drop { reason } => format!("drop ({reason}) {:?}", verdict.emissions),
         VerdictKind::Fail { reason, .. } => format!("fail ({reason})"),
     }

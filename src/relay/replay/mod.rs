@@ -187,11 +187,14 @@ impl Relay {
                 return Err(RelayError::Config(why));
             }
         }
+        // A filter that remembers wants all of a range, in order.
+        let piece = if ready.chain.remembers() { u64::MAX } else { shared.config.replay_piece };
+        let pieces = split(&topic, &plan.ranges, piece);
         let id = shared.replays.jobs.lock().keys().next_back().map_or(1, |last| last + 1);
         let record = Record {
             state: ReplayState::Running,
             promoted: Promoted { made_by: MadeBy::Replay, ..promoted },
-            parts: split(&topic, &plan.ranges, shared.config.replay_piece).into_iter().map(Progress::new).collect(),
+            parts: pieces.into_iter().map(Progress::new).collect(),
             out_of_reach: plan.out_of_reach,
             throttle: request.throttle,
             began_ns: shared.clock.now_ns(),
@@ -363,7 +366,7 @@ fn split(topic: &Topic, ranges: &[Range], piece: u64) -> Vec<Range> {
         let mut at = range.first;
         let partition = topic.partition(range.partition);
         // A rest of less than half a piece is not worth one.
-        while let Some(partition) = partition.as_ref().filter(|_| range.end - at > piece + piece / 2) {
+        while let Some(partition) = partition.as_ref().filter(|_| range.end - at > piece.saturating_add(piece / 2)) {
             let batch = partition.read(at + piece, 1).ok().and_then(|batches| batches.first().map(|batch| batch.base_offset));
             let Some(end) = batch.filter(|end| at < *end && *end < range.end) else { break };
             pieces.push(Range { first: at, end, ..*range });
