@@ -17,6 +17,7 @@ const HOST: &str = "sawbox:filter/host@";
 pub(in super::super) const LIFTED_BYTES: usize = 1 << 20;
 
 #[derive(ComponentType, Lift, Clone, Copy)]
+#[allow(dead_code)] // the engine makes them out of numbers
 #[component(enum)]
 #[repr(u8)]
 enum PatternKind {
@@ -78,6 +79,22 @@ pub(in super::super) fn linker(component: &Component) -> Result<Linker<Host>, Fi
         }
     }
     Ok(linker)
+}
+
+/// What a component imports: the host's functions by the names that core modules know them by, and WASI's interfaces.
+pub(in super::super) fn imports(component: &Component) -> Vec<String> {
+    let engine = component.engine();
+    let mut names = Vec::new();
+    for (name, item) in component.component_type().imports(engine) {
+        match item.ty {
+            ComponentItem::ComponentInstance(instance) if name.starts_with(HOST) => {
+                let functions = instance.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+                names.extend(functions.map(|(function, _)| function.replace('-', "_")));
+            }
+            _ => names.push(name.to_owned()),
+        }
+    }
+    names
 }
 
 type Store<'s> = StoreContextMut<'s, Host>;
