@@ -16,6 +16,7 @@ mod client;
 mod demo;
 mod filter;
 mod groups;
+mod replay;
 mod run;
 mod search;
 mod topics;
@@ -35,7 +36,7 @@ Start here:
   echo hello | sawbox send first && sawbox query hello
 
 Environment:
-  SAWBOX_URL         the box that query, tail, send, topic, filter, user and acl speak to
+  SAWBOX_URL         the box that query, tail, send, topic, filter, replay, user and acl speak to
   SAWBOX_CONFIG      configuration file of run and check
   SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
 
@@ -80,6 +81,9 @@ enum Command {
     /// Filters: list, check, upload
     #[command(subcommand)]
     Filter(filter::FilterCommand),
+    /// Replays: parse history again through another chain; delete rows for good
+    #[command(subcommand)]
+    Replay(replay::ReplayCommand),
     /// Users of the Kafka port
     #[command(subcommand)]
     User(access::UserCommand),
@@ -150,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => filter::run(&command),
+        Command::Replay(command) => replay::replay(&command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {

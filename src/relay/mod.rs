@@ -8,8 +8,9 @@
 //! schedule.rs     lanes share a few threads (shares.rs: by priority)       generations.rs  offsets → chains; promotion
 //! codec/          records that are no text        promote.rs      new generations   cut.rs  where calls begin and end
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
-//! growth.rs       targets get more partitions
+//! growth.rs       targets get more partitions   history.rs  retained records, read again
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
+//! replay/         history parsed again
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
 //! topic has each emission once (`tests/it/lineage_model.rs` checks both through crashes).
@@ -42,11 +43,13 @@ mod cut;
 mod error;
 mod generations;
 mod growth;
+mod history;
 mod keyed;
 mod lane;
 mod outbox;
 mod output;
 mod promote;
+mod replay;
 mod schedule;
 mod shared;
 mod shares;
@@ -64,8 +67,10 @@ use shared::Shared;
 
 pub use config::{Config, OutputConfig, TopicConfig};
 pub use error::RelayError;
+pub use history::{Range, Which};
 pub use lane::Step;
 pub use promote::Change;
+pub use replay::{Deleted, Progress, ReplayChain, ReplayPlan, ReplayRequest, ReplayState, ReplayStatus, ReplayStep};
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
 
 /// All lanes, their generations, and the outputs.
@@ -139,6 +144,8 @@ impl Relay {
             }
         }
         let relay = Arc::new(Self { shared, asked, threads: Mutex::default(), watcher: Mutex::new(None) });
+        // Before anything is promoted: a replay's number is not to be given away twice.
+        relay.shared.replays.load(&relay.shared);
         relay.promote_configured()?;
         // Weak: the queue and the store outlive the relay, and must not keep it.
         let lanes = Arc::downgrade(&relay.shared);
@@ -205,6 +212,8 @@ impl Relay {
         }
         let (relay, asked) = (self.clone(), self.asked.clone());
         threads.push(std::thread::Builder::new().name("relay".into()).spawn(move || control::run(&relay, &asked, watch))?);
+        drop(threads);
+        self.start_replays();
         Ok(())
     }
 
@@ -272,6 +281,7 @@ impl Relay {
     /// waits in the queue. The store is flushed by its own shutdown, after this.
     pub fn shutdown(&self) {
         drop(self.watcher.lock().take());
+        self.stop_replays();
         // Nobody listens any more where no threads were started.
         let _ = self.shared.control.send(Control::Stop);
         for delivery in self.shared.deliveries.get().map(Vec::as_slice).unwrap_or_default() {

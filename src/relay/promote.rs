@@ -101,7 +101,11 @@ impl Relay {
         Ok(self.shared.generations(&topic))
     }
 
-    fn promote_resolved(&self, generations: &Arc<Generations>, promoted: Promoted) -> Result<Generation, RelayError> {
+    pub(super) fn promote_resolved(
+        &self,
+        generations: &Arc<Generations>,
+        promoted: Promoted,
+    ) -> Result<Generation, RelayError> {
         self.refuse_circle(generations, &promoted.chain)?;
         // Off the lanes: compiling takes as long as it takes.
         let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;

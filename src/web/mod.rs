@@ -31,6 +31,7 @@ pub mod elastic;
 pub mod error;
 mod groups;
 mod metrics;
+mod replay;
 mod rows;
 mod status;
 mod tail;
@@ -168,6 +169,7 @@ impl Web {
             .route("/api/v1/groups/{group}", get(groups::group).delete(groups::delete))
             .route("/api/v1/groups/{group}/reset", post(groups::reset))
             .merge(access::routes())
+            .merge(replay::routes())
             .route("/api/v1/quotas", get(traffic::quotas))
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))

@@ -114,6 +114,6 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
 
 /// A file of the person who types, not of the box.
 #[allow(clippy::disallowed_methods)]
-fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+pub fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| path.display().to_string())
 }

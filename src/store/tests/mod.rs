@@ -4,6 +4,7 @@ mod damage;
 mod derived;
 mod faults;
 mod keyed;
+mod masks;
 mod measure;
 mod model;
 mod shapes;
