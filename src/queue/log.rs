@@ -101,6 +101,14 @@ pub struct Committed {
 }
 
 impl Partition {
+    /// Sees to it that nothing is appended from here on with an arrival time before `ns`, and tells whether `end` is the end of
+    /// the log at that: then nothing is on its way either. Holds until the box ends.
+    pub fn not_before(&self, ns: i64, end: Offset) -> bool {
+        let mut log = self.log.lock();
+        log.last_ns = log.last_ns.max(ns);
+        log.next == end
+    }
+
     /// Writes a group and makes it durable.
     pub(super) fn write_group(&self, log: &mut Log, group: &[Pending]) -> Result<Committed, QueueError> {
         let bytes: u64 = group.iter().map(|pending| pending.batch.len() as u64 + 100).sum();

@@ -2,7 +2,7 @@
 //!
 //! A lane that finds the memory full helps to flush if nobody does, else waits: back-pressure reaches the shippers through
 //! the queue. Rows below a partition's next offset are left out, so that a lane which starts over after an error adds
-//! nothing twice.
+//! nothing twice; but for rows made of records that filters had held, which come with the change of keyed state that let them go.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

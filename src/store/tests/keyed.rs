@@ -17,7 +17,12 @@ use crate::base::row::{RowHead, Rows};
 #[derive(Clone, Debug)]
 enum Op {
     /// Changes of a partition: key, and length of the value or none. With a row of a record long gone, or without rows at all.
-    Give { partition: u32, changes: Vec<(u8, Option<usize>)>, row: bool, moves: bool },
+    Give {
+        partition: u32,
+        changes: Vec<(u8, Option<usize>)>,
+        row: bool,
+        moves: bool,
+    },
     Flush,
     Checkpoint,
     FailSoon(u64),
@@ -113,7 +118,13 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
                     let rows = rows_of(&store, number);
                     let place = of.at.iter().rposition(|(at, then, count)| (*at, then, *count) == (next, &state, rows));
                     let never = next == 0 && state.is_empty() && rows == 0;
-                    prop_assert!(place.is_some() || never, "partition {}: at {} there was never this state: {:?}", number, next, state);
+                    prop_assert!(
+                        place.is_some() || never,
+                        "partition {}: at {} there was never this state: {:?}",
+                        number,
+                        next,
+                        state
+                    );
                     of.at.truncate(place.map_or(0, |place| place + 1));
                 }
             }
