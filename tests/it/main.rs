@@ -24,6 +24,7 @@ mod relay_outputs;
 mod relay_speeds;
 mod relay_swap;
 mod replay_model;
+mod replay_threads;
 mod replay_world;
 mod state_model;
 mod support;

@@ -49,6 +49,14 @@ enum Op {
     Trim(u32, u8),
     FailSoon(u64),
     Crash,
+    /// What mostly matters, in a row: records, a replay of all of them, so many steps of it with or without a checkpoint; then the
+    /// power fails, at once or amid so many more changes of the disk.
+    Scene {
+        mark: usize,
+        steps: u8,
+        checkpoint: bool,
+        more: Option<u64>,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -71,6 +79,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..PARTITIONS, 0u8..6).prop_map(|(partition, place)| Op::Trim(partition, place)),
         2 => (0u64..40).prop_map(Op::FailSoon),
         2 => Just(Op::Crash),
+        3 => (0..MARKS.len(), 0u8..12, any::<bool>(), proptest::option::of(0u64..60))
+            .prop_map(|(mark, steps, checkpoint, more)| Op::Scene { mark, steps, checkpoint, more }),
     ]
 }
 
@@ -149,6 +159,30 @@ fn operate(world: &mut World, op: &Op) -> Result<(), TestCaseError> {
         }
         Op::FailSoon(operations) => world.disk.power_off_after(*operations),
         Op::Crash => return world.crash(),
+        Op::Scene { mark, steps, checkpoint, more } => {
+            (0..PARTITIONS).for_each(|partition| world.append(partition, b"xxedxxxfxxxx"));
+            if world.disk.is_off() {
+                return Ok(());
+            }
+            world.disk.power_off_after(u64::MAX);
+            world.drain()?;
+            world.replay(0, 8, Some(*mark), true)?;
+            let Some(id) = world.open(u8::MAX) else { return Ok(()) };
+            let step = |steps: u8| {
+                (0..steps).for_each(|step| {
+                    let _ = world.life().relay.step_replay(id, usize::from(step));
+                });
+            };
+            step(*steps);
+            if *checkpoint {
+                let _ = world.life().relay.checkpoint_replay(id);
+            }
+            if let Some(more) = more {
+                world.disk.power_off_after(*more);
+                step(40);
+            }
+            return world.crash();
+        }
     }
     if !world.disk.is_off() {
         world.learn()?;

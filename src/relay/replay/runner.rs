@@ -285,7 +285,7 @@ fn work(shared: &Shared, job: &Arc<Job>, index: usize, manners: &Manners<'_>) {
                     // Several ranges at a time share it.
                     let at_work = job.busy.iter().filter(|busy| busy.load(Ordering::Relaxed)).count().max(1) as f64;
                     let due = Duration::from_secs_f64((bytes as f64 * at_work / throttle.max(1) as f64).min(60.0));
-                    drop(manners.pause(due.saturating_sub(took)));
+                    slow(job, due.saturating_sub(took), manners);
                 }
             }
             Ok(Did::All) => return,
@@ -306,6 +306,18 @@ fn work(shared: &Shared, job: &Arc<Job>, index: usize, manners: &Manners<'_>) {
                 return;
             }
         }
+    }
+}
+
+/// Keeps to a replay's throttle, but not past its end.
+fn slow(job: &Job, time: Duration, manners: &Manners<'_>) {
+    let mut left = time;
+    while !left.is_zero() && job.state() == ReplayState::Running {
+        let step = left.min(WAIT);
+        if manners.pause(step).is_err() {
+            return;
+        }
+        left -= step;
     }
 }
 
