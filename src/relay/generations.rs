@@ -57,6 +57,37 @@ pub(crate) struct Promoted {
     /// What makes the chain's payload of a record's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) codec: Option<CodecRecord>,
+    /// When it was promoted, nanoseconds since 1970; generations of older boxes do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at_ns: Option<i64>,
+    /// What made somebody promote it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+}
+
+impl Promoted {
+    /// One that is yet to be promoted, for no particular reason.
+    pub(crate) fn new(made_by: MadeBy, spec: Option<ChainSpec>, chain: ChainRecord, codec: Option<CodecRecord>) -> Self {
+        Self { made_by, spec, chain, codec, at_ns: None, why: None }
+    }
+}
+
+/// A generation, and where it begins.
+#[derive(Clone)]
+pub(crate) struct Listed {
+    pub(crate) generation: Generation,
+    pub(crate) from: BTreeMap<PartitionId, Offset>,
+    pub(crate) promoted: Arc<Promoted>,
+}
+
+/// The stretch of a partition that one generation handles.
+#[derive(Clone)]
+pub(crate) struct Handled {
+    pub(crate) generation: Generation,
+    pub(crate) promoted: Arc<Promoted>,
+    /// Its first offset, and the one behind its last.
+    pub(crate) first: Offset,
+    pub(crate) end: Offset,
 }
 
 /// What runs a generation.
@@ -217,6 +248,32 @@ impl Generations {
     pub(crate) fn at(&self, partition: PartitionId, offset: Offset) -> Generation {
         let inner = self.inner.lock();
         inner.entries.iter().rfind(|entry| entry.from(partition) <= offset).map_or(0, |entry| entry.generation)
+    }
+
+    /// All of them, the oldest first.
+    pub(crate) fn list(&self) -> Vec<Listed> {
+        let listed = |entry: &Entry| Listed {
+            generation: entry.generation,
+            from: entry.from.clone(),
+            promoted: entry.promoted.clone(),
+        };
+        self.inner.lock().entries.iter().map(listed).collect()
+    }
+
+    /// The generation that handles an offset live, with the offsets around it that it handles too.
+    pub(crate) fn around(&self, partition: PartitionId, offset: Offset) -> Option<Handled> {
+        let inner = self.inner.lock();
+        // As a lane claims it: below the first generation there is nothing that could have handled it, so the first one does.
+        let index = inner.entries.iter().rposition(|entry| entry.from(partition) <= offset).unwrap_or(0);
+        let entry = inner.entries.get(index)?;
+        let end = inner.entries[index + 1..].iter().map(|later| later.from(partition)).filter(|&from| from > offset).min();
+        let first = if entry.from(partition) <= offset { entry.from(partition) } else { 0 };
+        Some(Handled {
+            generation: entry.generation,
+            promoted: entry.promoted.clone(),
+            first,
+            end: end.unwrap_or(Offset::MAX),
+        })
     }
 
     /// Makes a generation: durable when it returns. The caller wakes the topic's lanes, whatever the outcome.

@@ -10,6 +10,8 @@
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
 //! growth.rs       targets get more partitions
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
+//! trial/          a chain beside the live one     explain.rs      what became of a record, and why
+//! life.rs         versions and generations: listed, promoted, rolled back
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
 //! topic has each emission once (`tests/it/lineage_model.rs` checks both through crashes).
@@ -40,16 +42,20 @@ mod configured;
 mod control;
 mod cut;
 mod error;
+pub mod explain;
 mod generations;
 mod growth;
 mod lane;
+mod life;
 mod outbox;
 mod output;
 mod promote;
 mod schedule;
 mod shared;
 mod shares;
+mod shown;
 mod status;
+pub mod trial;
 mod verdicts;
 mod waiting;
 mod watch;
@@ -65,6 +71,7 @@ pub use config::{Config, OutputConfig, TopicConfig};
 pub use error::RelayError;
 pub use lane::Step;
 pub use promote::Change;
+pub use life::{GenerationStatus, Kept, Opened, Promotion, Wish};
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
 
 /// All lanes, their generations, and the outputs.
@@ -73,6 +80,7 @@ pub struct Relay {
     asked: Receiver<Control>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     watcher: Mutex<Option<notify::RecommendedWatcher>>,
+    trials: trial::Trials,
 }
 
 impl std::fmt::Debug for Relay {
@@ -137,7 +145,7 @@ impl Relay {
                 shared.lane(&topic, &partition);
             }
         }
-        let relay = Arc::new(Self { shared, asked, threads: Mutex::default(), watcher: Mutex::new(None) });
+        let relay = Arc::new(Self { shared, asked, threads: Mutex::default(), watcher: Mutex::new(None), trials: trial::Trials::default() });
         relay.promote_configured()?;
         // Weak: the queue and the store outlive the relay, and must not keep it.
         let lanes = Arc::downgrade(&relay.shared);
@@ -234,13 +242,7 @@ impl Relay {
                     Err(_) => continue,
                 },
             };
-            let entries = record.entries.iter().map(|entry| ChainEntry {
-                filter: entry.filter.to_string(),
-                when: entry.when.clone(),
-                sha256: entry.sha256.to_string(),
-                config: entry.config.clone(),
-            });
-            let (topic, chain) = (generations.name.clone(), entries.collect());
+            let (topic, chain) = (generations.name.clone(), self.entries(&record));
             chains.push(ChainStatus { topic, generation, made_by: made_by.name(), codec, chain });
         }
         chains
@@ -271,6 +273,7 @@ impl Relay {
     /// waits in the queue. The store is flushed by its own shutdown, after this.
     pub fn shutdown(&self) {
         drop(self.watcher.lock().take());
+        self.trials.stop();
         // Nobody listens any more where no threads were started.
         let _ = self.shared.control.send(Control::Stop);
         for delivery in self.shared.deliveries.get().map(Vec::as_slice).unwrap_or_default() {

@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -26,6 +27,7 @@ use super::names::Names;
 use super::output::{Output, Stats};
 use super::pool::{Guest, Pool};
 use super::rows::{Rows, State};
+use super::trace::Seen;
 use super::{Arena, ChainRecord};
 use crate::base::clock::Clock;
 use crate::base::limits::CALL_RECORDS;
@@ -36,6 +38,9 @@ use crate::base::record::Records;
 pub const CALL_BYTES: usize = 2 << 20;
 /// Working memories that a chain keeps: as many as lanes run at once on a small machine.
 const SCRATCHES: usize = 4;
+
+/// Log lines of one filter that are kept for whoever looks.
+const HEARD: usize = 64;
 
 /// One filter of a chain.
 pub(super) struct Step {
@@ -88,6 +93,17 @@ impl Chain {
 
     /// As [`Chain::run`], with at most `call_records` records a call: to see whether a filter cares.
     pub fn run_cut<'b>(&self, records: &Records<'b>, arena: &'b Arena, call_records: usize) -> Output<'b> {
+        self.run_seen(records, arena, call_records, None)
+    }
+
+    /// As [`Chain::run_cut`], while somebody looks at one record.
+    pub(super) fn run_seen<'b>(
+        &self,
+        records: &Records<'b>,
+        arena: &'b Arena,
+        call_records: usize,
+        mut seen: Option<&mut Seen<'b>>,
+    ) -> Output<'b> {
         let kept = self.scratches.lock().pop();
         let mut scratch = kept.unwrap_or_else(|| Scratch {
             names: Names::new(),
@@ -96,8 +112,12 @@ impl Chain {
         scratch.names.begin_batch();
         let mut rows = Rows::new(records, &mut scratch.names);
         let mut stats = Stats::default();
+        if let Some(seen) = seen.as_deref_mut() {
+            seen.begin(&rows, &scratch.names);
+        }
         for (step, of_step) in self.steps.iter().zip(&mut scratch.steps) {
             let selected = select(step, of_step, &scratch.names, records, &rows);
+            let (fuel, mut took, mut heard) = (stats.fuel, Duration::ZERO, Vec::new());
             if !selected.is_empty() {
                 let mut run = Run {
                     step,
@@ -108,11 +128,15 @@ impl Chain {
                     arena,
                     rows: &mut rows,
                     stats: &mut stats,
+                    heard: &mut heard,
                 };
                 let before = self.clock.monotonic();
                 run.all(&selected, call_records.clamp(1, CALL_RECORDS));
-                let took = self.clock.monotonic().saturating_sub(before);
+                took = self.clock.monotonic().saturating_sub(before);
                 Counters::add(&step.guest.counters.time_ns, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            }
+            if let Some(seen) = seen.as_deref_mut() {
+                seen.note(&selected, &rows, &scratch.names, (stats.fuel - fuel, took), heard);
             }
         }
         let output = rows.finish_all(&scratch.names, stats);
@@ -154,6 +178,8 @@ struct Run<'r, 'b> {
     arena: &'b Arena,
     rows: &'r mut Rows<'b>,
     stats: &'r mut Stats,
+    /// What the filter logged, where that is kept.
+    heard: &'r mut Vec<(i32, String)>,
 }
 
 impl Run<'_, '_> {
@@ -243,7 +269,12 @@ impl Run<'_, '_> {
         let counters = &self.step.guest.counters;
         Counters::add(&counters.calls, 1);
         self.stats.calls += 1;
-        match self.try_call(instance, call) {
+        let called = self.try_call(instance, call);
+        if self.pool.limits().quiet {
+            self.heard.extend(instance.heard());
+            self.heard.truncate(HEARD);
+        }
+        match called {
             Ok((tally, fuel)) => {
                 self.stats.fuel += fuel;
                 Counters::add(&counters.fuel, fuel);

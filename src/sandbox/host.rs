@@ -45,6 +45,9 @@ pub(super) struct Host {
     pattern_error: Vec<u8>,
     found: Vec<grok::Found>,
     log_lines: u32,
+    /// What the guest logged in this call goes here and nowhere else: level and text.
+    pub(super) quiet: bool,
+    pub(super) heard: Vec<(i32, String)>,
     /// What the guest said last before it trapped.
     pub(super) panic: Option<String>,
     memory_limit: usize,
@@ -67,6 +70,8 @@ impl Host {
             pattern_error: Vec::new(),
             found: Vec::new(),
             log_lines: 0,
+            quiet: false,
+            heard: Vec::new(),
             panic: None,
             memory_limit,
             memory_refused: false,
@@ -76,6 +81,7 @@ impl Host {
     /// Forgets what belongs to the last call.
     pub(super) fn begin_call(&mut self) {
         self.log_lines = 0;
+        self.heard.clear();
         self.panic = None;
         self.memory_refused = false;
     }
@@ -88,6 +94,10 @@ impl Host {
         }
         self.log_lines = self.log_lines.saturating_add(1);
         if self.log_lines > LOG_LINES {
+            return;
+        }
+        if self.quiet {
+            self.heard.push((level, text.into_owned()));
             return;
         }
         let filter = &*self.filter;

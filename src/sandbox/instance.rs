@@ -61,7 +61,8 @@ impl Instance {
         compiled: &Compiled,
         limits: &Config,
     ) -> Result<(Self, Needs), StartError> {
-        let host = Host::new(Arc::clone(filter), Arc::clone(compiled), limits.memory.as_usize());
+        let mut host = Host::new(Arc::clone(filter), Arc::clone(compiled), limits.memory.as_usize());
+        host.quiet = limits.quiet;
         let mut store = Store::new(pre.module().engine(), host);
         store.limiter(|host| host);
         let broken = |store: &Store<Host>, error: &wasmtime::Error| {
@@ -136,6 +137,11 @@ impl Instance {
         let limit = (called.input_bytes as usize).saturating_mul(8).saturating_add(64 * 1024);
         Answer::decode(self.memory.data(&self.store), called.packed, records, limit)
             .map_err(|error| CallError(format!("gave no answer: {error}")))
+    }
+
+    /// What the filter logged in the last call, where that is kept: level and text.
+    pub(super) fn heard(&mut self) -> Vec<(i32, String)> {
+        std::mem::take(&mut self.store.data_mut().heard)
     }
 
     /// Bytes of its memory.

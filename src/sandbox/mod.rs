@@ -37,7 +37,9 @@ mod pool;
 mod rows;
 mod spec;
 mod stock;
+mod trace;
 mod validate;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -51,13 +53,16 @@ use serde::Serialize;
 use wasmtime::Linker;
 
 pub use arena::Arena;
+pub use catalog::PutBy;
 pub use chain::Chain;
-pub use check::FilterReport;
+pub use check::{FilterReport, Unsteady};
 pub use config::Config;
 pub use counters::FilterCounters;
 pub use output::{Emission, Output, Stats, Verdict, VerdictKind};
 pub use rows::TAG_LEFT_OUT;
 pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
+pub use trace::{Ended, LogLine, Look, Trace, TraceStep};
+pub use versions::FilterVersion;
 
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -91,6 +96,8 @@ pub enum FilterError {
 pub struct FilterInfo {
     /// Its name.
     pub name: String,
+    /// The version that the name stands for; 0 is the box's own.
+    pub version: u32,
     /// Its module, in hexadecimal digits.
     pub sha256: String,
     /// Whether it came with the box.
@@ -143,14 +150,11 @@ impl Sandbox {
     /// # Errors
     /// [`FilterError::Refused`] says why it is no filter; [`FilterError::Disk`].
     pub fn put(&self, name: &str, wasm: &[u8]) -> Result<FilterInfo, FilterError> {
-        catalog::check_name(name)?;
-        let loaded = self.load_bytes(wasm)?;
-        self.catalog.keep(&loaded.sha256, wasm)?;
-        self.catalog.name(name, &loaded.sha256, wasm.len())?;
-        tracing::info!(filter = name, sha256 = &*loaded.sha256, bytes = wasm.len(), "filter put");
+        let put = self.put_version(name, wasm, PutBy::Api, true)?;
         Ok(FilterInfo {
             name: name.to_owned(),
-            sha256: loaded.sha256.to_string(),
+            version: put.version,
+            sha256: put.sha256,
             stock: false,
             bytes: wasm.len(),
             abi: sawbox_guest::abi::VERSION,
@@ -161,6 +165,7 @@ impl Sandbox {
     pub fn filters(&self) -> Vec<FilterInfo> {
         let info = |(name, known): (Arc<str>, catalog::Known)| FilterInfo {
             name: name.to_string(),
+            version: known.version,
             sha256: known.sha256.to_string(),
             stock: known.stock,
             bytes: known.bytes,
@@ -177,12 +182,22 @@ impl Sandbox {
     pub fn resolve(&self, spec: &ChainSpec) -> Result<ChainRecord, FilterError> {
         let mut entries = Vec::new();
         for entry in &spec.0 {
-            let known = self.catalog.get(&entry.filter).ok_or_else(|| self.no_such(&entry.filter))?;
+            let (name, pinned) = versions::split(&entry.filter)?;
+            let known = match pinned {
+                None => self.catalog.get(name).ok_or_else(|| self.no_such(name))?,
+                Some(number) => match self.catalog.version(name, number) {
+                    Some(known) => known,
+                    None => {
+                        let version = self.version(name, number)?;
+                        return Err(FilterError::Missing(format!("the module {} is not on this box", version.sha256)));
+                    }
+                },
+            };
             if known.stock {
                 self.catalog.keep(&known.sha256, &self.catalog.module(&known.sha256)?)?;
             }
             entries.push(EntryRecord {
-                filter: entry.filter.as_str().into(),
+                filter: name.into(),
                 sha256: known.sha256,
                 abi: sawbox_guest::abi::VERSION,
                 when: entry.when.clone(),
@@ -199,6 +214,16 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::resolve`].
     pub fn chain(&self, record: &ChainRecord) -> Result<Arc<Chain>, FilterError> {
+        self.chain_in(record, &self.pool, &|filter| self.counters_of(filter))
+    }
+
+    /// As [`Sandbox::chain`], with instances of this pool and counters of the caller's.
+    fn chain_in(
+        &self,
+        record: &ChainRecord,
+        pool: &Arc<Pool>,
+        counters: &dyn Fn(&Arc<str>) -> Arc<Counters>,
+    ) -> Result<Arc<Chain>, FilterError> {
         if record.entries.len() > CHAIN_ENTRIES {
             return Err(FilterError::Refused(format!("a chain may have at most {CHAIN_ENTRIES} filters")));
         }
@@ -214,7 +239,7 @@ impl Sandbox {
             };
             let loaded = self.load_hash(&entry.sha256)?;
             let config = serde_json::Value::Object(entry.config.clone()).to_string();
-            let guest = self.pool.guest(&entry.filter, &loaded, config, &self.counters_of(&entry.filter)).map_err(|error| {
+            let guest = pool.guest(&entry.filter, &loaded, config, &counters(&entry.filter)).map_err(|error| {
                 FilterError::Refused(match error {
                     StartError::Refused(why) => format!("{}: {why}", place()),
                     StartError::Broken(why) => format!("{} does not start: {why}", place()),
@@ -222,7 +247,7 @@ impl Sandbox {
             })?;
             steps.push(chain::Step { guest, when });
         }
-        Ok(Arc::new(Chain::new(record.clone(), steps, Arc::clone(&self.pool), Arc::clone(&self.clock))))
+        Ok(Arc::new(Chain::new(record.clone(), steps, Arc::clone(pool), Arc::clone(&self.clock))))
     }
 
     /// The chain of topics that have none of their own.
@@ -246,6 +271,12 @@ impl Sandbox {
 
     fn no_such(&self, name: &str) -> FilterError {
         let names: Vec<String> = self.catalog.all().iter().map(|(name, _)| name.to_string()).collect();
+        if let (versions, 0) = self.catalog.versions(name)
+            && let Some(last) = versions.last()
+        {
+            let number = last.number;
+            return FilterError::Missing(format!("`{name}` waits to be promoted; until then a chain says `{name}@{number}`"));
+        }
         FilterError::Missing(format!("there is no filter `{name}`; there is: {}", names.join(", ")))
     }
 

@@ -1,0 +1,160 @@
+//! A trial's thread: reads history, runs both chains over each call, has them compared.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Job;
+use super::compare::compare;
+use super::report::Report;
+use crate::base::ids::Offset;
+use crate::base::record::Records;
+use crate::queue::Topic;
+use crate::queue::batch::Scratch;
+use crate::relay::codec::{Codec, NotNow};
+use crate::relay::cut::cut;
+use crate::relay::generations::Ready;
+use crate::relay::history::{History, Manners, calls, decode};
+use crate::relay::{Relay, RelayError};
+use crate::sandbox::{Arena, ChainRecord};
+
+/// Records on which it is looked whether the candidate is steady.
+const STEADY_RECORDS: usize = 256;
+/// How often a schema is waited for before the trial gives up.
+const SCHEMA_WAITS: u32 = 5;
+
+/// Both chains, made for this trial.
+pub(super) struct Chains {
+    pub(super) live: Ready,
+    pub(super) candidate: Ready,
+}
+
+/// Runs it to its end.
+pub(super) fn run(
+    relay: &Relay,
+    topic: &Topic,
+    job: &Job,
+    chains: &Chains,
+    record: &ChainRecord,
+    sample: usize,
+) -> Result<(), RelayError> {
+    let shared = relay.shared();
+    let manners = Manners::new(shared, &job.stop);
+    let mut run = Run { relay, job, chains, record, sample, is_steady_known: false, waits: 0 };
+    for range in &job.ranges {
+        let Some(partition) = topic.partition(range.partition) else { continue };
+        let mut history = History::new(&partition, range.first, range.end);
+        let mut done = range.first;
+        while let Some(stretch) = history.read()? {
+            if let Some((from, to)) = stretch.gap {
+                run.unreadable(to - from);
+                done = to;
+            }
+            for stored in &stretch.batches {
+                let until = stored.next_offset.min(range.end);
+                let mut scratch = Scratch::new();
+                match decode(stored, &mut scratch) {
+                    Some(records) => {
+                        let from = done.max(stored.base_offset);
+                        run.batch(&manners, range.partition, &records, (from, until))?;
+                    }
+                    None => run.unreadable(until - done.max(stored.base_offset)),
+                }
+                done = until;
+            }
+        }
+        // What retention took meanwhile.
+        run.unreadable(range.end.saturating_sub(done));
+    }
+    Ok(())
+}
+
+struct Run<'r> {
+    relay: &'r Relay,
+    job: &'r Job,
+    chains: &'r Chains,
+    record: &'r ChainRecord,
+    sample: usize,
+    is_steady_known: bool,
+    waits: u32,
+}
+
+impl Run<'_> {
+    fn unreadable(&self, count: u64) {
+        if count > 0 {
+            self.job.tried.fetch_add(count, Ordering::Relaxed);
+            self.job.progress.lock().report.unreadable += count;
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.relay.shared().clock.monotonic()
+    }
+
+    fn batch(
+        &mut self,
+        manners: &Manners<'_>,
+        partition: u32,
+        records: &Records<'_>,
+        (from, until): (Offset, Offset),
+    ) -> Result<(), RelayError> {
+        if !std::mem::replace(&mut self.is_steady_known, true) {
+            self.look_whether_steady(records, (from, until))?;
+        }
+        let mut at = from;
+        while at < until {
+            manners.give_way()?;
+            let mut outcome = Ok(());
+            // One call at a time: lanes may want to work in between, and an arena is not for a whole batch.
+            let arena = Arena::new();
+            let mut documents = [Vec::new(), Vec::new()];
+            let [of_live, of_candidate] = &mut documents;
+            let began = self.now();
+            let called = calls(records, (at, until), &self.chains.live, &arena, of_live, |live, next| {
+                let between = self.now();
+                let ran = self.chains.candidate.codec.run(&self.chains.candidate.chain, live.call.clone(), &arena, of_candidate);
+                let ended = self.now();
+                match ran {
+                    Ok(candidate) => {
+                        let report = &mut self.job.progress.lock().report;
+                        report.live.add(live.output.stats, between.saturating_sub(began));
+                        report.candidate.add(candidate.output.stats, ended.saturating_sub(between));
+                        compare(report, partition, &live.call, &live.output, &candidate.output, self.sample);
+                    }
+                    Err(not_now) => outcome = Err(not_now),
+                }
+                if outcome.is_ok() {
+                    self.job.tried.fetch_add(next - at, Ordering::Relaxed);
+                    at = next;
+                }
+                false
+            });
+            match called.and(outcome) {
+                Ok(()) => {}
+                Err(NotNow::Pending(pending)) => {
+                    self.waits += 1;
+                    if self.waits > SCHEMA_WAITS {
+                        let why = self.relay.shared().registries.said(&pending.place);
+                        return Err(RelayError::Schemas(why));
+                    }
+                    manners.wait_for(&pending)?;
+                }
+                Err(NotNow::Trouble(why)) => return Err(RelayError::Schemas(why)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A filter whose verdicts depend on how calls are cut would make every replay differ; some records are enough to catch most.
+    fn look_whether_steady(&self, records: &Records<'_>, (from, until): (Offset, Offset)) -> Result<(), RelayError> {
+        // Of other codecs the chain sees documents, not payloads.
+        if !matches!(self.chains.live.codec, Codec::Bytes | Codec::Json) {
+            return Ok(());
+        }
+        let (mut call, _) = cut(records, from, until);
+        call.records.truncate(STEADY_RECORDS);
+        let unsteady = self.relay.shared().sandbox.unsteady(self.record, &call)?;
+        let report: &mut Report = &mut self.job.progress.lock().report;
+        report.unsteady = unsteady;
+        Ok(())
+    }
+}
