@@ -8,7 +8,7 @@
 //! schedule.rs     lanes share a few threads (shares.rs: by priority)       generations.rs  offsets → chains; promotion
 //! codec/          records that are no text        promote.rs      new generations   cut.rs  where calls begin and end
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
-//! growth.rs       targets get more partitions
+//! growth.rs       targets get more partitions   history.rs  retained records, read again
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
 //! trial/          a chain beside the live one     explain.rs      what became of a record, and why
 //! life.rs         versions and generations: listed, promoted, rolled back
@@ -45,6 +45,7 @@ mod error;
 pub mod explain;
 mod generations;
 mod growth;
+mod history;
 mod lane;
 mod life;
 mod outbox;
@@ -69,6 +70,7 @@ use shared::Shared;
 
 pub use config::{Config, OutputConfig, TopicConfig};
 pub use error::RelayError;
+pub use history::{Range, Which};
 pub use lane::Step;
 pub use promote::Change;
 pub use life::{GenerationStatus, Kept, Opened, Promotion, Wish};
