@@ -134,9 +134,9 @@ mod tests {
 
     fn wat(mark: u32) -> Vec<u8> {
         let text = format!(
-            r#"(module (memory (export "memory") 1) (global i32 (i32.const {mark}))
+            r#"(module (memory (export "memory") 1) (global i32 (i32.const {mark})) (data (i32.const 512) "\00\00\00\00")
             (func (export "sawbox_abi") (result i32) (i32.const 1)) (func (export "alloc") (param i32) (result i32) (i32.const 1024))
-            (func (export "init") (param i32 i32) (result i64) (i64.const 0))
+            (func (export "init") (param i32 i32) (result i64) (i64.const 0x400000200))
             (func (export "process") (param i32 i32) (result i64) (i64.const 0)))"#
         );
         wat::parse_str(text).unwrap()

@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::web::{Web, groups, status, topics, traffic};
+use crate::web::{Web, groups, status, topics, traffic, trial};
 
 /// One value of one metric.
 #[derive(Clone, Debug)]
@@ -175,6 +175,7 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::gauge("store_memtable_bytes", "Bytes of rows not yet in a part", labels(), stats.memtable_bytes));
     }
     traffic::metrics(web, &mut metrics);
+    metrics.extend(trial::metrics(web));
     for source in web.extra_metrics.read().iter() {
         metrics.extend(source.0());
     }

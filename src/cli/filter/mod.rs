@@ -1,13 +1,15 @@
-//! `filter`: what decides on records.
+//! `filter`: what decides on records. `life.rs` has what becomes of a version: trial, promote, roll back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::cli::Remote;
+use crate::cli::{Remote, program};
 use crate::cli::client::{Client, segment};
 use crate::cli::topics::{bytes, print_table, word};
+
+mod life;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum FilterCommand {
@@ -25,8 +27,9 @@ pub enum FilterCommand {
         file: PathBuf,
     },
     /// Upload a filter under a name; every chain that uses the name goes over to it between two batches
-    #[command(after_help = "Example:
+    #[command(after_help = "Examples:
   sawbox filter put mine target/wasm32-unknown-unknown/release/mine.wasm
+  sawbox filter put mine mine.wasm --no-promote     # keep it; `filter trial` says what it would change
 
 A module that does not hold up is refused with the reason, and what runs goes on running.")]
     Put {
@@ -34,9 +37,14 @@ A module that does not hold up is refused with the reason, and what runs goes on
         name: String,
         /// A `.wasm` file
         file: PathBuf,
+        /// Keep it as a version that waits: nothing that runs changes
+        #[arg(long)]
+        no_promote: bool,
         #[command(flatten)]
         remote: Remote,
     },
+    #[command(flatten)]
+    Life(life::LifeCommand),
 }
 
 /// `sawbox filter …`
@@ -48,7 +56,7 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
                 println!("{}", serde_json::to_string_pretty(&answer)?);
                 return Ok(());
             }
-            let mut table = vec![["FILTER", "KIND", "SIZE", "SHA256", "USED BY"].map(String::from)];
+            let mut table = vec![["FILTER", "KIND", "VERSION", "SIZE", "SHA256", "USED BY"].map(String::from)];
             for filter in answer["filters"].as_array().into_iter().flatten() {
                 let topics: Vec<&str> = filter["used_by"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
                 let kind = if filter["stock"].as_bool() == Some(true) { "stock" } else { "own" };
@@ -56,6 +64,7 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
                 table.push([
                     word(&filter["name"]),
                     kind.to_owned(),
+                    if filter["version"].is_null() { "waits".to_owned() } else { word(&filter["version"]) },
                     bytes(&filter["bytes"]),
                     hash.get(..12).unwrap_or(&hash).to_owned(),
                     topics.join(", "),
@@ -85,30 +94,41 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        FilterCommand::Put { name, file, remote } => {
-            let wasm = read(file)?;
-            let client = Client::new(&remote.url);
-            let answer =
-                client.send("PUT", &format!("/api/v1/filters/{}", segment(name)), &[], "application/wasm", wasm.as_slice())?;
-            println!("filter {name} is kept, sha256 {}", word(&answer["sha256"]));
+        FilterCommand::Put { name, file, no_promote, remote } => {
+            let answer = put(&Client::new(&remote.url), name, file, !no_promote)?;
+            let version = word(&answer["version"]);
+            println!("filter {name} is kept as version {version}, sha256 {}", word(&answer["sha256"]));
             let opened = answer["generations"].as_array().map_or(&[][..], Vec::as_slice);
             for one in opened {
                 println!("topic {} goes on with it, generation {}", word(&one["topic"]), word(&one["generation"]));
             }
-            if opened.is_empty() {
-                println!("no chain uses it yet; a topic gets one with");
-                println!(
-                    "  curl -X PUT -d '[{{\"filter\":\"{name}\"}}]' {}/api/v1/topics/TOPIC/chain",
-                    remote.url.trim_end_matches('/')
-                );
+            if *no_promote {
+                let program = program();
+                println!("it waits; to see what it would change, and then to use it:");
+                println!("  {program} filter trial {name}@{version} --topic TOPIC");
+                println!("  {program} filter promote {name}@{version} --topic TOPIC");
+            } else if opened.is_empty() {
+                println!("no chain uses it yet; to see what it would make of a topic's records, and then to use it there:");
+                let program = program();
+                println!("  {program} filter trial {name} --topic TOPIC");
+                println!("  {program} filter promote {name} --topic TOPIC");
             }
             Ok(())
         }
+        FilterCommand::Life(command) => life::run(command),
     }
+}
+
+/// Uploads a module.
+fn put(client: &Client, name: &str, file: &Path, promote: bool) -> anyhow::Result<Value> {
+    let wasm = read(file)?;
+    let promote = if promote { "true" } else { "false" };
+    let path = format!("/api/v1/filters/{}", segment(name));
+    client.send("PUT", &path, &[("promote", promote)], "application/wasm", wasm.as_slice())
 }
 
 /// A file of the person who types, not of the box.
 #[allow(clippy::disallowed_methods)]
-fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| path.display().to_string())
 }
