@@ -233,7 +233,8 @@ fn retain(topic: &Topic, holds: &Holds) {
         let oldest = partition.shared.clock.now_ns().saturating_sub(settings.retention.unwrap_or(config.retention).as_ns());
         let floor = partition.floor(holds);
         while let Some(first) = partition.first_sealed() {
-            if !partition.trimmed(&first) && (first.next > floor || (first.last_ns >= oldest && over == 0)) {
+            let is_kept = first.last_ns >= oldest || first.next > partition.kept.load(Ordering::Acquire);
+            if !partition.trimmed(&first) && (first.next > floor || (is_kept && over == 0)) {
                 break;
             }
             over = over.saturating_sub(partition.drop_first());

@@ -104,6 +104,8 @@ pub struct Partition {
     pub(super) end: AtomicU64,
     pub(super) last_ns: AtomicI64,
     pub(super) committed: AtomicU64,
+    /// What is not to go for its age alone: somebody still reads it.
+    pub(super) kept: AtomicU64,
     /// Covered by a checkpoint.
     pub(super) checked: AtomicU64,
     pub(super) bytes: AtomicU64,
@@ -144,6 +146,7 @@ impl Partition {
             start: AtomicU64::new(start),
             end: AtomicU64::new(end),
             committed: AtomicU64::new(0),
+            kept: AtomicU64::new(Offset::MAX),
             checked: AtomicU64::new(checked),
             bytes: AtomicU64::new(recovered.bytes),
             held: AtomicBool::new(false),
@@ -294,6 +297,12 @@ impl Partition {
     /// Tells how far the store has durably come. Retention does not pass it; until it is told, nothing is deleted.
     pub fn set_committed(&self, next: Offset) {
         self.committed.fetch_max(next, Ordering::AcqRel);
+    }
+
+    /// Keeps records from an offset on although they are past retention, for somebody who reads them again; not against a limit of
+    /// bytes or a full disk. `None`: no longer.
+    pub fn keep_from(&self, offset: Option<Offset>) {
+        self.kept.store(offset.unwrap_or(Offset::MAX), Ordering::Release);
     }
 
     /// What [`Partition::set_committed`] was last told.
@@ -473,26 +482,5 @@ impl Partition {
             tracing::error!(topic = %self.topic_name, partition = self.number, segment = base, places = damaged,
                 "broken bytes in a segment; going on behind them");
         }
-    }
-
-    /// The offset of about the first batch that was appended at `ns` or later (not after it): where a replay by time begins.
-    pub fn offset_at(&self, ns: i64) -> Offset {
-        let segment = self.view.read().sealed.iter().find(|sealed| sealed.last_ns >= ns).copied();
-        let mut from = match segment {
-            Some(sealed) => sealed.base,
-            None => self.view.read().tail.as_ref().map_or(self.high_watermark(), |tail| tail.base),
-        };
-        while let Ok(batches) = self.read(from, READ_MIN) {
-            for batch in &batches {
-                if batch.append_ns >= ns {
-                    return batch.base_offset;
-                }
-                from = batch.next_offset;
-            }
-            if batches.is_empty() {
-                break;
-            }
-        }
-        from
     }
 }

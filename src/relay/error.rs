@@ -10,6 +10,9 @@ pub enum RelayError {
     /// Name one that is there.
     #[error("there is no topic `{0}`")]
     NoTopic(String),
+    /// Name one that is there.
+    #[error("there is no replay {0}")]
+    NoReplay(u64),
     /// Mend the chain; the running one stays in place.
     #[error("{0}")]
     Filter(#[from] FilterError),

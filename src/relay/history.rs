@@ -153,7 +153,9 @@ impl History {
         batches.truncate(whole.map_or(batches.len(), |last| last + 1));
         let (first, next) = match (batches.first(), batches.last()) {
             // Below the log's start records are deleted, though their batch may still be there.
-            (Some(first), Some(last)) => (first.base_offset.max(from).max(self.partition.log_start().min(self.end)), last.next_offset),
+            (Some(first), Some(last)) => {
+                (first.base_offset.max(from).max(self.partition.log_start().min(self.end)), last.next_offset)
+            }
             // Nothing readable to the end.
             _ => (self.end, self.end),
         };
@@ -289,7 +291,11 @@ mod tests {
             (&[], 3, &[]),
         ] {
             let got = last(ranges(all), count);
-            assert_eq!(got.iter().map(Range::len).sum::<u64>(), ranges(expected).iter().map(Range::len).sum::<u64>(), "{all:?} {count}");
+            assert_eq!(
+                got.iter().map(Range::len).sum::<u64>(),
+                ranges(expected).iter().map(Range::len).sum::<u64>(),
+                "{all:?} {count}"
+            );
             assert!(got.iter().zip(ranges(all)).all(|(range, whole)| range.end == whole.end && range.first >= whole.first));
             if all.len() < 3 {
                 assert_eq!(got, ranges(expected), "{all:?} {count}");

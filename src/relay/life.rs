@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 
 use crate::base::ids::{Generation, Offset, PartitionId};
 use crate::relay::codec::spec::{CodecRecord, CodecSpec};
-use crate::relay::generations::{Generations, Listed, MadeBy, Promoted};
+use crate::relay::generations::{Generations, Listed, Promoted};
+use crate::relay::history::Range;
 use crate::relay::{ChainEntry, Change, Relay, RelayError};
 use crate::sandbox::{ChainRecord, ChainSpec, EntrySpec, FilterVersion};
 
@@ -45,7 +46,7 @@ pub struct GenerationStatus {
     pub generation: Generation,
     /// Whether new records are handled by it.
     pub live: bool,
-    /// `default` (nobody configured a chain), `config` (the file) or `hot` (while the box ran).
+    /// `default` (nobody configured a chain), `config` (the file), `hot` (while the box ran) or `replay`.
     pub made_by: &'static str,
     /// Why, where somebody said so.
     pub why: Option<String>,
@@ -53,6 +54,8 @@ pub struct GenerationStatus {
     pub at_ns: Option<i64>,
     /// Where it begins.
     pub from: Vec<First>,
+    /// Of a replay, what it made anew.
+    pub ranges: Vec<Range>,
     /// What the records were, if anybody said so.
     pub codec: Option<CodecSpec>,
     /// Its filters, in order.
@@ -105,13 +108,15 @@ impl Relay {
     pub fn generations(&self, topic: &str) -> Result<Vec<GenerationStatus>, RelayError> {
         let generations = self.topic(topic)?;
         let newest = generations.newest().map(|(newest, _)| newest);
-        let status = |Listed { generation, from, promoted }: Listed| GenerationStatus {
+        let range = |(partition, first, end)| Range { partition, first, end };
+        let status = |Listed { generation, from, ranges, promoted }: Listed| GenerationStatus {
             generation,
             live: newest == Some(generation),
             made_by: promoted.made_by.name(),
             why: promoted.why.clone(),
             at_ns: promoted.at_ns,
             from: firsts(&from),
+            ranges: ranges.into_iter().map(range).collect(),
             codec: promoted.codec.as_ref().map(CodecRecord::spec),
             chain: self.entries(&promoted.chain),
         };
@@ -260,23 +265,19 @@ impl Relay {
         Ok(Promotion { filter: filter.to_owned(), version: chosen.version, generations, kept })
     }
 
-    /// Gives a topic the chain and codec of an older generation (without a number, of the one before the live one), with the very
-    /// modules it had, as a new generation. Durable when it returns.
+    /// [`Relay::roll_back`] to a generation, or, without a number, to the last live one that had another chain or codec.
     ///
     /// # Errors
-    /// [`RelayError::Missing`] where there is no such generation, or none before.
-    pub fn roll_back(&self, topic: &str, to: Option<Generation>) -> Result<Opened, RelayError> {
+    /// [`RelayError::Missing`] where there is no such generation, or none before; else as [`Relay::roll_back`].
+    pub fn go_back(&self, topic: &str, to: Option<Generation>) -> Result<Opened, RelayError> {
         let generations = self.topic(topic)?;
         let listed = generations.list();
         let numbers = || listed.iter().map(|one| one.generation.to_string()).collect::<Vec<_>>().join(", ");
-        let live = listed.last();
+        let (newest, live) = generations.newest().ok_or_else(|| RelayError::Missing(format!("`{topic}` has no generation yet")))?;
         let target = match to {
             Some(number) => listed.iter().find(|one| one.generation == number),
-            None => live.and_then(|live| {
-                let differs = |one: &&Listed| {
-                    one.promoted.chain != live.promoted.chain || one.promoted.codec != live.promoted.codec
-                };
-                listed.iter().rev().find(differs)
+            None => listed.iter().rev().find(|one| {
+                one.ranges.is_empty() && (one.promoted.chain != live.chain || one.promoted.codec != live.codec)
             }),
         };
         let Some(target) = target else {
@@ -285,15 +286,11 @@ impl Relay {
                 None => format!("`{topic}` never had another chain than the one it has"),
             }));
         };
-        if live.is_some_and(|live| live.generation == target.generation) {
-            return Err(RelayError::Config(format!("generation {} is the live one already", target.generation)));
+        let generation = self.roll_back(topic, target.generation)?;
+        if generation == newest {
+            let why = format!("`{topic}` has the chain of generation {} already: {newest} is live", target.generation);
+            return Err(RelayError::Config(why));
         }
-        let old = &target.promoted;
-        let promoted = Promoted {
-            why: Some(format!("rolled back to generation {}", target.generation)),
-            ..Promoted::new(MadeBy::Hot, old.spec.clone(), old.chain.clone(), old.codec.clone())
-        };
-        let generation = self.promote_resolved(&generations, promoted)?;
         self.opened(topic, generation)
     }
 }

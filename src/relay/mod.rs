@@ -10,8 +10,9 @@
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
 //! growth.rs       targets get more partitions   history.rs  retained records, read again
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
-//! trial/          a chain beside the live one     explain.rs      what became of a record, and why
+//! trial/          a chain beside the live one     explain/        what became of a record, and why
 //! life.rs         versions and generations: listed, promoted, rolled back
+//! replay/         history parsed again
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
 //! topic has each emission once (`tests/it/lineage_model.rs` checks both through crashes).
@@ -51,6 +52,7 @@ mod life;
 mod outbox;
 mod output;
 mod promote;
+mod replay;
 mod schedule;
 mod shared;
 mod shares;
@@ -74,6 +76,7 @@ pub use history::{Range, Which};
 pub use lane::Step;
 pub use promote::Change;
 pub use life::{GenerationStatus, Kept, Opened, Promotion, Wish};
+pub use replay::{Deleted, Progress, ReplayChain, ReplayPlan, ReplayRequest, ReplayState, ReplayStatus, ReplayStep};
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
 
 /// All lanes, their generations, and the outputs.
@@ -147,7 +150,10 @@ impl Relay {
                 shared.lane(&topic, &partition);
             }
         }
-        let relay = Arc::new(Self { shared, asked, threads: Mutex::default(), watcher: Mutex::new(None), trials: trial::Trials::default() });
+        let (threads, watcher, trials) = (Mutex::default(), Mutex::new(None), trial::Trials::default());
+        let relay = Arc::new(Self { shared, asked, threads, watcher, trials });
+        // Before anything is promoted: a replay's number is not to be given away twice.
+        relay.shared.replays.load(&relay.shared);
         relay.promote_configured()?;
         // Weak: the queue and the store outlive the relay, and must not keep it.
         let lanes = Arc::downgrade(&relay.shared);
@@ -214,6 +220,8 @@ impl Relay {
         }
         let (relay, asked) = (self.clone(), self.asked.clone());
         threads.push(std::thread::Builder::new().name("relay".into()).spawn(move || control::run(&relay, &asked, watch))?);
+        drop(threads);
+        self.start_replays();
         Ok(())
     }
 
@@ -276,6 +284,7 @@ impl Relay {
     pub fn shutdown(&self) {
         drop(self.watcher.lock().take());
         self.trials.stop();
+        self.stop_replays();
         // Nobody listens any more where no threads were started.
         let _ = self.shared.control.send(Control::Stop);
         for delivery in self.shared.deliveries.get().map(Vec::as_slice).unwrap_or_default() {

@@ -27,6 +27,7 @@ use crate::relay::generations::{Generations, MadeBy, Promoted, Ready};
 use crate::relay::growth::Routes;
 use crate::relay::lane::{Lane, LaneCore};
 use crate::relay::output::{Delivery, GROUP_PREFIX};
+use crate::relay::replay::Replays;
 use crate::relay::schedule::{Pool, Task};
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::sandbox::{ChainRecord, ChainSpec, Sandbox};
@@ -75,6 +76,7 @@ pub(crate) struct Shared {
     lanes: RwLock<HashMap<(TopicId, PartitionId), Registered>>,
     default_chain: Mutex<Option<ChainRecord>>,
     pub(crate) registries: Arc<Registries>,
+    pub(crate) replays: Replays,
     /// Which slices route where.
     pub(crate) routes: Arc<Routes>,
     /// Topics that the configuration wants to have more partitions than they could be given at the start.
@@ -117,6 +119,7 @@ impl Shared {
             topics: RwLock::default(),
             lanes: RwLock::default(),
             default_chain: Mutex::new(None),
+            replays: Replays::default(),
             routes: Arc::default(),
             to_grow: Mutex::default(),
         }))

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::commits::TopicChange;
 use super::flush::Change;
+use super::mask::Masks;
 use super::{GenerationEntry, Store, StoreError, watch};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::row::Rows;
@@ -43,6 +44,11 @@ impl Store {
             topic_name.clone_into(&mut state.durable.name);
         }
         let known = state.next.get(&partition).copied();
+        let without = rows.heads.first().zip(rows.heads.last()).and_then(|(first, last)| {
+            let masks = &state.durable.masks;
+            masks.any_gone(partition, first.offset, last.offset.saturating_add(1)).then(|| without_gone(rows, partition, masks))
+        });
+        let rows = without.as_ref().unwrap_or(rows);
         let skip = known.map_or(0, |known| rows.heads.partition_point(|head| head.offset < known));
         if skip > 0 {
             self.counters.repeated.fetch_add(skip as u64, Ordering::Relaxed);
@@ -107,9 +113,16 @@ impl Store {
         chain: &[u8],
         from: &BTreeMap<PartitionId, Offset>,
     ) -> Result<(), StoreError> {
-        let entry = GenerationEntry { generation, chain: chain.into(), from: from.clone() };
+        let entry = GenerationEntry { generation, chain: chain.into(), from: from.clone(), ranges: Vec::new() };
         let change = TopicChange { generations: vec![entry], ..TopicChange::default() };
         let topic = self.topic_or_new(topic, name);
         self.commit(vec![Change { topic, change, files: Vec::new(), flushed: false }])
     }
+}
+
+/// Rows of records that were not deleted.
+fn without_gone<'a>(rows: &Rows<'a>, partition: PartitionId, masks: &Masks) -> Rows<'a> {
+    let mut left = rows.clone();
+    left.heads.retain(|head| !masks.is_gone(partition, head.offset));
+    left
 }

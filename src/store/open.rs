@@ -104,11 +104,17 @@ impl Store {
                 listed.insert(path.clone());
                 files.insert(part.id, Arc::new(PartFile::new(part.clone(), path, disk.clone(), cache.clone())));
             }
+            let mut staged = BTreeMap::new();
+            for (_, part) in state.staged.values() {
+                let path = part_path(*id, part.day, part.id);
+                listed.insert(path.clone());
+                staged.insert(part.id, Arc::new(PartFile::new(part.clone(), path, disk.clone(), cache.clone())));
+            }
             report.topics += 1;
-            topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone(), files)));
+            topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone(), files, staged)));
         }
         let greatest = sweep(&disk, &mut listed, &mut report).map_err(|error| refused(root, error))?;
-        let named = log.topics.values().filter_map(|topic| topic.parts.keys().next_back()).max().copied();
+        let named = log.topics.values().flat_map(|topic| topic.parts.keys().chain(topic.staged.keys())).max().copied();
         let store = Self {
             disk,
             clock,
@@ -117,6 +123,7 @@ impl Store {
             log: Mutex::new(log),
             flushing: Mutex::new(()),
             merging: Mutex::new(()),
+            masking: Mutex::new(()),
             limbo: Mutex::new(Vec::new()),
             cache,
             wake: Condvar::new(),

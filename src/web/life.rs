@@ -164,7 +164,7 @@ pub async fn roll_back(State(web): State<Arc<Web>>, Path(topic): Path<String>, b
     own(&topic)?;
     let Back { to } = read(&body, r#"{"to": generation}"#)?;
     blocking(move || {
-        let opened = web.relay.roll_back(&topic, to).map_err(|error| refusal(&error))?;
+        let opened = web.relay.go_back(&topic, to).map_err(|error| refusal(&error))?;
         Ok(serde_json::to_value(opened).unwrap_or_default())
     })
     .await

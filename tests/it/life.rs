@@ -162,15 +162,15 @@ fn promotions_and_rollbacks_begin_where_they_say() {
     assert_eq!((opened.generation, opened.from.iter().map(|f| (f.partition, f.offset)).collect::<Vec<_>>()), (2, vec![(0, 3)]));
     houses.append("web", 0, &["x 3", "x 4"]);
     houses.handled("web");
-    let back = houses.relay.roll_back("web", None).expect("there was another");
+    let back = houses.relay.go_back("web", None).expect("there was another");
     assert_eq!((back.generation, back.from[0].offset), (3, 5));
     houses.append("web", 0, &["x 5"]);
     houses.handled("web");
     // The one before had another chain; and by number.
-    let forth = houses.relay.roll_back("web", None).expect("there was another");
+    let forth = houses.relay.go_back("web", None).expect("there was another");
     assert_eq!((forth.generation, forth.from[0].offset), (4, 6));
-    assert!(matches!(houses.relay.roll_back("web", Some(9)), Err(RelayError::Missing(_))));
-    assert!(matches!(houses.relay.roll_back("web", Some(4)), Err(RelayError::Config(_))));
+    assert!(matches!(houses.relay.go_back("web", Some(9)), Err(RelayError::Missing(_))));
+    assert!(matches!(houses.relay.go_back("web", Some(4)), Err(RelayError::Config(_))));
     houses.append("web", 0, &["x 6"]);
     houses.handled("web");
     let rows = visible(&houses.store).expect("each once");
@@ -273,7 +273,7 @@ fn every_end_of_a_record_is_explained() {
     let gone = explain(1);
     assert_eq!((&gone["record"], &gone["ended"]["kind"], &gone["generation"]), (&Value::Null, &json!("gone"), &json!(2)));
     assert_eq!(gone["ended"]["stored"][0]["mark"], "a");
-    assert!(gone["summary"].as_str().unwrap().contains("gone from the queue"), "{gone:#}");
+    assert!(gone["summary"].as_str().unwrap().contains("the queue's retention took it"), "{gone:#}");
     houses.stop();
 }
 

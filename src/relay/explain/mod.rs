@@ -70,18 +70,21 @@ impl Relay {
             return Err(RelayError::Missing(why));
         }
         let place = Place { topic: &topic, partition: &partition, offset };
+        if self.shared().store.masks(topic.id()).is_some_and(|masks| masks.is_gone(partition.id(), offset)) {
+            return self.gone(&place, Some("its rows were deleted for good, and nothing is shown of it"));
+        }
         let mut history = History::new(&partition, offset, offset + 1);
         let stretch = history.read()?;
         let stored = stretch.as_ref().filter(|stretch| stretch.gap.is_none()).and_then(|stretch| stretch.batches.first());
         let mut scratch = Scratch::new();
         let records = stored.and_then(|stored| Some((stored, decode(stored, &mut scratch)?)));
-        let Some((stored, records)) = records else { return self.gone(&place) };
+        let Some((stored, records)) = records else { return self.gone(&place, None) };
         let generations = self.shared().generations(&topic);
         let handled = match generations.around(partition.id(), offset) {
             Some(handled) => handled,
             None => {
                 let promoted = Arc::new(self.shared().first(topic.name())?);
-                Handled { generation: 0, promoted, first: 0, end: Offset::MAX }
+                Handled { generation: 0, promoted, first: 0, end: Offset::MAX, is_replay: false }
             }
         };
         let (mut at, until) = (stored.base_offset.max(handled.first), stored.next_offset.min(handled.end));
@@ -103,7 +106,7 @@ impl Relay {
         let mut notes = Vec::new();
         let Some(record) = call.records.iter().find(|record| record.offset == place.offset) else {
             // Within a batch from which records are missing.
-            return self.gone(place);
+            return self.gone(place, None);
         };
         let headers: Vec<(String, String)> = call.headers_of(record).iter().map(|(name, value)| (lossy(name), lossy(value))).collect();
         let header_of = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
@@ -170,6 +173,11 @@ impl Relay {
         if !is_handled {
             notes.push("the record is not handled yet; this is what will become of it".to_owned());
         }
+        if handled.is_replay {
+            notes.push(
+                "a replay made its row anew; what was sent to other topics or is a dead letter is the live generation's".to_owned(),
+            );
+        }
         explanation.ended = self.ended(place, handled, verdict, record.arrival_ns, is_handled, &mut notes);
         explanation.sent = self.sent(place, &verdict.1, &mut notes);
         if let EndedShown::Dropped { filter, .. } = &mut explanation.ended
@@ -183,12 +191,14 @@ impl Relay {
     }
 
     /// The queue has it no more.
-    fn gone(&self, place: &Place<'_>) -> Result<Explanation, RelayError> {
+    fn gone(&self, place: &Place<'_>, why: Option<&str>) -> Result<Explanation, RelayError> {
         let mut notes = Vec::new();
         let rows = self.rows_of(place.topic.id(), place.partition.id(), place.offset, None, &mut notes);
         let stored: Vec<Json> = rows.iter().map(found::json).collect();
         let start = place.partition.log_start();
-        let why = if place.offset < start {
+        let why = if let Some(why) = why {
+            why.to_owned()
+        } else if place.offset < start {
             format!("the queue's retention took it: partition {} begins at {start}", place.partition.id())
         } else {
             "it cannot be read: its batch is damaged, or was never there".to_owned()
@@ -205,7 +215,7 @@ impl Relay {
             topic_id: place.topic.id(),
             partition: place.partition.id(),
             offset: place.offset,
-            summary: format!("the record is gone from the queue; {why}; {has}"),
+            summary: format!("the record is gone; {why}; {has}"),
             record: None,
             generation,
             chain: promoted.as_ref().map(|promoted| self.entries(&promoted.chain)).unwrap_or_default(),

@@ -12,18 +12,28 @@ use crate::base::record::{RecordView, Records};
 use crate::base::row::{Cell, TIME, Value};
 use crate::relay::shown;
 use crate::sandbox::{Output, Verdict, VerdictKind};
+use crate::store::Masks;
+
+/// What was run.
+pub(super) struct Seen<'s, 'b> {
+    pub(super) partition: PartitionId,
+    pub(super) call: &'s Records<'b>,
+    /// Which records are not to be looked at.
+    pub(super) masks: Option<&'s Masks>,
+    /// How many examples of each kind are kept.
+    pub(super) sample: usize,
+}
 
 /// Adds a call to the report; both outputs are of its records.
-pub(super) fn compare(
-    report: &mut Report,
-    partition: PartitionId,
-    call: &Records<'_>,
-    live: &Output<'_>,
-    candidate: &Output<'_>,
-    sample: usize,
-) {
+pub(super) fn compare(report: &mut Report, seen: &Seen<'_, '_>, live: &Output<'_>, candidate: &Output<'_>) {
+    let &Seen { partition, call, masks, sample } = seen;
+    let mut deleted = 0;
     let same_names = live.names == candidate.names;
     for (record, (old, new)) in call.records.iter().zip(live.verdicts.iter().zip(&candidate.verdicts)) {
+        if masks.is_some_and(|masks| masks.is_gone(partition, record.offset)) {
+            deleted += 1;
+            continue;
+        }
         let emissions_differ = old.emissions != new.emissions;
         if emissions_differ {
             report.emissions_differ += 1;
@@ -72,7 +82,8 @@ pub(super) fn compare(
             }
         }
     }
-    report.count(call.records.len() as u64);
+    report.deleted += deleted;
+    report.count(call.records.len() as u64 - deleted);
 }
 
 struct Place<'p, 'b> {
@@ -189,7 +200,8 @@ mod tests {
             RecordView { offset: 7, arrival_ns: 5, timestamp_ms: 0, key: None, payload: b"raw", headers: (0, 0) };
         let call = Records { records: vec![record], headers: Vec::new() };
         let mut report = Report::default();
-        compare(&mut report, 1, &call, old, new, 5);
+        let seen = Seen { partition: 1, call: &call, masks: None, sample: 5 };
+        compare(&mut report, &seen, old, new);
         let sum = report.same
             + report.changed
             + report.newly_dropped

@@ -136,6 +136,8 @@ pub struct Report {
     pub emissions_differ: u64,
     /// Offsets that could not be read: damaged, or deleted meanwhile.
     pub unreadable: u64,
+    /// Records whose rows were deleted for good; they are in no other count and no example.
+    pub deleted: u64,
     /// By name; `(others)` where there are too many.
     pub fields: BTreeMap<String, FieldDiff>,
     /// Emissions by target topic.

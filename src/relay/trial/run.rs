@@ -1,10 +1,11 @@
 //! A trial's thread: reads history, runs both chains over each call, has them compared.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Job;
-use super::compare::compare;
+use super::compare::{Seen, compare};
 use super::report::Report;
 use crate::base::ids::Offset;
 use crate::base::record::Records;
@@ -16,6 +17,7 @@ use crate::relay::generations::Ready;
 use crate::relay::history::{History, Manners, calls, decode};
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::{Arena, ChainRecord};
+use crate::store::Masks;
 
 /// Records on which it is looked whether the candidate is steady.
 const STEADY_RECORDS: usize = 256;
@@ -39,7 +41,8 @@ pub(super) fn run(
 ) -> Result<(), RelayError> {
     let shared = relay.shared();
     let manners = Manners::new(shared, &job.stop);
-    let mut run = Run { relay, job, chains, record, sample, is_steady_known: false, waits: 0 };
+    let masks = shared.store.masks(topic.id());
+    let mut run = Run { relay, job, chains, record, sample, masks, is_steady_known: false, waits: 0 };
     for range in &job.ranges {
         let Some(partition) = topic.partition(range.partition) else { continue };
         let mut history = History::new(&partition, range.first, range.end);
@@ -74,6 +77,8 @@ struct Run<'r> {
     chains: &'r Chains,
     record: &'r ChainRecord,
     sample: usize,
+    /// Records whose rows somebody had deleted for good are not looked at.
+    masks: Option<Arc<Masks>>,
     is_steady_known: bool,
     waits: u32,
 }
@@ -118,7 +123,9 @@ impl Run<'_> {
                         let report = &mut self.job.progress.lock().report;
                         report.live.add(live.output.stats, between.saturating_sub(began));
                         report.candidate.add(candidate.output.stats, ended.saturating_sub(between));
-                        compare(report, partition, &live.call, &live.output, &candidate.output, self.sample);
+                        let masks = self.masks.as_deref();
+                        let seen = Seen { partition, call: &live.call, masks, sample: self.sample };
+                        compare(report, &seen, &live.output, &candidate.output);
                     }
                     Err(not_now) => outcome = Err(not_now),
                 }

@@ -3,6 +3,7 @@
 mod damage;
 mod derived;
 mod faults;
+mod masks;
 mod measure;
 mod model;
 mod shapes;
