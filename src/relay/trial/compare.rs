@@ -12,7 +12,7 @@ use crate::base::record::{RecordView, Records};
 use crate::base::row::{Cell, TIME, Value};
 use crate::relay::shown;
 use crate::sandbox::{Output, Verdict, VerdictKind};
-use crate::store::Masks;
+use crate::store::mask::Masks;
 
 /// What was run.
 pub(super) struct Seen<'s, 'b> {

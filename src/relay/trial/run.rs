@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Job;
 use super::compare::{Seen, compare};
 use super::report::Report;
-use crate::base::ids::Offset;
+use crate::base::ids::{Offset, PartitionId};
 use crate::base::record::Records;
 use crate::queue::Topic;
 use crate::queue::batch::Scratch;
@@ -17,7 +17,7 @@ use crate::relay::generations::Ready;
 use crate::relay::history::{History, Manners, calls, decode};
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::{Arena, ChainRecord};
-use crate::store::Masks;
+use crate::store::mask::Masks;
 
 /// Records on which it is looked whether the candidate is steady.
 const STEADY_RECORDS: usize = 256;
@@ -98,12 +98,12 @@ impl Run<'_> {
     fn batch(
         &mut self,
         manners: &Manners<'_>,
-        partition: u32,
+        partition: PartitionId,
         records: &Records<'_>,
         (from, until): (Offset, Offset),
     ) -> Result<(), RelayError> {
         if !std::mem::replace(&mut self.is_steady_known, true) {
-            self.look_whether_steady(records, (from, until))?;
+            self.look_whether_steady(partition, records, (from, until))?;
         }
         let mut at = from;
         while at < until {
@@ -152,14 +152,24 @@ impl Run<'_> {
     }
 
     /// A filter whose verdicts depend on how calls are cut would make every replay differ; some records are enough to catch most.
-    fn look_whether_steady(&self, records: &Records<'_>, (from, until): (Offset, Offset)) -> Result<(), RelayError> {
+    fn look_whether_steady(
+        &self,
+        partition: PartitionId,
+        records: &Records<'_>,
+        (from, until): (Offset, Offset),
+    ) -> Result<(), RelayError> {
         // Of other codecs the chain sees documents, not payloads.
         if !matches!(self.chains.live.codec, Codec::Bytes | Codec::Json) {
             return Ok(());
         }
         let (mut call, _) = cut(records, from, until);
         call.records.truncate(STEADY_RECORDS);
-        let unsteady = self.relay.shared().sandbox.unsteady(self.record, &call)?;
+        let mut unsteady = self.relay.shared().sandbox.unsteady(self.record, &call)?;
+        if let Some(found) = &mut unsteady
+            && self.masks.as_ref().is_some_and(|masks| masks.is_gone(partition, found.offset))
+        {
+            (found.before, found.now) = ("(deleted)".to_owned(), "(deleted)".to_owned());
+        }
         let report: &mut Report = &mut self.job.progress.lock().report;
         report.unsteady = unsteady;
         Ok(())
