@@ -47,7 +47,7 @@ impl Sandbox {
     /// [`FilterError::Refused`] says why it is no filter.
     pub fn check_with(&self, wasm: &[u8], config: &Map<String, Value>) -> Result<FilterReport, FilterError> {
         let loaded = self.load_bytes(wasm)?;
-        let imports = loaded.pre.module().imports().map(|import| import.name().to_owned()).collect();
+        let imports = loaded.imports.clone();
         let mut report = FilterReport {
             sha256: loaded.sha256.to_string(),
             bytes: wasm.len(),
@@ -58,8 +58,8 @@ impl Sandbox {
             reads_all: false,
             reads: Vec::new(),
         };
-        let config = Value::Object(config.clone()).to_string();
-        match self.pool.guest(&CHECKED.into(), &loaded, config, &Arc::default()) {
+        let config = Value::Object(config.clone()).to_string().into();
+        match self.pool.guest(&CHECKED.into(), &loaded, config, None, &Arc::default()) {
             Ok(guest) => {
                 report.needs_payload = guest.needs.payload;
                 report.reads_all = guest.needs.all;
@@ -79,12 +79,17 @@ impl Sandbox {
     pub fn check_steady(&self, wasm: &[u8], config: &Map<String, Value>, records: &Records<'_>) -> Result<(), FilterError> {
         let loaded = self.load_bytes(wasm)?;
         // It may be of no catalog: kept in memory, it is found by its hash while `loaded` lives.
+        let (filter, text) = (CHECKED.into(), Value::Object(config.clone()).to_string().into());
+        let lookups = self.pool.lookups(&filter, &loaded, &text).map_err(|error| match error {
+            StartError::Refused(why) | StartError::Broken(why) => FilterError::Refused(why),
+        })?;
         let entry = EntryRecord {
-            filter: CHECKED.into(),
+            filter,
             sha256: Arc::clone(&loaded.sha256),
             abi: sawbox_guest::abi::VERSION,
             when: None,
             config: config.clone(),
+            lookups,
         };
         let record = ChainRecord { entries: vec![entry], engine: engine::ENGINE.to_owned() };
         match self.unsteady(&record, records)? {

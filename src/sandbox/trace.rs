@@ -12,7 +12,6 @@ use std::time::Duration;
 use super::chain::Chain;
 use super::names::Names;
 use super::output::{Emission, Output};
-use super::pool::Pool;
 use super::rows::{Rows, State};
 use super::{Arena, ChainRecord, Config, FilterError, Sandbox};
 use crate::base::limits::CALL_RECORDS;
@@ -161,7 +160,7 @@ impl Sandbox {
     pub fn apart(&self, record: &ChainRecord, idle: bool) -> Result<Arc<Chain>, FilterError> {
         let limits = self.pool.limits().clone();
         let idle_instances = if idle { limits.idle_instances } else { 0 };
-        let pool = Arc::new(Pool::new(Config { idle_instances, quiet: true, ..limits }));
+        let pool = Arc::new(self.pool.beside(Config { idle_instances, quiet: true, ..limits }));
         self.chain_in(record, &pool, &|_| Arc::default())
     }
 }

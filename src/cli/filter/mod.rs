@@ -9,6 +9,7 @@ use crate::cli::{Remote, program};
 use crate::cli::client::{Client, segment};
 use crate::cli::topics::{bytes, print_table, word};
 
+mod author;
 mod life;
 
 #[derive(Debug, clap::Subcommand)]
@@ -21,6 +22,8 @@ pub enum FilterCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    #[command(flatten)]
+    Author(author::AuthorCommand),
     /// Say whether a module is a filter this box would take, without a running box
     Check {
         /// A `.wasm` file
@@ -73,6 +76,7 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
             print_table(&table);
             Ok(())
         }
+        FilterCommand::Author(command) => author::run(command),
         FilterCommand::Check { file } => {
             let report = crate::check_filter(&read(file)?).with_context(|| format!("{} is no filter", file.display()))?;
             println!(
