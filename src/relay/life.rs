@@ -236,8 +236,8 @@ impl Relay {
     pub fn promote_wish(&self, topic: &str, wish: Wish) -> Result<Opened, RelayError> {
         let generations = self.topic(topic)?;
         let (chain, why) = self.wished(&generations, wish)?;
-        let change = Change { chain: Some(Some(chain)), why: Some(format!("promoted: {why}")), ..Change::default() };
-        let generation = self.change(topic, change)?;
+        let change = Change { chain: Some(Some(chain)), codec: None };
+        let generation = self.change_because(topic, change, Some(format!("promoted: {why}")))?;
         self.opened(topic, generation)
     }
 

@@ -20,8 +20,6 @@ pub struct Change {
     pub chain: Option<Option<ChainSpec>>,
     /// What the records are.
     pub codec: Option<Option<CodecSpec>>,
-    /// Why, for the list of generations.
-    pub why: Option<String>,
 }
 
 impl Relay {
@@ -30,7 +28,7 @@ impl Relay {
     /// # Errors
     /// [`RelayError::Filter`] where the chain does not hold.
     pub fn promote(&self, topic: &str, spec: ChainSpec) -> Result<Generation, RelayError> {
-        self.change(topic, Change { chain: Some(Some(spec)), ..Change::default() })
+        self.change(topic, Change { chain: Some(Some(spec)), codec: None })
     }
 
     /// As [`Relay::promote`], with what its records are.
@@ -38,6 +36,16 @@ impl Relay {
     /// # Errors
     /// [`RelayError::Config`] where the codec does not hold; else as [`Relay::promote`].
     pub fn change(&self, topic: &str, change: Change) -> Result<Generation, RelayError> {
+        self.change_because(topic, change, None)
+    }
+
+    /// As [`Relay::change`], with the reason for the list of generations.
+    pub(super) fn change_because(
+        &self,
+        topic: &str,
+        change: Change,
+        why: Option<String>,
+    ) -> Result<Generation, RelayError> {
         let generations = self.topic(topic)?;
         let newest = generations.newest().map(|(_, newest)| newest);
         let codec = match change.codec {
@@ -53,7 +61,7 @@ impl Relay {
             Some(spec) => self.shared.sandbox.resolve(spec)?,
             None => self.shared.default_chain(codec.as_ref())?,
         };
-        let promoted = Promoted { why: change.why, ..Promoted::new(MadeBy::Hot, spec, record, codec) };
+        let promoted = Promoted { why, ..Promoted::new(MadeBy::Hot, spec, record, codec) };
         self.promote_resolved(&generations, promoted)
     }
 

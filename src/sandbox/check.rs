@@ -111,7 +111,7 @@ impl Sandbox {
             if fresh {
                 // With no instance kept, a run of its own is a fresh one.
                 let chain = self.apart(record, false)?;
-                for call in records.records.chunks(call_records) {
+                for call in records.records.chunks(call_records).take(FRESH) {
                     let call = part(records, call);
                     let arena = Arena::new();
                     let output = chain.run(&call, &arena);
@@ -172,6 +172,8 @@ fn part<'b>(all: &Records<'b>, some: &[RecordView<'b>]) -> Records<'b> {
     Records { records: some.iter().map(view).collect(), headers }
 }
 
+/// Fresh instances that are tried of each length of calls: those of interpreters take their time to start.
+const FRESH: usize = 32;
 /// Name of a filter that has none.
 const CHECKED: &str = "(checked)";
 

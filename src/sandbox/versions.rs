@@ -13,6 +13,7 @@
 use serde::Serialize;
 
 use super::catalog::{self, Coming, PutBy, Version};
+use super::lab::fixtures;
 use super::{FilterError, Sandbox};
 use crate::base::low;
 
@@ -113,6 +114,17 @@ impl Sandbox {
         self.catalog.choose(name, number)?;
         tracing::info!(filter = name, version = number, "the filter's name stands for this version now");
         self.version(name, number)
+    }
+
+    /// Runs a version (without a number, the newest) over fixtures, at low priority. The version's number comes back, too.
+    ///
+    /// # Errors
+    /// [`FilterError::Missing`]; [`FilterError::Refused`] where the fixtures are none.
+    pub fn run_fixtures(&self, name: &str, number: Option<u32>, text: &str) -> Result<(u32, fixtures::Report), FilterError> {
+        let newest = self.versions(name).iter().map(|version| version.version).max();
+        let version = self.version(name, number.or(newest).unwrap_or(0))?;
+        let wasm = self.catalog.module(&version.sha256)?;
+        Ok((version.version, low::scoped(|| fixtures::run(self, &wasm, text))?))
     }
 
     /// The version of a name that this module is.

@@ -132,7 +132,7 @@ fn wanted(body: &[u8]) -> Result<Change, Refusal> {
         let chain = serde_json::from_slice(body).map_err(|error| {
             Refusal::wrong(format!("the chain is a JSON list of {{\"filter\", \"when\", \"config\"}}: {error}"))
         })?;
-        return Ok(Change { chain: Some(Some(chain)), ..Change::default() });
+        return Ok(Change { chain: Some(Some(chain)), codec: None });
     }
     let Wanted { codec, avro, chain } = serde_json::from_slice(body).map_err(|error| {
         Refusal::wrong(format!(
@@ -142,7 +142,7 @@ fn wanted(body: &[u8]) -> Result<Change, Refusal> {
     if avro.is_some() && codec.is_none() {
         return Err(Refusal::wrong("avro: needs `\"codec\": \"avro\"` beside it"));
     }
-    Ok(Change { chain, codec: codec.map(|codec| codec.map(|codec| CodecSpec { codec, avro })), why: None })
+    Ok(Change { chain, codec: codec.map(|codec| codec.map(|codec| CodecSpec { codec, avro })) })
 }
 
 /// `PUT /api/v1/topics/{topic}/chain`

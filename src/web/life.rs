@@ -18,7 +18,7 @@ use crate::relay::{RelayError, Wish};
 use crate::sandbox::{ChainSpec, FilterError};
 use crate::web::Web;
 use crate::web::control::blocking;
-use crate::web::error::Refusal;
+use crate::web::error::{Parameters, Refusal};
 
 /// A body of JSON; an empty one is an empty object.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Refusal> {
@@ -73,6 +73,32 @@ pub async fn versions(State(web): State<Arc<Web>>, Path(name): Path<String>) -> 
         let shown: Vec<Value> = shown.collect();
         let current = versions.iter().find(|version| version.current).map(|version| version.version);
         Ok(json!({ "name": name, "current": current, "versions": shown }))
+    })
+    .await
+}
+
+/// Which version's fixtures.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Of {
+    /// Without it, the newest.
+    version: Option<u32>,
+}
+
+/// `POST /api/v1/filters/{name}/fixtures?version=3` (without it, the newest): runs a version over fixtures, which are the body, in
+/// TOML. Nothing of it is kept.
+///
+/// `{"name", "version", "passed", "cases": [{"name", "differences": [text], "fuel"}]}`
+pub async fn fixtures(
+    State(web): State<Arc<Web>>,
+    Path(name): Path<String>,
+    Parameters(of): Parameters<Of>,
+    body: String,
+) -> Result<Json<Value>, Refusal> {
+    blocking(move || {
+        let (version, report) =
+            web.sandbox.run_fixtures(&name, of.version, &body).map_err(|error| refusal(&error.into()))?;
+        Ok(json!({ "name": name, "version": version, "passed": report.passed(), "cases": report.cases }))
     })
     .await
 }

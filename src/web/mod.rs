@@ -168,6 +168,7 @@ impl Web {
             .route("/api/v1/topics/{topic}/trim", post(topics::trim))
             .route("/api/v1/topics/{topic}/chain", get(control::chain).put(control::put_chain))
             .route("/api/v1/filters/{name}/versions", get(life::versions))
+            .route("/api/v1/filters/{name}/fixtures", post(life::fixtures))
             .route("/api/v1/filters/{name}/promote", post(life::promote_version))
             .route("/api/v1/topics/{topic}/generations", get(life::generations))
             .route("/api/v1/topics/{topic}/promote", post(life::promote))

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cli::{Remote, program};
 use crate::cli::client::{Client, segment};
@@ -24,10 +24,17 @@ pub enum FilterCommand {
     },
     #[command(flatten)]
     Author(author::AuthorCommand),
-    /// Say whether a module is a filter this box would take, without a running box
+    /// Say whether a module is a filter this box would take, without a running box: also whether it says the same of a record in
+    /// any company, in calls of 1, 7 and 1024 records, fresh or not
     Check {
         /// A `.wasm` file
         file: PathBuf,
+        /// Its configuration, as a JSON object
+        #[arg(long, value_name = "JSON")]
+        config: Option<String>,
+        /// Records to try it on, one a line, instead of made-up ones
+        #[arg(long, value_name = "FILE")]
+        records: Option<PathBuf>,
     },
     /// Upload a filter under a name; every chain that uses the name goes over to it between two batches
     #[command(after_help = "Examples:
@@ -40,6 +47,9 @@ A module that does not hold up is refused with the reason, and what runs goes on
         name: String,
         /// A `.wasm` file
         file: PathBuf,
+        /// Fixtures that it must pass first, a TOML file; one that does not is kept, and waits
+        #[arg(long, value_name = "FILE")]
+        fixtures: Option<PathBuf>,
         /// Keep it as a version that waits: nothing that runs changes
         #[arg(long)]
         no_promote: bool,
@@ -77,8 +87,13 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
             Ok(())
         }
         FilterCommand::Author(command) => author::run(command),
-        FilterCommand::Check { file } => {
-            let report = crate::check_filter(&read(file)?).with_context(|| format!("{} is no filter", file.display()))?;
+        FilterCommand::Check { file, config, records } => {
+            let wasm = read(file)?;
+            let config: Map<String, Value> = match config {
+                Some(config) => serde_json::from_str(config).with_context(|| format!("--config {config}: it is a JSON object"))?,
+                None => Map::new(),
+            };
+            let report = crate::check_filter(&wasm, &config).with_context(|| format!("{} is no filter", file.display()))?;
             println!(
                 "{} is a filter: {} bytes, frame version {}, sha256 {}",
                 file.display(),
@@ -94,12 +109,24 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
                 println!("  uses {}", report.imports.join(", "));
             }
             if let Some(why) = report.refuses_config {
-                println!("  wants a configuration: {why}");
+                println!("  wants a configuration (`--config`): {why}");
+                return Ok(());
             }
+            let text = records.as_ref().map(|records| read(records)).transpose()?.unwrap_or_default();
+            let mut lines: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();
+            // What is behind the last line's end is no line.
+            lines.pop_if(|last| last.is_empty());
+            let tried = crate::check_steady(&wasm, &config, &lines).with_context(|| file.display().to_string())?;
+            println!("  says the same of {tried} records in calls of 1, 7 and 1024, fresh or not");
             Ok(())
         }
-        FilterCommand::Put { name, file, no_promote, remote } => {
-            let answer = put(&Client::new(&remote.url), name, file, !no_promote)?;
+        FilterCommand::Put { name, file, fixtures, no_promote, remote } => {
+            let client = Client::new(&remote.url);
+            if let Some(fixtures) = fixtures {
+                let answer = put(&client, name, file, false)?;
+                pass(&client, name, &answer["version"], fixtures)?;
+            }
+            let answer = put(&client, name, file, !no_promote)?;
             let version = word(&answer["version"]);
             println!("filter {name} is kept as version {version}, sha256 {}", word(&answer["sha256"]));
             let opened = answer["generations"].as_array().map_or(&[][..], Vec::as_slice);
@@ -129,6 +156,24 @@ fn put(client: &Client, name: &str, file: &Path, promote: bool) -> anyhow::Resul
     let promote = if promote { "true" } else { "false" };
     let path = format!("/api/v1/filters/{}", segment(name));
     client.send("PUT", &path, &[("promote", promote)], "application/wasm", wasm.as_slice())
+}
+
+/// Runs a version over fixtures; says which cases are not as they should be.
+fn pass(client: &Client, name: &str, version: &Value, fixtures: &Path) -> anyhow::Result<()> {
+    let path = format!("/api/v1/filters/{}/fixtures", segment(name));
+    let version = word(version);
+    let answer = client.send("POST", &path, &[("version", &version)], "application/toml", read(fixtures)?.as_slice())?;
+    let cases = answer["cases"].as_array().map_or(&[][..], Vec::as_slice);
+    for case in cases {
+        for difference in case["differences"].as_array().into_iter().flatten() {
+            println!("{}: {}", word(&case["name"]), word(difference));
+        }
+    }
+    if answer["passed"].as_bool() != Some(true) {
+        anyhow::bail!("{} does not hold for version {version} of {name}; it waits, and nothing that runs changed", fixtures.display());
+    }
+    println!("all {} cases of {} hold", cases.len(), fixtures.display());
+    Ok(())
 }
 
 /// A file of the person who types, not of the box.
