@@ -4,7 +4,9 @@
 //! answers. What the host would do besides comes from what [`set_patterns`] and [`set_lookup`] were given, a set a thread, and
 //! keyed state is a map of the thread's.
 
+pub mod fixtures;
 mod host;
+mod toml;
 
 pub use host::{Answer as LookupAnswer, Patterns, clear_state, set_lookup, set_patterns};
 pub(crate) use host::{last_error, lookup_get, lookup_open, state_get, state_put, state_remove, with_patterns};

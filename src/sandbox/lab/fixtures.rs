@@ -244,8 +244,14 @@ pub fn payloads(fixtures: &str) -> Result<(Map<String, Value>, Vec<Vec<u8>>), Fi
 
 impl Case {
     fn inputs(&self) -> Result<Vec<Input<'_>>, String> {
-        static NOTHING: Expected =
-            Expected { verdict: Decision::Store, reason: None, fields: None, absent: Vec::new(), time: None, emissions: Vec::new() };
+        static NOTHING: Expected = Expected {
+            verdict: Decision::Store,
+            reason: None,
+            fields: None,
+            absent: Vec::new(),
+            time: None,
+            emissions: Vec::new(),
+        };
         let alone = self.payload.is_some() || self.payload_base64.is_some() || self.expect.is_some();
         if !self.records.is_empty() {
             if alone {
@@ -286,12 +292,7 @@ fn bytes(text: Option<&str>, base64: Option<&str>) -> Result<Vec<u8>, String> {
 }
 
 /// What is different, and the fuel it took. `Err`: the case itself is wrong.
-fn check(
-    sandbox: &Sandbox,
-    wasm: &[u8],
-    case: &Case,
-    config: &Map<String, Value>,
-) -> Result<(Vec<String>, u64), String> {
+fn check(sandbox: &Sandbox, wasm: &[u8], case: &Case, config: &Map<String, Value>) -> Result<(Vec<String>, u64), String> {
     let inputs = case.inputs()?;
     let lone = match (Lone::new(sandbox, wasm, case.config.as_ref().unwrap_or(config), &case.fields), &case.refused) {
         (Ok(_), Some(_)) => return Ok((vec!["it takes the configuration, but should refuse it".into()], 0)),
@@ -359,7 +360,9 @@ fn row(output: &Output<'_>, verdict: &Verdict<'_>) -> Fields {
         let value = match cell.value {
             row::Value::Str(bytes) => Value::String(String::from_utf8_lossy(bytes).into_owned()),
             row::Value::Int(value) => value.into(),
-            row::Value::Float(value) => serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number),
+            row::Value::Float(value) => {
+                serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
+            }
             row::Value::Bool(value) => value.into(),
         };
         match fields.get_mut(name) {

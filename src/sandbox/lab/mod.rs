@@ -58,17 +58,19 @@ impl Lone {
         let mut entries = Vec::new();
         let mut add = |name: &str, wasm: &[u8], config: &Map<String, Value>| {
             let loaded = sandbox.load_bytes(wasm)?;
-            let text = Value::Object(config.clone()).to_string();
-            let guest = sandbox.pool.guest(&name.into(), &loaded, text, &Arc::default()).map_err(|error| match error {
-                StartError::Refused(why) => LoneError::Config(why),
-                StartError::Broken(why) => FilterError::Refused(format!("the filter does not start: it {why}")).into(),
-            })?;
+            let text = Value::Object(config.clone()).to_string().into();
+            let guest =
+                sandbox.pool.guest(&name.into(), &loaded, text, None, &Arc::default()).map_err(|error| match error {
+                    StartError::Refused(why) => LoneError::Config(why),
+                    StartError::Broken(why) => FilterError::Refused(format!("the filter does not start: it {why}")).into(),
+                })?;
             entries.push(EntryRecord {
                 filter: name.into(),
                 sha256: Arc::clone(&loaded.sha256),
                 abi: sawbox_guest::abi::VERSION,
                 when: None,
                 config: config.clone(),
+                lookups: Vec::new(),
             });
             steps.push(Step { guest, when: None });
             Ok::<_, LoneError>(())
