@@ -397,6 +397,14 @@ mod tests {
         put(b"two").unwrap();
         put(b"three").unwrap();
         let hash = sha256(b"three");
+        // Also what the journal was written anew from.
+        let numbered = |catalog: &Catalog| {
+            let (versions, current) = catalog.versions("f");
+            (versions.into_iter().map(|version| (version.number, version.sha256.to_string())).collect::<Vec<_>>(), current)
+        };
+        let all = (1..).zip([&b"one"[..], b"two", b"three"]).map(|(number, wasm)| (number, sha256(wasm))).collect();
+        assert_eq!(numbered(&catalog), (all, 3));
+        assert_eq!(numbered(&Catalog::open(disk.crash()).unwrap()), numbered(&catalog));
         assert_eq!(Catalog::open(disk.crash()).unwrap().get("f").map(|known| known.sha256), Some(hash.as_str().into()));
 
         let disk = SimDisk::new(2);

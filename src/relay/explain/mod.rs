@@ -31,6 +31,7 @@ use crate::relay::codec::NotNow;
 use crate::relay::cut::cut;
 use crate::relay::generations::{Handled, Ready};
 use crate::relay::history::{History, decode};
+use crate::relay::output::GROUP_PREFIX;
 use crate::relay::output::row::origin_text;
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::relay::{Relay, RelayError, shown};
@@ -59,6 +60,10 @@ impl Relay {
         let queue = &self.shared().queue;
         let by_id = || topic.parse::<TopicId>().ok().and_then(|id| queue.topic_by_id(id));
         let topic = queue.topic(topic).or_else(by_id).ok_or_else(|| RelayError::NoTopic(topic.to_owned()))?;
+        if let Some(output) = topic.name().strip_prefix(GROUP_PREFIX) {
+            let why = format!("`{}` belongs to the output `{output}`: its records are rows already, and no chain handles them", topic.name());
+            return Err(RelayError::Config(why));
+        }
         let partitions = topic.partitions().len();
         let partition = topic.partition(partition).ok_or_else(|| {
             RelayError::Missing(format!("`{}` has {partitions} partitions, counted from 0", topic.name()))
@@ -171,7 +176,10 @@ impl Relay {
             .known_lane(place.topic.id(), place.partition.id())
             .is_some_and(|lane| lane.core.next() > place.offset);
         if !is_handled {
-            notes.push("the record is not handled yet; this is what will become of it".to_owned());
+            notes.push(match place.topic.settings().store {
+                true => "the record is not handled yet; this is what will become of it".to_owned(),
+                false => "the topic is not stored (`store = false`): nobody handles its records".to_owned(),
+            });
         }
         if handled.is_replay {
             notes.push(
@@ -282,6 +290,13 @@ impl Relay {
                     stored: rows.first().map_or(Json::Null, found::json),
                 }
             }
+            VerdictKind::Fail { filter, reason } if place.topic.name().starts_with(DEAD_PREFIX) => {
+                // It makes no other one: it is stored as it is.
+                let rows = self.rows_of(topic, partition, place.offset, Some(arrival_ns), notes);
+                let letter = rows.first().map_or(Json::Null, found::json);
+                let topic = place.topic.name().to_string();
+                EndedShown::Failed { filter: filter.to_string(), reason: reason.to_string(), topic, letter }
+            }
             VerdictKind::Fail { filter, reason } => {
                 let dead = format!("{DEAD_PREFIX}{}", place.topic.name());
                 let letter = self.sent_row(&dead, place, 0, notes);
@@ -291,12 +306,23 @@ impl Relay {
     }
 
     fn sent(&self, place: &Place<'_>, verdict: &Verdict<'_>, notes: &mut Vec<String>) -> Vec<SentShown> {
-        let sent = |(n, emission): (usize, &crate::sandbox::Emission<'_>)| SentShown {
-            topic: emission.topic.to_owned(),
-            payload: shown::bytes(emission.payload, SHOWN_BYTES),
-            row: self.sent_row(emission.topic, place, n, notes),
-        };
-        verdict.emissions.iter().enumerate().map(sent).collect()
+        let mut sent = Vec::new();
+        for (n, emission) in verdict.emissions.iter().enumerate() {
+            let row = self.sent_row(emission.topic, place, n, notes);
+            sent.push(SentShown {
+                topic: emission.topic.to_owned(),
+                payload: shown::bytes(emission.payload, SHOWN_BYTES),
+                row,
+            });
+        }
+        // What cannot be sent is a dead letter, while the rest goes its way.
+        if sent.iter().any(|sent| sent.row.is_null()) {
+            let letter = self.sent_row(&format!("{DEAD_PREFIX}{}", place.topic.name()), place, 0, notes);
+            if let Some(reason) = letter[header::REASON].as_str() {
+                notes.push(format!("a dead letter says of what it sent: {reason}"));
+            }
+        }
+        sent
     }
 
     /// The row that a target topic made of what it was sent.
