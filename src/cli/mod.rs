@@ -17,6 +17,7 @@ mod demo;
 mod explain;
 mod filter;
 mod groups;
+mod replay;
 mod run;
 mod search;
 mod topics;
@@ -36,7 +37,7 @@ Start here:
   echo hello | sawbox send first && sawbox query hello
 
 Environment:
-  SAWBOX_URL         the box that query, tail, send, topic, filter, explain, user and acl speak to
+  SAWBOX_URL         the box that query, tail, send, topic, filter, explain, replay, user and acl speak to
   SAWBOX_CONFIG      configuration file of run and check
   SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
 
@@ -83,6 +84,9 @@ enum Command {
     Filter(filter::FilterCommand),
     /// What became of one record, and why: as it came, each filter's step, where it ended
     Explain(explain::ExplainArguments),
+    /// Replays: parse history again through another chain; delete rows for good
+    #[command(subcommand)]
+    Replay(replay::ReplayCommand),
     /// Users of the Kafka port
     #[command(subcommand)]
     User(access::UserCommand),
@@ -154,6 +158,7 @@ pub fn main() -> ExitCode {
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => filter::run(&command),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Replay(command) => replay::replay(&command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {

@@ -281,6 +281,12 @@ impl Shared {
             known.core.committed.store(next, Ordering::Relaxed);
             known.core.partition.set_committed(next);
         }
+        if self.store.masks(topic).is_some()
+            && let Some(topic) = self.queue.topic_by_id(topic)
+        {
+            let starts = topic.partitions().iter().map(|partition| (partition.id(), partition.log_start())).collect();
+            self.store.set_queue_starts(topic.id(), starts);
+        }
     }
 
     /// Wakes the lanes of a topic.

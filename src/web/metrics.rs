@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::web::{Web, groups, status, topics, traffic, trial};
+use crate::web::{Web, groups, replay, status, topics, traffic, trial};
 
 /// One value of one metric.
 #[derive(Clone, Debug)]
@@ -174,6 +174,7 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::gauge("store_parts", "Parts", labels(), stats.parts));
         metrics.push(Metric::gauge("store_memtable_bytes", "Bytes of rows not yet in a part", labels(), stats.memtable_bytes));
     }
+    metrics.extend(replay::metrics(web));
     traffic::metrics(web, &mut metrics);
     metrics.extend(trial::metrics(web));
     for source in web.extra_metrics.read().iter() {

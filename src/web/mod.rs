@@ -33,6 +33,7 @@ mod explain;
 mod groups;
 mod life;
 mod metrics;
+mod replay;
 mod rows;
 mod status;
 mod tail;
@@ -181,6 +182,7 @@ impl Web {
             .route("/api/v1/groups/{group}", get(groups::group).delete(groups::delete))
             .route("/api/v1/groups/{group}/reset", post(groups::reset))
             .merge(access::routes())
+            .merge(replay::routes())
             .route("/api/v1/quotas", get(traffic::quotas))
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))

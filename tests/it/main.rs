@@ -24,6 +24,8 @@ mod relay_guest;
 mod relay_outputs;
 mod relay_speeds;
 mod relay_swap;
+mod replay_model;
+mod replay_world;
 mod support;
 mod tidy;
 mod traffic;

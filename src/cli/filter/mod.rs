@@ -178,6 +178,6 @@ fn pass(client: &Client, name: &str, version: &Value, fixtures: &Path) -> anyhow
 
 /// A file of the person who types, not of the box.
 #[allow(clippy::disallowed_methods)]
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| path.display().to_string())
 }
