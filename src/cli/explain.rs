@@ -36,7 +36,13 @@ pub fn explain(arguments: &ExplainArguments) -> anyhow::Result<()> {
 }
 
 fn show(answer: &Value) {
-    println!("{}/{}@{}: {}", word(&answer["topic"]), word(&answer["partition"]), word(&answer["offset"]), word(&answer["summary"]));
+    println!(
+        "{}/{}@{}: {}",
+        word(&answer["topic"]),
+        word(&answer["partition"]),
+        word(&answer["offset"]),
+        word(&answer["summary"])
+    );
     let record = &answer["record"];
     if !record.is_null() {
         println!("\nrecord     {} bytes, came {}", word(&record["payload"]["bytes"]), word(&record["arrival"]));
@@ -62,7 +68,8 @@ fn show(answer: &Value) {
         let when = step["when"].as_str().map_or(String::new(), |when| format!("  when {when}"));
         let version = step["version"].as_u64().filter(|version| *version > 0).map_or(String::new(), |v| format!("@{v}"));
         println!("{}. {}{version}{when}", index + 1, word(&step["filter"]));
-        let reason = step["reason"].as_str().filter(|reason| !reason.is_empty()).map_or(String::new(), |why| format!(": {why}"));
+        let reason =
+            step["reason"].as_str().filter(|reason| !reason.is_empty()).map_or(String::new(), |why| format!(": {why}"));
         match step["outcome"].as_str() {
             Some("not_selected") => println!("   not given to it: its `when` left it out"),
             Some("not_reached") => println!("   not given to it: it ended before"),
@@ -107,7 +114,12 @@ fn ended(ended: &Value) {
                 _ => println!("stored     but DIFFERENTLY"),
             }
             for one in ended["differences"].as_array().into_iter().flatten() {
-                println!("           {}: the chain makes {}, the store has {}", word(&one["field"]), one["made"], one["stored"]);
+                println!(
+                    "           {}: the chain makes {}, the store has {}",
+                    word(&one["field"]),
+                    one["made"],
+                    one["stored"]
+                );
             }
             for (name, value) in ended["row"].as_object().into_iter().flatten() {
                 println!("  {name} = {value}");

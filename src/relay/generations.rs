@@ -374,7 +374,8 @@ impl Generations {
     pub(crate) fn around(&self, partition: PartitionId, offset: Offset) -> Option<Handled> {
         let inner = self.inner.lock();
         if let Some(replayed) = inner.replays.iter().rfind(|entry| entry.has(partition, offset)) {
-            let holds = |(own, first, end): &&(PartitionId, Offset, Offset)| *own == partition && (*first..*end).contains(&offset);
+            let holds =
+                |(own, first, end): &&(PartitionId, Offset, Offset)| *own == partition && (*first..*end).contains(&offset);
             let &(_, first, end) = replayed.ranges.iter().find(holds)?;
             let promoted = replayed.promoted.clone();
             return Some(Handled { generation: replayed.generation, promoted, first, end, is_replay: true });

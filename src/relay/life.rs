@@ -273,12 +273,14 @@ impl Relay {
         let generations = self.topic(topic)?;
         let listed = generations.list();
         let numbers = || listed.iter().map(|one| one.generation.to_string()).collect::<Vec<_>>().join(", ");
-        let (newest, live) = generations.newest().ok_or_else(|| RelayError::Missing(format!("`{topic}` has no generation yet")))?;
+        let (newest, live) =
+            generations.newest().ok_or_else(|| RelayError::Missing(format!("`{topic}` has no generation yet")))?;
         let target = match to {
             Some(number) => listed.iter().find(|one| one.generation == number),
-            None => listed.iter().rev().find(|one| {
-                one.ranges.is_empty() && (one.promoted.chain != live.chain || one.promoted.codec != live.codec)
-            }),
+            None => listed
+                .iter()
+                .rev()
+                .find(|one| one.ranges.is_empty() && (one.promoted.chain != live.chain || one.promoted.codec != live.codec)),
         };
         let Some(target) = target else {
             return Err(RelayError::Missing(match to {

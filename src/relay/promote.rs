@@ -40,12 +40,7 @@ impl Relay {
     }
 
     /// As [`Relay::change`], with the reason for the list of generations.
-    pub(super) fn change_because(
-        &self,
-        topic: &str,
-        change: Change,
-        why: Option<String>,
-    ) -> Result<Generation, RelayError> {
+    pub(super) fn change_because(&self, topic: &str, change: Change, why: Option<String>) -> Result<Generation, RelayError> {
         let generations = self.topic(topic)?;
         let newest = generations.newest().map(|(_, newest)| newest);
         let codec = match change.codec {

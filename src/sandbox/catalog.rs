@@ -310,7 +310,8 @@ impl Catalog {
     /// Lets a name stand for one of its versions. Durable when it returns.
     pub(super) fn choose(&self, name: &str, number: u32) -> Result<(), FilterError> {
         let known = self.version(name, number);
-        let known = known.ok_or_else(|| FilterError::Missing(format!("there is no version {number} of the filter `{name}`")))?;
+        let known =
+            known.ok_or_else(|| FilterError::Missing(format!("there is no version {number} of the filter `{name}`")))?;
         let mut state = self.state.lock();
         let mut versions = state.names.get(name).cloned().unwrap_or_default();
         if versions.current == number {

@@ -189,7 +189,10 @@ mod tests {
         let again = open(bench.directory.path(), Config::default());
         assert_eq!(again.versions("f"), before);
         let seen: Vec<_> = before.iter().map(|v| (v.version, v.current, v.by, v.at_ns.is_some())).collect();
-        assert_eq!(seen, [(1, false, Some(PutBy::Cli), true), (2, true, Some(PutBy::Cli), true), (3, false, Some(PutBy::Cli), true)]);
+        assert_eq!(
+            seen,
+            [(1, false, Some(PutBy::Cli), true), (2, true, Some(PutBy::Cli), true), (3, false, Some(PutBy::Cli), true)]
+        );
         assert_eq!(resolved(&again, "f"), Ok(hashes[1].clone()));
         assert_eq!(resolved(&again, "json"), Ok(stock));
         assert_eq!(again.version_of("json", &hashes[2]), Some(1));

@@ -40,7 +40,12 @@ pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
                 "used_by": users,
             })
         })
-        .chain(web.sandbox.waiting().into_iter().map(|name| json!({ "name": name, "version": null, "stock": false, "used_by": [] })))
+        .chain(
+            web.sandbox
+                .waiting()
+                .into_iter()
+                .map(|name| json!({ "name": name, "version": null, "stock": false, "used_by": [] })),
+        )
         .collect();
     Json(json!({ "filters": filters }))
 }

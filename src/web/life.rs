@@ -96,8 +96,7 @@ pub async fn fixtures(
     body: String,
 ) -> Result<Json<Value>, Refusal> {
     blocking(move || {
-        let (version, report) =
-            web.sandbox.run_fixtures(&name, of.version, &body).map_err(|error| refusal(&error.into()))?;
+        let (version, report) = web.sandbox.run_fixtures(&name, of.version, &body).map_err(|error| refusal(&error.into()))?;
         Ok(json!({ "name": name, "version": version, "passed": report.passed(), "cases": report.cases }))
     })
     .await

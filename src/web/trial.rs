@@ -16,11 +16,11 @@ use crate::base::units::Span;
 use crate::relay::trial::{SAMPLE, TrialRequest};
 use crate::relay::{Range, Which, Wish};
 use crate::sandbox::ChainSpec;
+use crate::web::Web;
 use crate::web::control::blocking;
 use crate::web::error::Refusal;
 use crate::web::life::{dated, read, refusal};
 use crate::web::metrics::Metric;
-use crate::web::Web;
 
 /// Records without a word about which.
 const RECORDS: u64 = 100_000;
@@ -76,13 +76,7 @@ impl Asked {
                 return Err(Refusal::wrong(why));
             }
         };
-        let wish = Wish {
-            chain: self.chain,
-            filter: self.filter,
-            version: self.version,
-            when: self.when,
-            config: self.config,
-        };
+        let wish = Wish { chain: self.chain, filter: self.filter, version: self.version, when: self.when, config: self.config };
         Ok(TrialRequest { wish, which, sample: self.sample.unwrap_or(SAMPLE) })
     }
 }
@@ -106,7 +100,8 @@ pub async fn begin(
     Path(topic): Path<String>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let asked: Asked = read(&body, r#"{"chain": […]} or {"filter", "version", "when", "config"}, perhaps with "last" or "offsets""#)?;
+    let asked: Asked =
+        read(&body, r#"{"chain": […]} or {"filter", "version", "when", "config"}, perhaps with "last" or "offsets""#)?;
     let request = asked.request(web.clock.now_ns())?;
     let begun = blocking(move || {
         let status = web.relay.begin_trial(&topic, request).map_err(|error| refusal(&error))?;

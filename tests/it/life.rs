@@ -36,8 +36,7 @@ fn tried(houses: &Houses, wish: Wish) -> Report {
 
 /// same, changed, newly dropped, newly kept, newly failed, mended.
 fn counts(report: &Report) -> [u64; 6] {
-    let all =
-        [report.same, report.changed, report.newly_dropped, report.newly_kept, report.newly_failed, report.mended];
+    let all = [report.same, report.changed, report.newly_dropped, report.newly_kept, report.newly_failed, report.mended];
     assert_eq!(all.iter().sum::<u64>(), report.records, "each record in one count");
     all
 }
@@ -331,7 +330,10 @@ fn a_version_lives_through_api_and_command_line_and_over_a_restart() {
         std::fs::write(&module, wasm('b')).unwrap();
         let said = fine(&["filter", "trial", "mine", "--topic", "shop", "--module", file, "--json"]);
         let status: Value = serde_json::from_str(&said[said.find('{').unwrap()..said.rfind('}').unwrap() + 1]).unwrap();
-        assert_eq!((&status["state"], &status["report"]["changed"], &status["report"]["same"]), (&json!("done"), &json!(3), &json!(1)));
+        assert_eq!(
+            (&status["state"], &status["report"]["changed"], &status["report"]["same"]),
+            (&json!("done"), &json!(3), &json!(1))
+        );
         let answer = json(running.send("PUT", "/api/v1/filters/mine?promote=false", "application/wasm", &wasm('b')));
         assert_eq!((&answer["version"], &answer["current"]), (&json!(2), &json!(false)), "the same bytes are the same version");
         let body = br#"{"filter":"mine","version":2,"last":{"records":10}}"#;
@@ -355,7 +357,11 @@ fn a_version_lives_through_api_and_command_line_and_over_a_restart() {
         let said = fine(&["explain", "shop/0@4"]);
         assert!(said.contains("+ mark = \"b\"") && said.contains("the store's row is the same"), "{said}");
         let explained = json(running.get("/api/v1/explain/shop/0/5", &[]));
-        assert_eq!((&explained["steps"][1]["version"], &explained["ended"]["is"]), (&json!(1), &json!("same")), "{explained:#}");
+        assert_eq!(
+            (&explained["steps"][1]["version"], &explained["ended"]["is"]),
+            (&json!(1), &json!("same")),
+            "{explained:#}"
+        );
         assert!(explained["record"]["arrival"].as_str().unwrap().ends_with('Z'));
         assert_eq!(running.get("/api/v1/explain/shop/0/x", &[]).0, 400);
         let (well, said) = sawbox(&page, &["explain", "shop"]);
@@ -377,7 +383,8 @@ fn a_version_lives_through_api_and_command_line_and_over_a_restart() {
         versions = json(running.get("/api/v1/filters/mine/versions", &[]));
         generations = json(running.get("/api/v1/topics/shop/generations", &[]));
         assert_eq!(versions["current"], Value::Null, "both wait: the topic's chain names them");
-        let seen: Vec<_> = versions["versions"].as_array().unwrap().iter().map(|v| (&v["version"], &v["by"], &v["used_by"])).collect();
+        let seen: Vec<_> =
+            versions["versions"].as_array().unwrap().iter().map(|v| (&v["version"], &v["by"], &v["used_by"])).collect();
         let used = |generations: Value, live: bool| json!([{ "topic": "shop", "generations": generations, "live": live }]);
         let (first, second) = (used(json!([1, 3]), true), used(json!([2]), false));
         assert_eq!(seen, [(&json!(1), &json!("cli"), &first), (&json!(2), &json!("cli"), &second)]);

@@ -131,7 +131,8 @@ pub fn run(command: &LifeCommand) -> anyhow::Result<()> {
                     let path = format!("/api/v1/filters/{}/promote", segment(name));
                     let answer = client.send("POST", &path, &[], "application/json", body.to_string().as_bytes())?;
                     println!("filter {name} is version {} from now on", word(&answer["version"]));
-                    let lists = [&answer["generations"], &answer["kept"]].map(|list| list.as_array().map_or(&[][..], Vec::as_slice));
+                    let lists =
+                        [&answer["generations"], &answer["kept"]].map(|list| list.as_array().map_or(&[][..], Vec::as_slice));
                     lists[0].iter().for_each(opened);
                     for one in lists[1] {
                         println!("topic {} stays with version {}", word(&one["topic"]), word(&one["version"]));
@@ -156,7 +157,8 @@ pub fn run(command: &LifeCommand) -> anyhow::Result<()> {
 /// A name and the version behind it.
 fn split(text: &str) -> anyhow::Result<(&str, Option<u32>)> {
     let Some((name, version)) = text.split_once('@') else { return Ok((text, None)) };
-    let version = version.parse().with_context(|| format!("`{text}`: behind the `@` stands a version's number, like {name}@3"))?;
+    let version =
+        version.parse().with_context(|| format!("`{text}`: behind the `@` stands a version's number, like {name}@3"))?;
     Ok((name, Some(version)))
 }
 
@@ -348,7 +350,10 @@ fn report(status: &Value) {
     }
     if !report["unsteady"].is_null() {
         let unsteady = &report["unsteady"];
-        println!("\nThe candidate is NOT STEADY, and must not be promoted: of the record at offset {}", word(&unsteady["offset"]));
+        println!(
+            "\nThe candidate is NOT STEADY, and must not be promoted: of the record at offset {}",
+            word(&unsteady["offset"])
+        );
         println!("  it says   {}", word(&unsteady["before"]));
         println!("  but also  {}", word(&unsteady["now"]));
         println!("  in calls of {}: it remembers something from one record to the next", word(&unsteady["call_records"]));

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::{Map, Value};
 
-use crate::cli::{Remote, program};
 use crate::cli::client::{Client, segment};
 use crate::cli::topics::{bytes, print_table, word};
+use crate::cli::{Remote, program};
 
 mod author;
 mod life;
@@ -90,7 +90,9 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
         FilterCommand::Check { file, config, records } => {
             let wasm = read(file)?;
             let config: Map<String, Value> = match config {
-                Some(config) => serde_json::from_str(config).with_context(|| format!("--config {config}: it is a JSON object"))?,
+                Some(config) => {
+                    serde_json::from_str(config).with_context(|| format!("--config {config}: it is a JSON object"))?
+                }
                 None => Map::new(),
             };
             let report = crate::check_filter(&wasm, &config).with_context(|| format!("{} is no filter", file.display()))?;
@@ -170,7 +172,10 @@ fn pass(client: &Client, name: &str, version: &Value, fixtures: &Path) -> anyhow
         }
     }
     if answer["passed"].as_bool() != Some(true) {
-        anyhow::bail!("{} does not hold for version {version} of {name}; it waits, and nothing that runs changed", fixtures.display());
+        anyhow::bail!(
+            "{} does not hold for version {version} of {name}; it waits, and nothing that runs changed",
+            fixtures.display()
+        );
     }
     println!("all {} cases of {} hold", cases.len(), fixtures.display());
     Ok(())

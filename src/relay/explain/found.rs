@@ -37,7 +37,13 @@ impl Relay {
     }
 
     /// Rows of a topic that a query finds, at this time or at any.
-    pub(super) fn rows_where(&self, topic: TopicId, wanted: &str, time_ns: Option<i64>, notes: &mut Vec<String>) -> Vec<OutRow> {
+    pub(super) fn rows_where(
+        &self,
+        topic: TopicId,
+        wanted: &str,
+        time_ns: Option<i64>,
+        notes: &mut Vec<String>,
+    ) -> Vec<OutRow> {
         let shared = self.shared();
         let Ok(parsed) = query::parse_at(wanted, shared.clock.now_ns()) else { return Vec::new() };
         let mut request = Request::new(parsed);
@@ -128,7 +134,9 @@ fn is_same(made: &[Value<'_>], stored: &OutValue) -> bool {
     match (made, stored) {
         ([Value::Str(made)], OutValue::Str(stored)) => **made == **stored,
         ([Value::Int(made)], OutValue::Int(stored)) => made == stored,
-        ([Value::Float(made)], OutValue::Float(stored)) => made.to_bits() == stored.to_bits() || (made.is_nan() && stored.is_nan()),
+        ([Value::Float(made)], OutValue::Float(stored)) => {
+            made.to_bits() == stored.to_bits() || (made.is_nan() && stored.is_nan())
+        }
         ([Value::Bool(made)], OutValue::Bool(stored)) => made == stored,
         (many, OutValue::List(items)) => {
             let is_item = |(made, stored): (&Value<'_>, &Box<[u8]>)| match made {

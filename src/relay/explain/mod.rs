@@ -61,13 +61,16 @@ impl Relay {
         let by_id = || topic.parse::<TopicId>().ok().and_then(|id| queue.topic_by_id(id));
         let topic = queue.topic(topic).or_else(by_id).ok_or_else(|| RelayError::NoTopic(topic.to_owned()))?;
         if let Some(output) = topic.name().strip_prefix(GROUP_PREFIX) {
-            let why = format!("`{}` belongs to the output `{output}`: its records are rows already, and no chain handles them", topic.name());
+            let why = format!(
+                "`{}` belongs to the output `{output}`: its records are rows already, and no chain handles them",
+                topic.name()
+            );
             return Err(RelayError::Config(why));
         }
         let partitions = topic.partitions().len();
-        let partition = topic.partition(partition).ok_or_else(|| {
-            RelayError::Missing(format!("`{}` has {partitions} partitions, counted from 0", topic.name()))
-        })?;
+        let partition = topic
+            .partition(partition)
+            .ok_or_else(|| RelayError::Missing(format!("`{}` has {partitions} partitions, counted from 0", topic.name())))?;
         let end = partition.high_watermark();
         if offset >= end {
             let (name, number) = (topic.name(), partition.id());
@@ -113,7 +116,8 @@ impl Relay {
             // Within a batch from which records are missing.
             return self.gone(place, None);
         };
-        let headers: Vec<(String, String)> = call.headers_of(record).iter().map(|(name, value)| (lossy(name), lossy(value))).collect();
+        let headers: Vec<(String, String)> =
+            call.headers_of(record).iter().map(|(name, value)| (lossy(name), lossy(value))).collect();
         let header_of = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());
         let record_shown = RecordShown {
             payload: shown::bytes(record.payload, SHOWN_BYTES),
@@ -163,7 +167,8 @@ impl Relay {
             explanation.steps = step::steps(&explanation.chain, trace, alone);
         }
         if let (Some(a), Some(b)) = (&whole.verdict, &alone.verdict)
-            && shown::verdict(&a.0, &a.1, record.arrival_ns, SHOWN_BYTES) != shown::verdict(&b.0, &b.1, record.arrival_ns, SHOWN_BYTES)
+            && shown::verdict(&a.0, &a.1, record.arrival_ns, SHOWN_BYTES)
+                != shown::verdict(&b.0, &b.1, record.arrival_ns, SHOWN_BYTES)
         {
             notes.push(
                 "alone, the record gets another verdict than together with its call: a filter remembers something from one record \
@@ -171,10 +176,10 @@ impl Relay {
                     .to_owned(),
             );
         }
-        let verdict = whole.verdict.as_ref().ok_or_else(|| RelayError::Missing("the chain said nothing of the record".into()))?;
-        let is_handled = shared
-            .known_lane(place.topic.id(), place.partition.id())
-            .is_some_and(|lane| lane.core.next() > place.offset);
+        let verdict =
+            whole.verdict.as_ref().ok_or_else(|| RelayError::Missing("the chain said nothing of the record".into()))?;
+        let is_handled =
+            shared.known_lane(place.topic.id(), place.partition.id()).is_some_and(|lane| lane.core.next() > place.offset);
         if !is_handled {
             notes.push(match place.topic.settings().store {
                 true => "the record is not handled yet; this is what will become of it".to_owned(),
@@ -183,7 +188,8 @@ impl Relay {
         }
         if handled.is_replay {
             notes.push(
-                "a replay made its row anew; what was sent to other topics or is a dead letter is the live generation's".to_owned(),
+                "a replay made its row anew; what was sent to other topics or is a dead letter is the live generation's"
+                    .to_owned(),
             );
         }
         explanation.ended = self.ended(place, handled, verdict, record.arrival_ns, is_handled, &mut notes);
@@ -282,7 +288,8 @@ impl Relay {
             VerdictKind::Drop { reason } => {
                 let rows = self.rows_of(topic, partition, place.offset, None, notes);
                 if !rows.is_empty() {
-                    notes.push("the chain drops the record, but the store has a row of it: that is a bug in the box".to_owned());
+                    notes
+                        .push("the chain drops the record, but the store has a row of it: that is a bug in the box".to_owned());
                 }
                 EndedShown::Dropped {
                     filter: String::new(),
@@ -401,7 +408,9 @@ fn summary(explanation: &Explanation) -> String {
         EndedShown::Stored { .. } => "stored, but not as its chain makes it".to_owned(),
         EndedShown::Dropped { reason, .. } if reason.is_empty() => format!("dropped{by}"),
         EndedShown::Dropped { reason, .. } => format!("dropped{by}: {reason}"),
-        EndedShown::Failed { filter, reason, topic, .. } => format!("failed in `{filter}` ({reason}); a dead letter in `{topic}`"),
+        EndedShown::Failed { filter, reason, topic, .. } => {
+            format!("failed in `{filter}` ({reason}); a dead letter in `{topic}`")
+        }
         EndedShown::Gone { .. } => "gone".to_owned(),
     };
     format!("{what}{sent}")

@@ -196,18 +196,12 @@ mod tests {
     }
 
     fn compared(old: &Output<'_>, new: &Output<'_>) -> Report {
-        let record =
-            RecordView { offset: 7, arrival_ns: 5, timestamp_ms: 0, key: None, payload: b"raw", headers: (0, 0) };
+        let record = RecordView { offset: 7, arrival_ns: 5, timestamp_ms: 0, key: None, payload: b"raw", headers: (0, 0) };
         let call = Records { records: vec![record], headers: Vec::new() };
         let mut report = Report::default();
         let seen = Seen { partition: 1, call: &call, masks: None, sample: 5 };
         compare(&mut report, &seen, old, new);
-        let sum = report.same
-            + report.changed
-            + report.newly_dropped
-            + report.newly_kept
-            + report.newly_failed
-            + report.mended;
+        let sum = report.same + report.changed + report.newly_dropped + report.newly_kept + report.newly_failed + report.mended;
         assert_eq!((sum, report.records), (1, 1), "in exactly one count: {report:?}");
         report
     }

@@ -331,7 +331,15 @@ impl Relay {
 
     /// Figures for those who watch the box.
     pub fn trial_figures(&self) -> TrialFigures {
-        let running = self.trials.known.lock().jobs.iter().filter(|job| job.is_running()).map(|job| job.tried.load(Ordering::Relaxed)).collect::<Vec<_>>();
+        let running = self
+            .trials
+            .known
+            .lock()
+            .jobs
+            .iter()
+            .filter(|job| job.is_running())
+            .map(|job| job.tried.load(Ordering::Relaxed))
+            .collect::<Vec<_>>();
         TrialFigures {
             begun: self.trials.begun.load(Ordering::Relaxed),
             running: running.len() as u64,

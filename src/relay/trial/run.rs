@@ -116,7 +116,8 @@ impl Run<'_> {
             let began = self.now();
             let called = calls(records, (at, until), &self.chains.live, &arena, of_live, |live, next| {
                 let between = self.now();
-                let ran = self.chains.candidate.codec.run(&self.chains.candidate.chain, live.call.clone(), &arena, of_candidate);
+                let ran =
+                    self.chains.candidate.codec.run(&self.chains.candidate.chain, live.call.clone(), &arena, of_candidate);
                 let ended = self.now();
                 match ran {
                     Ok(candidate) => {
