@@ -258,10 +258,10 @@ pub fn check_steady(
         br#"203.0.113.9 - ann [17/May/2015:10:05:03 +0000] "GET /a?b=1 HTTP/1.1" 200 512 "http://x.example/" "curl/8.0""#,
         br#"{"level":"error","message":"disk full","took_ms":12.5,"tags":["a","b"],"host":{"name":"web-1"}}"#,
         br"<34>1 2026-05-17T10:05:03.003Z web-1 su 77 ID47 - 'su root' failed on /dev/pts/8",
-        b"level=warn took=12 msg="slow query" user=ann",
-        b"a,b,"c, d",4",
-        b"	at com.example.Main.run(Main.java:17)",
-        b"not utf-8: ÿþ",
+        br#"level=warn took=12 msg="slow query" user=ann"#,
+        br#"a,b,"c, d",4"#,
+        b"\tat com.example.Main.run(Main.java:17)",
+        b"not utf-8: \xff\xfe",
         b"",
     ];
     /// More than two calls of the longest.
