@@ -236,10 +236,7 @@ pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Why it is none.
-pub fn check_filter(
-    wasm: &[u8],
-    config: &serde_json::Map<String, serde_json::Value>,
-) -> anyhow::Result<sandbox::FilterReport> {
+pub fn check_filter(wasm: &[u8], config: &serde_json::Map<String, serde_json::Value>) -> anyhow::Result<sandbox::FilterReport> {
     Ok(sandbox_in_memory(&sandbox::Config::default(), None)?.check_with(wasm, config)?)
 }
 
