@@ -126,6 +126,7 @@ fn ended(ended: &Value) {
             }
         }
         Some("dropped") => println!("dropped    by {}: {}", word(&ended["filter"]), word(&ended["reason"])),
+        Some("held") => println!("held       by {}: a row may be made of it and others later", word(&ended["filter"])),
         Some("failed") => {
             println!("failed     in {}: {}", word(&ended["filter"]), word(&ended["reason"]));
             let letter = &ended["letter"];

@@ -22,7 +22,7 @@ use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::cut::cut;
 use crate::relay::generations::Ready;
 use crate::relay::shared::Shared;
-use crate::sandbox::Arena;
+use crate::sandbox::{Arena, Expired, State};
 
 /// Bytes of batches that are read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -144,7 +144,10 @@ impl History {
         }
         let from = self.at;
         let mut batches = match self.partition.read(from, READ_BYTES) {
-            Err(QueueError::Deleted { .. }) => Vec::new(),
+            Err(QueueError::Deleted { start }) => {
+                self.at = start.clamp(from + 1, self.end);
+                return Ok(Some(Stretch { gap: Some((from, self.at)), batches: Vec::new() }));
+            }
             other => other?,
         };
         batches.retain(|batch| batch.base_offset < self.end && batch.next_offset > from);
@@ -171,7 +174,8 @@ pub(crate) fn decode<'a>(stored: &'a StoredBatch, scratch: &'a mut Scratch) -> O
 }
 
 /// Runs a codec and chain over `[from, until)` of a decoded batch, call by call as a lane would, and gives each call with the
-/// offset after it. Ends early where `each` says so.
+/// offset after it. What waited in the keyed state until a call's records arrived comes before it, as a call of its own whose
+/// records are what the filters had held; the offset after that is where the call begins. Ends early where `each` says so.
 ///
 /// # Errors
 /// [`NotNow`] where a schema is not known yet: what came before was given.
@@ -181,13 +185,19 @@ pub(crate) fn calls<'b>(
     ready: &Ready,
     arena: &'b Arena,
     documents: &mut Vec<u8>,
+    state: &mut State,
     mut each: impl FnMut(Ran<'b>, Offset) -> bool,
 ) -> Result<(), NotNow> {
     let mut at = from;
     while at < until {
         let (call, mut next) = cut(records, at, until);
         let given = call.records.len();
-        let ran = ready.codec.run(&ready.chain, call, arena, documents)?;
+        if let Some(first) = call.records.first()
+            && !expire(first.arrival_ns, ready, arena, state, |ran| each(ran, at))
+        {
+            break;
+        }
+        let ran = ready.codec.run(&ready.chain, call, arena, documents, state)?;
         if ran.call.records.len() < given {
             // Its documents were many: the rest is the next call.
             let first = records.records.partition_point(|record| record.offset < at);
@@ -199,6 +209,23 @@ pub(crate) fn calls<'b>(
         }
     }
     Ok(())
+}
+
+/// Gives filters back what waited in their state until `now_ns` (`i64::MAX`: all of it, as at another generation's first offset).
+/// False where `each` says that it is enough.
+pub(crate) fn expire<'b>(
+    now_ns: i64,
+    ready: &Ready,
+    arena: &'b Arena,
+    state: &mut State,
+    mut each: impl FnMut(Ran<'b>) -> bool,
+) -> bool {
+    while let Some(Expired { records, output, .. }) = ready.chain.expire(now_ns, arena, state) {
+        if !each(Ran { call: records, output, undecoded: 0, bytes: 0 }) {
+            return false;
+        }
+    }
+    true
 }
 
 /// How a thread that reads history behaves towards live lanes.

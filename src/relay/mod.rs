@@ -47,6 +47,7 @@ pub mod explain;
 mod generations;
 mod growth;
 mod history;
+mod keyed;
 mod lane;
 mod life;
 mod outbox;

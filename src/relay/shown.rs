@@ -101,8 +101,12 @@ pub(crate) fn verdict(output: &Output<'_>, verdict: &Verdict<'_>, arrival_ns: i6
             json!({ "verdict": "store", "fields": cells(&output.names, output.cells_of(verdict), time_ns, most) })
         }
         VerdictKind::Drop { reason } => json!({ "verdict": "drop", "reason": reason }),
+        VerdictKind::Hold => json!({ "verdict": "hold" }),
         VerdictKind::Fail { filter, reason } => json!({ "verdict": "fail", "filter": **filter, "reason": reason }),
     };
+    if let Some(joined) = &verdict.joined {
+        shown["joined"] = json!({ "offset": joined.offset, "payload": bytes(joined.payload, most) });
+    }
     if !verdict.emissions.is_empty() {
         shown["emissions"] = verdict.emissions.iter().map(|one| emission(one, most)).collect();
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::instance::StartError;
-use super::{Arena, ChainRecord, EntryRecord, FilterError, Sandbox, VerdictKind, engine};
+use super::{Arena, ChainRecord, EntryRecord, FilterError, Sandbox, State, VerdictKind, engine};
 use crate::base::ids::Offset;
 use crate::base::record::{RecordView, Records};
 
@@ -111,16 +111,22 @@ impl Sandbox {
             if fresh {
                 // With no instance kept, a run of its own is a fresh one.
                 let chain = self.apart(record, false)?;
+                let mut state = State::default();
                 for call in records.records.chunks(call_records).take(FRESH) {
                     let call = part(records, call);
                     let arena = Arena::new();
-                    let output = chain.run(&call, &arena);
+                    let output = chain.run(&call, &arena, &mut state);
                     said.extend(output.verdicts.iter().map(|verdict| say(&output, verdict)));
                 }
             } else {
                 let arena = Arena::new();
-                let output = kept.run_cut(records, &arena, call_records);
+                let mut state = State::default();
+                let output = kept.run_cut(records, &arena, &mut state, call_records);
                 said.extend(output.verdicts.iter().map(|verdict| say(&output, verdict)));
+                // What still waits is part of what it says.
+                while let Some(expired) = kept.expire(i64::MAX, &arena, &mut state) {
+                    said.extend(expired.output.verdicts.iter().map(|verdict| say(&expired.output, verdict)));
+                }
             }
             let expected = first.get_or_insert_with(|| said.clone());
             let differs = expected.iter().zip(&said).enumerate().find(|(_, (a, b))| a != b);
@@ -157,8 +163,8 @@ impl fmt::Display for Unsteady {
         let fresh = if self.fresh { ", each in a fresh instance" } else { "" };
         write!(
             f,
-            "of record {index} it says {before} in a call of 1024 records, but {now} in calls of {call_records}{fresh}; it must not \
-             remember anything from one record to the next"
+            "of record {index} it says {before} in a call of 1024 records, but {now} in calls of {call_records}{fresh}; what it \
+             remembers from one record to the next must be in its keyed state"
         )
     }
 }
@@ -179,6 +185,7 @@ const CHECKED: &str = "(checked)";
 
 /// A verdict as text, with fields in alphabetical order.
 fn say(output: &super::Output<'_>, verdict: &super::Verdict<'_>) -> String {
+    let of = verdict.joined.map_or(String::new(), |joined| format!(" for offset {}", joined.offset));
     match &verdict.kind {
         VerdictKind::Store { time_ns, .. } => {
             let name = |number: u32| output.names.get(number as usize).map_or("?", |name| name);
@@ -191,8 +198,9 @@ fn say(output: &super::Output<'_>, verdict: &super::Verdict<'_>) -> String {
                 })
                 .collect();
             cells.sort();
-            format!("store at {time_ns:?} {} {:?}", cells.join(" "), verdict.emissions)
+            format!("store{of} at {time_ns:?} {} {:?}", cells.join(" "), verdict.emissions)
         }
+        VerdictKind::Hold => format!("hold {:?}", verdict.emissions),
         VerdictKind::Drop { reason } => format!("drop ({reason}) {:?}", verdict.emissions),
         VerdictKind::Fail { reason, .. } => format!("fail ({reason})"),
     }

@@ -12,7 +12,7 @@ use sawbox_guest::abi::{self, InitAnswer, export};
 use wasmtime::{InstancePre, Memory, Store, Trap, TypedFunc, component};
 
 use super::Config;
-use super::host::{Host, LIFTED_BYTES, Shared};
+use super::host::{Host, LIFTED_BYTES, Lent, Shared};
 use super::lookup::LookupRecord;
 use crate::base::limits::FIELD_NAME_BYTES;
 
@@ -153,13 +153,23 @@ impl Instance {
         }
     }
 
-    /// The answer to the last call.
-    pub(super) fn answer(&self, called: &Called, records: usize) -> Result<Answer<'_>, CallError> {
+    /// Lends the host the keyed state for the calls that follow.
+    pub(super) fn lend(&mut self, lent: Lent) {
+        self.store.data_mut().lent = Some(lent);
+    }
+
+    /// Takes it back.
+    pub(super) fn take_back(&mut self) -> Option<Lent> {
+        self.store.data_mut().lent.take()
+    }
+
+    /// The answer to the last call, for which it was given so many bytes besides its frame.
+    pub(super) fn answer(&self, called: &Called, records: usize, read: usize) -> Result<Answer<'_>, CallError> {
         let memory = match &self.carriage {
             Carriage::Module { memory, .. } => memory.data(&self.store),
             Carriage::Component { answer, .. } => answer,
         };
-        Answer::decode(memory, called.packed, records, answer_bytes(called.input_bytes))
+        Answer::decode(memory, called.packed, records, answer_bytes(called.input_bytes).saturating_add(read))
             .map_err(|error| CallError(format!("gave no answer: {error}")))
     }
 

@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::chain::Chain;
 use super::names::Names;
 use super::output::{Emission, Output};
-use super::rows::{Rows, State};
+use super::rows::{Rows, State as RowState};
+use super::state::State;
 use super::{Arena, ChainRecord, Config, FilterError, Sandbox};
 use crate::base::limits::CALL_RECORDS;
 use crate::base::record::Records;
@@ -32,6 +33,8 @@ pub struct LogLine {
 pub enum Ended<'b> {
     /// A filter left it out, and why.
     Dropped(Cow<'b, str>),
+    /// A filter keeps it in its state.
+    Held,
     /// A filter could not handle it, and why.
     Failed(Cow<'b, str>),
 }
@@ -94,9 +97,10 @@ impl<'b> Seen<'b> {
         let cells = rows.cells.get(row.cells.0..row.cells.1).unwrap_or_default();
         let fields = cells.iter().filter_map(|cell| Some((Arc::clone(names.list.get(cell.name as usize)?), cell.value)));
         let ended = match &row.state {
-            State::Alive => None,
-            State::Dropped(reason) => Some(Ended::Dropped(reason.clone())),
-            State::Failed(_, reason) => Some(Ended::Failed(reason.clone())),
+            RowState::Alive => None,
+            RowState::Dropped(reason) => Some(Ended::Dropped(reason.clone())),
+            RowState::Held => Some(Ended::Held),
+            RowState::Failed(_, reason) => Some(Ended::Failed(reason.clone())),
         };
         Look { time_ns: row.time_ns, fields: fields.collect(), ended }
     }
@@ -145,9 +149,9 @@ impl<'b> Seen<'b> {
 
 impl Chain {
     /// Runs the chain over records as [`Chain::run`] does, and tells the way of the record at `index` of them.
-    pub fn trace<'b>(&self, records: &Records<'b>, arena: &'b Arena, index: usize) -> Trace<'b> {
+    pub fn trace<'b>(&self, records: &Records<'b>, arena: &'b Arena, state: &mut State, index: usize) -> Trace<'b> {
         let mut seen = Seen { index, before: Look::default(), emissions: 0, ended: false, steps: Vec::new() };
-        let output = self.run_seen(records, arena, CALL_RECORDS, Some(&mut seen));
+        let output = self.run_from((0, false), records, arena, state, CALL_RECORDS, Some(&mut seen));
         Trace { before: seen.before, steps: seen.steps, output }
     }
 }
@@ -186,7 +190,7 @@ mod tests {
         let all = records(&all);
         let names = |look: &Look<'_>| look.fields.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>();
         let arena = Arena::new();
-        let error = chain.trace(&all, &arena, 0);
+        let error = chain.trace(&all, &arena, &mut State::default(), 0);
         assert_eq!(names(&error.before), ["message", "host"]);
         assert_eq!(error.steps.len(), 3);
         assert!(error.steps[0].selected && error.steps[0].fuel > 0 && error.steps[0].records == 3);
@@ -194,7 +198,7 @@ mod tests {
         assert!(error.steps[1].selected && error.steps[1].records == 1);
         assert_eq!(names(&error.steps[1].after), ["host", "level", "n", "tags"]);
         assert!(error.steps[2].reached && !error.steps[2].selected && error.steps[2].after.ended.is_none());
-        let debug = chain.trace(&all, &arena, 1);
+        let debug = chain.trace(&all, &arena, &mut State::default(), 1);
         let step = |index: usize| (debug.steps[index].reached, debug.steps[index].selected);
         assert_eq!((step(0), step(1), step(2)), ((true, true), (true, false), (true, true)));
         assert!(matches!(debug.steps[2].after.ended, Some(Ended::Dropped(_))));

@@ -10,10 +10,12 @@
 //!    "masks":[[seq, partition, first, end, generation or null], …],  see `mask.rs`
 //!    "unmask":[[partition, first], …],                   stretches of masks that no part needs any more
 //!    "stage":[[job, {part}], …],                         parts that are not seen yet: those of a replay under way
+//!    "keyed":[[partition, {piece}], …],                  keyed state at those offsets; a piece is {"bytes":n} and where they are:
+//!                                                        "inline":"<base64>" or "file":number; "whole":true replaces those before
 //!    "jobs":[{"id":1,"generation":2,"open":true,"record":"<base64>"}, …]}, …]}
 //! ```
 //! A job that is no longer open has no staged parts: the entry that closes it adds those that become live. `v` is 1 in entries
-//! without masks, staged parts, jobs and ranges, which earlier versions read too; else 2.
+//! without masks, staged parts, jobs, keyed state and ranges, which earlier versions read too; else 2.
 //! The state is the fold of all entries, and a checkpoint is entries that add all of it, so there is one format, not two.
 //!
 //! Invariants: a part is named here only after its file and its name in the directory are durable. A lane's rows and its
@@ -33,6 +35,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::keyed::{self, Piece};
 use super::mask::{Mask, Masks};
 use crate::base::disk::Disk;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
@@ -144,6 +147,8 @@ pub struct TopicChange {
     pub stage: Vec<(u64, PartMeta)>,
     /// Jobs, new or changed. Taken in after the parts.
     pub jobs: Vec<JobEntry>,
+    /// Keyed state, in the order in which pieces follow each other.
+    pub keyed: Vec<(PartitionId, Piece)>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -160,6 +165,8 @@ struct TopicRecord {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     generations: Vec<GenerationRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    keyed: Vec<(PartitionId, Piece)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     masks: Vec<Mask>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unmask: Vec<(PartitionId, Offset)>,
@@ -175,6 +182,7 @@ impl TopicRecord {
             && self.unmask.is_empty()
             && self.stage.is_empty()
             && self.jobs.is_empty()
+            && self.keyed.is_empty()
             && self.generations.iter().all(|generation| generation.ranges.is_empty());
         if plain { 1 } else { VERSION }
     }
@@ -203,6 +211,8 @@ pub struct TopicState {
     pub staged: BTreeMap<u64, (u64, PartMeta)>,
     /// Jobs by number: open ones and the last closed ones.
     pub jobs: BTreeMap<u64, JobEntry>,
+    /// Keyed state of every partition that has any.
+    pub keyed: BTreeMap<PartitionId, Vec<Piece>>,
 }
 
 impl TopicState {
@@ -216,6 +226,10 @@ impl TopicState {
     /// Takes a change in.
     pub fn apply(&mut self, change: &TopicChange) {
         self.cursors.extend(change.cursors.iter().copied());
+        for (partition, piece) in &change.keyed {
+            keyed::fold(self.keyed.entry(*partition).or_default(), piece);
+        }
+        self.keyed.retain(|_, pieces| !pieces.is_empty());
         for id in &change.remove {
             self.parts.remove(id);
         }
@@ -352,6 +366,11 @@ impl CommitLog {
                 let change = TopicChange { masks: run.to_vec(), ..TopicChange::default() };
                 entries.push(encode(vec![record_of(*id, &state.name, &change)])?);
             }
+            for (partition, pieces) in &state.keyed {
+                let keyed = pieces.iter().map(|piece| (*partition, piece.clone())).collect();
+                let change = TopicChange { keyed, ..TopicChange::default() };
+                entries.push(encode(vec![record_of(*id, &state.name, &change)])?);
+            }
         }
         let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         self.journal.checkpoint(&slices).map_err(refused)?;
@@ -394,6 +413,7 @@ fn record_of(id: TopicId, name: &str, change: &TopicChange) -> TopicRecord {
         unmask: change.unmask.clone(),
         stage: change.stage.clone(),
         jobs: change.jobs.iter().map(job).collect(),
+        keyed: change.keyed.clone(),
     }
 }
 
@@ -419,6 +439,7 @@ fn read_record(record: TopicRecord) -> (String, TopicChange) {
         unmask: record.unmask,
         stage: record.stage,
         jobs: record.jobs.into_iter().map(job).collect(),
+        keyed: record.keyed,
     };
     (record.name, change)
 }

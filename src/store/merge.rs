@@ -122,7 +122,7 @@ impl Store {
             }
         }
         self.unmask(topic, &mut change);
-        let changes = vec![Change { topic: topic.clone(), change, files: merged, flushed: false }];
+        let changes = vec![Change { topic: topic.clone(), change, files: merged, keyed: Vec::new(), flushed: false }];
         self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
         self.commit(changes)
     }
@@ -176,7 +176,13 @@ impl Store {
         }
         let mut changes = BTreeMap::new();
         for (topic, part) in &dropped {
-            let change = || Change { topic: topic.clone(), change: TopicChange::default(), files: Vec::new(), flushed: false };
+            let change = || Change {
+                topic: topic.clone(),
+                change: TopicChange::default(),
+                files: Vec::new(),
+                keyed: Vec::new(),
+                flushed: false,
+            };
             changes.entry(topic.id).or_insert_with(change).change.remove.push(*part);
         }
         for change in changes.values_mut() {

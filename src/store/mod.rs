@@ -42,6 +42,7 @@ mod commits;
 pub mod config;
 mod flush;
 mod group;
+mod keyed;
 pub mod mask;
 mod memtable;
 mod merge;
@@ -56,6 +57,7 @@ mod tests;
 mod topic;
 pub mod watch;
 
+pub use append::Given;
 pub use commits::{GenerationEntry, JobEntry};
 pub use config::Config;
 pub use open::OpenReport;
@@ -123,6 +125,8 @@ pub struct Store {
     masking: Mutex<()>,
     /// Files of a commit that failed without saying whether it is durable.
     limbo: Mutex<Vec<Arc<PartFile>>>,
+    /// The same of files of keyed state.
+    keyed_limbo: Mutex<Vec<Arc<keyed::KeyedFile>>>,
     cache: Arc<Cache>,
     /// Wakes the store's thread, and lanes that wait for memory.
     wake: Condvar,

@@ -95,7 +95,7 @@ impl Store {
     pub fn put_job(&self, topic: TopicId, name: &str, job: JobEntry) -> Result<(), StoreError> {
         let topic = self.topic_or_new(topic, name);
         let change = TopicChange { jobs: vec![job], ..TopicChange::default() };
-        self.commit(vec![Change { topic, change, files: Vec::new(), flushed: false }])
+        self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
     }
 
     /// Writes the rows to parts that nobody knows yet; [`Store::commit_stage`] makes them known. `stage` is empty afterwards, whatever
@@ -123,7 +123,7 @@ impl Store {
         let files = std::mem::take(&mut staged.files);
         let stage = files.iter().map(|file| (job.id, file.meta.clone())).collect();
         let change = TopicChange { stage, jobs: vec![job], ..TopicChange::default() };
-        let changes = vec![Change { topic, change, files, flushed: false }];
+        let changes = vec![Change { topic, change, files, keyed: Vec::new(), flushed: false }];
         self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
         self.commit(changes)
     }
@@ -171,7 +171,7 @@ impl Store {
             let unmask = after.unneeded(left.chain(&add), &state.queue_starts);
             TopicChange { add, remove, masks, unmask, generations: vec![generation], jobs: vec![job], ..TopicChange::default() }
         };
-        self.commit(vec![Change { topic, change, files: Vec::new(), flushed: false }])
+        self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
     }
 
     /// Deletes the rows of these offsets, `(partition, first, end)`, for good: those that are there, and those that a lane or a
@@ -193,7 +193,7 @@ impl Store {
         let mask = |&(partition, first, end): &(PartitionId, Offset, Offset)| Mask { seq, partition, first, end, keep: None };
         let masks = offsets.iter().map(mask).collect();
         let change = TopicChange { masks, ..TopicChange::default() };
-        self.commit(vec![Change { topic, change, files: Vec::new(), flushed: false }])
+        self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
     }
 
     /// What is masked of a topic, for those who make rows: [`Masks::is_gone`] says which are not to be made.

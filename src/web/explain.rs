@@ -21,12 +21,12 @@ use crate::web::life::refusal;
 ///   `arrival`, `arrival_ns`, `timestamp_ms`, `receiver`, `peer`; null where the queue has it no more.
 /// * `document`: what the codec made of the payload; `call`: the first and last offset it was handled with, and how many; `before`:
 ///   the fields before the first filter.
-/// * `steps`, one a filter of the generation's chain: `filter`, `version`, `when`, `outcome` (`passed`, `dropped`, `failed`,
+/// * `steps`, one a filter of the generation's chain: `filter`, `version`, `when`, `outcome` (`passed`, `dropped`, `failed`, `held`,
 ///   `not_selected` by its `when`, `not_reached`), `reason`, the fields that it `added`, `changed` (each `{"old", "new"}`) and
 ///   `removed`, its `emissions` and `log`, `fuel` and `time_ns` of this record alone, and `records` and `call_fuel` of its call.
 /// * `ended.kind`: `stored` (`row` as the chain makes it, `stored` as the store has it, `differences`, and `is`: `same`, `pending`,
 ///   `missing`, `different`), `dropped` (`filter`, `reason`), `failed` (`filter`, `reason`, the dead letters' `topic`, and the
-///   `letter`), or `gone` (`stored`: the rows that are left).
+///   `letter`), or `gone` (`stored`: the rows that are left), or `held` by a filter that remembers.
 /// * `sent`: what went to other topics (`topic`, `payload`, `row`); `notes`: what is approximate, and what is a bug in the box.
 pub async fn explain(
     State(web): State<Arc<Web>>,

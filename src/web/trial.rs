@@ -89,7 +89,7 @@ impl Asked {
 /// 202 and the trial: `{"id", "topic", "what", "state", "error", "tried", "of", "at", "took_ms", "live", "candidate", "ranges",
 /// "report"}`. `state` is `running`, `done`, `cancelled` or `failed`; `live` and `candidate` have `generation` and `chain`. The
 /// `report` has the counts `records` = `same` + `changed` + `newly_dropped` + `newly_kept` + `newly_failed` + `mended`, beside them
-/// `emissions_differ`, `unreadable` and `deleted`; `fields` (by name: `added`, `removed`, `changed`, `examples` of `{"partition", "offset",
+/// `emissions_differ`, `unreadable`, `deleted` and `waited` (rows of filters that held records for a while); `fields` (by name: `added`, `removed`, `changed`, `examples` of `{"partition", "offset",
 /// "old", "new"}`), `emissions` (by target: `live`, `candidate`), `drop_reasons`, `fail_reasons`, `examples` (`kind`, `partition`,
 /// `offset`, `old`, `new`, `raw`), the costs `live` and `candidate` (`fuel`, `fuel_per_record`, `ns_per_record`, `calls`, `traps`),
 /// and `unsteady`: null, or a record of which the candidate does not always say the same, and how (`before`, `now`).

@@ -26,6 +26,7 @@ mod relay_speeds;
 mod relay_swap;
 mod replay_model;
 mod replay_world;
+mod state_model;
 mod support;
 mod tidy;
 mod traffic;

@@ -138,6 +138,7 @@ fn compare(expect: &Toml, input: &Input, outcome: &Outcome, found: &mut Vec<Stri
         Decision::Store => "store",
         Decision::Drop => "drop",
         Decision::Fail => "fail",
+        Decision::Hold => "hold",
     };
     let wanted = expect.get("verdict").and_then(Toml::str).unwrap_or("store");
     if decision != wanted {

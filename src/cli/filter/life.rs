@@ -395,6 +395,7 @@ fn verdict(one: &Value, other: &Value) -> String {
             let fields: Vec<String> = fields.map(|(name, value)| format!("{name}={value}")).collect();
             format!("stored {}", fields.join(" "))
         }
+        Some("hold") => "held".to_owned(),
         Some("drop") => format!("dropped {}", word(&one["reason"])),
         _ => format!("failed in {}: {}", word(&one["filter"]), word(&one["reason"])),
     };

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use crate::base::limits::CALL_RECORDS;
 use crate::base::record::{RecordView, Records};
-use crate::sandbox::{Arena, Chain, Output, Verdict, VerdictKind};
+use crate::sandbox::{Arena, Chain, Output, State, Verdict, VerdictKind};
 
 mod answers;
 mod avro;
@@ -128,8 +128,9 @@ impl Codec {
         call: Records<'b>,
         arena: &'b Arena,
         documents: &mut Vec<u8>,
+        state: &mut State,
     ) -> Result<Ran<'b>, NotNow> {
-        self.run_by(call, arena, documents, |decoded| chain.run(decoded, arena))
+        self.run_by(call, arena, documents, |decoded| chain.run(decoded, arena, state))
     }
 
     /// As [`Codec::run`], with what runs the chain over what was decoded.
@@ -182,6 +183,7 @@ impl Codec {
                 Seen::Wrong(Wrong(why)) => Some(Verdict {
                     kind: VerdictKind::Fail { filter: FILTER.into(), reason: format!("{}: {why}", self.name()).into() },
                     emissions: Vec::new(),
+                    joined: None,
                 }),
             });
             output.verdicts = with_failures.collect();

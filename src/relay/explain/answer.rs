@@ -64,6 +64,11 @@ pub enum EndedShown {
         /// What the store has nevertheless, which is a bug in the box; null as it should be.
         stored: Json,
     },
+    /// A filter keeps it in its state: a row may be made of it and others later, with the last one's offset.
+    Held {
+        /// Which.
+        filter: String,
+    },
     /// It is a dead letter.
     Failed {
         /// Which filter failed.

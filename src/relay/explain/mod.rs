@@ -35,12 +35,15 @@ use crate::relay::output::GROUP_PREFIX;
 use crate::relay::output::row::origin_text;
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::relay::{Relay, RelayError, shown};
-use crate::sandbox::{Arena, Output, Trace, Verdict, VerdictKind};
+use crate::sandbox::{Arena, Output, State, Trace, Verdict, VerdictKind};
 pub use answer::{CallShown, EndedShown, Explanation, RecordShown, SentShown};
 pub use step::StepShown;
 
 /// How long one lookup in the store may take.
 const LOOKUP: Duration = Duration::from_secs(5);
+/// What there is to know of chains whose filters keep state.
+const REMEMBERS: &str =
+    "filters of the chain remember: here they begin with nothing, so they may have said something else then";
 /// Longest string that is shown.
 const SHOWN_BYTES: usize = 256 * 1024;
 
@@ -166,7 +169,8 @@ impl Relay {
             let alone = alone.trace.as_ref().map_or(&[][..], |alone| &alone.steps);
             explanation.steps = step::steps(&explanation.chain, trace, alone);
         }
-        if let (Some(a), Some(b)) = (&whole.verdict, &alone.verdict)
+        if !ready.chain.remembers()
+            && let (Some(a), Some(b)) = (&whole.verdict, &alone.verdict)
             && shown::verdict(&a.0, &a.1, record.arrival_ns, SHOWN_BYTES)
                 != shown::verdict(&b.0, &b.1, record.arrival_ns, SHOWN_BYTES)
         {
@@ -175,6 +179,15 @@ impl Relay {
                  to the next"
                     .to_owned(),
             );
+        }
+        if ready.chain.remembers() {
+            notes.push(REMEMBERS.to_owned());
+        }
+        if let Some(joined) = whole.verdict.as_ref().and_then(|(_, verdict)| verdict.joined) {
+            let at = joined.offset;
+            notes.push(format!(
+                "what is said here is of what a filter had held, up to the record at offset {at}, which its row names"
+            ));
         }
         let verdict =
             whole.verdict.as_ref().ok_or_else(|| RelayError::Missing("the chain said nothing of the record".into()))?;
@@ -194,8 +207,8 @@ impl Relay {
         }
         explanation.ended = self.ended(place, handled, verdict, record.arrival_ns, is_handled, &mut notes);
         explanation.sent = self.sent(place, &verdict.1, &mut notes);
-        if let EndedShown::Dropped { filter, .. } = &mut explanation.ended
-            && let Some(step) = explanation.steps.iter().find(|step| step.outcome == "dropped")
+        if let EndedShown::Dropped { filter, .. } | EndedShown::Held { filter } = &mut explanation.ended
+            && let Some(step) = explanation.steps.iter().find(|step| matches!(step.outcome, "dropped" | "held"))
         {
             filter.clone_from(&step.filter);
         }
@@ -258,7 +271,8 @@ impl Relay {
             VerdictKind::Store { time_ns, .. } => {
                 let time_ns = time_ns.unwrap_or(arrival_ns);
                 let row = shown::cells(&output.names, output.cells_of(verdict), Some(time_ns), SHOWN_BYTES);
-                let rows = self.rows_of(topic, partition, place.offset, Some(time_ns), notes);
+                let of = verdict.joined.map_or(place.offset, |joined| joined.offset);
+                let rows = self.rows_of(topic, partition, of, Some(time_ns), notes);
                 let expected = found::Expected { output, verdict, time_ns, generation: handled.generation };
                 let differences = rows.first().map(|row| expected.differences(row)).unwrap_or_default();
                 let is = match (rows.len(), is_handled) {
@@ -267,7 +281,9 @@ impl Relay {
                     (1, _) if differences.is_empty() => "same",
                     _ => "different",
                 };
+                let remembers = notes.iter().any(|note| note == REMEMBERS);
                 match is {
+                    "missing" | "different" if remembers => {}
                     "missing" => notes.push(
                         "the store has no row of it: its retention may have dropped the day, or somebody deleted it; if neither, that \
                          is a bug in the box"
@@ -287,7 +303,7 @@ impl Relay {
             }
             VerdictKind::Drop { reason } => {
                 let rows = self.rows_of(topic, partition, place.offset, None, notes);
-                if !rows.is_empty() {
+                if !rows.is_empty() && !notes.iter().any(|note| note == REMEMBERS) {
                     notes
                         .push("the chain drops the record, but the store has a row of it: that is a bug in the box".to_owned());
                 }
@@ -297,6 +313,7 @@ impl Relay {
                     stored: rows.first().map_or(Json::Null, found::json),
                 }
             }
+            VerdictKind::Hold => EndedShown::Held { filter: String::new() },
             VerdictKind::Fail { filter, reason } if place.topic.name().starts_with(DEAD_PREFIX) => {
                 // It makes no other one: it is stored as it is.
                 let rows = self.rows_of(topic, partition, place.offset, Some(arrival_ns), notes);
@@ -362,16 +379,18 @@ struct Traced<'b> {
 fn traced<'b>(ready: &Ready, call: Records<'b>, offset: Offset, arena: &'b Arena) -> Result<Traced<'b>, RelayError> {
     let mut traced = Traced { document: None, trace: None, verdict: None };
     let mut rest = call;
+    // Nobody knows what the filters remembered then.
+    let mut state = State::default();
     // A call ends early where documents are many.
     loop {
         let given = rest.records.len();
         let mut documents = Vec::new();
         let ran = ready.codec.run_by(rest.clone(), arena, &mut documents, |decoded| {
             let Some(index) = decoded.records.iter().position(|record| record.offset == offset) else {
-                return ready.chain.run(decoded, arena);
+                return ready.chain.run(decoded, arena, &mut state);
             };
             traced.document = decoded.records.get(index).map(|record| record.payload);
-            let trace = ready.chain.trace(decoded, arena, index);
+            let trace = ready.chain.trace(decoded, arena, &mut state, index);
             let output = trace.output.clone();
             traced.trace = Some(trace);
             output
@@ -411,6 +430,7 @@ fn summary(explanation: &Explanation) -> String {
         EndedShown::Failed { filter, reason, topic, .. } => {
             format!("failed in `{filter}` ({reason}); a dead letter in `{topic}`")
         }
+        EndedShown::Held { filter } => format!("held by `{filter}`: a row may be made of it and others later"),
         EndedShown::Gone { .. } => "gone".to_owned(),
     };
     format!("{what}{sent}")

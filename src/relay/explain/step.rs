@@ -19,7 +19,7 @@ pub struct StepShown {
     pub version: Option<u32>,
     /// Which rows it is given.
     pub when: Option<String>,
-    /// `passed`, `dropped`, `failed`, `not_selected` (its `when` left the row out) or `not_reached` (a filter before ended it).
+    /// `passed`, `dropped`, `failed`, `held` (kept in its state), `not_selected` (its `when` left the row out) or `not_reached` (a filter before ended it).
     pub outcome: &'static str,
     /// Why it was dropped, or failed.
     pub reason: Option<String>,
@@ -60,6 +60,7 @@ fn one(entry: &ChainEntry, before: &Look<'_>, step: &TraceStep<'_>, alone: &Trac
         (false, ..) => ("not_reached", None),
         (_, false, _) => ("not_selected", None),
         (_, _, Some(Ended::Dropped(why))) => ("dropped", Some(why.to_string())),
+        (_, _, Some(Ended::Held)) => ("held", None),
         (_, _, Some(Ended::Failed(why))) => ("failed", Some(why.to_string())),
         _ => ("passed", None),
     };

@@ -26,6 +26,7 @@ use crate::relay::output::GROUP_PREFIX;
 use crate::relay::shared::Shared;
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::ChainSpec;
+use crate::store::JobEntry;
 
 mod delete;
 mod job;
@@ -37,6 +38,9 @@ pub use job::{Progress, ReplayState, ReplayStatus};
 pub use runner::ReplayStep;
 
 use job::{Job, Record};
+
+/// Most pieces of a range.
+const PIECES: u64 = 64;
 
 /// By what records are to be handled.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +106,16 @@ impl Replays {
     /// Takes up what the store knows of earlier lives.
     pub(crate) fn load(&self, shared: &Arc<Shared>) {
         for (topic, entry) in shared.store.jobs() {
-            let Some(topic) = shared.queue.topic_by_id(topic) else { continue };
+            let Some(topic) = shared.queue.topic_by_id(topic) else {
+                // It was deleted meanwhile: what was staged for it goes.
+                let over = JobEntry { open: false, ..entry.clone() };
+                if entry.open
+                    && let Err(error) = shared.store.put_job(topic, "", over)
+                {
+                    tracing::warn!(%error, "the rest of a replay of a deleted topic stays until the next start");
+                }
+                continue;
+            };
             let generations = shared.generations(&topic);
             generations.is_taken(entry.generation);
             match serde_json::from_slice::<Record>(&entry.record) {
@@ -174,11 +187,14 @@ impl Relay {
                 return Err(RelayError::Config(why));
             }
         }
+        // A filter that remembers wants all of a range, in order.
+        let piece = if ready.chain.remembers() { u64::MAX } else { shared.config.replay_piece };
+        let pieces = split(&topic, &plan.ranges, piece);
         let id = shared.replays.jobs.lock().keys().next_back().map_or(1, |last| last + 1);
         let record = Record {
             state: ReplayState::Running,
             promoted: Promoted { made_by: MadeBy::Replay, at_ns: Some(shared.clock.now_ns()), why: None, ..promoted },
-            parts: plan.ranges.iter().map(|range| Progress::new(*range)).collect(),
+            parts: pieces.into_iter().map(Progress::new).collect(),
             out_of_reach: plan.out_of_reach,
             throttle: request.throttle,
             began_ns: shared.clock.now_ns(),
@@ -340,6 +356,26 @@ impl Relay {
         let chain = promoted.chain.entries.iter().map(|entry| entry.filter.to_string()).collect();
         Ok(ReplayPlan { records: planned.iter().map(Range::len).sum(), ranges: planned, out_of_reach, same, chain })
     }
+}
+
+/// Long ranges in pieces of about so many offsets that threads may work on at the same time, cut between batches: within one, calls
+/// are cut from its beginning. A range whose pieces would be too many stays with fewer.
+fn split(topic: &Topic, ranges: &[Range], piece: u64) -> Vec<Range> {
+    let mut pieces = Vec::new();
+    for range in ranges {
+        let piece = piece.max(range.len() / PIECES).max(1);
+        let mut at = range.first;
+        let partition = topic.partition(range.partition);
+        // A rest of less than half a piece is not worth one.
+        while let Some(partition) = partition.as_ref().filter(|_| range.end - at > piece.saturating_add(piece / 2)) {
+            let batch = partition.read(at + piece, 1).ok().and_then(|batches| batches.first().map(|batch| batch.base_offset));
+            let Some(end) = batch.filter(|end| at < *end && *end < range.end) else { break };
+            pieces.push(Range { first: at, end, ..*range });
+            at = end;
+        }
+        pieces.push(Range { first: at, ..*range });
+    }
+    pieces
 }
 
 /// Why there is nothing to replay.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::base::ids::PartitionId;
+use crate::base::ids::{Offset, PartitionId};
 use crate::relay::history::Manners;
 use crate::relay::replay::job::{Job, Record, ReplayState};
 use crate::relay::replay::work::Did;
@@ -161,7 +161,7 @@ impl Job {
             let partition = part.range.partition;
             part.made.iter().map(|(first, end)| (partition, *first, *end)).collect::<Vec<_>>()
         };
-        let ranges: Vec<_> = record.parts.iter().flat_map(made).collect();
+        let ranges = joined(record.parts.iter().flat_map(made));
         let entry = self.entry(&done)?;
         if ranges.is_empty() {
             shared.store.put_job(topic, name, entry)?;
@@ -179,12 +179,36 @@ impl Job {
     }
 }
 
+/// Ranges in order, those that follow each other as one.
+fn joined(all: impl Iterator<Item = (PartitionId, Offset, Offset)>) -> Vec<(PartitionId, Offset, Offset)> {
+    let mut all: Vec<_> = all.collect();
+    all.sort_unstable();
+    all.dedup_by(|next, last| {
+        let follows = next.0 == last.0 && next.1 == last.2;
+        if follows {
+            last.2 = next.2;
+        }
+        follows
+    });
+    all
+}
+
 /// What a thread does.
 fn run(shared: &Arc<Shared>) {
     Manners::lower_this_thread();
     let manners = Manners::new(shared, &shared.replays.stop);
     while !manners.is_stopped() {
-        match next(shared) {
+        let mut task = next(shared);
+        if matches!(task, Task::End) {
+            let mut threads = shared.replays.threads.lock();
+            // Who brings more work counts threads under this lock.
+            task = next(shared);
+            if matches!(task, Task::End) {
+                threads.retain(|thread| thread.thread().id() != std::thread::current().id());
+                return;
+            }
+        }
+        match task {
             Task::End => return,
             Task::Wait => drop(manners.pause(WAIT)),
             Task::Finish(job) => {

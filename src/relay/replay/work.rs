@@ -4,11 +4,16 @@
 //! ([`Work::checkpoint`]). What a commit that failed lost is made again, from the progress that is durable. Nothing at or above
 //! the partition's committed cursor is handled: live rows of it might still come.
 //! Emissions, dead letters and rows for outputs are not sent again: they were when the records were live.
+//! **Filters that remember** begin with an empty state some [`WARM_OFFSETS`] offsets before the range, so that they know what they
+//! would mostly know there; rows of that are nobody's. The range is to them like a generation of its own: what waits in the state
+//! when it begins is not its own, and what waits when it ends becomes rows. The state is not kept over restarts or errors: it is
+//! made again from that same place, which comes to the same, and nothing is staged twice.
 //! Limits: a stage holds about [`STAGE_BYTES`]; a step reads one stretch.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::base::ids::Offset;
 use crate::base::record::Records;
 use crate::base::row::{RowHead, Rows};
 use crate::queue::Partition;
@@ -16,16 +21,19 @@ use crate::queue::batch::Scratch;
 use crate::relay::RelayError;
 use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::generations::{Generations, Ready};
-use crate::relay::history::{History, Stretch, calls, decode};
+use crate::relay::history::{History, Stretch, calls, decode, expire};
 use crate::relay::replay::job::{Job, Progress};
 use crate::relay::shared::Shared;
 use crate::relay::verdicts::{DEAD_PREFIX, store_as_it_is};
-use crate::sandbox::{Arena, Output, VerdictKind};
+use crate::sandbox::{Arena, Output, State, VerdictKind};
 use crate::store::Stage;
 use crate::store::mask::Masks;
 
 /// Memory of rows that one thread of a replay holds before it writes them to a part.
 const STAGE_BYTES: usize = 24 * 1024 * 1024;
+
+/// How many offsets before a range filters that remember are given.
+const WARM_OFFSETS: u64 = 50_000;
 
 /// What a step came to.
 #[derive(Clone, Debug)]
@@ -46,12 +54,17 @@ pub(super) struct Work {
     stage: Stage,
     documents: Vec<u8>,
     arena: Arena,
+    /// Of filters that remember; none until it is known what they would know at `warm`.
+    state: State,
+    /// Up to where they were given records, when that is not the progress: before the range, and after a start.
+    warm: Option<Offset>,
 }
 
 impl Work {
     pub(super) fn new(generations: &Generations, progress: &Progress) -> Self {
         let stage = Stage::new(generations.topic, &generations.name);
-        Self { progress: progress.clone(), stage, documents: Vec::new(), arena: Arena::new() }
+        let (documents, arena, state) = (Vec::new(), Arena::new(), State::default());
+        Self { progress: progress.clone(), stage, documents, arena, state, warm: None }
     }
 
     /// Forgets what is not durable.
@@ -74,14 +87,6 @@ impl Work {
             self.checkpoint(shared, job, index)?;
             return Ok(Did::All);
         }
-        let committed = || shared.store.cursor(job.generations.topic, range.partition).unwrap_or(0);
-        if committed() <= self.progress.at {
-            shared.store.flush_topic(job.generations.topic)?;
-        }
-        let upto = committed().min(range.end);
-        if upto <= self.progress.at {
-            return Ok(Did::WaitsForLane);
-        }
         let ready = match job.ready.get() {
             Some(ready) => ready.clone(),
             None => {
@@ -90,8 +95,25 @@ impl Work {
                 job.ready.get_or_init(|| ready).clone()
             }
         };
+        if ready.chain.remembers()
+            && let Some(did) = self.warm_up(job, &partition, &ready)?
+        {
+            return Ok(did);
+        }
+        let committed = || shared.store.cursor(job.generations.topic, range.partition).unwrap_or(0);
+        if committed() <= self.progress.at {
+            shared.store.flush_topic(job.generations.topic)?;
+        }
+        let upto = committed().min(range.end);
+        if upto <= self.progress.at {
+            return Ok(Did::WaitsForLane);
+        }
         let before = self.progress.bytes;
         let waits = self.stretch(shared, job, &partition, &ready, upto)?;
+        if self.progress.at >= range.end {
+            // What its filters still hold becomes rows, as where another generation begins.
+            self.end(shared, job, &ready);
+        }
         if self.stage.bytes() >= STAGE_BYTES {
             self.checkpoint(shared, job, index)?;
         }
@@ -99,6 +121,68 @@ impl Work {
             Some(pending) => Did::Waits(pending),
             None => Did::More(self.progress.bytes - before),
         })
+    }
+
+    /// Brings the state to what it is at the progress: stretch by stretch, until it answers nothing.
+    fn warm_up(&mut self, job: &Job, partition: &Arc<Partition>, ready: &Ready) -> Result<Option<Did>, RelayError> {
+        let (range, at) = (self.progress.range, self.progress.at);
+        let warm = match self.warm {
+            Some(warm) if warm >= at => return Ok(None),
+            Some(warm) => warm,
+            None => range.first.saturating_sub(WARM_OFFSETS).max(partition.log_start()).min(range.first),
+        };
+        // Up to the range's first offset, where it begins anew; then up to the progress.
+        let until = if warm < range.first { range.first } else { at };
+        let mut next = warm;
+        if warm < until {
+            let mut history = History::new(partition, warm, until);
+            let Some(Stretch { batches, .. }) = history.read()? else {
+                self.warm = Some(until);
+                return Ok(Some(Did::More(0)));
+            };
+            next = history.at();
+            let mut scratch = Scratch::new();
+            for stored in &batches {
+                let Some(records) = decode(stored, &mut scratch) else { continue };
+                let from = stored.base_offset.max(warm);
+                let upto = stored.next_offset.min(until);
+                let ran = calls(&records, (from, upto), ready, &self.arena, &mut self.documents, &mut self.state, |_, _| true);
+                self.arena.reset();
+                match ran {
+                    Ok(()) => {}
+                    // From the beginning again: half a batch is in the state already.
+                    Err(not_now) => {
+                        (self.state, self.warm) = (State::default(), None);
+                        return match not_now {
+                            NotNow::Pending(pending) => Ok(Some(Did::Waits(pending))),
+                            NotNow::Trouble(why) => Err(RelayError::Schemas(why)),
+                        };
+                    }
+                }
+            }
+        }
+        if next == range.first {
+            expire(i64::MAX, ready, &self.arena, &mut self.state, |_| true);
+            self.arena.reset();
+            ready.chain.adopt(&mut self.state, job.generation);
+        }
+        // What was changed is kept nowhere.
+        drop(self.state.take_changes());
+        self.warm = Some(next);
+        Ok((next < at).then_some(Did::More(0)))
+    }
+
+    /// The end of the range: what waits becomes rows.
+    fn end(&mut self, shared: &Shared, job: &Job, ready: &Ready) {
+        let masks = shared.store.masks(job.generations.topic);
+        let is_dead = job.generations.name.starts_with(DEAD_PREFIX);
+        let Self { progress, stage, arena, state, .. } = self;
+        expire(i64::MAX, ready, arena, state, |ran| {
+            let rows = rows(&ran.call, ran.output, is_dead, masks.as_deref(), progress);
+            stage.append(progress.range.partition, job.generation, &rows);
+            true
+        });
+        self.arena.reset();
     }
 
     /// Reads a stretch and handles it; a schema that must be waited for ends it early.
@@ -145,18 +229,24 @@ impl Work {
         records: &Records<'_>,
         until: u64,
     ) -> Result<(), NotNow> {
-        let Self { progress, stage, documents, arena } = self;
+        let Self { progress, stage, documents, arena, state, warm } = self;
         let is_dead = job.generations.name.starts_with(DEAD_PREFIX);
         let partition = progress.range.partition;
-        let ran = calls(records, (progress.at, until), ready, arena, documents, |ran, next| {
+        let ran = calls(records, (progress.at, until), ready, arena, documents, state, |ran, next| {
             let Ran { call, output, .. } = ran;
-            progress.records += call.records.len() as u64;
-            progress.bytes += call.records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
+            if next > progress.at {
+                progress.records += call.records.len() as u64;
+                progress.bytes += call.records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
+            }
             let rows = rows(&call, output, is_dead, masks, progress);
             stage.append(partition, job.generation, &rows);
             progress.make(next);
             true
         });
+        if warm.is_some() {
+            *warm = Some(progress.at);
+            drop(state.take_changes());
+        }
         self.arena.reset();
         ran
     }
@@ -201,16 +291,20 @@ fn rows<'b>(call: &Records<'b>, output: Output<'b>, is_dead: bool, masks: Option
     let Output { names, cells, verdicts, .. } = output;
     let mut rows = Rows { names, heads: Vec::with_capacity(verdicts.len()), cells };
     for (record, verdict) in call.records.iter().zip(&verdicts) {
-        if masks.is_some_and(|masks| masks.is_gone(progress.range.partition, record.offset)) {
+        // What a filter held has the origin of its last record, which a lane that came before may own.
+        let offset = verdict.joined.map_or(record.offset, |joined| joined.offset);
+        if masks.is_some_and(|masks| masks.is_gone(progress.range.partition, offset)) {
             progress.deleted += 1;
             continue;
         }
         match &verdict.kind {
             VerdictKind::Store { time_ns, cells } => {
                 let time_ns = time_ns.unwrap_or(record.arrival_ns);
-                rows.heads.push(RowHead { time_ns, arrival_ns: record.arrival_ns, offset: record.offset, n: 0, cells: *cells });
+                rows.heads.push(RowHead { time_ns, arrival_ns: record.arrival_ns, offset, n: 0, cells: *cells });
             }
             VerdictKind::Drop { .. } => progress.dropped += 1,
+            // A row may be made of it later.
+            VerdictKind::Hold => {}
             VerdictKind::Fail { .. } => {
                 progress.failed += 1;
                 // Dead letters that fail again are stored as they are, live and here.

@@ -55,16 +55,19 @@ pub(super) fn compare(report: &mut Report, seen: &Seen<'_, '_>, live: &Output<'_
                 report.mended += 1;
                 Some("mended")
             }
-            (VerdictKind::Store { .. }, VerdictKind::Drop { reason }) => {
+            (VerdictKind::Store { .. } | VerdictKind::Hold, VerdictKind::Drop { reason }) => {
                 Report::reason(&mut report.drop_reasons, reason);
                 report.newly_dropped += 1;
                 Some("newly_dropped")
             }
-            (VerdictKind::Drop { .. }, VerdictKind::Store { .. }) => {
+            (VerdictKind::Drop { .. }, VerdictKind::Store { .. } | VerdictKind::Hold) => {
                 report.newly_kept += 1;
                 Some("newly_kept")
             }
-            (VerdictKind::Drop { .. }, VerdictKind::Drop { .. }) => emissions_differ.then_some("changed"),
+            (VerdictKind::Drop { .. }, VerdictKind::Drop { .. }) | (VerdictKind::Hold, VerdictKind::Hold) => {
+                emissions_differ.then_some("changed")
+            }
+            (VerdictKind::Store { .. }, VerdictKind::Hold) | (VerdictKind::Hold, VerdictKind::Store { .. }) => Some("changed"),
             (VerdictKind::Store { time_ns: before, .. }, VerdictKind::Store { time_ns: after, .. }) => {
                 let (before, after) = (before.unwrap_or(record.arrival_ns), after.unwrap_or(record.arrival_ns));
                 let (old, new) = (live.cells_of(old), candidate.cells_of(new));
@@ -186,13 +189,13 @@ mod tests {
         Output {
             names: names.iter().map(|name| Arc::from(*name)).collect(),
             cells: values.iter().map(|&(name, value)| Cell { name, value }).collect(),
-            verdicts: vec![Verdict { kind, emissions: Vec::new() }],
+            verdicts: vec![Verdict { kind, emissions: Vec::new(), joined: None }],
             ..Output::default()
         }
     }
 
     fn said<'b>(kind: VerdictKind<'b>) -> Output<'b> {
-        Output { verdicts: vec![Verdict { kind, emissions: Vec::new() }], ..Output::default() }
+        Output { verdicts: vec![Verdict { kind, emissions: Vec::new(), joined: None }], ..Output::default() }
     }
 
     fn compared(old: &Output<'_>, new: &Output<'_>) -> Report {

@@ -4,7 +4,7 @@
 //! history → each call → live chain ──┐
 //!                     → candidate ───┴→ compare.rs → report.rs: counts, fields, examples, cost
 //! ```
-//! Both chains are made anew with instances of their own, and begin with empty state; neither writes anything: no row, no
+//! Both chains are made anew with instances of their own, and begin each partition with empty state (they warm up as they go); neither writes anything: no row, no
 //! emission, no dead letter, no figure of a filter. What is compared is what each would do with the record if it came now: the
 //! live chain is the one that new records get, whatever handled the old ones.
 //!

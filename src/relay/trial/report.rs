@@ -89,7 +89,7 @@ pub struct FieldDiff {
     pub examples: Vec<FieldExample>,
 }
 
-/// Emissions to one topic.
+/// How much of something each chain made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Emitted {
     /// By the live chain.
@@ -138,6 +138,8 @@ pub struct Report {
     pub unreadable: u64,
     /// Records whose rows were deleted for good; they are in no other count and no example.
     pub deleted: u64,
+    /// Of filters that remember: what they had held and gave when its time had come. It is of records in the other counts.
+    pub waited: Emitted,
     /// By name; `(others)` where there are too many.
     pub fields: BTreeMap<String, FieldDiff>,
     /// Emissions by target topic.

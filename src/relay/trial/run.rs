@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use super::Job;
 use super::compare::{Seen, compare};
@@ -14,9 +13,9 @@ use crate::queue::batch::Scratch;
 use crate::relay::codec::{Codec, NotNow};
 use crate::relay::cut::cut;
 use crate::relay::generations::Ready;
-use crate::relay::history::{History, Manners, calls, decode};
+use crate::relay::history::{History, Manners, decode, expire};
 use crate::relay::{Relay, RelayError};
-use crate::sandbox::{Arena, ChainRecord};
+use crate::sandbox::{Arena, ChainRecord, State};
 use crate::store::mask::Masks;
 
 /// Records on which it is looked whether the candidate is steady.
@@ -42,9 +41,11 @@ pub(super) fn run(
     let shared = relay.shared();
     let manners = Manners::new(shared, &job.stop);
     let masks = shared.store.masks(topic.id());
-    let mut run = Run { relay, job, chains, record, sample, masks, is_steady_known: false, waits: 0 };
+    let mut run =
+        Run { relay, job, chains, record, sample, masks, states: Default::default(), is_steady_known: false, waits: 0 };
     for range in &job.ranges {
         let Some(partition) = topic.partition(range.partition) else { continue };
+        run.states = Default::default();
         let mut history = History::new(&partition, range.first, range.end);
         let mut done = range.first;
         while let Some(stretch) = history.read()? {
@@ -79,6 +80,8 @@ struct Run<'r> {
     sample: usize,
     /// Records whose rows somebody had deleted for good are not looked at.
     masks: Option<Arc<Masks>>,
+    /// What the filters of both chains remember of the partition; empty where its range begins.
+    states: [State; 2],
     is_steady_known: bool,
     waits: u32,
 }
@@ -89,10 +92,6 @@ impl Run<'_> {
             self.job.tried.fetch_add(count, Ordering::Relaxed);
             self.job.progress.lock().report.unreadable += count;
         }
-    }
-
-    fn now(&self) -> Duration {
-        self.relay.shared().clock.monotonic()
     }
 
     fn batch(
@@ -108,36 +107,13 @@ impl Run<'_> {
         let mut at = from;
         while at < until {
             manners.give_way()?;
-            let mut outcome = Ok(());
             // One call at a time: lanes may want to work in between, and an arena is not for a whole batch.
             let arena = Arena::new();
-            let mut documents = [Vec::new(), Vec::new()];
-            let [of_live, of_candidate] = &mut documents;
-            let began = self.now();
-            let called = calls(records, (at, until), &self.chains.live, &arena, of_live, |live, next| {
-                let between = self.now();
-                let ran =
-                    self.chains.candidate.codec.run(&self.chains.candidate.chain, live.call.clone(), &arena, of_candidate);
-                let ended = self.now();
-                match ran {
-                    Ok(candidate) => {
-                        let report = &mut self.job.progress.lock().report;
-                        report.live.add(live.output.stats, between.saturating_sub(began));
-                        report.candidate.add(candidate.output.stats, ended.saturating_sub(between));
-                        let masks = self.masks.as_deref();
-                        let seen = Seen { partition, call: &live.call, masks, sample: self.sample };
-                        compare(report, &seen, &live.output, &candidate.output);
-                    }
-                    Err(not_now) => outcome = Err(not_now),
-                }
-                if outcome.is_ok() {
+            match self.call(partition, records, (at, until), &arena) {
+                Ok(next) => {
                     self.job.tried.fetch_add(next - at, Ordering::Relaxed);
                     at = next;
                 }
-                false
-            });
-            match called.and(outcome) {
-                Ok(()) => {}
                 Err(NotNow::Pending(pending)) => {
                     self.waits += 1;
                     if self.waits > SCHEMA_WAITS {
@@ -150,6 +126,53 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The next call, by both chains; the offset after it.
+    fn call(
+        &mut self,
+        partition: PartitionId,
+        records: &Records<'_>,
+        (at, until): (Offset, Offset),
+        arena: &Arena,
+    ) -> Result<Offset, NotNow> {
+        let (call, mut next) = cut(records, at, until);
+        let given = call.records.len();
+        // What waited until then comes first, as on a lane. It is of records that came before, so it is counted alone.
+        if let Some(first) = call.records.first() {
+            let mut waited = [0, 0];
+            let both = [&self.chains.live, &self.chains.candidate];
+            for ((ready, state), waited) in both.into_iter().zip(&mut self.states).zip(&mut waited) {
+                expire(first.arrival_ns, ready, arena, state, |ran| {
+                    *waited += ran.call.records.len() as u64;
+                    true
+                });
+            }
+            let report = &mut self.job.progress.lock().report;
+            report.waited.live += waited[0];
+            report.waited.candidate += waited[1];
+        }
+        let mut documents = [Vec::new(), Vec::new()];
+        let [of_live, of_candidate] = &mut documents;
+        let [live_state, candidate_state] = &mut self.states;
+        let Chains { live, candidate } = self.chains;
+        let began = self.relay.shared().clock.monotonic();
+        let old = live.codec.run(&live.chain, call.clone(), arena, of_live, live_state)?;
+        let between = self.relay.shared().clock.monotonic();
+        let new = candidate.codec.run(&candidate.chain, old.call.clone(), arena, of_candidate, candidate_state)?;
+        let ended = self.relay.shared().clock.monotonic();
+        if old.call.records.len() < given {
+            // Its documents were many: the rest is the next call.
+            next = call.records.get(old.call.records.len()).map_or(next, |left| left.offset);
+        }
+        // Nobody keeps what changed.
+        self.states.iter_mut().for_each(|state| drop(state.take_changes()));
+        let report = &mut self.job.progress.lock().report;
+        report.live.add(old.output.stats, between.saturating_sub(began));
+        report.candidate.add(new.output.stats, ended.saturating_sub(between));
+        let seen = Seen { partition, call: &old.call, masks: self.masks.as_deref(), sample: self.sample };
+        compare(report, &seen, &old.output, &new.output);
+        Ok(next)
     }
 
     /// A filter whose verdicts depend on how calls are cut would make every replay differ; some records are enough to catch most.

@@ -156,6 +156,7 @@ enum Decision {
     Store,
     Drop,
     Fail,
+    Hold,
 }
 
 impl Decision {
@@ -164,6 +165,7 @@ impl Decision {
             Self::Store => "store",
             Self::Drop => "drop",
             Self::Fail => "fail",
+            Self::Hold => "hold",
         }
     }
 }
@@ -388,6 +390,7 @@ fn compare(
     let (decision, reason) = match &verdict.kind {
         VerdictKind::Store { .. } => (Decision::Store, None),
         VerdictKind::Drop { reason } => (Decision::Drop, Some(reason)),
+        VerdictKind::Hold => (Decision::Hold, None),
         VerdictKind::Fail { reason, .. } => (Decision::Fail, Some(reason)),
     };
     if decision != expect.verdict {
@@ -434,7 +437,7 @@ fn compare(
                 time::format(wanted),
                 time_ns.map_or_else(|| "not set".to_owned(), time::format)
             )),
-            VerdictKind::Drop { .. } | VerdictKind::Fail { .. } => {}
+            VerdictKind::Drop { .. } | VerdictKind::Hold | VerdictKind::Fail { .. } => {}
         }
     }
     emissions(&expect.emissions, verdict, differences);

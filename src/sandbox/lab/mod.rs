@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::chain::Step;
 use super::instance::StartError;
-use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Output, Sandbox, engine, stock};
+use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Output, Sandbox, State, engine, stock};
 use crate::base::record::Records;
 
 /// Name of a filter that has none.
@@ -87,6 +87,6 @@ impl Lone {
 
     /// Runs it over records, at most `call_records` a call, as the first records of a partition.
     pub fn run<'b>(&self, records: &Records<'b>, arena: &'b Arena, call_records: usize) -> Output<'b> {
-        self.chain.run_cut(records, arena, call_records)
+        self.chain.run_cut(records, arena, &mut State::default(), call_records)
     }
 }

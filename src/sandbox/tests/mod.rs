@@ -2,10 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod chains;
+mod components;
 mod fuzz;
 mod guests;
 mod hostile;
+mod imports;
+mod keyed;
 mod measure;
+mod mutants;
+mod remember;
 
 use std::sync::Arc;
 
@@ -99,6 +104,7 @@ pub(super) fn line(output: &Output<'_>, index: usize) -> String {
             }
             text
         }
+        VerdictKind::Hold => "hold".to_owned(),
         VerdictKind::Drop { reason } => format!("drop {reason:?}"),
         VerdictKind::Fail { filter, reason } => format!("fail {filter}: {reason}"),
     };
@@ -114,7 +120,7 @@ pub(super) fn line(output: &Output<'_>, index: usize) -> String {
 /// Runs a chain and gives back a line a record.
 pub(super) fn run(chain: &Chain, records: &Records<'_>) -> Vec<String> {
     let arena = Arena::new();
-    let output = chain.run(records, &arena);
+    let output = chain.run(records, &arena, &mut State::default());
     assert_eq!(output.verdicts.len(), records.records.len());
     (0..output.verdicts.len()).map(|index| line(&output, index)).collect()
 }
