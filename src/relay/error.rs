@@ -28,6 +28,12 @@ pub enum RelayError {
     /// Answers of schema registries cannot be read; trying again later may help.
     #[error("{0}")]
     Schemas(String),
+    /// Ask again later: as much is under way as may be.
+    #[error("{0}")]
+    Busy(String),
+    /// There is no such thing, or not any more.
+    #[error("{0}")]
+    Missing(String),
     /// The operating system gave no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),

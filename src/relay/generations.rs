@@ -63,6 +63,41 @@ pub(crate) struct Promoted {
     /// What makes the chain's payload of a record's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) codec: Option<CodecRecord>,
+    /// When it was promoted, nanoseconds since 1970; generations of older boxes do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at_ns: Option<i64>,
+    /// What made somebody promote it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+}
+
+impl Promoted {
+    /// One that is yet to be promoted, for no particular reason.
+    pub(crate) fn new(made_by: MadeBy, spec: Option<ChainSpec>, chain: ChainRecord, codec: Option<CodecRecord>) -> Self {
+        Self { made_by, spec, chain, codec, at_ns: None, why: None }
+    }
+}
+
+/// A generation, and where it begins.
+#[derive(Clone)]
+pub(crate) struct Listed {
+    pub(crate) generation: Generation,
+    pub(crate) from: BTreeMap<PartitionId, Offset>,
+    /// Of a replay, what it made anew; a live one has none.
+    pub(crate) ranges: Vec<(PartitionId, Offset, Offset)>,
+    pub(crate) promoted: Arc<Promoted>,
+}
+
+/// The stretch of a partition that one generation handles.
+#[derive(Clone)]
+pub(crate) struct Handled {
+    pub(crate) generation: Generation,
+    pub(crate) promoted: Arc<Promoted>,
+    /// Its first offset, and the one behind its last.
+    pub(crate) first: Offset,
+    pub(crate) end: Offset,
+    /// Whether it is a replay: then what went to other topics is the live one's.
+    pub(crate) is_replay: bool,
 }
 
 /// What runs a generation.
@@ -320,6 +355,50 @@ impl Generations {
             return replayed.generation;
         }
         inner.entries.iter().rfind(|entry| entry.from(partition) <= offset).map_or(0, |entry| entry.generation)
+    }
+
+    /// All of them, the oldest first.
+    pub(crate) fn list(&self) -> Vec<Listed> {
+        let listed = |entry: &Entry| Listed {
+            generation: entry.generation,
+            from: entry.from.clone(),
+            ranges: Vec::new(),
+            promoted: entry.promoted.clone(),
+        };
+        let replayed = |entry: &Replayed| Listed {
+            generation: entry.generation,
+            from: BTreeMap::new(),
+            ranges: entry.ranges.clone(),
+            promoted: entry.promoted.clone(),
+        };
+        let inner = self.inner.lock();
+        let mut all: Vec<Listed> = inner.entries.iter().map(listed).chain(inner.replays.iter().map(replayed)).collect();
+        all.sort_by_key(|listed| listed.generation);
+        all
+    }
+
+    /// The generation whose rows an offset has, or will have, with the offsets around it that it handles too.
+    pub(crate) fn around(&self, partition: PartitionId, offset: Offset) -> Option<Handled> {
+        let inner = self.inner.lock();
+        if let Some(replayed) = inner.replays.iter().rfind(|entry| entry.has(partition, offset)) {
+            let holds =
+                |(own, first, end): &&(PartitionId, Offset, Offset)| *own == partition && (*first..*end).contains(&offset);
+            let &(_, first, end) = replayed.ranges.iter().find(holds)?;
+            let promoted = replayed.promoted.clone();
+            return Some(Handled { generation: replayed.generation, promoted, first, end, is_replay: true });
+        }
+        // As a lane claims it: below the first generation there is nothing that could have handled it, so the first one does.
+        let index = inner.entries.iter().rposition(|entry| entry.from(partition) <= offset).unwrap_or(0);
+        let entry = inner.entries.get(index)?;
+        let end = inner.entries[index + 1..].iter().map(|later| later.from(partition)).filter(|&from| from > offset).min();
+        let first = if entry.from(partition) <= offset { entry.from(partition) } else { 0 };
+        Some(Handled {
+            generation: entry.generation,
+            promoted: entry.promoted.clone(),
+            first,
+            end: end.unwrap_or(Offset::MAX),
+            is_replay: false,
+        })
     }
 
     /// Makes a generation: durable when it returns. The caller wakes the topic's lanes, whatever the outcome.

@@ -10,6 +10,8 @@
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
 //! growth.rs       targets get more partitions   history.rs  retained records, read again
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
+//! trial/          a chain beside the live one     explain/        what became of a record, and why
+//! life.rs         versions and generations: listed, promoted, rolled back
 //! replay/         history parsed again
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
@@ -41,11 +43,13 @@ mod configured;
 mod control;
 mod cut;
 mod error;
+pub mod explain;
 mod generations;
 mod growth;
 mod history;
 mod keyed;
 mod lane;
+mod life;
 mod outbox;
 mod output;
 mod promote;
@@ -53,7 +57,9 @@ mod replay;
 mod schedule;
 mod shared;
 mod shares;
+mod shown;
 mod status;
+pub mod trial;
 mod verdicts;
 mod waiting;
 mod watch;
@@ -70,6 +76,7 @@ pub use error::RelayError;
 pub use history::{Range, Which};
 pub use lane::Step;
 pub use promote::Change;
+pub use life::{GenerationStatus, Kept, Opened, Promotion, Wish};
 pub use replay::{Deleted, Progress, ReplayChain, ReplayPlan, ReplayRequest, ReplayState, ReplayStatus, ReplayStep};
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
 
@@ -79,6 +86,7 @@ pub struct Relay {
     asked: Receiver<Control>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     watcher: Mutex<Option<notify::RecommendedWatcher>>,
+    trials: trial::Trials,
 }
 
 impl std::fmt::Debug for Relay {
@@ -143,7 +151,8 @@ impl Relay {
                 shared.lane(&topic, &partition);
             }
         }
-        let relay = Arc::new(Self { shared, asked, threads: Mutex::default(), watcher: Mutex::new(None) });
+        let (threads, watcher, trials) = (Mutex::default(), Mutex::new(None), trial::Trials::default());
+        let relay = Arc::new(Self { shared, asked, threads, watcher, trials });
         // Before anything is promoted: a replay's number is not to be given away twice.
         relay.shared.replays.load(&relay.shared);
         relay.promote_configured()?;
@@ -244,13 +253,7 @@ impl Relay {
                     Err(_) => continue,
                 },
             };
-            let entries = record.entries.iter().map(|entry| ChainEntry {
-                filter: entry.filter.to_string(),
-                when: entry.when.clone(),
-                sha256: entry.sha256.to_string(),
-                config: entry.config.clone(),
-            });
-            let (topic, chain) = (generations.name.clone(), entries.collect());
+            let (topic, chain) = (generations.name.clone(), self.entries(&record));
             chains.push(ChainStatus { topic, generation, made_by: made_by.name(), codec, chain });
         }
         chains
@@ -281,6 +284,7 @@ impl Relay {
     /// waits in the queue. The store is flushed by its own shutdown, after this.
     pub fn shutdown(&self) {
         drop(self.watcher.lock().take());
+        self.trials.stop();
         self.stop_replays();
         // Nobody listens any more where no threads were started.
         let _ = self.shared.control.send(Control::Stop);

@@ -136,13 +136,19 @@ impl Shared {
             Some(spec) => self.sandbox.resolve(spec)?,
             None => self.default_chain(codec.as_ref())?,
         };
-        Ok(Promoted { made_by, spec, chain, codec })
+        Ok(Promoted { at_ns: Some(self.clock.now_ns()), ..Promoted::new(made_by, spec, chain, codec) })
     }
 
     /// What runs a generation.
     pub(crate) fn ready(&self, codec: Option<&CodecRecord>, chain: &ChainRecord) -> Result<Arc<Ready>, RelayError> {
         let codec = Codec::new(codec, &self.registries).map_err(|why| RelayError::Config(format!("codec: {why}")))?;
         Ok(Arc::new(Ready { codec, chain: self.sandbox.chain(chain)? }))
+    }
+
+    /// What runs a generation or a chain that is none yet, with instances of its own, beside the lanes.
+    pub(crate) fn apart(&self, codec: Option<&CodecRecord>, chain: &ChainRecord) -> Result<Ready, RelayError> {
+        let codec = Codec::new(codec, &self.registries).map_err(|why| RelayError::Config(format!("codec: {why}")))?;
+        Ok(Ready { codec, chain: self.sandbox.apart(chain, true)? })
     }
 
     /// The chain of topics that have none, resolved once. Of plain records nobody makes fields.

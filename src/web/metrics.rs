@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::web::{Web, groups, replay, status, topics, traffic};
+use crate::web::{Web, groups, replay, status, topics, traffic, trial};
 
 /// One value of one metric.
 #[derive(Clone, Debug)]
@@ -177,6 +177,7 @@ fn collect(web: &Web) -> Vec<Metric> {
     }
     metrics.extend(replay::metrics(web));
     traffic::metrics(web, &mut metrics);
+    metrics.extend(trial::metrics(web));
     for source in web.extra_metrics.read().iter() {
         metrics.extend(source.0());
     }

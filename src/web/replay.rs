@@ -189,9 +189,9 @@ fn shown(status: &ReplayStatus) -> Value {
 
 fn refusal(error: &RelayError) -> Refusal {
     match error {
-        RelayError::NoTopic(_) | RelayError::NoReplay(_) => Refusal::missing(error.to_string()),
+        RelayError::NoTopic(_) | RelayError::NoReplay(_) | RelayError::Missing(_) => Refusal::missing(error.to_string()),
         RelayError::Config(_) | RelayError::Filter(_) => Refusal::wrong(error.to_string()),
-        RelayError::Closed => Refusal::busy(error.to_string()),
+        RelayError::Closed | RelayError::Busy(_) => Refusal::busy(error.to_string()),
         _ => Refusal::failed(error.to_string()),
     }
 }

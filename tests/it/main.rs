@@ -14,6 +14,7 @@ mod kafka_permits;
 mod kafka_sign_in;
 mod kafka_topics;
 mod kafka_wire;
+mod life;
 mod lineage_model;
 mod relay_box;
 mod relay_codecs;

@@ -193,7 +193,7 @@ impl Relay {
         let id = shared.replays.jobs.lock().keys().next_back().map_or(1, |last| last + 1);
         let record = Record {
             state: ReplayState::Running,
-            promoted: Promoted { made_by: MadeBy::Replay, ..promoted },
+            promoted: Promoted { made_by: MadeBy::Replay, at_ns: Some(shared.clock.now_ns()), why: None, ..promoted },
             parts: pieces.into_iter().map(Progress::new).collect(),
             out_of_reach: plan.out_of_reach,
             throttle: request.throttle,
@@ -271,7 +271,8 @@ impl Relay {
         {
             return Ok(newest);
         }
-        let promoted = Promoted { made_by: MadeBy::Hot, ..Promoted::clone(&old) };
+        let why = Some(format!("rolled back to generation {to}"));
+        let promoted = Promoted { made_by: MadeBy::Hot, why, ..Promoted::clone(&old) };
         self.promote_resolved(&generations, promoted)
     }
 
@@ -299,7 +300,7 @@ impl Relay {
             ReplayChain::Given(spec) => {
                 let codec = newest.ok_or_else(none)?.codec.clone();
                 let chain = self.shared().sandbox.resolve(spec)?;
-                Ok(Promoted { made_by: MadeBy::Replay, spec: Some(spec.clone()), chain, codec })
+                Ok(Promoted::new(MadeBy::Replay, Some(spec.clone()), chain, codec))
             }
         }
     }
