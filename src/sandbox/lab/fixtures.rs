@@ -43,7 +43,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use format::{Case, Decision, Emitted, Expected, File, Input};
+use format::{Case, Decision, Emitted, File, Input};
 
 use super::{Lone, LoneError};
 use crate::base::record::{RecordView, Records};
