@@ -164,6 +164,14 @@ class Record {
   statePut(key, value, ttlMs) {
     host.statePut(this.index, some(key), some(value), BigInt(ttlMs));
   }
+  /** As `statePut`; but when its time is over it comes back as a record, see `isExpired`. */
+  stateWait(key, value, waitMs) {
+    host.stateWait(this.index, some(key), some(value), BigInt(waitMs));
+  }
+  /** Whether this is what waited, and not a record. */
+  get isExpired() {
+    return this.index < this.frame.view.getUint32(20, true);
+  }
   stateRemove(key) {
     host.stateRemove(this.index, some(key));
   }
@@ -212,6 +220,10 @@ class Verdict {
   /** The record could not be handled: to the topic's dead letters. */
   fail(reason) {
     this.end(2, reason);
+  }
+  /** No row of it now: the filter keeps it in its state. */
+  hold() {
+    this.kind = (this.kind & ~0xff) | 3;
   }
   /** The fields say all that the payload says: no message is made of it. */
   payloadConsumed() {

@@ -212,9 +212,9 @@ fn bench(what: &Path, records: Option<&Path>, config: Option<&str>, each: Durati
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
-    let [stored, dropped, failed] = report.verdicts;
+    let [stored, dropped, failed, held] = report.verdicts;
     println!(
-        "{} records of {:.0} bytes; of all that were given to it {stored} stored, {dropped} dropped, {failed} failed",
+        "{} records of {:.0} bytes; of all that were given to it {stored} stored, {dropped} dropped, {failed} failed, {held} held",
         report.records, report.bytes_a_record
     );
     println!("{:>12} {:>12} {:>12} {:>10}", "RECORDS/CALL", "NS/RECORD", "FUEL/RECORD", "MB/S");

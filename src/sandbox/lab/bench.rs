@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::{Lone, LoneError};
 use crate::base::record::{RecordView, Records};
-use crate::sandbox::{Arena, Sandbox, VerdictKind};
+use crate::sandbox::{Arena, Sandbox, State, VerdictKind};
 
 /// Most records that are taken.
 pub const RECORDS: usize = 16_384;
@@ -27,8 +27,8 @@ pub struct Report {
     pub records: usize,
     /// Their mean length.
     pub bytes_a_record: f64,
-    /// Of them, those that were stored, dropped and failed.
-    pub verdicts: [usize; 3],
+    /// Of them, those that were stored, dropped, failed and held.
+    pub verdicts: [usize; 4],
     /// One for each size of call.
     pub calls: Vec<Measured>,
 }
@@ -80,15 +80,16 @@ pub fn run(
     let mut arena = Arena::new();
     for &call_records in calls {
         let mut fuel = 0;
-        let mut once = |arena: &mut Arena, verdicts: &mut [usize; 3]| {
-            let output = lone.run(&records, arena, call_records);
-            *verdicts = [0; 3];
+        let mut once = |arena: &mut Arena, verdicts: &mut [usize; 4]| {
+            let output = lone.run(&records, arena, &mut State::default(), call_records);
+            *verdicts = [0; 4];
             for verdict in &output.verdicts {
                 verdicts[match verdict.kind {
                     VerdictKind::Store { .. } => 0,
                     // What is held makes no row either.
                     VerdictKind::Drop { .. } | VerdictKind::Hold => 1,
                     VerdictKind::Fail { .. } => 2,
+                    VerdictKind::Hold => 3,
                 }] += 1;
             }
             fuel = output.stats.fuel / count as u64;

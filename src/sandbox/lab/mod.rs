@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::chain::Step;
 use super::instance::StartError;
-use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Output, Sandbox, State, engine, stock};
+use super::{Arena, Chain, ChainRecord, EntryRecord, Expired, FilterError, Output, Sandbox, State, engine, stock};
 use crate::base::record::Records;
 
 /// Name of a filter that has none.
@@ -85,8 +85,13 @@ impl Lone {
         Ok(Self { chain: Chain::new(record, steps, Arc::clone(&sandbox.pool), Arc::clone(&sandbox.clock)) })
     }
 
-    /// Runs it over records, at most `call_records` a call, as the first records of a partition.
-    pub fn run<'b>(&self, records: &Records<'b>, arena: &'b Arena, call_records: usize) -> Output<'b> {
-        self.chain.run_cut(records, arena, &mut State::default(), call_records)
+    /// Runs it over records, at most `call_records` a call. The records of a partition begin with an empty state.
+    pub fn run<'b>(&self, records: &Records<'b>, arena: &'b Arena, state: &mut State, call_records: usize) -> Output<'b> {
+        self.chain.run_cut(records, arena, state, call_records)
+    }
+
+    /// Gives back what waits, until some time; to be called until nothing comes. See [`Chain::expire`].
+    pub fn expire<'b>(&self, now_ns: i64, arena: &'b Arena, state: &mut State) -> Option<Expired<'b>> {
+        self.chain.expire(now_ns, arena, state)
     }
 }
