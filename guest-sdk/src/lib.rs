@@ -46,6 +46,10 @@
 pub mod abi;
 
 #[cfg(feature = "sdk")]
+pub mod common;
+#[cfg(feature = "sdk")]
+pub mod field;
+#[cfg(feature = "sdk")]
 mod guest;
 #[cfg(feature = "sdk")]
 mod host;
@@ -56,14 +60,24 @@ mod lookup;
 #[cfg(feature = "sdk")]
 mod names;
 #[cfg(feature = "sdk")]
+pub mod number;
+#[cfg(feature = "sdk")]
 mod record;
 #[cfg(feature = "sdk")]
 mod state;
+#[cfg(feature = "sdk")]
+pub mod template;
 #[cfg(all(feature = "sdk", not(target_arch = "wasm32")))]
 pub mod testing;
 #[cfg(feature = "sdk")]
+pub mod time;
+#[cfg(feature = "sdk")]
 mod verdict;
 
+#[cfg(feature = "sdk")]
+pub use common::OnSuccess;
+#[cfg(feature = "sdk")]
+pub use field::Field;
 #[cfg(feature = "sdk")]
 pub use guest::{Filter, Guest, Setup};
 #[cfg(feature = "sdk")]
@@ -78,5 +92,7 @@ pub use names::{Name, ToName};
 pub use record::{Read, Record, Value, Values};
 #[cfg(feature = "sdk")]
 pub use state::State;
+#[cfg(feature = "sdk")]
+pub use template::Template;
 #[cfg(feature = "sdk")]
 pub use verdict::{Payload, Verdict};

@@ -15,7 +15,7 @@
 //! and is tagged `_jsoncut`.
 //!
 //! Of the document itself, not of objects in it:
-//! * the first of `@timestamp`, `_time`, `timestamp`, `time`, `ts` that is a time ([`time`]) is the row's time;
+//! * the first of `@timestamp`, `_time`, `timestamp`, `time`, `ts` that is a time ([`sawbox_guest::time::parse`]) is the row's time;
 //! * the first of `message`, `_msg`, `msg`, `log` that is a string is the message (of `log`, without the line feed that
 //!   container runtimes leave on it); a `message` that is a number or a boolean is one too, as it was written;
 //! * `@metadata` is for the shipper's own use and is left out;
@@ -24,11 +24,11 @@
 //! When the payload was read, it is consumed: the row has a message only if the document has.
 
 pub mod scan;
-pub mod time;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
+use sawbox_guest::field::is_reserved;
 use sawbox_guest::{Filter, Read, Record, Setup, Value, Verdict};
 
 use scan::{Cell, Doc, Scalar};
@@ -37,22 +37,6 @@ const FAILURE: &str = "_jsonparsefailure";
 const CUT: &str = "_jsoncut";
 const TIMES: [&[u8]; 5] = [b"@timestamp", b"_time", b"timestamp", b"time", b"ts"];
 const MESSAGES: [&[u8]; 4] = [b"message", b"_msg", b"msg", b"log"];
-/// Names of columns and headers that only the box writes.
-const RESERVED: [&[u8]; 12] = [
-    b"_time",
-    b"_topic",
-    b"_partition",
-    b"_offset",
-    b"_n",
-    b"_generation",
-    b"_peer",
-    b"_receiver",
-    b"_origin",
-    b"_hops",
-    b"_reason",
-    b"_filter",
-];
-
 /// The filter.
 #[derive(Debug)]
 pub struct JsonFilter {
@@ -149,7 +133,7 @@ impl JsonFilter {
                     }
                     _ => plain,
                 }
-            } else if plain.first() == Some(&b'_') && RESERVED.contains(&plain) {
+            } else if plain.first() == Some(&b'_') && is_reserved(plain) {
                 prefixed(name, b"json.", plain)
             } else {
                 plain
@@ -173,8 +157,8 @@ fn prefixed<'n>(name: &'n mut Vec<u8>, prefix: &[u8], plain: &[u8]) -> &'n [u8] 
 /// The cell that is the row's time.
 fn time_of(doc: &Doc, text: &[u8]) -> Option<(usize, i64)> {
     best(doc, &TIMES, |cell| match cell.value {
-        Scalar::Str(place) => time::parse(doc.text(text, place)),
-        Scalar::Int(_) | Scalar::Float(_) => time::parse(&text[cell.raw.0..cell.raw.1]),
+        Scalar::Str(place) => sawbox_guest::time::parse(doc.text(text, place)),
+        Scalar::Int(_) | Scalar::Float(_) => sawbox_guest::time::parse(&text[cell.raw.0..cell.raw.1]),
         Scalar::Bool(_) => None,
     })
 }
