@@ -29,7 +29,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use sawbox_guest::field::is_reserved;
-use sawbox_guest::{Filter, Read, Record, Setup, Value, Verdict};
+use sawbox_guest::{Filter, Read, Record, Setup, Value, Verdict, time};
 
 use scan::{Cell, Doc, Scalar};
 
@@ -133,7 +133,7 @@ impl JsonFilter {
                     }
                     _ => plain,
                 }
-            } else if plain.first() == Some(&b'_') && RESERVED.contains(&plain) {
+            } else if is_reserved(plain) {
                 prefixed(name, b"json.", plain)
             } else {
                 plain
