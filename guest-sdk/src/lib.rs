@@ -46,6 +46,8 @@
 pub mod abi;
 
 #[cfg(feature = "sdk")]
+pub mod case;
+#[cfg(feature = "sdk")]
 pub mod common;
 #[cfg(feature = "sdk")]
 pub mod field;

@@ -29,7 +29,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use sawbox_guest::field::is_reserved;
-use sawbox_guest::{Filter, Read, Record, Setup, Value, Verdict};
+use sawbox_guest::{Filter, Read, Record, Setup, Value, Verdict, time};
 
 use scan::{Cell, Doc, Scalar};
 
@@ -133,7 +133,7 @@ impl JsonFilter {
                     }
                     _ => plain,
                 }
-            } else if plain.first() == Some(&b'_') && is_reserved(plain) {
+            } else if is_reserved(plain) {
                 prefixed(name, b"json.", plain)
             } else {
                 plain
@@ -157,8 +157,8 @@ fn prefixed<'n>(name: &'n mut Vec<u8>, prefix: &[u8], plain: &[u8]) -> &'n [u8] 
 /// The cell that is the row's time.
 fn time_of(doc: &Doc, text: &[u8]) -> Option<(usize, i64)> {
     best(doc, &TIMES, |cell| match cell.value {
-        Scalar::Str(place) => sawbox_guest::time::parse(doc.text(text, place)),
-        Scalar::Int(_) | Scalar::Float(_) => sawbox_guest::time::parse(&text[cell.raw.0..cell.raw.1]),
+        Scalar::Str(place) => time::parse(doc.text(text, place)),
+        Scalar::Int(_) | Scalar::Float(_) => time::parse(&text[cell.raw.0..cell.raw.1]),
         Scalar::Bool(_) => None,
     })
 }

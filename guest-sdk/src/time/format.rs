@@ -147,6 +147,7 @@ fn read(item: &Item, cursor: &mut Cursor<'_>, said: &mut Said) -> Option<()> {
             if *pad {
                 cursor.while_(|byte| byte == b' ');
             }
+            let is_negative = *part == Part::EpochSecond && cursor.take(b"-").is_some();
             let before = cursor.0.len();
             let value = cursor.number(1, *most)?;
             let digits = before - cursor.0.len();
