@@ -171,7 +171,11 @@ fn lead(tokens: &Tokens<'_>) -> Option<(Part, Part)> {
     // `Tiny Tiny RSS/1.11`: words up to the first that has a version.
     let named = tokens.all().iter().take(5).take_while(|token| !token.is_inside);
     let last = named.clone().find(|token| token.version.0 < token.version.1).or_else(|| named.last()).unwrap_or(first);
-    let (start, end) = (first.name.0, last.name.1.max(first.name.0));
+    let (start, mut end) = (first.name.0, last.name.1.max(first.name.0));
+    // `Feedbin - 1 subscribers`
+    while end > start && !tokens.text[end - 1].is_ascii_alphanumeric() {
+        end -= 1;
+    }
     let said = tokens.text.get(start..end).unwrap_or(&[]);
     let is_name = said.iter().any(u8::is_ascii_alphabetic) && said.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') && said.len() <= 64;
     let is_odd = said.contains(&b'\\') || said.contains(&b'=') || said.contains(&b'%') || said.contains(&b'<');

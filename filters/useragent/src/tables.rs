@@ -32,7 +32,7 @@ pub const CHROME: &str = "Chrome";
 pub const SAFARI: &str = "Safari";
 
 /// Products that are browsers, or apps with a browser inside.
-pub const PRODUCTS: [Product; 118] = [
+pub const PRODUCTS: [Product; 119] = [
     product("1Password", 40, "1Password", "1Password"),
     product("2345Explorer", 20, "2345Explorer", "2345Explorer"),
     product("360SE", 20, "360 Browser", "360 Browser"),
@@ -41,13 +41,13 @@ pub const PRODUCTS: [Product; 118] = [
     product("Avast", 20, "Avast Secure Browser", "Avast Secure Browser"),
     product("BIDUBrowser", 20, "Baidu Browser", "Baidu Browser"),
     product("BlackBerry", 75, "BlackBerry", "BlackBerry"),
+    product("BonEcho", 30, "Firefox (BonEcho)", "Firefox (BonEcho)"),
     product("Brave", 20, "Brave", "Brave"),
     product("BrowserNG", 30, "Nokia Browser", "Nokia Browser"),
     product("BytedanceWebview", 10, "TikTok", "TikTok"),
     product("Camino", 30, "Camino", "Camino"),
     product(CHROME, 60, "Chrome", "Chrome Mobile"),
     product("Chromium", 50, "Chromium", "Chromium"),
-    product("Conkeror", 30, "Conkeror", "Conkeror"),
     product("CriOS", 50, "Chrome Mobile iOS", "Chrome Mobile iOS"),
     product("Cypress", 15, "Cypress", "Cypress"),
     product("Dillo", 30, "Dillo", "Dillo"),
@@ -147,6 +147,7 @@ pub const PRODUCTS: [Product; 118] = [
     product("YaBrowser", 20, "Yandex Browser", "Yandex Browser"),
     product("aiohttp", 50, "aiohttp", "aiohttp"),
     product("coc_coc_browser", 20, "Coc Coc", "Coc Coc"),
+    product("conkeror", 30, "Conkeror", "Conkeror"),
     product("iCab", 30, "iCab", "iCab"),
     product("musical_ly", 10, "TikTok", "TikTok"),
     product("rekonq", 30, "Rekonq", "Rekonq"),
