@@ -46,8 +46,8 @@
 //! ```text
 //!  0  u32  name number in the low 24 bits; kind in the next 4; operation in the top 4
 //!  4  u32  Str: length; else 0
-//!  8  u64  Str, input: address from the frame's start. Str, answer: slot in the low, offset in the high 32 bits.
-//!          Int: i64. Float: bits of f64. Bool: 0 or 1. None: 0
+//!  8  u64  Str: slot in the low, offset in the high 32 bits; in an input frame the slot is 0 and the offset is an address from
+//!          the frame's start. Int: i64. Float: bits of f64. Bool: 0 or 1. None: 0
 //! ```
 //! Kinds: 0 None (only with operation Remove), 1 Str, 2 Int, 3 Float, 4 Bool.
 //! Operations (answers only): 0 Set replaces whatever the field held; 1 Add makes it one more element of a list; 2 Remove;
@@ -58,6 +58,9 @@ pub mod answer;
 pub mod import;
 pub mod input;
 pub mod wasi;
+
+#[cfg(test)]
+mod vectors;
 
 pub use import::{GAVE_UP, NO_MATCH, pattern_kind};
 
