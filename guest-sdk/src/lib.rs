@@ -62,6 +62,8 @@ mod lookup;
 #[cfg(feature = "sdk")]
 mod names;
 #[cfg(feature = "sdk")]
+mod needle;
+#[cfg(feature = "sdk")]
 pub mod number;
 #[cfg(feature = "sdk")]
 mod record;
@@ -90,6 +92,8 @@ pub use json::Json;
 pub use lookup::{Known, Lookup};
 #[cfg(feature = "sdk")]
 pub use names::{Name, ToName};
+#[cfg(feature = "sdk")]
+pub use needle::{Captures, Needle};
 #[cfg(feature = "sdk")]
 pub use record::{Read, Record, Value, Values};
 #[cfg(feature = "sdk")]

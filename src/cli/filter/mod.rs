@@ -9,6 +9,8 @@ use crate::cli::Remote;
 use crate::cli::client::{Client, segment};
 use crate::cli::topics::{bytes, print_table, word};
 
+mod author;
+
 #[derive(Debug, clap::Subcommand)]
 pub enum FilterCommand {
     /// List filters and the topics whose chains use them
@@ -19,6 +21,8 @@ pub enum FilterCommand {
         #[command(flatten)]
         remote: Remote,
     },
+    #[command(flatten)]
+    Author(author::AuthorCommand),
     /// Say whether a module is a filter this box would take, without a running box
     Check {
         /// A `.wasm` file
@@ -64,6 +68,7 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
             print_table(&table);
             Ok(())
         }
+        FilterCommand::Author(command) => author::run(command),
         FilterCommand::Check { file } => {
             let report = crate::check_filter(&read(file)?).with_context(|| format!("{} is no filter", file.display()))?;
             println!(
