@@ -29,9 +29,10 @@
 //!                                                     `geoip`: the name of a MaxMind file there; `dns`: a JSON object of options.
 //!                                                     A handle >= 0, or -1: ask `last_error`. Only in `init`; at most 16
 //! lookup_get(handle: i32, record: i32, at, len, out, cap) -> i32
-//!     the value of a key: of a table the value's bytes, of geoip (the key is an address as text) a JSON object, of dns text. Gives
-//!     the length; nothing is written where it is more than `cap`. -1 = nothing is known of this key; -2 = there was no
-//!     answer in time (dns only; not the same as knowing nothing). Fuel: 10 a byte of the key, 1 a byte of the value
+//!     the value of a key: of a table the value's bytes, and of the key that is one zero byte the whole table, a JSON object of
+//!     strings; of geoip (the key is an address as text) a JSON object; of dns text. Gives the length; nothing is written where
+//!     it is more than `cap`. -1 = nothing is known of this key; -2 = there was no answer in time (dns only; not the same as
+//!     knowing nothing). Fuel: 10 a byte of the key, 1 a byte of the value
 //!
 //! state_get(record: i32, at, len, out, cap) -> i32    what was put under this key. Gives the length; nothing is written where it is
 //!                                                     more than `cap`. -1 = not there, or its time is over
@@ -89,6 +90,8 @@ pub const FUNCTIONS: [(&str, &str); 11] = [
 pub const NOTHING: i32 = -1;
 /// What `lookup_get` gives where there was no answer in time.
 pub const NO_ANSWER: i32 = -2;
+/// The key for which `lookup_get` gives all of a table, as a JSON object of strings.
+pub const WHOLE_TABLE: [u8; 1] = [0];
 /// What `pattern_match` gives where there is no match.
 pub const NO_MATCH: i32 = -1;
 /// What `pattern_match` gives where the engine gave up.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use sawbox_guest::abi::import::lookup_kind;
+use sawbox_guest::abi::import::{WHOLE_TABLE, lookup_kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -64,6 +64,7 @@ impl Lookup {
     /// Asks. `room` is for a value that is made.
     pub(super) fn get<'l>(&'l self, key: &[u8], room: &'l mut Vec<u8>) -> Got<'l> {
         let value = match self {
+            Self::Table(table) if key == WHOLE_TABLE => table.whole(room).then_some(&**room),
             Self::Table(table) => table.get(key),
             Self::Geoip(geoip) => geoip.get(key, room).then_some(&**room),
         };
