@@ -164,6 +164,7 @@ pub(crate) mod wasm {
             pub fn lookup_get(handle: i32, record: u32, at: *const u8, len: usize, out: *mut u8, cap: usize) -> i32;
             pub fn state_get(record: u32, at: *const u8, len: usize, out: *mut u8, cap: usize) -> i32;
             pub fn state_put(record: u32, at: *const u8, len: usize, value: *const u8, value_len: usize, ttl_ms: i64) -> i32;
+            pub fn state_wait(record: u32, at: *const u8, len: usize, value: *const u8, value_len: usize, wait_ms: i64) -> i32;
             pub fn state_remove(record: u32, at: *const u8, len: usize) -> i32;
         }
     }
@@ -205,6 +206,10 @@ pub(crate) mod wasm {
 
     pub fn state_put(state: &State, key: &[u8], value: &[u8], ttl_ms: i64) -> i32 {
         unsafe { import::state_put(state.record, key.as_ptr(), key.len(), value.as_ptr(), value.len(), ttl_ms) }
+    }
+
+    pub fn state_wait(state: &State, key: &[u8], value: &[u8], wait_ms: i64) -> i32 {
+        unsafe { import::state_wait(state.record, key.as_ptr(), key.len(), value.as_ptr(), value.len(), wait_ms) }
     }
 
     pub fn state_remove(state: &State, key: &[u8]) -> i32 {
@@ -251,6 +256,10 @@ pub(crate) mod native {
 
     pub fn state_put(state: &State, key: &[u8], value: &[u8], ttl_ms: i64) -> i32 {
         testing::state_put(state.arrival_ns, key, value, ttl_ms)
+    }
+
+    pub fn state_wait(state: &State, key: &[u8], value: &[u8], wait_ms: i64) -> i32 {
+        testing::state_wait((state.arrival_ns, state.offset), key, value, wait_ms)
     }
 
     pub fn state_remove(_state: &State, key: &[u8]) -> i32 {

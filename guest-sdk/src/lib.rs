@@ -58,6 +58,8 @@ mod host;
 #[cfg(feature = "sdk")]
 pub mod json;
 #[cfg(feature = "sdk")]
+pub mod kept;
+#[cfg(feature = "sdk")]
 mod lookup;
 #[cfg(feature = "sdk")]
 mod names;
@@ -88,6 +90,8 @@ pub use guest::{Filter, Guest, Setup};
 pub use host::{Level, Match, Pattern, PatternKind, Spans, log};
 #[cfg(feature = "sdk")]
 pub use json::Json;
+#[cfg(feature = "sdk")]
+pub use kept::Kept;
 #[cfg(feature = "sdk")]
 pub use lookup::{Known, Lookup};
 #[cfg(feature = "sdk")]

@@ -120,9 +120,14 @@ impl<'a> Record<'a> {
         self.entry.time_ns
     }
 
+    /// Whether it is no record, but an entry of the filter's state whose wait is over ([`State::wait`]): its payload is the value.
+    pub fn is_expired(&self) -> bool {
+        self.index < self.frame.expired()
+    }
+
     /// What this filter remembers from record to record; what it writes stands only if it handles this record.
     pub fn state(&self) -> State {
-        State { record: self.index, arrival_ns: self.entry.arrival_ns }
+        State { record: self.index, arrival_ns: self.entry.arrival_ns, offset: self.entry.offset }
     }
 
     /// The (first) value of a declared field.

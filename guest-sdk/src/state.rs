@@ -15,6 +15,8 @@ pub struct State {
     pub(crate) record: u32,
     #[cfg_attr(target_arch = "wasm32", allow(dead_code))]
     pub(crate) arrival_ns: i64,
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code))]
+    pub(crate) offset: u64,
 }
 
 impl State {
@@ -44,6 +46,18 @@ impl State {
     pub fn put(&self, key: &[u8], value: &[u8], ttl_ms: Option<u64>) -> Result<(), String> {
         let ttl_ms = ttl_ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX));
         match raw::state_put(self, key, value, ttl_ms) {
+            0 => Ok(()),
+            _ => Err(last_error()),
+        }
+    }
+
+    /// Keeps a value under a key, and is given it back after so many milliseconds: as a record of its own
+    /// ([`crate::Record::is_expired`]) whose payload is the value. Whatever is put under the key before ends the wait.
+    ///
+    /// # Errors
+    /// The topic's state is full, or this record is itself one that was given back.
+    pub fn wait(&self, key: &[u8], value: &[u8], wait_ms: u64) -> Result<(), String> {
+        match raw::state_wait(self, key, value, i64::try_from(wait_ms).unwrap_or(i64::MAX)) {
             0 => Ok(()),
             _ => Err(last_error()),
         }

@@ -76,7 +76,7 @@ pub struct Verdict<'v> {
 impl<'v> Verdict<'v> {
     pub(crate) fn new(sections: &'v mut Sections, record: &'v Record<'v>) -> Self {
         let (values_before, emissions_before) = (sections.values.len(), sections.emissions.len());
-        let entry = VerdictEntry { kind: Kind::Store, consumed: false, values: 0, reason: (0, 0), emissions: 0 };
+        let entry = VerdictEntry { kind: Kind::Store, consumed: false, values: 0, reason: (0, 0), emissions: 0, joined: None };
         Self { sections, record, entry, values_before, emissions_before }
     }
 
@@ -133,6 +133,21 @@ impl<'v> Verdict<'v> {
     /// The record could not be handled: it goes to the topic's dead letters, with the reason.
     pub fn fail(&mut self, reason: &str) {
         self.end(Kind::Fail, reason);
+    }
+
+    /// The record is in the filter's state now: no row is made of it, and it is no drop.
+    pub fn hold(&mut self) {
+        self.entry.kind = Kind::Hold;
+        self.entry.joined = None;
+    }
+
+    /// The row that goes on is not this record's: it is made of records that were held, the last of which has the offset `last`.
+    /// Its payload is these bytes; it has no fields but those that are set from here on. This record is among them, or is held.
+    pub fn join(&mut self, last: u64, payload: &[u8]) {
+        let back = self.record.offset().saturating_sub(last);
+        self.entry.kind = Kind::Store;
+        self.entry.reason = self.built(payload);
+        self.entry.joined = Some(u32::try_from(back).unwrap_or(u32::MAX));
     }
 
     /// The fields say all that the payload says: no `message` is made of it.
@@ -241,6 +256,7 @@ impl<'v> Verdict<'v> {
 
     fn end(&mut self, kind: Kind, reason: &str) {
         self.entry.kind = kind;
+        self.entry.joined = None;
         self.entry.reason = self.built(reason.as_bytes());
     }
 

@@ -291,6 +291,14 @@ impl Partition {
         self.last_ns.load(Ordering::Relaxed)
     }
 
+    /// Sees to it that nothing is appended from here on with an arrival time before `ns`, and tells whether `end` is the end of
+    /// the log at that: then nothing is on its way either. Holds until the box ends.
+    pub fn not_before(&self, ns: i64, end: Offset) -> bool {
+        let mut log = self.log.lock();
+        log.last_ns = log.last_ns.max(ns);
+        log.next == end
+    }
+
     /// Tells how far the store has durably come. Retention does not pass it; until it is told, nothing is deleted.
     pub fn set_committed(&self, next: Offset) {
         self.committed.fetch_max(next, Ordering::AcqRel);

@@ -213,6 +213,13 @@ impl Generations {
         self.any(|made| made.chain.entries.iter().any(|entry| *entry.filter == *filter && *entry.sha256 == *sha256))
     }
 
+    /// What a generation is, and what runs it where that is loaded.
+    pub(crate) fn of(&self, generation: Generation) -> Option<(Arc<Promoted>, Option<Arc<Ready>>)> {
+        let inner = self.inner.lock();
+        let entry = inner.entries.iter().find(|entry| entry.generation == generation)?;
+        Some((entry.promoted.clone(), entry.ready.clone()))
+    }
+
     /// The generation that handles an offset.
     pub(crate) fn at(&self, partition: PartitionId, offset: Offset) -> Generation {
         let inner = self.inner.lock();

@@ -28,13 +28,16 @@ use crate::relay::RelayError;
 use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::cut::cut;
 use crate::relay::generations::{Claim, Generations, Ready};
+use crate::relay::keyed::{EXPIRED_RUN, Held, Keyed, Work};
 use crate::relay::outbox::{Blocked, CAPPED, GROWING, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
 use crate::relay::shared::Shared;
-use crate::relay::status::{Counters, LaneStatus};
-use crate::relay::verdicts::{Handled, handle};
+use crate::relay::status::Counters;
+use crate::relay::verdicts::{Position, handle};
 use crate::relay::waiting::Waiting;
 use crate::sandbox::Arena;
+use crate::sandbox::state::Bytes;
+use crate::store::Given;
 
 /// Most bytes of batches that a slice reads, as they lie in the queue.
 const READ_BYTES: usize = 1024 * 1024;
@@ -59,9 +62,9 @@ pub enum Step {
 }
 
 #[derive(Default)]
-struct Shown {
-    state: Option<&'static str>,
-    last_error: Option<String>,
+pub(crate) struct Shown {
+    pub(crate) state: Option<&'static str>,
+    pub(crate) last_error: Option<String>,
 }
 
 /// What a lane shares with its slices and with those who look at it.
@@ -70,15 +73,16 @@ pub(crate) struct LaneCore {
     pub(crate) generations: Arc<Generations>,
     pub(crate) partition: Arc<Partition>,
     pub(crate) counters: Counters,
-    next: AtomicU64,
+    pub(crate) next: AtomicU64,
     pub(crate) committed: AtomicU64,
     /// End of what was acknowledged before the start and has no rows yet; 0 once they are made again.
     remake: AtomicU64,
-    shown: Mutex<Shown>,
+    pub(crate) shown: Mutex<Shown>,
     // Records and failures since the quarantine's window began.
-    window: Mutex<(u64, u64)>,
+    pub(crate) window: Mutex<(u64, u64)>,
     /// Its topic was deleted, or is not to be stored: the lane does nothing.
     resting: AtomicBool,
+    pub(crate) keyed: Keyed,
 }
 
 type Slice = Pin<Box<dyn Future<Output = Result<End, Trouble>> + Send>>;
@@ -139,6 +143,7 @@ impl Lane {
             shown: Mutex::default(),
             window: Mutex::default(),
             resting: AtomicBool::new(false),
+            keyed: Keyed::default(),
         };
         Self { core: Arc::new(core), slice: None, pause: FIRST_PAUSE, rest_until: None, probe: None, awaited: None }
     }
@@ -157,8 +162,23 @@ impl Lane {
             return Step::Idle;
         }
         if self.slice.is_none() && core.partition.high_watermark() <= core.next.load(Ordering::Relaxed) {
-            core.show("idle");
-            return Step::Idle;
+            // What waits in its filters' state may be due.
+            let left = core.deadline().map(|deadline| deadline.map(|at| at.saturating_sub(core.shared.clock.now_ns())));
+            match left {
+                Ok(Some(left)) if left <= 0 && !core.generations.is_held() => {}
+                Ok(Some(left)) if left > 0 => {
+                    core.show("idle");
+                    return Step::After(Duration::from_nanos(left.unsigned_abs()));
+                }
+                Ok(_) => {
+                    core.show("idle");
+                    return Step::Idle;
+                }
+                Err(error) => {
+                    core.trouble(&error.to_string());
+                    return Step::After(LONGEST_PAUSE);
+                }
+            }
         }
         if self.rest_until.is_some_and(|until| core.shared.clock.monotonic() < until) {
             // Its timer runs.
@@ -225,6 +245,7 @@ impl Lane {
     /// Its code panicked: start over from where the store knows it.
     pub(crate) fn panicked(&mut self) {
         self.slice = None;
+        self.core.forget_state();
         self.core.show("waiting");
         self.core.trouble("a bug in the box stopped this lane for a while; the log has the panic");
     }
@@ -267,28 +288,6 @@ impl LaneCore {
         }
     }
 
-    /// What people see of it.
-    pub(crate) fn status(&self) -> LaneStatus {
-        let next = self.next.load(Ordering::Relaxed);
-        let high_watermark = self.partition.high_watermark();
-        let shown = self.shown.lock();
-        LaneStatus {
-            topic: self.generations.name.clone(),
-            partition: self.partition.id(),
-            next,
-            committed: self.committed.load(Ordering::Relaxed),
-            high_watermark,
-            lag_records: high_watermark.saturating_sub(next),
-            generation: self.generations.at(self.partition.id(), next),
-            state: shown.state.unwrap_or("idle"),
-            last_error: shown.last_error.clone(),
-            records: self.counters.records.load(Ordering::Relaxed),
-            stored: self.counters.stored.load(Ordering::Relaxed),
-            dropped: self.counters.dropped.load(Ordering::Relaxed),
-            failed: self.counters.failed.load(Ordering::Relaxed),
-        }
-    }
-
     /// The chain for `[at, end)`; loads or makes what is missing. `None` where the lane must wait.
     fn claim(&self, at: Offset, end: Offset) -> Result<Option<(u32, Arc<Ready>, Offset)>, RelayError> {
         loop {
@@ -310,12 +309,26 @@ impl LaneCore {
         }
     }
 
-    fn give(&self, rows: &Rows<'_>, generation: u32, next: Offset) -> Result<(), RelayError> {
-        let generations = &self.generations;
-        self.shared.store.append(generations.topic, &generations.name, self.partition.id(), generation, rows, next)?;
+    pub(crate) fn give(&self, held: &Held<'_>, keyed: Vec<(Bytes, Option<Bytes>)>) -> Result<(), RelayError> {
+        let Held { rows, generation, from, next } = held;
+        let (generations, next) = (&self.generations, *next);
+        let given = Given { rows, from: *from, next, keyed };
+        self.shared.store.append_keyed(generations.topic, &generations.name, self.partition.id(), *generation, given)?;
         self.next.store(next, Ordering::Release);
         self.remade(next);
         Ok(())
+    }
+
+    /// There are no rows of these offsets.
+    fn pass(&self, from: Offset, next: Offset) -> Result<(), RelayError> {
+        let generation = self.generations.at(self.partition.id(), from);
+        self.give(&Held { rows: Rows::default(), generation, from, next }, Vec::new())
+    }
+
+    /// The store has come so far.
+    /// The store has come so far.
+    pub(crate) fn go_on_at(&self, next: Offset) {
+        self.next.fetch_max(next, Ordering::AcqRel);
     }
 
     /// Rows are there up to `next`, or will never be: says so once what a crash took is there again.
@@ -333,38 +346,15 @@ impl LaneCore {
         self.remake.store(if behind { end } else { 0 }, Ordering::Relaxed);
         behind
     }
-
-    /// Counts a call, and acts when a filter fails too often.
-    fn count(&self, generation: u32, handled: &Handled<'_>, undecoded: u64) {
-        let records = handled.records;
-        self.counters.add(records, handled.rows.heads.len() as u64, handled.dropped, handled.failed);
-        let quarantine = &self.shared.config.quarantine;
-        let mut window = self.window.lock();
-        window.0 += records;
-        // What does not decode is the sender's doing, not a filter's.
-        window.1 += handled.failed.saturating_sub(undecoded);
-        if window.0 < u64::from(quarantine.of) {
-            return;
-        }
-        let (seen, failed) = std::mem::take(&mut *window);
-        drop(window);
-        if failed.saturating_mul(u64::from(quarantine.of)) > seen.saturating_mul(u64::from(quarantine.traps)) {
-            self.shared.quarantine(&self.generations, generation, failed, seen);
-        }
-    }
-}
-
-/// Rows that may not be given before emissions are durable.
-struct Held<'b> {
-    rows: Rows<'b>,
-    generation: u32,
-    next: Offset,
 }
 
 async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble> {
     let source = Source { topic: core.generations.topic, partition: core.partition.id(), run: 0 };
+    let mut work = Work::begin(&core)?;
     let mut at = core.next();
     let mut outbox = Outbox::new(source, at, &core.shared.routes);
+    let expired = Source { run: EXPIRED_RUN, ..source };
+    let mut expired = Outbox::new(expired, work.state.next_number(), &core.shared.routes);
     if let Some(probe) = probe {
         if outbox.enter(&probe.topic).is_err() {
             return Err(Trouble::Crowded);
@@ -376,7 +366,7 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         if core.shared.is_full(&probe.topic) {
             return Err(Trouble::Blocked(Blocked::by(CAPPED, probe)));
         }
-        if let Err(error) = probe.send(source).await {
+        if let Err(error) = probe.send().await {
             return Err(Trouble::Blocked(Blocked::by(error, probe)));
         }
     }
@@ -387,14 +377,14 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
         Ok(batches) if batches.is_empty() && at < durable && core.partition.log_start() == start => {
             core.trouble(&format!("offsets {at} to {durable} cannot be read: they are damaged or deleted"));
             core.counters.add(0, 0, 0, durable - at);
-            core.give(&Rows::default(), core.generations.at(core.partition.id(), at), durable)?;
+            core.pass(at, durable)?;
             return Ok(End::Done);
         }
         Ok(batches) => batches,
         Err(QueueError::Deleted { start }) => {
             // Retention was forced past the lane: a loss that configuration chose. The queue counts it; here it is shown.
             core.trouble(&format!("offsets {at} to {start} were deleted before they were handled"));
-            core.give(&Rows::default(), core.generations.at(core.partition.id(), at), start)?;
+            core.pass(at, start)?;
             return Ok(End::Done);
         }
         // It was deleted while its lane was made.
@@ -413,6 +403,9 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
     let mut held: Vec<Held<'_>> = Vec::new();
     let mut end = End::Done;
     let mut bytes = 0;
+    if batches.is_empty() {
+        bytes += crowded(work.reveal(at, &arena, &mut expired, &mut held))?;
+    }
     'slice: for (stored, scratch) in batches.iter().zip(&mut scratches) {
         at = at.max(stored.base_offset);
         let records = match batch::decode(stored, scratch) {
@@ -422,8 +415,9 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
                 core.trouble(&format!("offsets {at} to {} cannot be read: {error}", stored.next_offset));
                 core.counters.add(0, 0, 0, stored.next_offset - at);
                 let generation = core.generations.at(core.partition.id(), at);
+                held.push(Held { rows: Rows::default(), generation, from: at, next: stored.next_offset });
+                work.close_call();
                 at = stored.next_offset;
-                held.push(Held { rows: Rows::default(), generation, next: at });
                 continue;
             }
         };
@@ -434,8 +428,12 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             };
             let (call, mut next) = cut(&records, at, until);
             let given = call.records.len();
+            if let Some(first) = call.records.first() {
+                let arrived = (at, first.arrival_ns);
+                bytes += crowded(work.before_call((generation, &ready), arrived, &arena, &mut expired, &mut held))?;
+            }
             let Ran { call, output, undecoded, bytes: decoded } =
-                match ready.codec.run(&ready.chain, call, &arena, &mut documents) {
+                match ready.codec.run(&ready.chain, call, &arena, &mut documents, &mut work.state) {
                     Ok(ran) => ran,
                     Err(NotNow::Pending(pending)) => {
                         // Nothing from here on was handled by this generation, so another may.
@@ -452,28 +450,37 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
                 next = records.records.get(first + call.records.len()).map_or(next, |left| left.offset);
             }
             bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>() + decoded;
-            let handled = match handle(&core, generation, &call, output, &mut outbox) {
-                Err(QueueError::Full(GROWING)) => return Err(Trouble::Crowded),
-                other => other?,
-            };
+            let handled = handle(&core, generation, &call, output, &mut outbox, Position::Offsets);
+            let handled = crowded(handled.map_err(RelayError::from))?;
             core.count(generation, &handled, undecoded);
+            work.close_call();
+            let done = Held { rows: handled.rows, generation, from: at, next };
             at = next;
             if held.is_empty() && outbox.is_empty() {
-                core.give(&handled.rows, generation, next)?;
+                work.give(&done)?;
             } else {
-                held.push(Held { rows: handled.rows, generation, next });
+                held.push(done);
             }
             if bytes >= SLICE_BYTES || core.shared.clock.monotonic().saturating_sub(begin) >= QUANTUM {
                 break 'slice;
             }
         }
     }
-    if !outbox.is_empty() {
+    if !outbox.is_empty() || !expired.is_empty() {
         let _waiting = Waiting::begin(&core.shared.waiting_bytes, bytes).ok_or(Trouble::Crowded)?;
+        expired.flush(|topic| core.shared.is_full(topic)).await.map_err(Trouble::Blocked)?;
         outbox.flush(|topic| core.shared.is_full(topic)).await.map_err(Trouble::Blocked)?;
     }
-    for Held { rows, generation, next } in held {
-        core.give(&rows, generation, next)?;
+    for held in &held {
+        work.give(held)?;
     }
     Ok(end)
+}
+
+/// A topic that grows is no failure.
+fn crowded<T>(outcome: Result<T, RelayError>) -> Result<T, Trouble> {
+    outcome.map_err(|error| match error {
+        RelayError::Queue(QueueError::Full(GROWING)) => Trouble::Crowded,
+        error => Trouble::Failed(error),
+    })
 }

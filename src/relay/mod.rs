@@ -42,6 +42,7 @@ mod cut;
 mod error;
 mod generations;
 mod growth;
+mod keyed;
 mod lane;
 mod outbox;
 mod output;

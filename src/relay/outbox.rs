@@ -147,13 +147,14 @@ impl Outbox {
                     topic: target.topic.clone(),
                     partitions: target.topic.partitions().len(),
                     partition: target.partition.clone(),
+                    source: self.source,
                     last: *last,
                     batch: batch.clone(),
                 };
                 if full(&target.topic) {
                     blocked = Some(Blocked::by(CAPPED, probe));
                 } else {
-                    sent.push((at, probe.send(self.source), probe));
+                    sent.push((at, probe.send(), probe));
                 }
             }
             if sent.is_empty() && blocked.is_none() {
@@ -203,6 +204,7 @@ pub(crate) struct Probe {
     /// How many there were when the partition was chosen.
     partitions: usize,
     partition: Arc<Partition>,
+    source: Source,
     last: Offset,
     batch: Bytes,
 }
@@ -214,8 +216,8 @@ impl Probe {
     }
 
     /// Sends it; it may be there already.
-    pub(crate) fn send(&self, source: Source) -> Ticket {
-        self.partition.append_emissions(source, self.last, self.batch.clone())
+    pub(crate) fn send(&self) -> Ticket {
+        self.partition.append_emissions(self.source, self.last, self.batch.clone())
     }
 }
 

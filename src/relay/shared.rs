@@ -231,6 +231,9 @@ impl Shared {
             }
             *owner != topic
         });
+        if let Err(error) = self.store.forget_keyed(topic) {
+            tracing::warn!(%topic, %error, "the keyed state of a deleted topic is still there");
+        }
     }
 
     /// A lane that is there.

@@ -7,6 +7,8 @@ use serde::Serialize;
 
 use crate::base::ids::{Generation, Offset, PartitionId};
 use crate::relay::codec::spec::CodecSpec;
+use crate::relay::lane::LaneCore;
+use crate::relay::verdicts::Handled;
 
 /// A lane, now.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +38,8 @@ pub struct LaneStatus {
     pub stored: u64,
     /// Of these, dropped by a filter.
     pub dropped: u64,
+    /// Of these, kept in a filter's state: a row may be made of several of them later.
+    pub held: u64,
     /// Of these, put among the dead letters.
     pub failed: u64,
 }
@@ -113,6 +117,7 @@ pub(crate) struct Counters {
     pub(crate) records: AtomicU64,
     pub(crate) stored: AtomicU64,
     pub(crate) dropped: AtomicU64,
+    pub(crate) held: AtomicU64,
     pub(crate) failed: AtomicU64,
 }
 
@@ -122,5 +127,56 @@ impl Counters {
         self.stored.fetch_add(stored, Ordering::Relaxed);
         self.dropped.fetch_add(dropped, Ordering::Relaxed);
         self.failed.fetch_add(failed, Ordering::Relaxed);
+    }
+}
+
+impl LaneCore {
+    /// What people see of it.
+    pub(crate) fn status(&self) -> LaneStatus {
+        let next = self.next.load(Ordering::Relaxed);
+        let high_watermark = self.partition.high_watermark();
+        let shown = self.shown.lock();
+        LaneStatus {
+            topic: self.generations.name.clone(),
+            partition: self.partition.id(),
+            next,
+            committed: self.committed.load(Ordering::Relaxed),
+            high_watermark,
+            lag_records: high_watermark.saturating_sub(next),
+            generation: self.generations.at(self.partition.id(), next),
+            state: shown.state.unwrap_or("idle"),
+            last_error: shown.last_error.clone(),
+            records: self.counters.records.load(Ordering::Relaxed),
+            stored: self.counters.stored.load(Ordering::Relaxed),
+            dropped: self.counters.dropped.load(Ordering::Relaxed),
+            held: self.counters.held.load(Ordering::Relaxed),
+            failed: self.counters.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Counts what waited.
+    pub(crate) fn count_expired(&self, handled: &Handled<'_>) {
+        self.counters.add(0, handled.rows.heads.len() as u64, handled.dropped, handled.failed);
+        self.window.lock().1 += handled.failed;
+    }
+
+    /// Counts a call, and acts when a filter fails too often.
+    pub(crate) fn count(&self, generation: u32, handled: &Handled<'_>, undecoded: u64) {
+        let records = handled.records;
+        self.counters.add(records, handled.rows.heads.len() as u64, handled.dropped, handled.failed);
+        self.counters.held.fetch_add(handled.held, Ordering::Relaxed);
+        let quarantine = &self.shared.config.quarantine;
+        let mut window = self.window.lock();
+        window.0 += records;
+        // What does not decode is the sender's doing, not a filter's.
+        window.1 += handled.failed.saturating_sub(undecoded);
+        if window.0 < u64::from(quarantine.of) {
+            return;
+        }
+        let (seen, failed) = std::mem::take(&mut *window);
+        drop(window);
+        if failed.saturating_mul(u64::from(quarantine.of)) > seen.saturating_mul(u64::from(quarantine.traps)) {
+            self.shared.quarantine(&self.generations, generation, failed, seen);
+        }
     }
 }

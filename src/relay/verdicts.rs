@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::base::ids::{Generation, Origin};
+use crate::base::ids::{Generation, Offset, Origin};
 use crate::base::limits::HEADERS;
 use crate::base::record::{RecordView, Records, header};
 use crate::base::row::{Cell, MESSAGE, RowHead, Rows, Value};
@@ -29,7 +29,17 @@ pub(crate) struct Handled<'b> {
     pub(crate) rows: Rows<'b>,
     pub(crate) records: u64,
     pub(crate) dropped: u64,
+    pub(crate) held: u64,
     pub(crate) failed: u64,
+}
+
+/// What targets know emissions by, so that they take each once: it never goes back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Position {
+    /// The offsets of the call's records.
+    Offsets,
+    /// Numbers of what waited in the state, from this one on.
+    Numbers(u64),
 }
 
 /// Makes rows of a call's output and puts what it emits into the outbox.
@@ -39,18 +49,32 @@ pub(crate) fn handle<'b>(
     call: &Records<'b>,
     output: Output<'b>,
     outbox: &mut Outbox,
+    position: Position,
 ) -> Result<Handled<'b>, QueueError> {
     let Output { names, cells, verdicts, .. } = output;
     let mut handled = Handled {
         rows: Rows { names, heads: Vec::with_capacity(verdicts.len()), cells },
         records: verdicts.len() as u64,
         dropped: 0,
+        held: 0,
         failed: 0,
     };
     let bound = core.shared.bind_outputs(&core.generations.name, &handled.rows.names);
-    let mut room = Room { core, generation, call, outbox, json: Vec::new() };
-    for (record, verdict) in call.records.iter().zip(&verdicts) {
-        let Verdict { kind, emissions } = verdict;
+    let mut room = Room { core, generation, call, outbox, position: 0, json: Vec::new() };
+    for ((number, record), verdict) in (0u64..).zip(&call.records).zip(&verdicts) {
+        let Verdict { kind, emissions, joined } = verdict;
+        room.position = match position {
+            Position::Offsets => record.offset,
+            Position::Numbers(first) => first.wrapping_add(number),
+        };
+        let whole;
+        let record = match joined {
+            Some(joined) => {
+                whole = RecordView { offset: joined.offset, payload: joined.payload, ..*record };
+                &whole
+            }
+            None => record,
+        };
         for (n, emission) in emissions.iter().enumerate() {
             if let Err(reason) = room.emit(record, n, emission)? {
                 handled.failed += 1;
@@ -71,6 +95,7 @@ pub(crate) fn handle<'b>(
                 }
                 handled.rows.heads.push(head);
             }
+            VerdictKind::Hold => handled.held += 1,
             VerdictKind::Drop { .. } => handled.dropped += 1,
             VerdictKind::Fail { filter, reason } => {
                 handled.failed += 1;
@@ -107,6 +132,8 @@ struct Room<'r, 'b> {
     generation: Generation,
     call: &'r Records<'b>,
     outbox: &'r mut Outbox,
+    /// What targets know the emissions of the record at hand by.
+    position: Offset,
     json: Vec<u8>,
 }
 
@@ -144,7 +171,7 @@ impl<'b> Room<'_, 'b> {
         let mut headers = kept(&emission.headers);
         headers.push((header::ORIGIN.as_bytes(), origin.as_bytes()));
         headers.push((header::HOPS.as_bytes(), hops.as_bytes()));
-        match self.outbox.push(&topic, &Sending { headers: &headers, ..sending(record, emission.payload) }) {
+        match self.outbox.push(&topic, &Sending { headers: &headers, ..sending(self.position, record, emission.payload) }) {
             // It grows; that is no reason for a dead letter.
             Err(QueueError::Full(GROWING)) => Err(QueueError::Full(GROWING)),
             sent => Ok(sent.map_err(|error| format!("cannot emit to `{name}`: {error}"))),
@@ -162,12 +189,12 @@ impl<'b> Room<'_, 'b> {
         headers.push((header::GENERATION.as_bytes(), generation.as_bytes()));
         headers.push((header::ORIGIN.as_bytes(), origin.as_bytes()));
         headers.push((header::HOPS.as_bytes(), hops.as_bytes()));
-        let whole = Sending { headers: &headers, ..sending(record, record.payload) };
+        let whole = Sending { headers: &headers, ..sending(self.position, record, record.payload) };
         match self.outbox.push(&topic, &whole) {
             // Headers so large that the letter fits no batch: without the sender's own it does.
             Err(QueueError::Refused(_)) => {
                 let own = &headers[headers.len() - OWN.len()..];
-                self.outbox.push(&topic, &Sending { headers: own, ..sending(record, record.payload) })
+                self.outbox.push(&topic, &Sending { headers: own, ..sending(self.position, record, record.payload) })
             }
             other => other,
         }
@@ -193,22 +220,22 @@ impl<'b> Room<'_, 'b> {
         let lineage = Lineage { origin, topic: &name, generation: self.generation, time_ns: head.time_ns };
         self.json.clear();
         write_json(&mut self.json, &lineage, &rows.names, rows.cells_of(head));
-        match self.outbox.push(&topic, &Sending { headers: &headers, ..sending(record, &self.json) }) {
+        match self.outbox.push(&topic, &Sending { headers: &headers, ..sending(self.position, record, &self.json) }) {
             Err(QueueError::Refused(_)) => {
                 let message = record.payload.get(..CUT_MESSAGE_BYTES).unwrap_or(record.payload);
                 let cells = [Cell { name: 0, value: Value::Str(message) }, Cell { name: 1, value: Value::Bool(true) }];
                 self.json.clear();
                 write_json(&mut self.json, &lineage, &[Arc::from(MESSAGE), Arc::from("_cut")], &cells);
-                self.outbox.push(&topic, &Sending { headers: &headers, ..sending(record, &self.json) })
+                self.outbox.push(&topic, &Sending { headers: &headers, ..sending(self.position, record, &self.json) })
             }
             other => other,
         }
     }
 }
 
-fn sending<'a>(record: &RecordView<'a>, payload: &'a [u8]) -> Sending<'a> {
+fn sending<'a>(position: Offset, record: &RecordView<'a>, payload: &'a [u8]) -> Sending<'a> {
     let timestamp_ms = record.arrival_ns.div_euclid(1_000_000);
-    Sending { offset: record.offset, timestamp_ms, key: record.key, payload, headers: &[] }
+    Sending { offset: position, timestamp_ms, key: record.key, payload, headers: &[] }
 }
 
 /// Headers without the box's own, and with room for them.

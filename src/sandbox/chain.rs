@@ -21,16 +21,20 @@ use parking_lot::Mutex;
 
 use super::counters::Counters;
 use super::frame::{Given, KnownNames, Tally};
-use super::instance::{CallError, Instance, StartError};
+use super::host::Lent;
+use super::instance::{CallError, Called, Instance, StartError};
 use super::names::Names;
-use super::output::{Output, Stats};
+use super::output::{Expired, Output, Stats};
 use super::pool::{Guest, Pool};
-use super::rows::{Rows, State};
+use super::rows::{Rows, State as RowState};
+use super::state::{Scope, State};
 use super::{Arena, ChainRecord};
 use crate::base::clock::Clock;
+use crate::base::ids::Generation;
 use crate::base::limits::CALL_RECORDS;
 use crate::base::predicate::{Bound, Predicate};
-use crate::base::record::Records;
+use crate::base::record::{RecordView, Records};
+use sawbox_guest::abi::import;
 
 /// A call ends with the record that brings its payloads to this many bytes: so a guest's memory stays small.
 pub const CALL_BYTES: usize = 2 << 20;
@@ -49,6 +53,8 @@ pub struct Chain {
     steps: Vec<Step>,
     pool: Arc<Pool>,
     clock: Arc<dyn Clock>,
+    /// One a filter: whose keys its state has, where it asks for state at all, and whether it lets entries wait.
+    scopes: Vec<Option<(Scope, bool)>>,
     scratches: Mutex<Vec<Scratch>>,
 }
 
@@ -73,7 +79,8 @@ impl std::fmt::Debug for Chain {
 
 impl Chain {
     pub(super) fn new(record: ChainRecord, steps: Vec<Step>, pool: Arc<Pool>, clock: Arc<dyn Clock>) -> Self {
-        Self { record, steps, pool, clock, scratches: Mutex::default() }
+        let scopes = scopes(&record, &steps);
+        Self { record, steps, pool, clock, scopes, scratches: Mutex::default() }
     }
 
     /// What it was made from.
@@ -81,13 +88,70 @@ impl Chain {
         &self.record
     }
 
-    /// Runs the filters over the records of one batch. What they built is put into `arena`.
-    pub fn run<'b>(&self, records: &Records<'b>, arena: &'b Arena) -> Output<'b> {
-        self.run_cut(records, arena, CALL_RECORDS)
+    /// Runs the filters over the records of one batch, which arrived at one time. What they built is put into `arena`; what they
+    /// remember is in `state`. [`Chain::expire`] comes before it.
+    pub fn run<'b>(&self, records: &Records<'b>, arena: &'b Arena, state: &mut State) -> Output<'b> {
+        self.run_cut(records, arena, state, CALL_RECORDS)
     }
 
     /// As [`Chain::run`], with at most `call_records` records a call: to see whether a filter cares.
-    pub fn run_cut<'b>(&self, records: &Records<'b>, arena: &'b Arena, call_records: usize) -> Output<'b> {
+    pub fn run_cut<'b>(&self, records: &Records<'b>, arena: &'b Arena, state: &mut State, call_records: usize) -> Output<'b> {
+        if let Some(first) = records.records.first() {
+            state.sweep(first.arrival_ns);
+        }
+        self.run_from(0, false, records, arena, state, call_records)
+    }
+
+    /// Gives filters back what waited in `state` until `now_ns`: some of it, the earliest first; to be called until nothing
+    /// comes. Before records are run: with their arrival time. See [`super::state`].
+    pub fn expire<'b>(&self, now_ns: i64, arena: &'b Arena, state: &mut State) -> Option<Expired<'b>> {
+        state.next_deadline().filter(|deadline| *deadline <= now_ns)?;
+        let waiting = self.scopes.iter().flatten().filter(|(_, waits)| *waits).count();
+        let expired = state.take_expired(now_ns, CALL_RECORDS, CALL_BYTES, waiting <= 1);
+        let first = expired.first()?;
+        let step = self.scopes.iter().position(|scope| scope.as_ref().is_some_and(|(scope, _)| *scope == first.scope));
+        let mut records = Records::default();
+        for entry in &expired {
+            records.records.push(RecordView {
+                offset: entry.offset,
+                arrival_ns: entry.deadline_ns,
+                timestamp_ms: entry.deadline_ns.div_euclid(1_000_000),
+                key: None,
+                payload: arena.push(&entry.value),
+                headers: (0, 0),
+            });
+        }
+        let first = first.number;
+        // Of a filter that is not in the chain nothing is left by now (`keep_only`); if it were, its rows are what it kept.
+        let output = self.run_from(step.unwrap_or(self.steps.len()), true, &records, arena, state, CALL_RECORDS);
+        Some(Expired { records, output, first })
+    }
+
+    /// Whether any of its filters asks for keyed state.
+    pub fn remembers(&self) -> bool {
+        self.scopes.iter().any(Option::is_some)
+    }
+
+    /// Takes away what the state has of filters that are not in this chain, and says that this chain is at work from here on.
+    /// Nothing waits any more by then.
+    pub fn adopt(&self, state: &mut State, generation: Generation) {
+        let scopes: Vec<Scope> = self.scopes.iter().flatten().map(|(scope, _)| scope.clone()).collect();
+        state.keep_only(&scopes);
+        // Who remembers nothing need not say so either.
+        if !scopes.is_empty() || !state.is_empty() {
+            state.set_generation(generation);
+        }
+    }
+
+    fn run_from<'b>(
+        &self,
+        begin: usize,
+        expired: bool,
+        records: &Records<'b>,
+        arena: &'b Arena,
+        state: &mut State,
+        call_records: usize,
+    ) -> Output<'b> {
         let kept = self.scratches.lock().pop();
         let mut scratch = kept.unwrap_or_else(|| Scratch {
             names: Names::new(),
@@ -96,11 +160,20 @@ impl Chain {
         scratch.names.begin_batch();
         let mut rows = Rows::new(records, &mut scratch.names);
         let mut stats = Stats::default();
-        for (step, of_step) in self.steps.iter().zip(&mut scratch.steps) {
-            let selected = select(step, of_step, &scratch.names, records, &rows);
+        let each = self.steps.iter().zip(&self.scopes).zip(&mut scratch.steps).enumerate().skip(begin);
+        for (number, ((step, scope), of_step)) in each {
+            // What waited is for its filter, whatever its `when` says of records.
+            let given_back = expired && number == begin;
+            let selected = match given_back {
+                true => (0..rows.rows.len()).collect(),
+                false => select(step, of_step, &scratch.names, records, &rows),
+            };
             if !selected.is_empty() {
                 let mut run = Run {
                     step,
+                    scope: scope.as_ref().map(|(scope, _)| scope),
+                    state: &mut *state,
+                    expired: given_back,
                     pool: &self.pool,
                     known: &mut of_step.known,
                     names: &mut scratch.names,
@@ -126,7 +199,7 @@ impl Chain {
 
 /// The rows that a filter is given.
 fn select(step: &Step, of_step: &mut StepScratch, names: &Names, records: &Records<'_>, rows: &Rows<'_>) -> Vec<usize> {
-    let alive = rows.rows.iter().enumerate().filter(|(_, row)| row.state == State::Alive);
+    let alive = rows.rows.iter().enumerate().filter(|(_, row)| row.state == RowState::Alive);
     let Some(when) = &step.when else {
         return alive.map(|(index, _)| index).collect();
     };
@@ -147,6 +220,10 @@ fn select(step: &Step, of_step: &mut StepScratch, names: &Names, records: &Recor
 /// One filter on one batch.
 struct Run<'r, 'b> {
     step: &'r Step,
+    scope: Option<&'r Scope>,
+    state: &'r mut State,
+    /// Whether its records are expired entries of its state.
+    expired: bool,
     pool: &'r Pool,
     known: &'r mut KnownNames,
     names: &'r mut Names,
@@ -174,7 +251,7 @@ impl Run<'_, '_> {
     fn cut(&self, selected: &[usize], call_records: usize) -> usize {
         let mut bytes = 0;
         for (count, &index) in selected.iter().take(call_records).enumerate() {
-            bytes += self.records.records[index].payload.len();
+            bytes += self.rows.payload(index, self.records).len();
             if bytes >= CALL_BYTES {
                 return count + 1;
             }
@@ -186,11 +263,15 @@ impl Run<'_, '_> {
     fn call_or_single_out(&mut self, instance: Result<Instance, CallError>, call: &[usize]) -> Result<Instance, CallError> {
         let mut instance = match instance {
             Ok(mut running) if call.len() > 1 => {
-                if self.call(&mut running, call).is_ok() {
-                    return Ok(running);
+                match self.call(&mut running, call) {
+                    Ok(true) => return Ok(running),
+                    // It is well, but the records must come one by one.
+                    Ok(false) => Ok(running),
+                    Err(_) => {
+                        drop(running);
+                        self.fresh()
+                    }
                 }
-                drop(running);
-                self.fresh()
             }
             other => other,
         };
@@ -208,7 +289,7 @@ impl Run<'_, '_> {
                 Ok(mut running) => {
                     let used = running.used;
                     match self.call(&mut running, record) {
-                        Ok(()) => return Ok(running),
+                        Ok(_) => return Ok(running),
                         Err(error) => {
                             drop(running);
                             instance = self.fresh();
@@ -226,7 +307,7 @@ impl Run<'_, '_> {
             }
         };
         for &index in record {
-            self.rows.rows[index].state = State::Failed(Arc::clone(&self.step.guest.filter), reason.0.clone().into());
+            self.rows.rows[index].state = RowState::Failed(Arc::clone(&self.step.guest.filter), reason.0.clone().into());
         }
         let counters = &self.step.guest.counters;
         Counters::add(&counters.records, record.len() as u64);
@@ -238,21 +319,24 @@ impl Run<'_, '_> {
         self.pool.fresh(&self.step.guest).map_err(start_error)
     }
 
-    /// One call; what it changed is undone if it fails.
-    fn call(&mut self, instance: &mut Instance, call: &[usize]) -> Result<(), CallError> {
+    /// One call; what it changed is undone if it fails. It is undone also (false) where a record failed that state was written
+    /// for, which must leave no trace for those after it.
+    fn call(&mut self, instance: &mut Instance, call: &[usize]) -> Result<bool, CallError> {
         let counters = &self.step.guest.counters;
         Counters::add(&counters.calls, 1);
         self.stats.calls += 1;
         match self.try_call(instance, call) {
-            Ok((tally, fuel)) => {
+            Ok(None) => Ok(false),
+            Ok(Some((tally, fuel))) => {
                 self.stats.fuel += fuel;
                 Counters::add(&counters.fuel, fuel);
                 Counters::add(&counters.records, call.len() as u64);
                 Counters::add(&counters.stored, tally.stored);
                 Counters::add(&counters.dropped, tally.dropped);
+                Counters::add(&counters.held, tally.held);
                 Counters::add(&counters.failed, tally.failed);
                 Counters::add(&counters.emissions, tally.emissions);
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 self.stats.traps += 1;
@@ -263,25 +347,70 @@ impl Run<'_, '_> {
         }
     }
 
-    fn try_call(&mut self, instance: &mut Instance, call: &[usize]) -> Result<(Tally, u64), CallError> {
+    fn try_call(&mut self, instance: &mut Instance, call: &[usize]) -> Result<Option<(Tally, u64)>, CallError> {
         let guest = &self.step.guest;
         let limits = self.pool.limits();
-        let given = Given::new(&guest.needs, self.names, self.records, self.rows, call);
+        let expired = if self.expired { call.len() } else { 0 };
+        let given = Given::new(&guest.needs, self.names, self.records, self.rows, call, expired);
         let size = given.size();
         let for_records = limits.fuel_per_record.saturating_mul(call.len() as u64);
         let fuel = limits.fuel_per_byte.saturating_mul(size.bytes as u64).saturating_add(for_records);
         let rows = &*self.rows;
-        let called = instance.call(size, fuel, |writer| given.write(rows, writer))?;
-        let answer = instance.answer(&called, call.len())?;
-        let saved = self.rows.save(call);
-        match given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena) {
-            Ok(tally) => Ok((tally, called.fuel)),
-            Err(error) => {
-                self.rows.restore(call, saved);
-                Err(error)
-            }
+        let Some(scope) = self.scope else {
+            let called = instance.call(size, fuel, |writer| given.write(rows, writer))?;
+            let answer = instance.answer(&called, call.len(), 0)?;
+            let saved = self.rows.save(call);
+            return match given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena) {
+                Ok(tally) => Ok(Some((tally, called.fuel))),
+                Err(error) => {
+                    self.rows.restore(call, saved);
+                    Err(error)
+                }
+            };
+        };
+        let of = |&index: &usize| (self.records.records[index].offset, self.records.records[index].arrival_ns);
+        let (records, limit) = (call.iter().map(of).collect(), limits.state.as_usize());
+        self.state.begin_call();
+        let state = std::mem::take(self.state);
+        instance.lend(Lent { state, scope: scope.clone(), records, expired, limit, wrote: Vec::new(), given: 0 });
+        let called = instance.call(size, fuel, |writer| given.write(rows, writer));
+        let (mut wrote, mut read) = (Vec::new(), 0);
+        if let Some(lent) = instance.take_back() {
+            *self.state = lent.state;
+            (wrote, read) = (lent.wrote, lent.given);
         }
+        let saved = self.rows.save(call);
+        let mut apply = |called: Called| {
+            let answer = instance.answer(&called, call.len(), read)?;
+            let tally = given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena)?;
+            Ok((tally, called.fuel))
+        };
+        let outcome = called.and_then(&mut apply);
+        let failed =
+            |at: &usize| call.get(*at).is_some_and(|&index| matches!(self.rows.rows[index].state, RowState::Failed(..)));
+        let leaves_trace = outcome.is_ok() && wrote.iter().any(failed);
+        self.state.end_call(outcome.is_ok() && !leaves_trace);
+        if outcome.is_err() || (leaves_trace && call.len() > 1) {
+            self.rows.restore(call, saved);
+        }
+        if leaves_trace && call.len() > 1 {
+            return Ok(None);
+        }
+        outcome.map(Some)
     }
+}
+
+/// Whose keys each filter's state has.
+fn scopes(record: &ChainRecord, steps: &[Step]) -> Vec<Option<(Scope, bool)>> {
+    let mut scopes = Vec::with_capacity(steps.len());
+    for (number, (entry, step)) in record.entries.iter().zip(steps).enumerate() {
+        let waits = step.guest.imports(import::STATE_WAIT);
+        let asks = waits || [import::STATE_GET, import::STATE_PUT].iter().any(|name| step.guest.imports(name));
+        let before = record.entries[..number].iter().filter(|before| before.filter == entry.filter).count();
+        let which = u8::try_from(before).unwrap_or(u8::MAX);
+        scopes.push(asks.then(|| (Scope::new(&entry.filter, which, step.guest.needs.schema), waits)));
+    }
+    scopes
 }
 
 fn start_error(error: StartError) -> CallError {

@@ -21,6 +21,8 @@ pub struct Config {
     pub memory_interpreter: Bytes,
     /// Largest module.
     pub module: Bytes,
+    /// Most bytes of keyed state of one topic partition.
+    pub state: Bytes,
     /// Largest file that a filter may look things up in.
     pub lookup: Bytes,
     /// A filter that took more memory than this since its start is not kept for the next call.
@@ -40,6 +42,7 @@ impl Default for Config {
             memory: Bytes(64 << 20),
             memory_interpreter: Bytes(512 << 20),
             module: Bytes(32 << 20),
+            state: Bytes(16 << 20),
             lookup: Bytes(256 << 20),
             recycle_above: Bytes(16 << 20),
             idle_instances: 64,

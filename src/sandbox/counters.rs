@@ -10,6 +10,7 @@ pub(super) struct Counters {
     pub(super) records: AtomicU64,
     pub(super) stored: AtomicU64,
     pub(super) dropped: AtomicU64,
+    pub(super) held: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) emissions: AtomicU64,
     pub(super) calls: AtomicU64,
@@ -31,6 +32,8 @@ pub struct FilterCounters {
     pub stored: u64,
     /// Verdicts: drop.
     pub dropped: u64,
+    /// Verdicts: hold.
+    pub held: u64,
     /// Verdicts: fail, and records it could not handle.
     pub failed: u64,
     /// Records it appended to other topics.
@@ -61,6 +64,7 @@ impl Counters {
             records: get(&self.records),
             stored: get(&self.stored),
             dropped: get(&self.dropped),
+            held: get(&self.held),
             failed: get(&self.failed),
             emissions: get(&self.emissions),
             calls: get(&self.calls),

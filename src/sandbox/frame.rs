@@ -14,7 +14,7 @@ use sawbox_guest::abi::{self, Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VA
 use super::Arena;
 use super::instance::{CallError, Needs};
 use super::names::Names;
-use super::output::Emission;
+use super::output::{Emission, Joined};
 use super::rows::{Rows, State};
 use crate::base::limits::{HEADERS, is_topic_name};
 use crate::base::record::Records;
@@ -28,6 +28,8 @@ pub(super) struct Given<'r, 'b> {
     records: &'r Records<'b>,
     selected: &'r [usize],
     payload: bool,
+    /// How many of the first are expired entries of the state: they are given their payload in any case.
+    expired: usize,
     /// By the name's number in the chain: its number in the frame.
     numbers: Vec<u32>,
     /// Names that the frame carries itself, by their number in the frame.
@@ -47,11 +49,13 @@ impl<'r, 'b> Given<'r, 'b> {
         records: &'r Records<'b>,
         rows: &Rows<'b>,
         selected: &'r [usize],
+        expired: usize,
     ) -> Self {
         let mut given = Self {
             records,
             selected,
             payload: needs.payload,
+            expired,
             numbers: Vec::new(),
             names: Vec::new(),
             values: Vec::new(),
@@ -73,12 +77,13 @@ impl<'r, 'b> Given<'r, 'b> {
             given.numbers.clear();
             given.numbers.resize(names.list.len(), UNREAD);
         }
-        for &index in selected {
+        for (place, &index) in selected.iter().enumerate() {
             given.firsts.push(given.values.len());
-            if needs.payload {
-                given.bytes += records.records[index].payload.len();
+            if needs.payload || place < expired {
+                given.bytes += rows.payload(index, records).len();
             }
-            if !looks {
+            // What waited is no record, and has no fields.
+            if !looks || place < expired {
                 continue;
             }
             let (from, to) = rows.rows[index].cells;
@@ -106,7 +111,13 @@ impl<'r, 'b> Given<'r, 'b> {
 
     /// How large the frame will be at most.
     pub(super) fn size(&self) -> Size {
-        Size { records: self.selected.len(), values: self.values.len(), names: self.names.len(), bytes: self.bytes }
+        Size {
+            records: self.selected.len(),
+            values: self.values.len(),
+            names: self.names.len(),
+            bytes: self.bytes,
+            expired: self.expired,
+        }
     }
 
     /// Writes the frame.
@@ -116,10 +127,12 @@ impl<'r, 'b> Given<'r, 'b> {
         for name in &self.names {
             writer.name(name.as_bytes());
         }
-        for (&index, window) in self.selected.iter().zip(self.firsts.windows(2)) {
+        for (place, (&index, window)) in self.selected.iter().zip(self.firsts.windows(2)).enumerate() {
             let record = &self.records.records[index];
             let row = &rows.rows[index];
-            let payload = if self.payload { (writer.bytes(record.payload), small(record.payload.len())) } else { (0, 0) };
+            let whole = rows.payload(index, self.records);
+            let has = self.payload || place < self.expired;
+            let payload = if has { (writer.bytes(whole), small(whole.len())) } else { (0, 0) };
             let first = writer.values();
             if window[0] < window[1] {
                 for cell in &rows.cells[row.cells.0..row.cells.1] {
@@ -128,7 +141,7 @@ impl<'r, 'b> Given<'r, 'b> {
                     };
                     let body = match cell.value {
                         Value::Str(bytes) => {
-                            let cut = if self.payload { within(record.payload, bytes) } else { None };
+                            let cut = if self.payload { within(whole, bytes) } else { None };
                             let at = match cut {
                                 Some(at) => payload.0 + small(at),
                                 None => writer.bytes(bytes),
@@ -168,10 +181,11 @@ impl<'r, 'b> Given<'r, 'b> {
         let mut tally = Tally::default();
         let mut values = answer.values;
         let mut sideways = Sideways { emissions: answer.emissions, headers: answer.headers };
-        for ((&index, window), verdict) in self.selected.iter().zip(self.firsts.windows(2)).zip(answer.verdicts) {
+        let each = self.selected.iter().zip(self.firsts.windows(2)).zip(answer.verdicts);
+        for (place, ((&index, window), verdict)) in each.enumerate() {
             let verdict = VerdictEntry::decode(verdict).map_err(wrong)?;
             let spans = Spans {
-                payload: self.records.records[index].payload,
+                payload: rows.payload(index, self.records),
                 built,
                 values: self.values.get(window[0]..window[1]).unwrap_or(&[]),
             };
@@ -179,6 +193,11 @@ impl<'r, 'b> Given<'r, 'b> {
                 .split_at_checked(verdict.values as usize)
                 .ok_or_else(|| CallError("gave an answer with fewer values than its verdicts say".to_owned()))?;
             values = rest;
+            if let Some(back) = verdict.joined {
+                let offset = self.records.records[index].offset.checked_sub(u64::from(back));
+                let offset = offset.ok_or_else(|| CallError("made a row of a record before the first".to_owned()))?;
+                rows.join(index, Joined { offset, payload: spans.get(SLOT_ARENA, verdict.reason.0, verdict.reason.1)? });
+            }
             if !mine.is_empty() || verdict.consumed {
                 rows.rewrite(index, verdict.consumed, names.list.len());
                 let mut left_out = false;
@@ -209,6 +228,13 @@ impl<'r, 'b> Given<'r, 'b> {
             };
             match verdict.kind {
                 Kind::Store => tally.stored += 1,
+                Kind::Hold if place < self.expired => {
+                    return Err(CallError("holds on to what it was given back".to_owned()));
+                }
+                Kind::Hold => {
+                    rows.rows[index].state = State::Held;
+                    tally.held += 1;
+                }
                 Kind::Drop => {
                     rows.rows[index].state = State::Dropped(reason()?);
                     tally.dropped += 1;
@@ -286,6 +312,7 @@ impl<'b> Spans<'_, 'b> {
 pub(super) struct Tally {
     pub(super) stored: u64,
     pub(super) dropped: u64,
+    pub(super) held: u64,
     pub(super) failed: u64,
     pub(super) emissions: u64,
 }

@@ -12,7 +12,7 @@ use sawbox_guest::abi::{self, InitAnswer, export};
 use wasmtime::{InstancePre, Memory, Store, Trap, TypedFunc, component};
 
 use super::Config;
-use super::host::{Host, LIFTED_BYTES, Shared};
+use super::host::{Host, LIFTED_BYTES, Lent, Shared};
 use super::lookup::LookupRecord;
 use crate::base::limits::FIELD_NAME_BYTES;
 
@@ -152,13 +152,23 @@ impl Instance {
         }
     }
 
-    /// The answer to the last call.
-    pub(super) fn answer(&self, called: &Called, records: usize) -> Result<Answer<'_>, CallError> {
+    /// Lends the host the keyed state for the calls that follow.
+    pub(super) fn lend(&mut self, lent: Lent) {
+        self.store.data_mut().lent = Some(lent);
+    }
+
+    /// Takes it back.
+    pub(super) fn take_back(&mut self) -> Option<Lent> {
+        self.store.data_mut().lent.take()
+    }
+
+    /// The answer to the last call, for which it was given so many bytes besides its frame.
+    pub(super) fn answer(&self, called: &Called, records: usize, read: usize) -> Result<Answer<'_>, CallError> {
         let memory = match &self.carriage {
             Carriage::Module { memory, .. } => memory.data(&self.store),
             Carriage::Component { answer, .. } => answer,
         };
-        Answer::decode(memory, called.packed, records, answer_bytes(called.input_bytes))
+        Answer::decode(memory, called.packed, records, answer_bytes(called.input_bytes).saturating_add(read))
             .map_err(|error| CallError(format!("gave no answer: {error}")))
     }
 
@@ -235,8 +245,15 @@ fn start_module(store: &mut Store<Host>, pre: &InstancePre<Host>, config: &str, 
 fn start_component(store: &mut Store<Host>, pre: &component::InstancePre<Host>, config: &str) -> Started {
     store.set_hostcall_fuel(LIFTED_BYTES);
     let instance = pre.instantiate(&mut *store)?;
-    let init = instance.get_typed_func::<(Vec<u8>,), (Vec<u8>,)>(&mut *store, export::INIT)?;
-    let process = instance.get_typed_func(&mut *store, export::PROCESS)?;
+    // In the interface that the world exports; or, in a component that was made by hand, its own.
+    let guest = instance.get_export_index(&mut *store, None, export::GUEST);
+    let mut index = |name: &str| {
+        let found = instance.get_export_index(&mut *store, guest.as_ref(), name);
+        found.ok_or_else(|| broken(format!("exports no function `{name}`")))
+    };
+    let (init, process) = (index(export::INIT)?, index(export::PROCESS)?);
+    let init = instance.get_typed_func::<(Vec<u8>,), (Vec<u8>,)>(&mut *store, init)?;
+    let process = instance.get_typed_func(&mut *store, process)?;
     let (answer,) = init.call(&mut *store, (config.as_bytes().to_vec(),))?;
     Ok((Carriage::Component { process, answer: Vec::new() }, needs(&answer)?))
 }

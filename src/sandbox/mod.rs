@@ -21,6 +21,7 @@
 pub mod chain;
 pub mod grok;
 pub mod lab;
+pub mod state;
 
 mod arena;
 mod cache;
@@ -59,9 +60,10 @@ pub use check::FilterReport;
 pub use config::Config;
 pub use counters::FilterCounters;
 pub use lookup::LookupRecord;
-pub use output::{Emission, Output, Stats, Verdict, VerdictKind};
+pub use output::{Emission, Expired, Joined, Output, Stats, Verdict, VerdictKind};
 pub use rows::TAG_LEFT_OUT;
 pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
+pub use state::State;
 
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -291,9 +293,9 @@ impl Sandbox {
             cache::Compiled::Component(component) => {
                 validate::component(component)?;
                 let pre = host::component_linker(component)?.instantiate_pre(component).map_err(refused)?;
-                let imports = component.component_type();
-                let imports = imports.imports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-                Ok(Loaded { sha256, pre: Pre::Component(pre), imports, interpreter: true, looks_up: true })
+                let imports = host::component_imports(component);
+                let looks_up = imports.iter().any(|import| import == sawbox_guest::abi::import::LOOKUP_OPEN);
+                Ok(Loaded { sha256, pre: Pre::Component(pre), imports, interpreter: true, looks_up })
             }
         }
     }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use crate::base::ids::Offset;
+use crate::base::record::Records;
 use crate::base::row::Cell;
 
 /// Verdicts on a batch, and the cells they refer to.
@@ -25,6 +27,29 @@ pub struct Verdict<'b> {
     pub kind: VerdictKind<'b>,
     /// Records to append to other topics, in the order the filters said so. A record that failed has none.
     pub emissions: Vec<Emission<'b>>,
+    /// Where the verdict is not on the record itself, but on what a filter made of records that it had held.
+    pub joined: Option<Joined<'b>>,
+}
+
+/// What a filter made of records that it had held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined<'b> {
+    /// Offset of the last of them: the row's origin.
+    pub offset: Offset,
+    /// What they say together, as one payload.
+    pub payload: &'b [u8],
+}
+
+/// What became of entries of the state that waited long enough; see [`super::Chain::expire`].
+#[derive(Clone, Debug, Default)]
+pub struct Expired<'b> {
+    /// Each as a record: the value that waited, the offset of the last record it is made of, its deadline as the arrival time.
+    pub records: Records<'b>,
+    /// A verdict each.
+    pub output: Output<'b>,
+    /// Number of the first; the others follow. A number is given once in the life of a partition: what an expired entry emits
+    /// is known by it.
+    pub first: u64,
 }
 
 /// Store, drop or fail.
@@ -42,6 +67,8 @@ pub enum VerdictKind<'b> {
         /// Why.
         reason: Cow<'b, str>,
     },
+    /// A filter keeps it in its state: a row may be made of it and others later.
+    Hold,
     /// A filter could not handle it.
     Fail {
         /// Which.
@@ -78,7 +105,7 @@ impl<'b> Output<'b> {
     pub fn cells_of(&self, verdict: &Verdict<'b>) -> &[Cell<'b>] {
         match verdict.kind {
             VerdictKind::Store { cells: (from, to), .. } => self.cells.get(from as usize..to as usize).unwrap_or(&[]),
-            VerdictKind::Drop { .. } | VerdictKind::Fail { .. } => &[],
+            VerdictKind::Drop { .. } | VerdictKind::Hold | VerdictKind::Fail { .. } => &[],
         }
     }
 }

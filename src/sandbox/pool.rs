@@ -41,6 +41,13 @@ pub(super) struct Guest {
     pub(super) counters: Arc<Counters>,
 }
 
+impl Guest {
+    /// Whether it may call this function of the host.
+    pub(super) fn imports(&self, name: &str) -> bool {
+        self.loaded.imports.iter().any(|import| import == name)
+    }
+}
+
 #[derive(Default)]
 struct Idle {
     /// Used longest ago first.

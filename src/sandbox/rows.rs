@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::names::{MESSAGE, Names, TAGS, TIME};
-use super::output::{Emission, Output, Stats, Verdict, VerdictKind};
+use super::output::{Emission, Joined, Output, Stats, Verdict, VerdictKind};
 use crate::base::limits::FIELDS;
 use crate::base::record::Records;
 use crate::base::row::{Cell, Value};
@@ -29,6 +29,8 @@ pub(super) enum State<'b> {
     Alive,
     /// A filter left it out.
     Dropped(Cow<'b, str>),
+    /// A filter keeps it.
+    Held,
     /// A filter could not handle it.
     Failed(Arc<str>, Cow<'b, str>),
 }
@@ -42,6 +44,8 @@ pub(super) struct Row<'b> {
     pub(super) implied: bool,
     pub(super) state: State<'b>,
     pub(super) emissions: usize,
+    /// Where it is made of records that were held.
+    pub(super) joined: Option<Joined<'b>>,
 }
 
 /// What a call may have changed, to undo it.
@@ -71,7 +75,8 @@ impl<'b> Rows<'b> {
         let mut guesses: Vec<(&[u8], Option<u32>)> = Vec::new();
         for record in &records.records {
             let from = cells.len();
-            let mut row = Row { cells: (from, from), time_ns: None, implied: true, state: State::Alive, emissions: 0 };
+            let mut row =
+                Row { cells: (from, from), time_ns: None, implied: true, state: State::Alive, emissions: 0, joined: None };
             cells.push(Cell { name: MESSAGE, value: Value::Str(record.payload) });
             for (index, &(name, value)) in records.headers_of(record).iter().enumerate() {
                 let number = match guesses.get(index) {
@@ -114,6 +119,25 @@ impl<'b> Rows<'b> {
             self.rows[index] = row;
         }
         self.cells.truncate(saved.cells);
+    }
+
+    /// What the row is made of.
+    #[inline]
+    pub(super) fn payload(&self, index: usize, records: &Records<'b>) -> &'b [u8] {
+        match &self.rows[index].joined {
+            Some(joined) => joined.payload,
+            None => records.records[index].payload,
+        }
+    }
+
+    /// The row is made of records that were held, and begins anew.
+    pub(super) fn join(&mut self, index: usize, joined: Joined<'b>) {
+        let from = self.cells.len();
+        self.cells.push(Cell { name: MESSAGE, value: Value::Str(joined.payload) });
+        let row = &mut self.rows[index];
+        row.cells = (from, from + 1);
+        (row.time_ns, row.implied) = (None, true);
+        row.joined = Some(joined);
     }
 
     /// Begins to write a row anew, with the fields it has; `consumed` leaves the implied message out.
@@ -248,13 +272,14 @@ impl<'b> Rows<'b> {
             let kind = match row.state {
                 State::Alive => VerdictKind::Store { time_ns: row.time_ns, cells: (small(row.cells.0), small(row.cells.1)) },
                 State::Dropped(reason) => VerdictKind::Drop { reason },
+                State::Held => VerdictKind::Hold,
                 State::Failed(filter, reason) => {
                     // It will be handled again as a whole.
                     emissions.clear();
                     VerdictKind::Fail { filter, reason }
                 }
             };
-            verdicts.push(Verdict { kind, emissions });
+            verdicts.push(Verdict { kind, emissions, joined: row.joined });
         }
         Output { names: names.list.clone(), cells: self.cells, verdicts, stats }
     }

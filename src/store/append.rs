@@ -10,12 +10,26 @@ use std::time::Duration;
 
 use super::commits::TopicChange;
 use super::flush::Change;
+use super::keyed;
 use super::{GenerationEntry, Store, StoreError, watch};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::row::Rows;
 
 /// How long a lane waits at a time for memory.
 const WAIT: Duration = Duration::from_millis(50);
+
+/// What a lane gives to the store in one call.
+#[derive(Clone, Debug)]
+pub struct Given<'r> {
+    /// The rows.
+    pub rows: &'r Rows<'r>,
+    /// The first offset that was handled for them.
+    pub from: Offset,
+    /// The offset after the last one; the same as `from` where it is only about what was held before.
+    pub next: Offset,
+    /// What changed of the keyed state: key, and value or nothing.
+    pub keyed: Vec<(keyed::Bytes, Option<keyed::Bytes>)>,
+}
 
 impl Store {
     /// Adds rows of one partition, made by one generation, in offset order, and moves the partition on to `next`, the offset
@@ -35,6 +49,26 @@ impl Store {
         rows: &Rows<'_>,
         next: Offset,
     ) -> Result<(), StoreError> {
+        let given = Given { rows, from: 0, next, keyed: Vec::new() };
+        self.append_keyed(topic, topic_name, partition, generation, given)
+    }
+
+    /// As [`Store::append`], with what changed of the partition's keyed state. Rows may then have offsets below the partition's
+    /// next: they are made of records that the state held. All of it becomes durable at once.
+    ///
+    /// What was given already (its `next`, or where it has such rows its `from`, lies below the partition's) is left out.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub fn append_keyed(
+        &self,
+        topic: TopicId,
+        topic_name: &str,
+        partition: PartitionId,
+        generation: Generation,
+        given: Given<'_>,
+    ) -> Result<(), StoreError> {
+        let Given { rows, from, next, keyed } = given;
         self.wait_for_memory()?;
         let topic = self.topic_or_new(topic, topic_name);
         let mut state = topic.state.lock();
@@ -43,19 +77,30 @@ impl Store {
             topic_name.clone_into(&mut state.durable.name);
         }
         let known = state.next.get(&partition).copied();
-        let skip = known.map_or(0, |known| rows.heads.partition_point(|head| head.offset < known));
+        let held = rows.heads.iter().any(|head| head.offset < from);
+        let whole = held || !keyed.is_empty();
+        let skip = match known {
+            Some(known) if whole && from < known => rows.heads.len(),
+            Some(known) if !whole => rows.heads.partition_point(|head| head.offset < known),
+            Some(_) | None => 0,
+        };
+        let repeated = whole && known.is_some_and(|known| from < known);
         if skip > 0 {
             self.counters.repeated.fetch_add(skip as u64, Ordering::Relaxed);
         }
         state.active.append(partition, generation, rows, skip);
-        if skip < rows.heads.len() || known.is_none_or(|known| next > known) {
+        if skip < rows.heads.len() || (!keyed.is_empty() && !repeated) || known.is_none_or(|known| next > known) {
             let next = known.map_or(next, |known| known.max(next));
             state.next.insert(partition, next);
             let first = known.or_else(|| rows.heads.first().map(|head| head.offset)).unwrap_or(next);
             state.active_records += next - first.min(next);
             state.since.get_or_insert_with(|| self.clock.monotonic());
         }
-        let bytes = state.active.bytes();
+        if !repeated && !keyed.is_empty() {
+            let added = keyed::extend(state.active_keyed.entry(partition).or_default(), keyed);
+            state.active_keyed_bytes = state.active_keyed_bytes.saturating_add_signed(added);
+        }
+        let bytes = state.active.bytes() + state.active_keyed_bytes;
         let before = std::mem::replace(&mut state.active_bytes, bytes);
         let replay = state.active_records >= self.config.replay_records;
         drop(state);
@@ -110,6 +155,6 @@ impl Store {
         let entry = GenerationEntry { generation, chain: chain.into(), from: from.clone() };
         let change = TopicChange { generations: vec![entry], ..TopicChange::default() };
         let topic = self.topic_or_new(topic, name);
-        self.commit(vec![Change { topic, change, files: Vec::new(), flushed: false }])
+        self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
     }
 }

@@ -6,6 +6,8 @@
 //!    "cursors":[[partition, next offset], …],            replaces what stood for those partitions
 //!    "add":[{part}, …], "remove":[part id, …],           parts that are live, parts that are no longer
 //!    "generations":[{"generation":1,"chain":"<base64>","from":[[partition, first offset], …]}, …],
+//!    "keyed":[[partition, {piece}], …],                  keyed state at those offsets; a piece is {"bytes":n} and where they are:
+//!                                                        "inline":"<base64>" or "file":number; "whole":true replaces those before
 //!    "bitmaps":[]}, …]}                                  place for delete bitmaps
 //! ```
 //! The state is the fold of all entries, and a checkpoint is entries that add all of it, so there is one format, not two.
@@ -27,6 +29,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::keyed::{self, Piece};
 use crate::base::disk::Disk;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::journal::{Found, Journal};
@@ -89,6 +92,8 @@ pub struct TopicChange {
     pub remove: Vec<u64>,
     /// Generations promoted.
     pub generations: Vec<GenerationEntry>,
+    /// Keyed state, in the order in which pieces follow each other.
+    pub keyed: Vec<(PartitionId, Piece)>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -104,6 +109,8 @@ struct TopicRecord {
     remove: Vec<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     generations: Vec<GenerationRecord>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keyed: Vec<(PartitionId, Piece)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -123,12 +130,18 @@ pub struct TopicState {
     pub parts: BTreeMap<u64, PartMeta>,
     /// Generations, ascending.
     pub generations: Vec<GenerationEntry>,
+    /// Keyed state of every partition that has any.
+    pub keyed: BTreeMap<PartitionId, Vec<Piece>>,
 }
 
 impl TopicState {
     /// Takes a change in.
     pub fn apply(&mut self, change: &TopicChange) {
         self.cursors.extend(change.cursors.iter().copied());
+        for (partition, piece) in &change.keyed {
+            keyed::fold(self.keyed.entry(*partition).or_default(), piece);
+        }
+        self.keyed.retain(|_, pieces| !pieces.is_empty());
         for id in &change.remove {
             self.parts.remove(id);
         }
@@ -239,6 +252,12 @@ impl CommitLog {
                     break;
                 }
             }
+            for (partition, pieces) in &state.keyed {
+                let keyed = pieces.iter().map(|piece| (*partition, piece.clone())).collect();
+                let change = TopicChange { keyed, ..TopicChange::default() };
+                let topics = vec![record_of(*id, &state.name, &change)];
+                entries.push(encode(&CommitRecord { v: VERSION, topics })?);
+            }
         }
         let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         self.journal.checkpoint(&slices).map_err(refused)?;
@@ -269,6 +288,7 @@ fn record_of(id: TopicId, name: &str, change: &TopicChange) -> TopicRecord {
         add: change.add.clone(),
         remove: change.remove.clone(),
         generations: change.generations.iter().map(generation).collect(),
+        keyed: change.keyed.clone(),
     }
 }
 
@@ -283,6 +303,7 @@ fn read_record(record: TopicRecord) -> (String, TopicChange) {
         add: record.add,
         remove: record.remove,
         generations: record.generations.into_iter().map(generation).collect(),
+        keyed: record.keyed,
     };
     (record.name, change)
 }

@@ -19,6 +19,7 @@ use parking_lot::MutexGuard;
 
 use super::commits::{PartMeta, TopicChange};
 use super::group::{GROUP_BYTES, GROUP_ROWS, SealedGroup};
+use super::keyed::KeyedFile;
 use super::memtable::MemSource;
 use super::open::part_path;
 use super::part::job::{Input, Job, Piece};
@@ -40,6 +41,8 @@ pub(super) struct Change {
     pub topic: Arc<TopicStore>,
     pub change: TopicChange,
     pub files: Vec<Arc<PartFile>>,
+    /// Files of keyed state that come with it; durable already.
+    pub keyed: Vec<Arc<KeyedFile>>,
     /// Whether the oldest frozen memtable is in the files.
     pub flushed: bool,
 }
@@ -137,7 +140,16 @@ impl Store {
                     files.push(file);
                 }
             }
-            changes.push(Change { topic: topic.clone(), change, files, flushed: true });
+            let mut keyed = Vec::new();
+            for (partition, delta) in &frozen.keyed {
+                let piece = self.write_piece(topic, *partition, delta, &mut keyed).inspect_err(|_| {
+                    doom_all(&files);
+                    keyed.iter().for_each(|file| file.doom());
+                    doom(&changes);
+                })?;
+                change.keyed.push((*partition, piece));
+            }
+            changes.push(Change { topic: topic.clone(), change, files, keyed, flushed: true });
         }
         if changes.is_empty() {
             return Ok(false);
@@ -218,6 +230,7 @@ impl Store {
         if let Err(error) = log.commit(&records) {
             if log.is_unsure() {
                 // The record may be durable and name these files: they stay until the log says otherwise for certain.
+                self.keyed_limbo.lock().extend(changes.iter().flat_map(|change| change.keyed.iter().cloned()));
                 self.limbo.lock().extend(changes.into_iter().flat_map(|change| change.files));
             } else {
                 doom(&changes);
@@ -225,8 +238,11 @@ impl Store {
             return Err(error);
         }
         doom_all(&std::mem::take(&mut *self.limbo.lock()));
+        std::mem::take(&mut *self.keyed_limbo.lock()).iter().for_each(|file| file.doom());
+        let mut replaced = Vec::new();
         for change in &changes {
             let mut state = change.topic.state.lock();
+            replaced.extend(self.replaced_pieces(change.topic.id, &state.durable.keyed, &change.change.keyed));
             state.durable.apply(&change.change);
             for id in &change.change.remove {
                 if let Some(file) = state.parts.remove(id) {
@@ -241,6 +257,7 @@ impl Store {
             }
         }
         drop(log);
+        replaced.iter().for_each(KeyedFile::doom);
         let hooks = self.on_commit.read();
         for change in &changes {
             for (partition, next) in &change.change.cursors {
@@ -253,7 +270,10 @@ impl Store {
 
 /// Has the files of changes removed that will not be committed.
 pub(super) fn doom(changes: &[Change]) {
-    changes.iter().for_each(|change| doom_all(&change.files));
+    for change in changes {
+        doom_all(&change.files);
+        change.keyed.iter().for_each(|file| file.doom());
+    }
 }
 
 fn doom_all(files: &[Arc<PartFile>]) {

@@ -91,7 +91,7 @@ impl Store {
         let merged = self.write_part(topic.id, &name, &inputs, &groups, day, raw_bytes, keep_day)?;
         let remove: Vec<u64> = files.iter().map(|file| file.meta.id).collect();
         let change = TopicChange { add: vec![merged.meta.clone()], remove, ..TopicChange::default() };
-        let changes = vec![Change { topic: topic.clone(), change, files: vec![merged], flushed: false }];
+        let changes = vec![Change { topic: topic.clone(), change, files: vec![merged], keyed: Vec::new(), flushed: false }];
         self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
         self.commit(changes)
     }
@@ -131,7 +131,13 @@ impl Store {
         }
         let mut changes = BTreeMap::new();
         for (topic, part) in &dropped {
-            let change = || Change { topic: topic.clone(), change: TopicChange::default(), files: Vec::new(), flushed: false };
+            let change = || Change {
+                topic: topic.clone(),
+                change: TopicChange::default(),
+                files: Vec::new(),
+                keyed: Vec::new(),
+                flushed: false,
+            };
             changes.entry(topic.id).or_insert_with(change).change.remove.push(*part);
         }
         if changes.is_empty() {

@@ -42,6 +42,7 @@ mod commits;
 pub mod config;
 mod flush;
 mod group;
+mod keyed;
 mod memtable;
 mod merge;
 mod open;
@@ -54,6 +55,7 @@ mod tests;
 mod topic;
 pub mod watch;
 
+pub use append::Given;
 pub use commits::GenerationEntry;
 pub use config::Config;
 pub use open::OpenReport;
@@ -110,6 +112,8 @@ pub struct Store {
     merging: Mutex<()>,
     /// Files of a commit that failed without saying whether it is durable.
     limbo: Mutex<Vec<Arc<PartFile>>>,
+    /// The same of files of keyed state.
+    keyed_limbo: Mutex<Vec<Arc<keyed::KeyedFile>>>,
     cache: Arc<Cache>,
     /// Wakes the store's thread, and lanes that wait for memory.
     wake: Condvar,

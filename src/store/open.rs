@@ -14,6 +14,7 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::commits::CommitLog;
+use super::keyed;
 use super::part::cache::Cache;
 use super::part::read::PartFile;
 use super::stats::Counters;
@@ -104,11 +105,15 @@ impl Store {
                 listed.insert(path.clone());
                 files.insert(part.id, Arc::new(PartFile::new(part.clone(), path, disk.clone(), cache.clone())));
             }
+            let pieces = state.keyed.values().flatten().filter_map(|piece| piece.file);
+            listed.extend(pieces.map(|piece| keyed::path(*id, piece)));
             report.topics += 1;
             topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone(), files)));
         }
         let greatest = sweep(&disk, &mut listed, &mut report).map_err(|error| refused(root, error))?;
-        let named = log.topics.values().filter_map(|topic| topic.parts.keys().next_back()).max().copied();
+        let parts = log.topics.values().filter_map(|topic| topic.parts.keys().next_back().copied());
+        let pieces = log.topics.values().flat_map(|topic| topic.keyed.values().flatten()).filter_map(|piece| piece.file);
+        let named = parts.chain(pieces).max();
         let store = Self {
             disk,
             clock,
@@ -118,6 +123,7 @@ impl Store {
             flushing: Mutex::new(()),
             merging: Mutex::new(()),
             limbo: Mutex::new(Vec::new()),
+            keyed_limbo: Mutex::new(Vec::new()),
             cache,
             wake: Condvar::new(),
             wake_lock: Mutex::new(()),
@@ -250,7 +256,8 @@ fn sweep(disk: &Arc<dyn Disk>, listed: &mut HashSet<PathBuf>, report: &mut OpenR
                 continue;
             }
             for file in files {
-                let Some(id) = file.name.strip_suffix(".part").and_then(|id| u64::from_str_radix(id, 16).ok()) else {
+                let number = file.name.strip_suffix(".part").or_else(|| file.name.strip_suffix(".state"));
+                let Some(id) = number.and_then(|id| u64::from_str_radix(id, 16).ok()) else {
                     continue;
                 };
                 greatest = greatest.max(id);

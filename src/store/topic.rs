@@ -10,6 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::commits::TopicState;
+use super::keyed::Delta;
 use super::memtable::{MemSource, Memtable};
 use super::part::read::{PartFile, PartSource};
 use super::source::Source;
@@ -31,6 +32,8 @@ pub struct Frozen {
     pub source: Option<Arc<MemSource>>,
     /// Next offsets after its rows.
     pub cursors: Vec<(PartitionId, Offset)>,
+    /// What changed of keyed state at those offsets.
+    pub keyed: BTreeMap<PartitionId, Delta>,
     /// Memory it was counted with.
     pub bytes: usize,
 }
@@ -48,6 +51,10 @@ pub struct State {
     pub next: BTreeMap<PartitionId, Offset>,
     /// Rows as they come.
     pub active: Memtable,
+    /// What changed of keyed state since the last flush.
+    pub active_keyed: BTreeMap<PartitionId, Delta>,
+    /// Memory of that.
+    pub active_keyed_bytes: usize,
     /// Memory of `active` as it was last counted.
     pub active_bytes: usize,
     /// Records handled since the memtable was last empty: what a crash would cost to do again.
@@ -72,6 +79,8 @@ impl TopicStore {
             next: durable.cursors.clone(),
             durable,
             active: Memtable::default(),
+            active_keyed: BTreeMap::new(),
+            active_keyed_bytes: 0,
             active_bytes: 0,
             active_records: 0,
             since: None,
@@ -94,7 +103,9 @@ impl State {
         let source = (active.rows() > 0).then(|| Arc::new(active.into_source(id, &self.name)));
         let bytes = std::mem::take(&mut self.active_bytes);
         self.active_records = 0;
-        self.frozen.push_back(Frozen { source, cursors, bytes });
+        self.active_keyed_bytes = 0;
+        let keyed = std::mem::take(&mut self.active_keyed);
+        self.frozen.push_back(Frozen { source, cursors, keyed, bytes });
     }
 
     /// Adds this topic's sources that may have rows of `[from, to)`.

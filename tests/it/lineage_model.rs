@@ -394,7 +394,7 @@ pub fn visible(store: &Store) -> Result<Visible, TestCaseError> {
 }
 
 /// A string column of a group; empty where a row has no value.
-fn column(source: &dyn Source, group: usize, name: &str) -> Vec<Vec<u8>> {
+pub fn column(source: &dyn Source, group: usize, name: &str) -> Vec<Vec<u8>> {
     let mut values = vec![Vec::new(); source.rows(group)];
     for (index, column) in source.columns().iter().enumerate() {
         if &*column.name != name {

@@ -23,6 +23,7 @@ mod relay_guest;
 mod relay_outputs;
 mod relay_speeds;
 mod relay_swap;
+mod state_model;
 mod support;
 mod tidy;
 mod traffic;

@@ -4,13 +4,16 @@
 //! toolchain. `BUILT` beside them says which compiler made them, and their hashes.
 
 /// Name and module of every stock filter.
-pub const STOCK: [(&str, &[u8]); 6] = [
+pub const STOCK: [(&str, &[u8]); 9] = [
     ("access-log", include_bytes!("../access-log.wasm")),
+    ("dedup", include_bytes!("../dedup.wasm")),
     ("drop", include_bytes!("../drop.wasm")),
     ("grok", include_bytes!("../grok.wasm")),
     ("json", include_bytes!("../json.wasm")),
+    ("multiline", include_bytes!("../multiline.wasm")),
     ("route", include_bytes!("../route.wasm")),
     ("tag", include_bytes!("../tag.wasm")),
+    ("throttle", include_bytes!("../throttle.wasm")),
 ];
 
 #[cfg(test)]

@@ -15,13 +15,16 @@
 //! reads the others. An address of an empty section means nothing.
 //! ```text
 //! verdict, 24 bytes, one a record, in order:
-//!    0  u8   0 store, 1 drop, 2 fail
-//!    1  u8   flags: 1 = the fields say all that the payload says (no message is made of it)
+//!    0  u8   0 store, 1 drop, 2 fail, 3 hold: no row of it now, the filter keeps it in its state
+//!    1  u8   flags: 1 = the fields say all that the payload says (no message is made of it); 2 = joined
 //!    2  u16  0
 //!    4  u32  how many entries of `values` are this record's; they stand in the records' order
 //!    8  u32  offset, 12 u32 length of the reason in the arena
 //!   16  u32  how many entries of `emissions` are this record's
-//!   20  u32  0
+//!   20  u32  joined: how many offsets before this record the last one lies that the row is made of; else 0
+//! Joined (with store): the row is not this record's but one that the filter made of records it held. It begins anew: its payload is
+//! what 8 and 12 say, it has no fields but those of this verdict, and its origin is the record that lies so far back. This record
+//! itself is among them (0 back) or is held.
 //! value, 16 bytes: see [`super`]
 //! names: each u16 length, bytes; numbered from 0
 //! emission, 32 bytes:
@@ -48,6 +51,8 @@ pub const EMISSION_BYTES: usize = 32;
 pub const HEADER_BYTES: usize = 24;
 /// Flag of a verdict: no message is made of the payload.
 pub const VERDICT_CONSUMED: u8 = 1;
+/// Flag of a verdict: the row is made of records that were held.
+pub const VERDICT_JOINED: u8 = 2;
 /// Length that stands for the whole payload: a filter that does not see payloads can pass one on.
 pub const WHOLE: u32 = u32::MAX;
 /// Flag of an emission: with the record's own headers.
@@ -63,6 +68,8 @@ pub enum Kind {
     Drop = 1,
     /// It could not be handled.
     Fail = 2,
+    /// The filter keeps it: no row is made of it now.
+    Hold = 3,
 }
 
 /// A verdict entry.
@@ -74,10 +81,12 @@ pub struct VerdictEntry {
     pub consumed: bool,
     /// How many values.
     pub values: u32,
-    /// Offset and length of the reason in the arena.
+    /// Offset and length of the reason in the arena; of the new payload, where the row is joined.
     pub reason: (u32, u32),
     /// How many emissions.
     pub emissions: u32,
+    /// The row is made of records that were held; the last of them lies so many offsets back.
+    pub joined: Option<u32>,
 }
 
 impl VerdictEntry {
@@ -87,6 +96,10 @@ impl VerdictEntry {
         let mut bytes = [0; VERDICT_BYTES];
         bytes[0] = self.kind as u8;
         bytes[1] = if self.consumed { VERDICT_CONSUMED } else { 0 };
+        if let Some(back) = self.joined {
+            bytes[1] |= VERDICT_JOINED;
+            bytes[20..24].copy_from_slice(&back.to_le_bytes());
+        }
         bytes[4..8].copy_from_slice(&self.values.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.reason.0.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.reason.1.to_le_bytes());
@@ -104,6 +117,7 @@ impl VerdictEntry {
             0 => Kind::Store,
             1 => Kind::Drop,
             2 => Kind::Fail,
+            3 => Kind::Hold,
             _ => return Err(FrameError("has an unknown verdict")),
         };
         Ok(Self {
@@ -112,6 +126,7 @@ impl VerdictEntry {
             values: u32_at(bytes, 4),
             reason: (u32_at(bytes, 8), u32_at(bytes, 12)),
             emissions: u32_at(bytes, 16),
+            joined: (bytes[1] & VERDICT_JOINED != 0).then(|| u32_at(bytes, 20)),
         })
     }
 }

@@ -39,6 +39,11 @@
 //! state_put(record: i32, at, len, value_at, value_len, ttl_ms: i64) -> i32
 //!     keeps a value under a key for so long, counted from the record's arrival; ttl_ms < 0 = without end. Gives 0, or -1: ask
 //!     `last_error` (the topic's state is full)
+//! state_wait(record: i32, at, len, value_at, value_len, wait_ms: i64) -> i32
+//!     as `state_put`, but the entry is not forgotten at the end of its time (at least 1 ms, at most 24 h): it is given back, as a
+//!     record without fields whose payload is the value (see [`super::input`]: expired), and is gone then. Its offset is that of the record
+//!     which put it last. Putting it again, removing it or `state_put` under its key ends the wait. For a record that is itself
+//!     an expired entry it gives -1
 //! state_remove(record: i32, at, len) -> i32           forgets a key. Gives 0
 //! ```
 //! `record` is the index, in the input frame, of the record that this is for. Its arrival time is "now"; there is no clock.
@@ -68,11 +73,13 @@ pub const LOOKUP_GET: &str = "lookup_get";
 pub const STATE_GET: &str = "state_get";
 /// Writes keyed state.
 pub const STATE_PUT: &str = "state_put";
+/// Writes keyed state that is given back when its time is over.
+pub const STATE_WAIT: &str = "state_wait";
 /// Forgets keyed state.
 pub const STATE_REMOVE: &str = "state_remove";
 
 /// Every function with its signature.
-pub const FUNCTIONS: [(&str, &str); 11] = [
+pub const FUNCTIONS: [(&str, &str); 12] = [
     (LOG, "(i32 i32 i32) -> nothing"),
     (LAST_ERROR, "(i32 i32) -> i32"),
     (CONFIG, "(i32 i32 i32 i32) -> i32"),
@@ -83,6 +90,7 @@ pub const FUNCTIONS: [(&str, &str); 11] = [
     (LOOKUP_GET, "(i32 i32 i32 i32 i32 i32) -> i32"),
     (STATE_GET, "(i32 i32 i32 i32 i32) -> i32"),
     (STATE_PUT, "(i32 i32 i32 i32 i32 i64) -> i32"),
+    (STATE_WAIT, "(i32 i32 i32 i32 i32 i64) -> i32"),
     (STATE_REMOVE, "(i32 i32 i32) -> i32"),
 ];
 

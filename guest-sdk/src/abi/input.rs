@@ -6,7 +6,7 @@
 //!  8  u32  values
 //! 12  u32  names; 0 unless the filter reads every field: else a value's name is its number among the declared `reads`
 //! 16  u32  length of the frame
-//! 20  u32  0
+//! 20  u32  expired: how many of the first records are no records, but entries of the filter's state that waited (`state_wait`)
 //! 24  records, 48 bytes each:
 //!       0  u64  offset
 //!       8  i64  arrival time, ns since 1970
@@ -18,6 +18,8 @@
 //!     names, 8 bytes each: u32 address, u32 length
 //!     bytes that the addresses point at
 //! ```
+//! An expired entry stands as a record: its payload is the entry's value (whether or not the filter needs payloads), its offset that
+//! of the record that put it last, its arrival time the end of its wait; it has no fields.
 //! Addresses count from the frame's start. A value that was cut from the payload points into it.
 
 use super::{FrameError, VALUE_BYTES, VERSION, ValueEntry, slice, u32_at, u64_at};
@@ -57,6 +59,8 @@ pub struct Size {
     pub names: usize,
     /// Bytes that addresses point at, at most.
     pub bytes: usize,
+    /// How many of the first records are expired entries.
+    pub expired: usize,
 }
 
 impl Size {
@@ -177,7 +181,7 @@ impl<'m> Writer<'m> {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             self.put(4 + index * 4, &count.to_le_bytes());
         }
-        self.put(20, &[0; 4]);
+        self.put(20, &u32::try_from(self.size.expired).unwrap_or(u32::MAX).to_le_bytes());
         u32::try_from(self.end).map_err(|_| FrameError("is longer than 32 bits"))
     }
 }
@@ -222,6 +226,11 @@ impl<'a> Reader<'a> {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
+    }
+
+    /// How many of the first records are expired entries of the filter's state.
+    pub fn expired(&self) -> u32 {
+        u32_at(self.frame, 20)
     }
 
     /// One of the records.

@@ -1,7 +1,7 @@
 //! What stands for the host when a filter runs natively: patterns, lookups and keyed state, a set a thread.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::abi::import::{NO_ANSWER, NOTHING};
 
@@ -34,6 +34,8 @@ struct Host {
     lookups: Vec<(String, Ask)>,
     /// Value, and the arrival time after which it is gone.
     state: HashMap<Vec<u8>, (Vec<u8>, Option<i64>)>,
+    /// Of entries that wait: (deadline, key), and the offset of the record that put it.
+    waiting: BTreeMap<(i64, Vec<u8>), u64>,
     /// The last error, where it was not one of the patterns'.
     error: Option<String>,
 }
@@ -58,7 +60,10 @@ pub fn set_lookup(kind: &str, argument: &str, ask: impl Fn(&[u8]) -> Answer + 's
 
 /// Forgets the keyed state of this thread's filters.
 pub fn clear_state() {
-    HOST.with_borrow_mut(|host| host.state.clear());
+    HOST.with_borrow_mut(|host| {
+        host.state.clear();
+        host.waiting.clear();
+    });
 }
 
 pub(crate) fn with_patterns(use_them: impl FnOnce(&mut dyn Patterns) -> i32) -> i32 {
@@ -117,11 +122,34 @@ pub(crate) fn state_get(arrival_ns: i64, key: &[u8], out: &mut [u8]) -> i32 {
 
 pub(crate) fn state_put(arrival_ns: i64, key: &[u8], value: &[u8], ttl_ms: i64) -> i32 {
     let end = (ttl_ms >= 0).then(|| arrival_ns.saturating_add(ttl_ms.saturating_mul(1_000_000)));
-    HOST.with_borrow_mut(|host| host.state.insert(key.to_vec(), (value.to_vec(), end)));
+    HOST.with_borrow_mut(|host| {
+        host.waiting.retain(|(_, waits), _| waits != key);
+        host.state.insert(key.to_vec(), (value.to_vec(), end));
+    });
     0
 }
 
 pub(crate) fn state_remove(key: &[u8]) -> i32 {
-    HOST.with_borrow_mut(|host| host.state.remove(key));
+    HOST.with_borrow_mut(|host| {
+        host.waiting.retain(|(_, waits), _| waits != key);
+        host.state.remove(key);
+    });
     0
+}
+
+pub(crate) fn state_wait((arrival_ns, offset): (i64, u64), key: &[u8], value: &[u8], wait_ms: i64) -> i32 {
+    state_put(arrival_ns, key, value, -1);
+    let deadline = arrival_ns.saturating_add(wait_ms.max(1).saturating_mul(1_000_000));
+    HOST.with_borrow_mut(|host| host.waiting.insert((deadline, key.to_vec()), offset));
+    0
+}
+
+/// What waits no longer at this time, the earliest first: (deadline, offset, value). It is gone then.
+pub(crate) fn expired(now_ns: i64) -> Vec<(i64, u64, Vec<u8>)> {
+    HOST.with_borrow_mut(|host| {
+        let later = host.waiting.split_off(&(now_ns.saturating_add(1), Vec::new()));
+        let due = std::mem::replace(&mut host.waiting, later);
+        let value = |key: &Vec<u8>, host: &mut Host| host.state.remove(key).map(|(value, _)| value).unwrap_or_default();
+        due.into_iter().map(|((deadline, key), offset)| (deadline, offset, value(&key, host))).collect()
+    })
 }

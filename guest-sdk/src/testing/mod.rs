@@ -4,10 +4,12 @@
 //! answers. What the host would do besides comes from what [`set_patterns`] and [`set_lookup`] were given, a set a thread, and
 //! keyed state is a map of the thread's.
 
+pub mod fixtures;
 mod host;
+mod toml;
 
 pub use host::{Answer as LookupAnswer, Patterns, clear_state, set_lookup, set_patterns};
-pub(crate) use host::{last_error, lookup_get, lookup_open, state_get, state_put, state_remove, with_patterns};
+pub(crate) use host::{last_error, lookup_get, lookup_open, state_get, state_put, state_remove, state_wait, with_patterns};
 
 use crate::abi::answer::{Answer, EmissionEntry, HeaderEntry, Kind, VerdictEntry, WHOLE};
 use crate::abi::input::{RecordEntry, Size, Writer};
@@ -57,6 +59,10 @@ pub struct Input {
     payload: Vec<u8>,
     arrival_ns: i64,
     fields: Vec<(String, Owned)>,
+    /// Its offset, where it is not its place in the call.
+    offset: Option<u64>,
+    /// Whether it is an expired entry of the state.
+    expired: bool,
 }
 
 impl Input {
@@ -69,6 +75,13 @@ impl Input {
     #[must_use]
     pub fn field(mut self, name: &str, value: impl Into<Owned>) -> Self {
         self.fields.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With an offset; else it is the place in the call.
+    #[must_use]
+    pub fn at(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
         self
     }
 
@@ -89,6 +102,8 @@ pub enum Decision {
     Drop,
     /// Not handled.
     Fail,
+    /// Kept in the filter's state.
+    Hold,
 }
 
 /// An emission.
@@ -119,6 +134,8 @@ pub struct Outcome {
     pub time_ns: Option<i64>,
     /// Emissions.
     pub emissions: Vec<Emitted>,
+    /// Where the row is made of records that were held: the offset of the last of them, and the payload.
+    pub joined: Option<(u64, Vec<u8>)>,
     /// Bytes of the answer's arena that this call used: 0 when everything was cut.
     pub built_bytes: usize,
 }
@@ -183,6 +200,17 @@ impl<F: Filter> Harness<F> {
         self.run(&[Input::new(payload)]).remove(0)
     }
 
+    /// Gives it what waited in its state until this time ([`crate::State::wait`]), as the host would before the first record that
+    /// arrived then.
+    pub fn expire(&mut self, now_ns: i64) -> Vec<Outcome> {
+        let input = |(deadline, offset, value): (i64, u64, Vec<u8>)| Input {
+            expired: true,
+            ..Input::new(value).at(offset).arrived(deadline)
+        };
+        let inputs: Vec<Input> = host::expired(now_ns).into_iter().map(input).collect();
+        if inputs.is_empty() { Vec::new() } else { self.run(&inputs) }
+    }
+
     /// Runs it on records, in one call.
     ///
     /// # Panics
@@ -209,7 +237,7 @@ impl<F: Filter> Harness<F> {
         let names: Vec<String> = Names(answer.names).map(|name| String::from_utf8_lossy(name.unwrap()).into_owned()).collect();
         let (mut values, mut emissions, mut headers) = (answer.values, answer.emissions, answer.headers);
         let mut outcomes = Vec::new();
-        for ((input, given), verdict) in seen.iter().zip(inputs).zip(answer.verdicts) {
+        for ((place, (input, given)), verdict) in (0u64..).zip(seen.iter().zip(inputs)).zip(answer.verdicts) {
             let verdict = VerdictEntry::decode(verdict).unwrap();
             let seen = self.seen(input);
             let find = |(slot, at, len): (u32, u32, u32)| -> Vec<u8> {
@@ -228,14 +256,24 @@ impl<F: Filter> Harness<F> {
                     Kind::Store => Decision::Store,
                     Kind::Drop => Decision::Drop,
                     Kind::Fail => Decision::Fail,
+                    Kind::Hold => Decision::Hold,
                 },
-                reason: String::from_utf8(find((1, verdict.reason.0, verdict.reason.1))).unwrap(),
+                reason: String::new(),
                 consumed: verdict.consumed,
                 fields: given.fields.clone(),
                 time_ns: None,
                 emissions: Vec::new(),
+                joined: None,
                 built_bytes: answer.arena.len(),
             };
+            let reason = find((1, verdict.reason.0, verdict.reason.1));
+            match verdict.joined {
+                Some(back) => {
+                    outcome.fields.clear();
+                    outcome.joined = Some((input.offset.unwrap_or(place) - u64::from(back), reason));
+                }
+                None => outcome.reason = String::from_utf8(reason).unwrap(),
+            }
             let (mine, rest) = values.split_at(verdict.values as usize);
             values = rest;
             for value in mine {
@@ -295,7 +333,8 @@ impl<F: Filter> Harness<F> {
     fn frame(&self, inputs: &[Input]) -> Vec<u8> {
         // The names of all records' fields, where the filter reads all of them.
         let mut names: Vec<&str> = Vec::new();
-        let mut size = Size { records: inputs.len(), ..Size::default() };
+        let expired = inputs.iter().filter(|input| input.expired).count();
+        let mut size = Size { records: inputs.len(), expired, ..Size::default() };
         for input in inputs {
             size.bytes += input.payload.len();
             for (_, field) in self.seen(input) {
@@ -317,7 +356,7 @@ impl<F: Filter> Harness<F> {
             writer.name(name.as_bytes());
         }
         for (offset, input) in (0u64..).zip(inputs) {
-            let payload: &[u8] = if self.needs_payload { &input.payload } else { &[] };
+            let payload: &[u8] = if self.needs_payload || input.expired { &input.payload } else { &[] };
             let payload = (writer.bytes(payload), u32::try_from(payload.len()).unwrap());
             let first = writer.values();
             for (number, field) in self.seen(input) {
@@ -336,6 +375,7 @@ impl<F: Filter> Harness<F> {
             let values = (first, writer.values() - first);
             let arrival_ns = input.arrival_ns;
             let timestamp_ms = arrival_ns / 1_000_000;
+            let offset = input.offset.unwrap_or(offset);
             writer.record(&RecordEntry { offset, arrival_ns, timestamp_ms, time_ns: None, payload, values });
         }
         let len = writer.finish().unwrap() as usize;

@@ -128,7 +128,12 @@ fn new(lang: &str, name: &str) -> anyhow::Result<()> {
 fn project(directory: &Path) -> anyhow::Result<Project> {
     let path = directory.join("filter.toml");
     let text = std::fs::read_to_string(&path).with_context(|| {
-        format!("{} is no filter's project ({} cannot be read); `{} filter new` makes one", directory.display(), path.display(), program())
+        format!(
+            "{} is no filter's project ({} cannot be read); `{} filter new` makes one",
+            directory.display(),
+            path.display(),
+            program()
+        )
     })?;
     toml::from_str(&text).with_context(|| path.display().to_string())
 }

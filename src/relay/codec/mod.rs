@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use crate::base::limits::CALL_RECORDS;
 use crate::base::record::{RecordView, Records};
-use crate::sandbox::{Arena, Chain, Output, Verdict, VerdictKind};
+use crate::sandbox::{Arena, Chain, Output, State, Verdict, VerdictKind};
 
 mod answers;
 mod avro;
@@ -128,9 +128,10 @@ impl Codec {
         mut call: Records<'b>,
         arena: &'b Arena,
         documents: &mut Vec<u8>,
+        state: &mut State,
     ) -> Result<Ran<'b>, NotNow> {
         if matches!(self, Self::Bytes) {
-            let output = chain.run(&call, arena);
+            let output = chain.run(&call, arena, state);
             return Ok(Ran { call, output, undecoded: 0, bytes: 0 });
         }
         documents.clear();
@@ -154,7 +155,7 @@ impl Codec {
             };
             decoded.records.push(RecordView { payload, ..*record });
         }
-        let mut output = chain.run(&decoded, arena);
+        let mut output = chain.run(&decoded, arena, state);
         let undecoded = call.records.len() - decoded.records.len();
         for (verdict, (given, record)) in output.verdicts.iter_mut().zip(decoded.records.iter().zip(came(&call.records, &seen)))
         {
@@ -171,6 +172,7 @@ impl Codec {
                 Seen::Wrong(Wrong(why)) => Some(Verdict {
                     kind: VerdictKind::Fail { filter: FILTER.into(), reason: format!("{}: {why}", self.name()).into() },
                     emissions: Vec::new(),
+                    joined: None,
                 }),
             });
             output.verdicts = with_failures.collect();

@@ -9,7 +9,7 @@ use wasmtime::{AsContextMut, StoreContextMut};
 use super::super::FilterError;
 use super::super::lookup::Got;
 use super::pattern::{COMPILE_FUEL, Search};
-use super::{CALL_FUEL, Host, KEY_FUEL, OPEN_FUEL, charge, wasi_component};
+use super::{CALL_FUEL, Host, KEY_FUEL, OPEN_FUEL, charge, state, wasi_component};
 
 /// The interface of the host's functions, before its version.
 const HOST: &str = "sawbox:filter/host@";
@@ -17,6 +17,7 @@ const HOST: &str = "sawbox:filter/host@";
 pub(in super::super) const LIFTED_BYTES: usize = 1 << 20;
 
 #[derive(ComponentType, Lift, Clone, Copy)]
+#[allow(dead_code)] // the engine makes them out of numbers
 #[component(enum)]
 #[repr(u8)]
 enum PatternKind {
@@ -80,6 +81,22 @@ pub(in super::super) fn linker(component: &Component) -> Result<Linker<Host>, Fi
     Ok(linker)
 }
 
+/// What a component imports: the host's functions by the names that core modules know them by, and WASI's interfaces.
+pub(in super::super) fn imports(component: &Component) -> Vec<String> {
+    let engine = component.engine();
+    let mut names = Vec::new();
+    for (name, item) in component.component_type().imports(engine) {
+        match item.ty {
+            ComponentItem::ComponentInstance(instance) if name.starts_with(HOST) => {
+                let functions = instance.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+                names.extend(functions.map(|(function, _)| function.replace('-', "_")));
+            }
+            _ => names.push(name.to_owned()),
+        }
+    }
+    names
+}
+
 type Store<'s> = StoreContextMut<'s, Host>;
 
 fn begin<'s>(store: &'s mut Store<'_>, rate: u64, bytes: usize) -> wasmtime::Result<&'s mut Host> {
@@ -124,7 +141,7 @@ fn host(links: &mut LinkerInstance<'_, Host>, name: &str) -> Option<wasmtime::Re
             }
             Ok((got,))
         }),
-        _ => return None,
+        _ => return state::link_component(links, name),
     })
 }
 

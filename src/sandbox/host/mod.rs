@@ -11,6 +11,7 @@
 mod component;
 mod module;
 mod pattern;
+mod state;
 mod wasi;
 mod wasi_component;
 
@@ -20,10 +21,11 @@ use sawbox_guest::abi::import;
 use serde_json::Value;
 use wasmtime::{AsContextMut, ResourceLimiter};
 
-pub(super) use self::component::{LIFTED_BYTES, linker as component_linker};
+pub(super) use self::component::{LIFTED_BYTES, imports as component_imports, linker as component_linker};
 pub(super) use self::module::linker;
 pub(super) use self::pattern::Compiled;
 use self::pattern::Patterns;
+pub(super) use self::state::Lent;
 use super::lookup::{Got, Lookup, LookupRecord, Lookups};
 use crate::base::units::Bytes;
 
@@ -63,6 +65,8 @@ pub(super) struct Host {
     /// A value that does not lie anywhere else.
     value: Vec<u8>,
     error: String,
+    /// Keyed state, during a call.
+    pub(super) lent: Option<Lent>,
     starting: bool,
     log_lines: u32,
     /// What the guest said last before it trapped.
@@ -101,6 +105,7 @@ impl Host {
             pinned,
             value: Vec::new(),
             error: String::new(),
+            lent: None,
             starting: true,
             log_lines: 0,
             panic: None,

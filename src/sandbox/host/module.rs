@@ -7,7 +7,7 @@ use wasmtime::{Caller, Engine, Extern, Linker, Memory};
 use super::super::FilterError;
 use super::super::lookup::Got;
 use super::pattern::{COMPILE_FUEL, Search};
-use super::{CALL_FUEL, Host, KEY_FUEL, OPEN_FUEL, charge, wasi};
+use super::{CALL_FUEL, Host, KEY_FUEL, OPEN_FUEL, charge, state, wasi};
 
 pub(super) fn memory(caller: &mut Caller<'_, Host>) -> wasmtime::Result<Memory> {
     caller
@@ -51,6 +51,7 @@ pub(in super::super) fn linker(engine: &Engine) -> Result<Linker<Host>, FilterEr
         linker.func_wrap(import::MODULE, import::PATTERN_MATCH, pattern_match)?;
         linker.func_wrap(import::MODULE, import::LOOKUP_OPEN, lookup_open)?;
         linker.func_wrap(import::MODULE, import::LOOKUP_GET, lookup_get)?;
+        state::link(&mut linker)?;
         wasi::link(&mut linker)
     };
     link().map_err(|error| FilterError::Engine(format!("{error:#}")))?;

@@ -156,6 +156,7 @@ enum Decision {
     Store,
     Drop,
     Fail,
+    Hold,
 }
 
 impl Decision {
@@ -164,6 +165,7 @@ impl Decision {
             Self::Store => "store",
             Self::Drop => "drop",
             Self::Fail => "fail",
+            Self::Hold => "hold",
         }
     }
 }
@@ -244,8 +246,14 @@ pub fn payloads(fixtures: &str) -> Result<(Map<String, Value>, Vec<Vec<u8>>), Fi
 
 impl Case {
     fn inputs(&self) -> Result<Vec<Input<'_>>, String> {
-        static NOTHING: Expected =
-            Expected { verdict: Decision::Store, reason: None, fields: None, absent: Vec::new(), time: None, emissions: Vec::new() };
+        static NOTHING: Expected = Expected {
+            verdict: Decision::Store,
+            reason: None,
+            fields: None,
+            absent: Vec::new(),
+            time: None,
+            emissions: Vec::new(),
+        };
         let alone = self.payload.is_some() || self.payload_base64.is_some() || self.expect.is_some();
         if !self.records.is_empty() {
             if alone {
@@ -286,12 +294,7 @@ fn bytes(text: Option<&str>, base64: Option<&str>) -> Result<Vec<u8>, String> {
 }
 
 /// What is different, and the fuel it took. `Err`: the case itself is wrong.
-fn check(
-    sandbox: &Sandbox,
-    wasm: &[u8],
-    case: &Case,
-    config: &Map<String, Value>,
-) -> Result<(Vec<String>, u64), String> {
+fn check(sandbox: &Sandbox, wasm: &[u8], case: &Case, config: &Map<String, Value>) -> Result<(Vec<String>, u64), String> {
     let inputs = case.inputs()?;
     let lone = match (Lone::new(sandbox, wasm, case.config.as_ref().unwrap_or(config), &case.fields), &case.refused) {
         (Ok(_), Some(_)) => return Ok((vec!["it takes the configuration, but should refuse it".into()], 0)),
@@ -359,7 +362,9 @@ fn row(output: &Output<'_>, verdict: &Verdict<'_>) -> Fields {
         let value = match cell.value {
             row::Value::Str(bytes) => Value::String(String::from_utf8_lossy(bytes).into_owned()),
             row::Value::Int(value) => value.into(),
-            row::Value::Float(value) => serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number),
+            row::Value::Float(value) => {
+                serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
+            }
             row::Value::Bool(value) => value.into(),
         };
         match fields.get_mut(name) {
@@ -385,6 +390,7 @@ fn compare(
     let (decision, reason) = match &verdict.kind {
         VerdictKind::Store { .. } => (Decision::Store, None),
         VerdictKind::Drop { reason } => (Decision::Drop, Some(reason)),
+        VerdictKind::Hold => (Decision::Hold, None),
         VerdictKind::Fail { reason, .. } => (Decision::Fail, Some(reason)),
     };
     if decision != expect.verdict {
@@ -431,7 +437,7 @@ fn compare(
                 time::format(wanted),
                 time_ns.map_or_else(|| "not set".to_owned(), time::format)
             )),
-            VerdictKind::Drop { .. } | VerdictKind::Fail { .. } => {}
+            VerdictKind::Drop { .. } | VerdictKind::Hold | VerdictKind::Fail { .. } => {}
         }
     }
     emissions(&expect.emissions, verdict, differences);

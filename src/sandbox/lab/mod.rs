@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::chain::Step;
 use super::instance::StartError;
-use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Output, Sandbox, engine, stock};
+use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Output, Sandbox, State, engine, stock};
 use crate::base::record::Records;
 
 /// Name of a filter that has none.
@@ -58,17 +58,19 @@ impl Lone {
         let mut entries = Vec::new();
         let mut add = |name: &str, wasm: &[u8], config: &Map<String, Value>| {
             let loaded = sandbox.load_bytes(wasm)?;
-            let text = Value::Object(config.clone()).to_string();
-            let guest = sandbox.pool.guest(&name.into(), &loaded, text, &Arc::default()).map_err(|error| match error {
-                StartError::Refused(why) => LoneError::Config(why),
-                StartError::Broken(why) => FilterError::Refused(format!("the filter does not start: it {why}")).into(),
-            })?;
+            let text = Value::Object(config.clone()).to_string().into();
+            let guest =
+                sandbox.pool.guest(&name.into(), &loaded, text, None, &Arc::default()).map_err(|error| match error {
+                    StartError::Refused(why) => LoneError::Config(why),
+                    StartError::Broken(why) => FilterError::Refused(format!("the filter does not start: it {why}")).into(),
+                })?;
             entries.push(EntryRecord {
                 filter: name.into(),
                 sha256: Arc::clone(&loaded.sha256),
                 abi: sawbox_guest::abi::VERSION,
                 when: None,
                 config: config.clone(),
+                lookups: Vec::new(),
             });
             steps.push(Step { guest, when: None });
             Ok::<_, LoneError>(())
@@ -85,6 +87,6 @@ impl Lone {
 
     /// Runs it over records, at most `call_records` a call, as the first records of a partition.
     pub fn run<'b>(&self, records: &Records<'b>, arena: &'b Arena, call_records: usize) -> Output<'b> {
-        self.chain.run_cut(records, arena, call_records)
+        self.chain.run_cut(records, arena, &mut State::default(), call_records)
     }
 }

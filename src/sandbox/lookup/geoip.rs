@@ -10,7 +10,7 @@ use maxminddb::Reader;
 use crate::base::disk::Mapped;
 
 /// An open file.
-pub(super) struct Geoip(Reader<Mapped>);
+pub(in super::super) struct Geoip(Reader<Mapped>);
 
 impl Geoip {
     /// Opens it.

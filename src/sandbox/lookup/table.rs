@@ -18,7 +18,7 @@ pub(super) const TABLE_BYTES: usize = 16 << 20;
 
 /// Keys and values.
 #[derive(Debug, Default)]
-pub(super) struct Table(HashMap<Box<[u8]>, Box<[u8]>>);
+pub(in super::super) struct Table(HashMap<Box<[u8]>, Box<[u8]>>);
 
 impl Table {
     /// A JSON object.

@@ -83,7 +83,7 @@ fn what_cannot_be_opened_says_why() {
         ("table", "/etc/passwd", "no name of a file"),
         ("table", "", "no name of a file"),
         ("table", "no.csv", "there is no file `no.csv` in the folder `lookups`"),
-        ("table", "big.csv", "has 1001 bytes; at most 1000B"),
+        ("table", "big.csv", "has 1001 bytes; at most 1000 are"),
         ("table", "{\"a\"", "no JSON object"),
         ("geoip", "no.mmdb", "no MaxMind file"),
     ] {

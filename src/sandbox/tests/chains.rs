@@ -41,7 +41,7 @@ fn what_is_cut_is_never_copied() {
     let chain = bench.chain(r#"[{"filter": "access-log"}]"#);
     let records = plain(&[LINE]);
     let arena = Arena::new();
-    let output = chain.run(&records, &arena);
+    let output = chain.run(&records, &arena, &mut crate::sandbox::State::default());
     let within = LINE.as_ptr_range();
     let cells = output.cells_of(&output.verdicts[0]);
     assert!(cells.len() > 6);
@@ -188,13 +188,13 @@ fn too_many_fields_are_left_out_and_said() {
     let headers: super::Headers = Vec::leak((0..100).map(|index| (&*String::leak(format!("header-{index}")), "x")).collect());
     let records = records(&[(document.as_bytes(), headers), (b"{\"a\": 1}", &[])]);
     let arena = Arena::new();
-    let output = chain.run(&records, &arena);
+    let output = chain.run(&records, &arena, &mut crate::sandbox::State::default());
     assert!(output.cells_of(&output.verdicts[0]).len() <= crate::base::limits::FIELDS + 1);
     let said = super::line(&output, 0);
     assert!(said.contains(super::TAG_LEFT_OUT), "{} cells: {said}", output.cells_of(&output.verdicts[0]).len());
     assert_eq!(super::line(&output, 1), "store a=1");
     // Names of data do not pile up from batch to batch.
-    let output = chain.run(&records, &arena);
+    let output = chain.run(&records, &arena, &mut crate::sandbox::State::default());
     assert!(output.names.len() < 3100, "{}", output.names.len());
 }
 
@@ -202,7 +202,10 @@ fn too_many_fields_are_left_out_and_said() {
 fn chains_are_refused_with_the_place() {
     let bench = bench();
     for (spec, expected) in [
-        (r#"[{"filter": "nope"}]"#, "there is no filter `nope`; there is: access-log, drop, grok, json, route, tag"),
+        (
+            r#"[{"filter": "nope"}]"#,
+            "there is no filter `nope`; there is: access-log, dedup, drop, grok, json, multiline, route, tag, throttle",
+        ),
         (r#"[{"filter": "tag", "config": {"colour": 1}}]"#, "filter 1 of the chain, `tag`: `colour` is unknown"),
         (
             r#"[{"filter": "drop"}, {"filter": "drop", "when": "a:("}]"#,

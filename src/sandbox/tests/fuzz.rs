@@ -36,8 +36,9 @@ fn value() -> impl Strategy<Value = [u8; 16]> {
 /// An answer to `records` records whose sections lie behind one another, as they would in a payload at `base`.
 fn answer(base: u32, records: u32) -> impl Strategy<Value = Vec<u8>> {
     let kind = prop_oneof![4 => Just(Kind::Store), 1 => Just(Kind::Drop), 1 => Just(Kind::Fail)];
-    let verdict = (kind, any::<bool>(), 0u32..4, (number(), number()), 0u32..2)
-        .prop_map(|(kind, consumed, values, reason, emissions)| VerdictEntry { kind, consumed, values, reason, emissions });
+    let verdict = (kind, any::<bool>(), 0u32..4, (number(), number()), 0u32..2).prop_map(
+        |(kind, consumed, values, reason, emissions)| VerdictEntry { kind, consumed, values, reason, emissions, joined: None },
+    );
     let emission = ((number(), number()), (number(), number(), number()), 0u32..2, any::<bool>())
         .prop_map(|(topic, payload, headers, with_headers)| EmissionEntry { topic, payload, headers, with_headers });
     let header = ((number(), number()), (number(), number(), number())).prop_map(|(name, value)| HeaderEntry { name, value });
@@ -95,7 +96,7 @@ proptest! {
             let payloads: [&[u8]; 3] = [&bytes, b"second", b"third"];
             let records = plain(&payloads);
             let arena = Arena::new();
-            let output = chain.run(&records, &arena);
+            let output = chain.run(&records, &arena, &mut crate::sandbox::State::default());
             prop_assert_eq!(output.verdicts.len(), 3);
             for index in 0..3 {
                 let line = super::line(&output, index);

@@ -46,7 +46,7 @@ fn nanoseconds_a_record() {
             for _ in 0..if measures { 5 } else { 1 } {
                 let start = on_cpu_ns();
                 for _ in 0..rounds {
-                    let output = chain.run(&records, &arena);
+                    let output = chain.run(&records, &arena, &mut crate::sandbox::State::default());
                     fuel = output.stats.fuel / size as u64;
                     assert_eq!(output.stats.traps, 0);
                     drop(output);

@@ -136,8 +136,7 @@ impl Language {
                 .replace("{{install}}", self.install)
                 .replace("{{version}}", env!("CARGO_PKG_VERSION"))
         };
-        let mut files: Vec<(String, String)> =
-            self.files.iter().map(|(path, text)| ((*path).to_owned(), fill(text))).collect();
+        let mut files: Vec<(String, String)> = self.files.iter().map(|(path, text)| ((*path).to_owned(), fill(text))).collect();
         files.push(("README.md".to_owned(), fill(README)));
         files.push(("fixtures.toml".to_owned(), FIXTURES.to_owned()));
         files.push(("filter.toml".to_owned(), format!("name = \"{name}\"\nlanguage = \"{}\"\n", self.name)));
