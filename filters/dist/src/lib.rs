@@ -4,12 +4,19 @@
 //! toolchain. `BUILT` beside them says which compiler made them, and their hashes.
 
 /// Name and module of every stock filter.
-pub const STOCK: [(&str, &[u8]); 6] = [
+pub const STOCK: [(&str, &[u8]); 13] = [
     ("access-log", include_bytes!("../access-log.wasm")),
+    ("csv", include_bytes!("../csv.wasm")),
+    ("date", include_bytes!("../date.wasm")),
+    ("dissect", include_bytes!("../dissect.wasm")),
     ("drop", include_bytes!("../drop.wasm")),
     ("grok", include_bytes!("../grok.wasm")),
     ("json", include_bytes!("../json.wasm")),
+    ("kv", include_bytes!("../kv.wasm")),
+    ("mutate", include_bytes!("../mutate.wasm")),
+    ("redact", include_bytes!("../redact.wasm")),
     ("route", include_bytes!("../route.wasm")),
+    ("sample", include_bytes!("../sample.wasm")),
     ("tag", include_bytes!("../tag.wasm")),
 ];
 

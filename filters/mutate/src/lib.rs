@@ -48,7 +48,7 @@ use sawbox_guest::common::{Constant, tags_on_failure};
 use sawbox_guest::{Field, Filter, Json, Needle, OnSuccess, Record, Setup, Template, Verdict};
 
 use convert::Type;
-use held::{Fields, Held};
+use held::{Fields, Held, Text};
 
 const OPTIONS: [&str; 15] = [
     "coerce",
@@ -372,8 +372,15 @@ impl Operation {
                     let Some(text) = fields.get(at, index).and_then(|value| fields.string(value)) else { continue };
                     scratch.clear();
                     // The text may lie in the buffer that a replacement reads too.
-                    let whole = fields.text(text).to_vec();
-                    match gsub(&whole, needle, parts, fields, scratch) {
+                    let copied;
+                    let whole = match text {
+                        Text::Given(text) => text,
+                        Text::Built(..) => {
+                            copied = fields.text(text).to_vec();
+                            &copied
+                        }
+                    };
+                    match gsub(whole, needle, parts, fields, scratch) {
                         Some(false) => {}
                         Some(true) => {
                             let changed = fields.keep(scratch);
