@@ -6,6 +6,7 @@ mod fuzz;
 mod guests;
 mod hostile;
 mod measure;
+mod stock;
 
 use std::sync::Arc;
 
