@@ -224,8 +224,7 @@ impl Mapping {
         conversions: &[Conversion],
     ) -> Result<Self, String> {
         let (mut sets, mut appends, mut indirect) = (Vec::new(), Vec::<Append>::new(), Vec::new());
-        let is_appended =
-            |name: &str| pattern.keys.iter().any(|key| key.name == name && matches!(key.use_, Use::Append(_)));
+        let is_appended = |name: &str| pattern.keys.iter().any(|key| key.name == name && matches!(key.use_, Use::Append(_)));
         for (at, key) in pattern.keys.iter().enumerate() {
             let conversion = conversions.iter().position(|conversion| conversion.name == key.name);
             match key.use_ {

@@ -69,7 +69,8 @@ fn slices_are_not_copied() {
 
 #[test]
 fn mappings_follow_each_other() {
-    let config = r#"{"mapping": {"message": "%{a} %{rest}", "rest": "%{b} %{c}", "other": "%{x}:%{y}"}, "add_tag": ["ok-%{b}"]}"#;
+    let config =
+        r#"{"mapping": {"message": "%{a} %{rest}", "rest": "%{b} %{c}", "other": "%{x}:%{y}"}, "add_tag": ["ok-%{b}"]}"#;
     assert_eq!(show(&run(config, Input::new("1 2 3"))), "a=1|rest=2 3|b=2|c=3|tags=ok-2");
     // one that fails does not undo the others, and nothing is done on success
     assert_eq!(show(&run(config, Input::new("1 2"))), "a=1|rest=2|tags=_dissectfailure");

@@ -122,7 +122,11 @@ impl Maker<'_, '_> {
     }
 
     /// An option that is a table: an operation of each member.
-    fn table(&mut self, option: &str, make: impl Fn(&mut Self, &str, &Json) -> Result<Operation, String>) -> Result<(), String> {
+    fn table(
+        &mut self,
+        option: &str,
+        make: impl Fn(&mut Self, &str, &Json) -> Result<Operation, String>,
+    ) -> Result<(), String> {
         for (field, value) in self.setup.config().table(option)? {
             let field_number = self.field(field)?;
             let operation = make(self, &format!("{option}.{field}"), value)?;
@@ -180,9 +184,10 @@ fn parts(setup: &mut Setup<'_>, replacement: &str, needle: &Needle) -> Result<Ve
         let group = match rest.chars().next() {
             Some(digit @ '0'..='9') => Some((usize::from(digit as u8 - b'0'), 1)),
             Some('&') => Some((0, 1)),
-            Some('k') => rest.strip_prefix("k<").and_then(|name| name.split_once('>')).and_then(|(name, _)| {
-                Some((needle.group(name)?, name.len() + 3))
-            }),
+            Some('k') => rest
+                .strip_prefix("k<")
+                .and_then(|name| name.split_once('>'))
+                .and_then(|(name, _)| Some((needle.group(name)?, name.len() + 3))),
             Some('\\') => {
                 text.push('\\');
                 letters.next();

@@ -29,7 +29,15 @@ fn input() -> Input {
 #[test]
 fn operations() {
     let without = |names: &[&str]| {
-        let all = [("a", " One two "), ("n", "Int(5)"), ("f", "Float(2.75)"), ("b", "Bool(true)"), ("l", "x"), ("l", "y"), ("s", "1,2,,3,,")];
+        let all = [
+            ("a", " One two "),
+            ("n", "Int(5)"),
+            ("f", "Float(2.75)"),
+            ("b", "Bool(true)"),
+            ("l", "x"),
+            ("l", "y"),
+            ("s", "1,2,,3,,"),
+        ];
         all.iter().filter(|(name, _)| !names.contains(name)).map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
     };
     for (config, gone, added) in [
@@ -38,9 +46,17 @@ fn operations() {
         (r#"{"rename": {"l": "a"}}"#, &["a", "l"], &["a=x", "a=y"]),
         (r#"{"rename": {"a": "a"}}"#, &[], &[]),
         (r#"{"update": {"a": "%{l}-%{b}", "new": "x"}}"#, &["a"], &["a=x,y-true"]),
-        (r#"{"replace": {"a": "%{none} %{f}", "new": 7, "l": ["p", 1.5]}}"#, &["a", "l"], &["a=%{none} 2.75", "new=Int(7)", "l=p", "l=Float(1.5)"]),
+        (
+            r#"{"replace": {"a": "%{none} %{f}", "new": 7, "l": ["p", 1.5]}}"#,
+            &["a", "l"],
+            &["a=%{none} 2.75", "new=Int(7)", "l=p", "l=Float(1.5)"],
+        ),
         (r#"{"replace": {"message": "%{message}!"}}"#, &[], &["message=payload!"]),
-        (r#"{"convert": {"n": "float", "f": "integer", "b": "integer"}}"#, &["n", "f", "b"], &["n=Float(5.0)", "f=Int(2)", "b=Int(1)"]),
+        (
+            r#"{"convert": {"n": "float", "f": "integer", "b": "integer"}}"#,
+            &["n", "f", "b"],
+            &["n=Float(5.0)", "f=Int(2)", "b=Int(1)"],
+        ),
         (r#"{"convert": {"n": "string", "f": "string", "b": "string"}}"#, &["n", "f", "b"], &["n=5", "f=2.75", "b=true"]),
         (r#"{"convert": {"n": "boolean", "a": "boolean"}}"#, &[], &[]),
         (r#"{"convert": {"l": "integer", "f": "float"}}"#, &[], &["tags=_mutate_error"]),
@@ -55,7 +71,11 @@ fn operations() {
         (r#"{"split": {"s": ",", "l": ",", "n": ","}}"#, &["s"], &["s=1", "s=2", "s=", "s=3"]),
         (r#"{"split": {"a": " "}}"#, &["a"], &["a=One", "a=two"]),
         (r#"{"join": {"l": ", ", "a": ","}}"#, &["l"], &["l=x, y"]),
-        (r#"{"merge": {"l": "n", "a": ["b", "none"]}}"#, &["l", "a"], &["l=x", "l=y", "l=Int(5)", "a= One two ", "a=Bool(true)"]),
+        (
+            r#"{"merge": {"l": "n", "a": ["b", "none"]}}"#,
+            &["l", "a"],
+            &["l=x", "l=y", "l=Int(5)", "a= One two ", "a=Bool(true)"],
+        ),
         (r#"{"merge": {"new": "l"}}"#, &[], &["new=x", "new=y"]),
         (r#"{"copy": {"l": "n", "none": "a"}}"#, &["n"], &["n=x", "n=y"]),
         (r#"{"copy": {"@timestamp": "at"}}"#, &[], &["at=2015-05-17T10:05:03Z"]),

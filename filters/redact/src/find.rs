@@ -173,7 +173,11 @@ impl<'a> Finder<'a> {
             start += 1;
         }
         let host = self.rest(at + 1);
-        let mut len = host.iter().take(255).take_while(|byte| byte.is_ascii_alphanumeric() || b".-".contains(byte) || **byte >= 128).count();
+        let mut len = host
+            .iter()
+            .take(255)
+            .take_while(|byte| byte.is_ascii_alphanumeric() || b".-".contains(byte) || **byte >= 128)
+            .count();
         while len > 0 && matches!(host[len - 1], b'.' | b'-') {
             len -= 1;
         }
@@ -193,7 +197,9 @@ impl<'a> Finder<'a> {
         if end - at > 45 || self.byte(end).is_ascii_alphanumeric() {
             return None;
         }
-        while end > at && matches!(self.byte(end - 1), b'.') || end > at + 2 && self.byte(end - 1) == b':' && self.byte(end - 2) != b':' {
+        while end > at && matches!(self.byte(end - 1), b'.')
+            || end > at + 2 && self.byte(end - 1) == b':' && self.byte(end - 2) != b':'
+        {
             end -= 1;
         }
         let text = core::str::from_utf8(&self.text[at..end]).ok()?;
@@ -233,7 +239,8 @@ impl<'a> Finder<'a> {
     }
 
     fn jwt(&self, at: usize) -> Option<Found> {
-        if !self.wants(Kind::Jwt) || !self.rest(at).starts_with(b"eyJ") || at > self.from && b"-_".contains(&self.text[at - 1]) {
+        if !self.wants(Kind::Jwt) || !self.rest(at).starts_with(b"eyJ") || at > self.from && b"-_".contains(&self.text[at - 1])
+        {
             return None;
         }
         let part = |from| self.run(from, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');

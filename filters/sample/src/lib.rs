@@ -122,7 +122,15 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        for config in ["{}", r#"{"rate": 2}"#, r#"{"rate": -1}"#, r#"{"percentage": 101}"#, r#"{"rate": "x"}"#, r#"{"rate": 1, "percentage": 5}"#, r#"{"share": 1}"#] {
+        for config in [
+            "{}",
+            r#"{"rate": 2}"#,
+            r#"{"rate": -1}"#,
+            r#"{"percentage": 101}"#,
+            r#"{"rate": "x"}"#,
+            r#"{"rate": 1, "percentage": 5}"#,
+            r#"{"share": 1}"#,
+        ] {
             assert!(Harness::<Sample>::new(config).is_err(), "{config}");
         }
     }

@@ -155,8 +155,10 @@ mod tests {
 
     #[test]
     fn what_every_filter_can_do() {
-        let config = r#"{"add_field": {"%{k}_x": "%{v}!", "v": 2}, "remove_field": ["gone"], "add_tag": ["%{v}"], "remove_tag": "old"}"#;
-        let input = Input::new("x").field("k", "key").field("v", "1").field("gone", "y").field("tags", "old").field("tags", "new");
+        let config =
+            r#"{"add_field": {"%{k}_x": "%{v}!", "v": 2}, "remove_field": ["gone"], "add_tag": ["%{v}"], "remove_tag": "old"}"#;
+        let input =
+            Input::new("x").field("k", "key").field("v", "1").field("gone", "y").field("tags", "old").field("tags", "new");
         let outcome = run(config, input);
         assert_eq!((outcome.text("key_x"), outcome.get("gone")), (Some("1!"), None));
         assert_eq!(outcome.all("v"), [&"1".into(), &2.into()]);

@@ -67,7 +67,11 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     (r#"[{"filter": "redact"}]"#, "nothing of the kind", r#"store message="nothing of the kind""#),
     (r#"[{"filter": "sample", "config": {"rate": 0}}]"#, "x", r#"drop "sampled""#),
-    (r#"[{"filter": "sample", "config": {"rate": 1, "key": "message", "add_tag": "kept"}}]"#, "x", r#"store message="x" tags="kept""#),
+    (
+        r#"[{"filter": "sample", "config": {"rate": 1, "key": "message", "add_tag": "kept"}}]"#,
+        "x",
+        r#"store message="x" tags="kept""#,
+    ),
     (r#"[{"filter": "drop", "config": {"percentage": 0}}]"#, "x", r#"store message="x""#),
     (
         r#"[{"filter": "tag", "config": {"add": ["a", "b"], "add_field": {"message": "more"}, "remove_tag": ["a"]}}]"#,

@@ -84,7 +84,10 @@ fn replacements() {
         (r#"{"replace": "***"}"#, "*** C-12345678"),
         (r#"{"replace": "<{kind}!>", "patterns": {"customer": "C-(\\d{8})"}}"#, "<card!> C-<customer!>"),
         (r#"{"detect": [], "patterns": {"customer": "C-\\d{4}", "one": "\\b4"}}"#, "[one]111111111111111 [customer]5678"),
-        (r#"{"detect": ["email"], "patterns": {"ones": "1"}}"#, "4[ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones] C-[ones]2345678"),
+        (
+            r#"{"detect": ["email"], "patterns": {"ones": "1"}}"#,
+            "4[ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones][ones] C-[ones]2345678",
+        ),
         (r#"{"detect": [], "patterns": {"front": "^."}}"#, "[front]111111111111111 C-12345678"),
     ] {
         assert_eq!(message(config, text), expected, "{config}");
@@ -131,7 +134,9 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn long_hostile_texts_take_linear_time() {
-    for piece in ["4", "4 ", "@", "a@", "::", "password=", "-----BEGIN PRIVATE KEY", "eyJ", "eyJa.eyJ", "1.", "Basic ", "=\"", "://a:"] {
+    for piece in
+        ["4", "4 ", "@", "a@", "::", "password=", "-----BEGIN PRIVATE KEY", "eyJ", "eyJa.eyJ", "1.", "Basic ", "=\"", "://a:"]
+    {
         let text = piece.repeat(50_000 / piece.len());
         Finder::new(text.as_bytes(), u16::MAX).count();
     }
