@@ -33,6 +33,9 @@
 //! Values are strings (which may hold `%{field}`, see [`sawbox_guest::template`]), numbers, booleans or lists of them. Fields are
 //! `a.b` or `[a][b]`; `@timestamp` is the row's time: as a text in UTC where it is read; what it is given must be a time.
 //!
+//! Within one option that is a table, fields have their turn in the order of their names: a table has no other order that lasts.
+//! Where the order matters, write two filters.
+//!
 //! | tag | when |
 //! | --- | --- |
 //! | `tag_on_failure` (`_mutate_error`) | a text that is no number was to be one, or a pattern was given up: the value stays, the other operations go on |
@@ -182,7 +185,7 @@ fn parts(setup: &mut Setup<'_>, replacement: &str, needle: &Needle) -> Result<Ve
         }
         let rest = letters.as_str();
         let group = match rest.chars().next() {
-            Some(digit @ '0'..='9') => Some((usize::from(digit as u8 - b'0'), 1)),
+            Some(digit @ '0'..='9') => Some((digit.to_digit(10).unwrap_or(0) as usize, 1)),
             Some('&') => Some((0, 1)),
             Some('k') => rest
                 .strip_prefix("k<")

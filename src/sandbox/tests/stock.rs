@@ -31,7 +31,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         r#"[{"filter": "date", "config": {"match": ["message", "UNIX"]}}, {"filter": "mutate", "config": {"copy": {"@timestamp": "at"}, "replace": {"day": "%{+yyyy.MM.dd}"}}}]"#,
         "1431857103.25",
-        r#"store @2015-05-17T10:05:03.250Z message="1431857103.25" at="2015-05-17T10:05:03.250Z" day="2015.05.17""#,
+        r#"store @2015-05-17T10:05:03.250Z message="1431857103.25" day="2015.05.17" at="2015-05-17T10:05:03.250Z""#,
     ),
     (
         r#"[{"filter": "mutate", "config": {"replace": {"@timestamp": "2015-05-17T10:05:03Z"}}}]"#,
