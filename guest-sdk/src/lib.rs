@@ -54,6 +54,8 @@ pub mod field;
 #[cfg(feature = "sdk")]
 mod guest;
 #[cfg(feature = "sdk")]
+pub mod hash;
+#[cfg(feature = "sdk")]
 mod host;
 #[cfg(feature = "sdk")]
 pub mod json;

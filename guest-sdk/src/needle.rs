@@ -220,7 +220,9 @@ mod tests {
 
     #[test]
     fn plain_texts_need_no_host() {
-        for (expression, text) in [("/", Some("/")), (r"a\.b\\", Some(r"a.b\")), (r"\t", Some("\t")), (r"\d", None), ("a+", None)] {
+        for (expression, text) in
+            [("/", Some("/")), (r"a\.b\\", Some(r"a.b\")), (r"\t", Some("\t")), (r"\d", None), ("a+", None)]
+        {
             assert_eq!(plain(expression).as_deref(), text.map(str::as_bytes), "{expression}");
         }
     }

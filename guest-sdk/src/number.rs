@@ -74,7 +74,10 @@ mod tests {
         ] {
             assert_eq!((int_prefix(text.as_bytes()), float_prefix(text.as_bytes())), (whole, decimal), "{text}");
         }
-        assert_eq!((int(b" 5 "), int(b"5x"), float(b"5.5"), float(b"5.5."), float(b"")), (Some(5), None, Some(5.5), None, None));
+        assert_eq!(
+            (int(b" 5 "), int(b"5x"), float(b"5.5"), float(b"5.5."), float(b"")),
+            (Some(5), None, Some(5.5), None, None)
+        );
         assert_eq!((truncated(-1.9), truncated(9.3e18), truncated(f64::NAN)), (Some(-1), None, None));
     }
 }

@@ -26,7 +26,14 @@ pub fn parse(text: &[u8; LENGTH]) -> Option<i64> {
         b'-' => -1,
         _ => return None,
     };
-    if day < 1 || day > days_of_month(month, year) || hour > 23 || minute > 59 || second > 60 || zone_hour > 23 || zone_minute > 59 {
+    if day < 1
+        || day > days_of_month(month, year)
+        || hour > 23
+        || minute > 59
+        || second > 60
+        || zone_hour > 23
+        || zone_minute > 59
+    {
         return None;
     }
     let local = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;

@@ -36,7 +36,7 @@ pub mod row;
 
 use sawbox_guest::common::tags_on_failure;
 use sawbox_guest::field;
-use sawbox_guest::time::{self, Format, Zone};
+use sawbox_guest::time::{self, Zone};
 use sawbox_guest::{Field, Filter, Name, OnSuccess, Record, Setup, Value, Verdict, number};
 
 use row::{CELLS, Reader};
@@ -70,7 +70,6 @@ pub struct Csv {
     skip_empty_rows: bool,
     tag_on_failure: Vec<String>,
     on_success: OnSuccess,
-    iso8601: Format,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +118,11 @@ impl Filter for Csv {
                 Some("float") => Kind::Float,
                 Some("boolean") => Kind::Boolean,
                 Some("date" | "date_time") => Kind::Time,
-                _ => return Err(format!("`convert.{written}` is \"integer\", \"float\", \"boolean\", \"date\" or \"date_time\"")),
+                _ => {
+                    return Err(format!(
+                        "`convert.{written}` is \"integer\", \"float\", \"boolean\", \"date\" or \"date_time\""
+                    ));
+                }
             };
             let generated = || {
                 let at = written.strip_prefix("column")?.parse::<usize>().ok()?.checked_sub(1)?;
@@ -156,7 +159,6 @@ impl Filter for Csv {
             skip_empty_rows: config.bool_or("skip_empty_rows", false)?,
             tag_on_failure: tags_on_failure(config, "_csvparsefailure")?,
             on_success,
-            iso8601: Format::new("ISO8601")?,
         })
     }
 
@@ -188,7 +190,7 @@ impl Filter for Csv {
                 continue;
             }
             match columns.get(index) {
-                Some(column) if column.is_kept => match column.kind.value(text, &self.iso8601) {
+                Some(column) if column.is_kept => match column.kind.value(text) {
                     Converted::Value(value) => verdict.set(column.name, value),
                     Converted::Time(ns) => verdict.set_built(column.name, |out| time::write(ns, out)),
                 },
@@ -206,7 +208,7 @@ enum Converted<'a> {
 }
 
 impl Kind {
-    fn value<'a>(self, text: &'a [u8], iso8601: &Format) -> Converted<'a> {
+    fn value(self, text: &[u8]) -> Converted<'_> {
         let value = match self {
             Kind::Text => None,
             Kind::Integer => number::int(text).map(Value::Int),
@@ -216,7 +218,7 @@ impl Kind {
                 let is = |word: &str| text.eq_ignore_ascii_case(word.as_bytes());
                 if is("true") { Some(Value::Bool(true)) } else { is("false").then_some(Value::Bool(false)) }
             }
-            Kind::Time => match iso8601.parse(text, &mut Zone::utc(), 0) {
+            Kind::Time => match time::iso8601(text.trim_ascii(), &mut Zone::utc()) {
                 Some(ns) => return Converted::Time(ns),
                 None => None,
             },

@@ -30,7 +30,11 @@ fn times_of_rows() {
         (r#"{"match": ["t", "ISO8601"]}"#, "2011-04-19T03:44:01.103Z", "2011-04-19T03:44:01.103Z"),
         (r#"{"match": ["t", "MMM dd HH:mm:ss", "ISO8601"]}"#, "2011-04-19T03:44:01Z", "2011-04-19T03:44:01Z"),
         (r#"{"match": ["t", "MMM d HH:mm:ss", "MMM  d HH:mm:ss"]}"#, "Apr  7 09:32:01", "2015-04-07T09:32:01Z"),
-        (r#"{"match": ["t", "MMM dd yyyy HH:mm:ss"], "timezone": "Europe/Berlin"}"#, "Aug 13 2010 00:03:44", "2010-08-12T22:03:44Z"),
+        (
+            r#"{"match": ["t", "MMM dd yyyy HH:mm:ss"], "timezone": "Europe/Berlin"}"#,
+            "Aug 13 2010 00:03:44",
+            "2010-08-12T22:03:44Z",
+        ),
         (r#"{"match": ["t", "UNIX"]}"#, "1326149001.132", "2012-01-09T22:43:21.132Z"),
         (r#"{"match": ["t", "UNIX_MS"]}"#, "1366125117000", "2013-04-16T15:11:57Z"),
         (r#"{"match": ["t", "TAI64N"]}"#, "@4000000050d506482dbdf024", "2012-12-22T01:00:46.767422500Z"),
@@ -54,7 +58,10 @@ fn numbers_are_times_too() {
     let config = r#"{"match": ["t", "UNIX_MS", "yyyyMMdd"]}"#;
     assert_eq!(at(&run(config, Input::new("").field("t", 1_366_125_117_000))), "2013-04-16T15:11:57Z");
     assert_eq!(at(&run(r#"{"match": ["t", "yyyyMMdd"]}"#, Input::new("").field("t", 20_110_419))), "2011-04-19T00:00:00Z");
-    assert_eq!(at(&run(r#"{"match": ["t", "UNIX"]}"#, Input::new("").field("t", 1_326_149_001.25))), "2012-01-09T22:43:21.250Z");
+    assert_eq!(
+        at(&run(r#"{"match": ["t", "UNIX"]}"#, Input::new("").field("t", 1_326_149_001.25))),
+        "2012-01-09T22:43:21.250Z"
+    );
     assert_eq!(at(&run(config, Input::new("").field("t", true))), FAILED);
     assert_eq!(at(&run(r#"{"match": ["message", "UNIX"]}"#, Input::new("1326149001"))), "2012-01-09T22:43:21Z");
 }

@@ -13,7 +13,7 @@
 //!
 //! | option | default | what |
 //! | --- | --- | --- |
-//! | `mapping` | | for each field the shape of its text; later ones may cut what earlier ones set |
+//! | `mapping` | | for each field the shape of its text; one may cut what another sets, in whatever order they are written |
 //! | `convert_datatype` | | for each field `int` or `float`, after all mappings; also of fields that no mapping sets |
 //! | `tag_on_failure` | `_dissectfailure` | one or a list: a text was not of the shape, and nothing of it was set |
 //! | `add_field`, `remove_field`, `add_tag`, `remove_tag` | | where all mappings succeeded ([`sawbox_guest::common`]) |
@@ -144,12 +144,21 @@ impl Filter for Dissect {
         if conversions.len() > 64 {
             return Err("`convert_datatype` has more than 64 fields".into());
         }
-        let mut mappings: Vec<Mapping> = Vec::new();
+        let mut wanted = Vec::new();
         for (source, text) in config.table("mapping")? {
             let text = text.as_str().ok_or_else(|| format!("`mapping.{source}` must be a string"))?;
-            let pattern = Pattern::new(text)?;
-            let source_name = name(source)?;
-            let is_chained = mappings.iter().flat_map(|mapping| &mapping.pattern.keys).any(|key| key.name == source_name);
+            wanted.push((source.as_str(), name(source)?, Pattern::new(text)?));
+        }
+        let mut mappings: Vec<Mapping> = Vec::new();
+        while !wanted.is_empty() {
+            // A table has no order that lasts: one that cuts what another sets comes after it.
+            let sets = |pattern: &Pattern, field: &str| pattern.keys.iter().any(|key| key.name == field);
+            let waits = |at: usize, field: &str| {
+                wanted.iter().enumerate().any(|(other, (_, _, pattern))| other != at && sets(pattern, field))
+            };
+            let next = wanted.iter().enumerate().position(|(at, (_, field, _))| !waits(at, field)).unwrap_or(0);
+            let (source, field, pattern) = wanted.remove(next);
+            let is_chained = mappings.iter().any(|mapping| sets(&mapping.pattern, &field));
             let source = setup.field(source)?;
             mappings.push(Mapping::new(setup, source, is_chained, pattern, &conversions)?);
         }
@@ -224,8 +233,7 @@ impl Mapping {
         conversions: &[Conversion],
     ) -> Result<Self, String> {
         let (mut sets, mut appends, mut indirect) = (Vec::new(), Vec::<Append>::new(), Vec::new());
-        let is_appended =
-            |name: &str| pattern.keys.iter().any(|key| key.name == name && matches!(key.use_, Use::Append(_)));
+        let is_appended = |name: &str| pattern.keys.iter().any(|key| key.name == name && matches!(key.use_, Use::Append(_)));
         for (at, key) in pattern.keys.iter().enumerate() {
             let conversion = conversions.iter().position(|conversion| conversion.name == key.name);
             match key.use_ {

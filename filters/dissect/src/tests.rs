@@ -69,13 +69,19 @@ fn slices_are_not_copied() {
 
 #[test]
 fn mappings_follow_each_other() {
-    let config = r#"{"mapping": {"message": "%{a} %{rest}", "rest": "%{b} %{c}", "other": "%{x}:%{y}"}, "add_tag": ["ok-%{b}"]}"#;
+    let config =
+        r#"{"mapping": {"message": "%{a} %{rest}", "rest": "%{b} %{c}", "other": "%{x}:%{y}"}, "add_tag": ["ok-%{b}"]}"#;
     assert_eq!(show(&run(config, Input::new("1 2 3"))), "a=1|rest=2 3|b=2|c=3|tags=ok-2");
     // one that fails does not undo the others, and nothing is done on success
     assert_eq!(show(&run(config, Input::new("1 2"))), "a=1|rest=2|tags=_dissectfailure");
     let outcome = run(config, Input::new("1 2 3").field("other", "p:q"));
     assert_eq!((outcome.text("x"), outcome.text("y")), (Some("p"), Some("q")));
     assert_eq!(show(&run(r#"{"mapping": {"body": "%{a} %{b}"}, "add_tag": "x"}"#, Input::new("1 2"))), "");
+    // the order in which they are written means nothing
+    let turned = r#"{"mapping": {"rest": "%{b} %{c}", "message": "%{a} %{rest}"}}"#;
+    assert_eq!(show(&run(turned, Input::new("1 2 3"))), "a=1|rest=2 3|b=2|c=3");
+    let round = r#"{"mapping": {"a": "%{b} x", "b": "%{a} x"}}"#;
+    assert_eq!(show(&run(round, Input::new("").field("a", "1 x"))), "a=1 x|b=1|tags=_dissectfailure");
     let config = r#"{"mapping": {"message": "%{+a} %{&k}"}}"#;
     assert_eq!(show(&run(config, Input::new("1 2").field("a", "0").field("k", "name"))), "k=name|a=0 1|name=2");
 }

@@ -9,6 +9,7 @@
 //! * `target`: put before all names, with a dot; then time and message are not looked for.
 //! * `mode`: `lenient` (what is no object is a message, and only what began with `{` is tagged) or `strict` (tagged in any
 //!   case). The tag is `_jsonparsefailure`; nothing is lost, the text stays the message.
+//! * `add_field`, `remove_field`, `add_tag`, `remove_tag`: where it was an object ([`sawbox_guest::common`]).
 //!
 //! Objects are flattened to dotted names with their types, lists of scalars are lists, lists of objects their JSON text
 //! ([`scan`] has the rules). Two members of one name make a list. A document with too many or too long names keeps what fits
@@ -29,7 +30,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use sawbox_guest::field::is_reserved;
-use sawbox_guest::{Filter, Read, Record, Setup, Value, Verdict, time};
+use sawbox_guest::{Filter, OnSuccess, Read, Record, Setup, Value, Verdict, time};
 
 use scan::{Cell, Doc, Scalar};
 
@@ -47,12 +48,13 @@ pub struct JsonFilter {
     doc: Doc,
     seen: Seen,
     name: Vec<u8>,
+    on_success: OnSuccess,
 }
 
 impl Filter for JsonFilter {
     fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
         let config = setup.config();
-        config.only(&["source", "target", "mode"])?;
+        config.only(&[&["source", "target", "mode"][..], &OnSuccess::KEYS].concat())?;
         let is_strict = match config.str_or("mode", "lenient")? {
             "lenient" => false,
             "strict" => true,
@@ -64,8 +66,9 @@ impl Filter for JsonFilter {
         };
         let source = config.str_or("source", "")?;
         let source = (!source.is_empty()).then(|| setup.reads(source));
+        let on_success = OnSuccess::new(setup)?;
         setup.needs_payload(source.is_none());
-        Ok(Self { source, target, is_strict, doc: Doc::default(), seen: Seen::default(), name: Vec::new() })
+        Ok(Self { source, target, is_strict, doc: Doc::default(), seen: Seen::default(), name: Vec::new(), on_success })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
@@ -90,6 +93,7 @@ impl Filter for JsonFilter {
         if self.source.is_none() {
             verdict.payload_consumed();
         }
+        self.on_success.apply(record, verdict);
     }
 }
 

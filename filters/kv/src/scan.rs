@@ -71,12 +71,7 @@ impl Scanner {
 
     /// A value in quotes or brackets, without them, and where it goes on. `missing` remembers what is closed nowhere any more, so
     /// that a text of opening brackets is not searched to its end for each.
-    fn wrapped<'a>(
-        &mut self,
-        text: &'a [u8],
-        at: usize,
-        missing: &mut [bool; 5],
-    ) -> Result<Option<(&'a [u8], usize)>, GaveUp> {
+    fn wrapped<'a>(&mut self, text: &'a [u8], at: usize, missing: &mut [bool; 5]) -> Result<Option<(&'a [u8], usize)>, GaveUp> {
         let (close, kind) = match text.get(at) {
             Some(b'"') => (b'"', 0),
             Some(b'\'') => (b'\'', 1),

@@ -13,9 +13,12 @@ impl Class {
     /// It has a character that is not ASCII.
     pub fn new(option: &str, written: &str) -> Result<Self, String> {
         if !written.is_ascii() {
-            return Err(format!("`{option}` may have ASCII characters only; for others there are the options that end in `_pattern`"));
+            return Err(format!(
+                "`{option}` may have ASCII characters only; for others there are the options that end in `_pattern`"
+            ));
         }
-        let (negated, written) = written.strip_prefix('^').filter(|rest| !rest.is_empty()).map_or((false, written), |rest| (true, rest));
+        let (negated, written) =
+            written.strip_prefix('^').filter(|rest| !rest.is_empty()).map_or((false, written), |rest| (true, rest));
         let mut class = [false; 256];
         let mut bytes = written.bytes().peekable();
         let mut before: Option<u8> = None;

@@ -86,7 +86,11 @@ fn pairs() {
         (r#"{"default_keys": {"a": "none"}, "add_tag": ["%{a}"]}"#, "x", "a=none|tags=none"),
         (r#"{"allow_empty_values": true}"#, "a= b=\"\" c=1", "a=b=\"\"|c=1"),
         (r#"{"allow_empty_values": true, "whitespace": "strict"}"#, "a= b=\"\" c=1", "a=|b=|c=1"),
-        (r#"{"recursive": true}"#, r#"IKE="Quick Mode" IKE2="method=IKE DN=12 x" z=1"#, "IKE=Quick Mode|IKE2.method=IKE|IKE2.DN=12|z=1"),
+        (
+            r#"{"recursive": true}"#,
+            r#"IKE="Quick Mode" IKE2="method=IKE DN=12 x" z=1"#,
+            "IKE=Quick Mode|IKE2.method=IKE|IKE2.DN=12|z=1",
+        ),
         ("{}", "_topic=x _time=1 _own=2", "kv._topic=x|kv._time=1|_own=2"),
         (r#"{"prefix": "_"}"#, "origin=x", "kv._origin=x"),
         (r#"{"remove_field": ["a"], "add_field": {"n": "%{b}!"}}"#, "a=1 b=2", "b=2|n=2!"),

@@ -33,6 +33,9 @@
 //! Values are strings (which may hold `%{field}`, see [`sawbox_guest::template`]), numbers, booleans or lists of them. Fields are
 //! `a.b` or `[a][b]`; `@timestamp` is the row's time: as a text in UTC where it is read; what it is given must be a time.
 //!
+//! Within one option that is a table, fields have their turn in the order of their names: a table has no other order that lasts.
+//! Where the order matters, write two filters.
+//!
 //! | tag | when |
 //! | --- | --- |
 //! | `tag_on_failure` (`_mutate_error`) | a text that is no number was to be one, or a pattern was given up: the value stays, the other operations go on |
@@ -48,7 +51,7 @@ use sawbox_guest::common::{Constant, tags_on_failure};
 use sawbox_guest::{Field, Filter, Json, Needle, OnSuccess, Record, Setup, Template, Verdict};
 
 use convert::Type;
-use held::{Fields, Held};
+use held::{Fields, Held, Text};
 
 const OPTIONS: [&str; 15] = [
     "coerce",
@@ -122,7 +125,11 @@ impl Maker<'_, '_> {
     }
 
     /// An option that is a table: an operation of each member.
-    fn table(&mut self, option: &str, make: impl Fn(&mut Self, &str, &Json) -> Result<Operation, String>) -> Result<(), String> {
+    fn table(
+        &mut self,
+        option: &str,
+        make: impl Fn(&mut Self, &str, &Json) -> Result<Operation, String>,
+    ) -> Result<(), String> {
         for (field, value) in self.setup.config().table(option)? {
             let field_number = self.field(field)?;
             let operation = make(self, &format!("{option}.{field}"), value)?;
@@ -178,11 +185,12 @@ fn parts(setup: &mut Setup<'_>, replacement: &str, needle: &Needle) -> Result<Ve
         }
         let rest = letters.as_str();
         let group = match rest.chars().next() {
-            Some(digit @ '0'..='9') => Some((usize::from(digit as u8 - b'0'), 1)),
+            Some(digit @ '0'..='9') => Some((digit.to_digit(10).unwrap_or(0) as usize, 1)),
             Some('&') => Some((0, 1)),
-            Some('k') => rest.strip_prefix("k<").and_then(|name| name.split_once('>')).and_then(|(name, _)| {
-                Some((needle.group(name)?, name.len() + 3))
-            }),
+            Some('k') => rest
+                .strip_prefix("k<")
+                .and_then(|name| name.split_once('>'))
+                .and_then(|(name, _)| Some((needle.group(name)?, name.len() + 3))),
             Some('\\') => {
                 text.push('\\');
                 letters.next();
@@ -372,8 +380,15 @@ impl Operation {
                     let Some(text) = fields.get(at, index).and_then(|value| fields.string(value)) else { continue };
                     scratch.clear();
                     // The text may lie in the buffer that a replacement reads too.
-                    let whole = fields.text(text).to_vec();
-                    match gsub(&whole, needle, parts, fields, scratch) {
+                    let copied;
+                    let whole = match text {
+                        Text::Given(text) => text,
+                        Text::Built(..) => {
+                            copied = fields.text(text).to_vec();
+                            &copied
+                        }
+                    };
+                    match gsub(whole, needle, parts, fields, scratch) {
                         Some(false) => {}
                         Some(true) => {
                             let changed = fields.keep(scratch);

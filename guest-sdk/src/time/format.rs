@@ -7,7 +7,7 @@
 //! Names are English, in any spelling of capitals. Where a format has a space the text has one or more.
 
 use super::pattern::{self, Item, Part};
-use super::{Civil, Cursor, SECOND, Zone, date_of, days_since_1970, nanoseconds, names, number};
+use super::{Civil, Cursor, SECOND, Zone, date_of, days_since_1970, names, nanoseconds, number};
 use crate::record::Value;
 
 /// How times are written.
@@ -290,8 +290,9 @@ impl Said {
     }
 }
 
-/// A date, perhaps a time of day, perhaps an offset; in the extended or the basic form.
-fn iso8601(text: &[u8], zone: &mut Zone) -> Option<i64> {
+/// Reads what the format `ISO8601` reads: a date, perhaps a time of day, perhaps an offset; in the extended or the basic form.
+/// `zone` is for texts that have none.
+pub fn iso8601(text: &[u8], zone: &mut Zone) -> Option<i64> {
     let mut cursor = Cursor(text);
     let mut civil = Civil { year: cursor.digits(4)?, month: 1, day: 1, hour: 0, minute: 0, second: 0, nanosecond: 0 };
     if cursor.take(b"-").is_some() {
@@ -307,7 +308,8 @@ fn iso8601(text: &[u8], zone: &mut Zone) -> Option<i64> {
         let is_extended = cursor.take(b":").is_some();
         if is_extended || matches!(cursor.0.first(), Some(b'0'..=b'9')) {
             civil.minute = cursor.digits(2)?;
-            let has_second = if is_extended { cursor.take(b":").is_some() } else { matches!(cursor.0.first(), Some(b'0'..=b'9')) };
+            let has_second =
+                if is_extended { cursor.take(b":").is_some() } else { matches!(cursor.0.first(), Some(b'0'..=b'9')) };
             if has_second {
                 civil.second = cursor.digits(2)?;
                 if cursor.take(b".,").is_some() {

@@ -15,7 +15,7 @@ mod pattern;
 mod tests;
 mod zone;
 
-pub use format::Format;
+pub use format::{Format, iso8601};
 pub use zone::Zone;
 
 /// Nanoseconds of a second.
@@ -80,8 +80,10 @@ impl Civil {
     pub fn seconds(&self) -> Option<i64> {
         let Self { year, month, day, hour, minute, second, nanosecond } = *self;
         let is_date = (1..=12).contains(&month) && day >= 1 && day <= days_of_month(month, year) && year.abs() < 300_000;
-        let is_time =
-            (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second) && (0..SECOND).contains(&nanosecond);
+        let is_time = (0..24).contains(&hour)
+            && (0..60).contains(&minute)
+            && (0..=60).contains(&second)
+            && (0..SECOND).contains(&nanosecond);
         (is_date && is_time).then(|| days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
     }
 
@@ -120,7 +122,7 @@ pub fn month_of(name: [u8; 3]) -> Option<i64> {
 /// Reads a time, all of the text or nothing.
 pub fn parse(text: &[u8]) -> Option<i64> {
     let text = text.trim_ascii();
-    if text.get(4) == Some(&b'-') { iso8601(text, 0) } else { epoch(text) }
+    if text.get(4) == Some(&b'-') { rfc3339(text) } else { epoch(text) }
 }
 
 /// Writes a time as `2015-05-17T10:05:03Z`, with as many groups of three fraction digits as it has.
@@ -225,14 +227,14 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// A date and time, all of the text or nothing; `missing` is the offset, seconds, of a text that has none.
-fn iso8601(text: &[u8], missing: i64) -> Option<i64> {
+/// A date and time, all of the text or nothing.
+fn rfc3339(text: &[u8]) -> Option<i64> {
     let mut cursor = Cursor(text);
     let (civil, offset) = date_and_time(&mut cursor)?;
     if !cursor.0.is_empty() {
         return None;
     }
-    nanoseconds(civil.seconds()? - offset.unwrap_or(missing), civil.nanosecond)
+    nanoseconds(civil.seconds()? - offset.unwrap_or(0), civil.nanosecond)
 }
 
 fn date_and_time(cursor: &mut Cursor<'_>) -> Option<(Civil, Option<i64>)> {

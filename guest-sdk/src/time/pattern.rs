@@ -36,7 +36,12 @@ pub(super) enum Item {
     /// One or more.
     Space,
     /// Read with `least` to `most` digits, written with at least `width`; `pad` may stand in for leading zeros.
-    Number { part: Part, most: usize, width: u32, pad: bool },
+    Number {
+        part: Part,
+        most: usize,
+        width: u32,
+        pad: bool,
+    },
     /// Its name, in full where the flag says so.
     Month(bool),
     Weekday(bool),
@@ -163,9 +168,18 @@ fn directives(pattern: &str, items: &mut Vec<Item>) -> Result<(), String> {
         }
         let rest = letters.as_str();
         // chrono's and Ruby's widths of fractions: %3f, %.6f, %3N.
-        for (prefix, digits, is_dotted) in
-            [(".3f", 3, true), (".6f", 6, true), (".9f", 9, true), (".f", 9, true), ("3f", 3, false), ("6f", 6, false), ("9f", 9, false), ("3N", 3, false), ("6N", 6, false), ("9N", 9, false)]
-        {
+        for (prefix, digits, is_dotted) in [
+            (".3f", 3, true),
+            (".6f", 6, true),
+            (".9f", 9, true),
+            (".f", 9, true),
+            ("3f", 3, false),
+            ("6f", 6, false),
+            ("9f", 9, false),
+            ("3N", 3, false),
+            ("6N", 6, false),
+            ("9N", 9, false),
+        ] {
             if rest.starts_with(prefix) {
                 letters = rest[prefix.len()..].chars();
                 items.push(if is_dotted { Item::DotFraction(digits) } else { Item::Fraction(digits) });

@@ -129,7 +129,8 @@ fn formats_read() {
     for (text, year) in [("34", 2034), ("35", 1935)] {
         assert_eq!(read("yy", text, "UTC").map(|ns| Civil::of(ns.div_euclid(SECOND), 0).year), Some(year));
     }
-    for (format, says) in [("yyyy-QQ", "`Q`"), ("yyyy 'x", "quote"), ("%Q", "%Q"), ("%", "%"), ("", "empty"), ("G yyyy", "era")] {
+    for (format, says) in [("yyyy-QQ", "`Q`"), ("yyyy 'x", "quote"), ("%Q", "%Q"), ("%", "%"), ("", "empty"), ("G yyyy", "era")]
+    {
         assert!(Format::new(format).unwrap_err().contains(says), "{format}");
     }
 }
@@ -232,7 +233,17 @@ fn formats_write() {
 #[test]
 fn no_bytes_panic() {
     let mut state = 1_u64;
-    let formats = ["ISO8601", "UNIX", "UNIX_MS", "TAI64N", "yyyy-MM-dd HH:mm:ss.SSS ZZZ", "EEE MMM d yy h a Z", "xxxx ww e", "%s%.f", "%j %y %p%Z"];
+    let formats = [
+        "ISO8601",
+        "UNIX",
+        "UNIX_MS",
+        "TAI64N",
+        "yyyy-MM-dd HH:mm:ss.SSS ZZZ",
+        "EEE MMM d yy h a Z",
+        "xxxx ww e",
+        "%s%.f",
+        "%j %y %p%Z",
+    ];
     let formats: Vec<Format> = formats.iter().map(|format| Format::new(format).unwrap()).collect();
     let letters = b"0123456789-+:. TZzapm/@MayDecSun\xffEuropeBrlin,e";
     let mut zone = Zone::by_name("Europe/Berlin").unwrap();

@@ -252,5 +252,11 @@ impl Dns {
     }
 }
 
+/// A made-up server, for tests of filters.
+#[cfg(test)]
+pub(in super::super) fn tests_server() -> std::net::SocketAddr {
+    resolver::tests::start()
+}
+
 #[cfg(test)]
 mod tests;
