@@ -65,7 +65,9 @@ fn addresses_and_names() {
 
 #[test]
 fn options_go_to_the_resolver() {
-    resolvers(r#","nameserver":["192.0.2.53","[2001:db8::1]:53"],"timeout":0.2,"max_retries":1,"hit_cache_ttl":30,"failed_cache_ttl":1"#);
+    resolvers(
+        r#","nameserver":["192.0.2.53","[2001:db8::1]:53"],"timeout":0.2,"max_retries":1,"hit_cache_ttl":30,"failed_cache_ttl":1"#,
+    );
     let config = r#"{"reverse":"ip","nameserver":["192.0.2.53","[2001:db8::1]:53"],"timeout":0.2,"max_retries":1,"hit_cache_ttl":30,"failed_cache_ttl":1,"hit_cache_size":500,"failed_cache_size":50}"#;
     assert!(Harness::<Dns>::new(config).is_ok());
     resolvers(r#","nameserver":["192.0.2.53"]"#);
@@ -89,7 +91,8 @@ fn options_go_to_the_resolver() {
 fn one_answer_in_whatever_company() {
     resolvers("");
     let config = r#"{"reverse":"ip"}"#;
-    let inputs: Vec<Input> = (0..1024).map(|number| Input::new("").field("ip", format!("192.0.2.{}", number % 11).as_str())).collect();
+    let inputs: Vec<Input> =
+        (0..1024).map(|number| Input::new("").field("ip", format!("192.0.2.{}", number % 11).as_str())).collect();
     let whole: Vec<_> = Harness::<Dns>::new(config).unwrap().run(&inputs).iter().map(show).collect();
     for size in [1, 7] {
         let mut filter = Harness::<Dns>::new(config).unwrap();

@@ -61,7 +61,13 @@ pub const FIELDS: [Known; 28] = [
     known("anonymous_vpn", "ANONYMOUS_VPN", &["anonymous_vpn"], &["mmdb.anonymous_vpn"], &["is_anonymous_vpn"]),
     known("hosting_provider", "HOSTING_PROVIDER", &["hosting_provider"], &["mmdb.hosting_provider"], &["is_hosting_provider"]),
     known("public_proxy", "PUBLIC_PROXY", &["public_proxy"], &["mmdb.public_proxy"], &["is_public_proxy"]),
-    known("residential_proxy", "RESIDENTIAL_PROXY", &["residential_proxy"], &["mmdb.residential_proxy"], &["is_residential_proxy"]),
+    known(
+        "residential_proxy",
+        "RESIDENTIAL_PROXY",
+        &["residential_proxy"],
+        &["mmdb.residential_proxy"],
+        &["is_residential_proxy"],
+    ),
     known("tor_exit_node", "TOR_EXIT_NODE", &["tor_exit_node"], &["mmdb.tor_exit_node"], &["is_tor_exit_node"]),
 ];
 

@@ -91,10 +91,14 @@ impl Filter for GeoIp {
         };
         let database = config.str_or("database", "")?;
         if database.is_empty() {
-            return Err("`database` must be given: the name of a MaxMind file in the folder `lookups` of the data directory".into());
+            return Err(
+                "`database` must be given: the name of a MaxMind file in the folder `lookups` of the data directory".into()
+            );
         }
         if database.contains('/') {
-            return Err(format!("`database`: put the file of `{database}` into the folder `lookups` of the data directory, and give its name alone"));
+            return Err(format!(
+                "`database`: put the file of `{database}` into the folder `lookups` of the data directory, and give its name alone"
+            ));
         }
         let source = field::name(config.str_or("source", "clientip")?)?;
         let usual = match source.strip_suffix(".ip").filter(|_| is_ecs) {
@@ -119,7 +123,8 @@ impl Filter for GeoIp {
         let private: Vec<String> = config.strings("tag_on_private")?.into_iter().map(str::to_owned).collect();
         let (mut wanted, mut ip) = (Vec::new(), None);
         for (number, known) in FIELDS.iter().enumerate() {
-            let is_wanted = if asked.is_empty() { known.is_usual(is_ecs) } else { asked.iter().any(|name| known.is_called(name)) };
+            let is_wanted =
+                if asked.is_empty() { known.is_usual(is_ecs) } else { asked.iter().any(|name| known.is_called(name)) };
             let leaves = if is_ecs { known.ecs } else { known.legacy };
             if !is_wanted || leaves.is_empty() {
                 continue;

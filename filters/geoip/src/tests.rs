@@ -18,8 +18,12 @@ fn run(config: &str, input: Input) -> Outcome {
         b"81.2.69.142" | b"2001:218::1" => LookupAnswer::Value(CITY.into()),
         b"81.2.69.143" => LookupAnswer::Value(ASN.into()),
         b"81.2.69.144" => LookupAnswer::Value(b"{}".to_vec()),
-        b"81.2.69.145" => LookupAnswer::Value(br#"{"city":"x","location":[1],"country":{"names":7,"iso_code":{}},"subdivisions":[]}"#.to_vec()),
-        b"81.2.69.146" => LookupAnswer::Value(br#"{"is_anonymous":true,"is_tor_exit_node":false,"isp":"I","domain":"d.e"}"#.to_vec()),
+        b"81.2.69.145" => LookupAnswer::Value(
+            br#"{"city":"x","location":[1],"country":{"names":7,"iso_code":{}},"subdivisions":[]}"#.to_vec(),
+        ),
+        b"81.2.69.146" => {
+            LookupAnswer::Value(br#"{"is_anonymous":true,"is_tor_exit_node":false,"isp":"I","domain":"d.e"}"#.to_vec())
+        }
         b"81.2.69.147" => LookupAnswer::Value(b"not json".to_vec()),
         _ => LookupAnswer::Nothing,
     });
@@ -59,9 +63,18 @@ fn what_a_file_knows() {
         "client.ip=81.2.69.142 client.geo.city_name=Sample Town client.geo.continent_code=EU client.geo.continent_name=Europe client.geo.country_name=Germany client.geo.country_iso_code=DE client.geo.postal_code=12345 client.geo.region_name=Inner client.geo.region_iso_code=DE-BE client.geo.timezone=Europe/Berlin client.geo.location.lat=Float(51.5) client.geo.location.lon=Float(-3.0) client.mmdb.dma_code=Int(807)"
     );
     let ecs = r#"{"database":"x.mmdb","ecs_compatibility":"v1","source":"[source][ip]","fields":["AUTONOMOUS_SYSTEM_NUMBER"]}"#;
-    assert_eq!(show(&run(ecs, Input::new("").field("source.ip", "81.2.69.143"))), "source.ip=81.2.69.143 source.as.number=Int(64500)");
-    assert_eq!(of(r#","fields":["city_name","region_iso_code"],"language":"de""#, "2001:218::1"), "geoip.city_name=Musterstadt geoip.region_iso_code=DE-BE");
-    assert_eq!(of(r#","fields":["COUNTRY_NAME"],"language":"xx","add_tag":"%{[geoip][country_name]}""#, "81.2.69.142"), "geoip.country_name=Germany tags=Germany");
+    assert_eq!(
+        show(&run(ecs, Input::new("").field("source.ip", "81.2.69.143"))),
+        "source.ip=81.2.69.143 source.as.number=Int(64500)"
+    );
+    assert_eq!(
+        of(r#","fields":["city_name","region_iso_code"],"language":"de""#, "2001:218::1"),
+        "geoip.city_name=Musterstadt geoip.region_iso_code=DE-BE"
+    );
+    assert_eq!(
+        of(r#","fields":["COUNTRY_NAME"],"language":"xx","add_tag":"%{[geoip][country_name]}""#, "81.2.69.142"),
+        "geoip.country_name=Germany tags=Germany"
+    );
 }
 
 #[test]
@@ -97,7 +110,8 @@ fn configurations_that_make_no_sense() {
 
 #[test]
 fn one_answer_in_whatever_company() {
-    let inputs: Vec<Input> = (0..1024).map(|number| Input::new("").field("clientip", format!("81.2.69.{}", 140 + number % 9).as_str())).collect();
+    let inputs: Vec<Input> =
+        (0..1024).map(|number| Input::new("").field("clientip", format!("81.2.69.{}", 140 + number % 9).as_str())).collect();
     run(r#"{"database":"x.mmdb"}"#, Input::new(""));
     let whole: Vec<_> = Harness::<GeoIp>::new(r#"{"database":"x.mmdb"}"#).unwrap().run(&inputs).iter().map(show).collect();
     for size in [1, 7] {

@@ -109,8 +109,9 @@ impl Filter for Syslog {
             other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
         };
         let zone = config.str_or("timezone", "UTC")?;
-        let zone = Zone::by_name(zone)
-            .ok_or_else(|| format!("`timezone`: there is no zone \"{zone}\"; write one like \"Europe/Berlin\" or \"+02:00\""))?;
+        let zone = Zone::by_name(zone).ok_or_else(|| {
+            format!("`timezone`: there is no zone \"{zone}\"; write one like \"Europe/Berlin\" or \"+02:00\"")
+        })?;
         let stem = match config.str_or("target", "")? {
             "" => String::new(),
             target => format!("{}.", field::target(target)?),

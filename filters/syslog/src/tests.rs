@@ -42,27 +42,63 @@ const LINES: [(&str, &str); 30] = [
         "<34>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - - %% It's time",
         "facility=auth|severity=crit|timestamp=2003-08-24T12:14:15.000003Z|host=192.0.2.1|app=myproc|pid=8710|message=%% It's time",
     ),
-    ("<34>1 2003-08-24T05:14:15Z h a - - [x y=\"1\"]", "facility=auth|severity=crit|timestamp=2003-08-24T05:14:15Z|host=h|app=a|sd.x.y=1|message="),
-    ("<34>1 2003-08-24T05:14:15Z h a - - [x]  two", "facility=auth|severity=crit|timestamp=2003-08-24T05:14:15Z|host=h|app=a|message= two"),
-    ("<34>1 2003-08-24T05:14:15Z h a - - [x y=1] t", "facility=auth|severity=crit|timestamp=2003-08-24T05:14:15Z|host=h|app=a|message=[x y=1] t"),
-    ("<34>1 2003-08-24T05:14:15Z h a - - [x y=\"1] t", "facility=auth|severity=crit|timestamp=2003-08-24T05:14:15Z|host=h|app=a|message=[x y=\"1] t"),
+    (
+        "<34>1 2003-08-24T05:14:15Z h a - - [x y=\"1\"]",
+        "facility=auth|severity=crit|timestamp=2003-08-24T05:14:15Z|host=h|app=a|sd.x.y=1|message=",
+    ),
+    (
+        "<34>1 2003-08-24T05:14:15Z h a - - [x]  two",
+        "facility=auth|severity=crit|timestamp=2003-08-24T05:14:15Z|host=h|app=a|message= two",
+    ),
+    (
+        "<34>1 2003-08-24T05:14:15Z h a - - [x y=1] t",
+        "facility=auth|severity=crit|timestamp=2003-08-24T05:14:15Z|host=h|app=a|message=[x y=1] t",
+    ),
+    (
+        "<34>1 2003-08-24T05:14:15Z h a - - [x y=\"1] t",
+        "facility=auth|severity=crit|timestamp=2003-08-24T05:14:15Z|host=h|app=a|message=[x y=\"1] t",
+    ),
     // rsyslog's file format and journald's; no priority
     (
         "2026-10-31T12:00:00.123456+02:00 web1 sshd[99]: Accepted publickey",
         "timestamp=2026-10-31T10:00:00.123456Z|host=web1|app=sshd|pid=99|message=Accepted publickey",
     ),
-    ("Oct 31 12:00:00 web1 CRON[1]: (root) CMD (x)", "timestamp=2026-10-31T12:00:00Z|host=web1|app=CRON|pid=1|message=(root) CMD (x)"),
-    ("Oct 31 12:00:00 web1 kernel: [    0.00] Linux", "timestamp=2026-10-31T12:00:00Z|host=web1|app=kernel|message=[    0.00] Linux"),
-    ("Oct 31 12:00:00 web1 sshd(pam_unix)[19939]: failure", "timestamp=2026-10-31T12:00:00Z|host=web1|app=sshd(pam_unix)|pid=19939|message=failure"),
-    ("Oct 31 12:00:00 web1 last message repeated 2 times", "timestamp=2026-10-31T12:00:00Z|host=web1|message=last message repeated 2 times"),
-    ("Oct 31 12:00:00 web1 postfix/smtpd[12]: connect\r\n", "timestamp=2026-10-31T12:00:00Z|host=web1|app=postfix/smtpd|pid=12|message=connect"),
+    (
+        "Oct 31 12:00:00 web1 CRON[1]: (root) CMD (x)",
+        "timestamp=2026-10-31T12:00:00Z|host=web1|app=CRON|pid=1|message=(root) CMD (x)",
+    ),
+    (
+        "Oct 31 12:00:00 web1 kernel: [    0.00] Linux",
+        "timestamp=2026-10-31T12:00:00Z|host=web1|app=kernel|message=[    0.00] Linux",
+    ),
+    (
+        "Oct 31 12:00:00 web1 sshd(pam_unix)[19939]: failure",
+        "timestamp=2026-10-31T12:00:00Z|host=web1|app=sshd(pam_unix)|pid=19939|message=failure",
+    ),
+    (
+        "Oct 31 12:00:00 web1 last message repeated 2 times",
+        "timestamp=2026-10-31T12:00:00Z|host=web1|message=last message repeated 2 times",
+    ),
+    (
+        "Oct 31 12:00:00 web1 postfix/smtpd[12]: connect\r\n",
+        "timestamp=2026-10-31T12:00:00Z|host=web1|app=postfix/smtpd|pid=12|message=connect",
+    ),
     // a local daemon that leaves out the host
-    ("<30>Oct 31 12:00:00 dhcpd: DHCPACK", "facility=daemon|severity=info|timestamp=2026-10-31T12:00:00Z|app=dhcpd|message=DHCPACK"),
+    (
+        "<30>Oct 31 12:00:00 dhcpd: DHCPACK",
+        "facility=daemon|severity=info|timestamp=2026-10-31T12:00:00Z|app=dhcpd|message=DHCPACK",
+    ),
     ("<30>Oct 31 12:00:00 cron[7]: x", "facility=daemon|severity=info|timestamp=2026-10-31T12:00:00Z|app=cron|pid=7|message=x"),
-    ("<30>2026-10-31T12:00:00Z h app: x", "facility=daemon|severity=info|timestamp=2026-10-31T12:00:00Z|host=h|app=app|message=x"),
+    (
+        "<30>2026-10-31T12:00:00Z h app: x",
+        "facility=daemon|severity=info|timestamp=2026-10-31T12:00:00Z|host=h|app=app|message=x",
+    ),
     // a priority and little else
     ("<13>just words", "facility=user|severity=notice|message=just words"),
-    ("<189>date=2024-01-02 time=10:00:00 devname=fw", "facility=local7|severity=notice|message=date=2024-01-02 time=10:00:00 devname=fw"),
+    (
+        "<189>date=2024-01-02 time=10:00:00 devname=fw",
+        "facility=local7|severity=notice|message=date=2024-01-02 time=10:00:00 devname=fw",
+    ),
     ("<13>app[3]: words", "facility=user|severity=notice|app=app|pid=3|message=words"),
     ("<0>", "facility=kern|severity=emerg|message="),
     ("57 <34>Oct 11 22:14:15 h su: x", "facility=auth|severity=crit|timestamp=2026-10-11T22:14:15Z|host=h|app=su|message=x"),
@@ -103,7 +139,19 @@ fn lines_of_all_kinds() {
 
 #[test]
 fn what_is_no_syslog_is_tagged() {
-    for line in ["", "hello world", "<192>x", "<>x", "<1234>x", "<a>x", "<13", "12 hello", "{\"a\":1}", "Oct 32 10:00:00 h x", "\u{feff}"] {
+    for line in [
+        "",
+        "hello world",
+        "<192>x",
+        "<>x",
+        "<1234>x",
+        "<a>x",
+        "<13",
+        "12 hello",
+        "{\"a\":1}",
+        "Oct 32 10:00:00 h x",
+        "\u{feff}",
+    ] {
         let outcome = run("{}", line);
         assert_eq!(show(&outcome), "tags=_syslogparsefailure", "{line}");
     }
@@ -129,10 +177,16 @@ fn options() {
         show(&run(r#"{"target":"syslog","codes":true,"add_tag":"%{[syslog][app]}"}"#, line)),
         "syslog.facility=auth|syslog.severity=crit|syslog.priority=Int(34)|syslog.facility_code=Int(4)|syslog.severity_code=Int(2)|syslog.timestamp=2003-10-11T22:14:15Z|syslog.host=h|syslog.app=su|syslog.pid=230|syslog.msgid=ID47|syslog.sd.a@1.b=c|message=m|tags=su"
     );
-    assert!(show(&run(r#"{"use_labels":false}"#, line)).starts_with("priority=Int(34)|facility_code=Int(4)|severity_code=Int(2)|timestamp"));
+    assert!(
+        show(&run(r#"{"use_labels":false}"#, line))
+            .starts_with("priority=Int(34)|facility_code=Int(4)|severity_code=Int(2)|timestamp")
+    );
     let labels = r#"{"facility_labels":["a","b","c","d","security"],"severity_labels":["0","1"]}"#;
     assert!(show(&run(labels, line)).starts_with("facility=security|timestamp"));
-    let outcome = Harness::<Syslog>::new(r#"{"source":"[log][line]"}"#).unwrap().run(&[Input::new("x").field("log.line", "<13>y")]).remove(0);
+    let outcome = Harness::<Syslog>::new(r#"{"source":"[log][line]"}"#)
+        .unwrap()
+        .run(&[Input::new("x").field("log.line", "<13>y")])
+        .remove(0);
     assert_eq!(show(&outcome), "log.line=<13>y|facility=user|severity=notice|message=y");
     assert_eq!(outcome.built_bytes, 10, "facility and severity; the message is a part of the field");
     for (config, says) in [
@@ -155,8 +209,9 @@ fn parameters_are_limited() {
 
 #[test]
 fn one_answer_in_whatever_company() {
-    let inputs: Vec<Input> =
-        (0..1024).map(|index| Input::new(LINES[index * 7 % LINES.len()].0).arrived(ARRIVAL + index as i64 * 40_000_000_000_000)).collect();
+    let inputs: Vec<Input> = (0..1024)
+        .map(|index| Input::new(LINES[index * 7 % LINES.len()].0).arrived(ARRIVAL + index as i64 * 40_000_000_000_000))
+        .collect();
     let config = r#"{"timezone":"America/New_York"}"#;
     let fields = |outcomes: Vec<Outcome>| outcomes.into_iter().map(|outcome| (outcome.fields, outcome.time_ns));
     let whole: Vec<_> = fields(Harness::<Syslog>::new(config).unwrap().run(&inputs)).collect();

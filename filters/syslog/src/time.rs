@@ -94,7 +94,8 @@ fn bsd<'a>(mut text: &'a [u8], zone: &mut Zone, arrival_ns: i64) -> Option<(i64,
         }
     }
     // `Mar  1 18:46:11.123 CEST: %SYS-5-CONFIG_I: …`
-    let letters = rest.strip_prefix(b" ").map_or(0, |name| name.iter().take(6).take_while(|byte| byte.is_ascii_uppercase()).count());
+    let letters =
+        rest.strip_prefix(b" ").map_or(0, |name| name.iter().take(6).take_while(|byte| byte.is_ascii_uppercase()).count());
     if letters >= 2 && rest.get(letters + 1) == Some(&b':') && rest.get(letters + 2) == Some(&b' ') {
         *rest = &rest[letters + 1..];
     }

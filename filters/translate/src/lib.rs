@@ -227,7 +227,11 @@ impl Dictionary {
             }
             Self::Parts(parts) => {
                 built.clear();
-                if parts.replace(key, built) && key != built.as_slice() { Found::Value(Value::Str(built)) } else { Found::Nothing }
+                if parts.replace(key, built) && key != built.as_slice() {
+                    Found::Value(Value::Str(built))
+                } else {
+                    Found::Nothing
+                }
             }
         }
     }
@@ -273,7 +277,10 @@ fn dictionary(setup: &mut Setup<'_>) -> Result<Dictionary, String> {
         return Ok(Dictionary::Inline(pairs.into_iter().map(|(key, value)| (key.into_bytes(), value)).collect()));
     }
     if pairs.len() > EXPRESSIONS {
-        return Err(format!("there are {} expressions, and each would be tried on each record; {EXPRESSIONS} are allowed", pairs.len()));
+        return Err(format!(
+            "there are {} expressions, and each would be tried on each record; {EXPRESSIONS} are allowed",
+            pairs.len()
+        ));
     }
     let mut expressions = Vec::new();
     for (key, value) in pairs {

@@ -57,7 +57,11 @@ fn tables_in_the_configuration() {
             "code=5 code=404 translation=- translation=not found",
         ),
         (r#","tag_on_failure":"odd","add_tag":"done""#, Input::new("").field("code", "5"), "code=5 tags=odd"),
-        (r#","tag_on_failure":"odd","add_tag":"done""#, Input::new("").field("code", "200"), "code=200 translation=OK tags=done"),
+        (
+            r#","tag_on_failure":"odd","add_tag":"done""#,
+            Input::new("").field("code", "200"),
+            "code=200 translation=OK tags=done",
+        ),
         (r#","tag_on_failure":"odd""#, Input::new(""), ""),
     ] {
         let config = format!(r#"{{"source":"code",{codes}{options}}}"#);
@@ -70,7 +74,9 @@ fn tables_in_the_configuration() {
 #[test]
 fn parts_are_replaced_where_they_stand() {
     let config = r#"{"source":"message","target":"message","exact":false,"dictionary":{"foo":"bar","b":"","":"x","é":"e"}}"#;
-    for (text, expected) in [("foofing", "message=barfing"), ("abc", "message=ac"), ("café", "message=cafe"), ("none", "message=none")] {
+    for (text, expected) in
+        [("foofing", "message=barfing"), ("abc", "message=ac"), ("café", "message=cafe"), ("none", "message=none")]
+    {
         assert_eq!(show(&run(config, Input::new("").field("message", text))), expected);
     }
     // the first of a list counts, as in an alternation

@@ -80,18 +80,23 @@ fn robot(tokens: &Tokens<'_>) -> Option<(Part, Part)> {
 fn is_robot(name: &[u8]) -> bool {
     const WORDS: [&[u8]; 6] = [b"bot", b"crawl", b"spider", b"slurp", b"fetcher", b"feedparser"];
     let has = |word: &[u8]| {
-        let mut places = (0..name.len().saturating_sub(word.len() - 1)).filter(|at| name[*at..*at + word.len()].eq_ignore_ascii_case(word));
+        let mut places =
+            (0..name.len().saturating_sub(word.len() - 1)).filter(|at| name[*at..*at + word.len()].eq_ignore_ascii_case(word));
         // `Abbott`, `Bottle`: a word goes on. `Googlebot-Image`, `bot2`: it does not.
         places.any(|at| word.len() > 3 || !matches!(name.get(at + word.len()), Some(next) if next.is_ascii_lowercase()))
     };
-    name.len() >= 3 && WORDS.iter().any(|word| has(word)) && !(name.len() >= 5 && name[..5].eq_ignore_ascii_case(b"cubot")) && !name.ends_with(b" Build")
+    name.len() >= 3
+        && WORDS.iter().any(|word| has(word))
+        && !(name.len() >= 5 && name[..5].eq_ignore_ascii_case(b"cubot"))
+        && !name.ends_with(b" Build")
 }
 
 /// A robot's name: `Sogou web spider` is one, though its words are three products.
 fn name_of(tokens: &Tokens<'_>, token: &Token) -> Place {
     let first = tokens.all().first().map_or(token, |first| first);
     let words = tokens.text.get(first.name.0..token.name.1).unwrap_or(&[]);
-    let is_phrase = !token.is_inside && words.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'-' | b'_' | b'.' | b'!'));
+    let is_phrase = !token.is_inside
+        && words.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'-' | b'_' | b'.' | b'!'));
     let (start, end) = if is_phrase { (first.name.0, token.name.1) } else { token.name };
     (start, end.min(start + 64))
 }
@@ -107,7 +112,9 @@ fn browser(tokens: &Tokens<'_>, system: &system::System) -> Option<(Part, Part)>
         }
     }
     let explorer = || explorer(tokens).map(|place| (Part::Known("IE"), version(tokens, place)));
-    let Some((product, token)) = best.filter(|(product, _)| product.rank < 60).or_else(|| if explorer().is_some() { None } else { best }) else {
+    let Some((product, token)) =
+        best.filter(|(product, _)| product.rank < 60).or_else(|| if explorer().is_some() { None } else { best })
+    else {
         return explorer().or_else(|| embedded(tokens, system));
     };
     let has_version = tokens.find(b"Version");
@@ -117,7 +124,13 @@ fn browser(tokens: &Tokens<'_>, system: &system::System) -> Option<(Part, Part)>
     if product.token == CHROME && system.is_android {
         // Whoever says `Version` before `Chrome` is the system's own view of pages.
         let is_view = has_version.is_some() || tokens.find(b"wv").is_some();
-        name = if is_view { "Chrome Mobile WebView" } else if system.is_mobile { "Chrome Mobile" } else { "Chrome" };
+        name = if is_view {
+            "Chrome Mobile WebView"
+        } else if system.is_mobile {
+            "Chrome Mobile"
+        } else {
+            "Chrome"
+        };
     } else if product.token == "Opera" && tokens.find(b"Opera Mini").is_some() {
         name = "Opera Mini";
     } else if product.token == SAFARI {
@@ -177,7 +190,9 @@ fn lead(tokens: &Tokens<'_>) -> Option<(Part, Part)> {
         end -= 1;
     }
     let said = tokens.text.get(start..end).unwrap_or(&[]);
-    let is_name = said.iter().any(u8::is_ascii_alphabetic) && said.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ') && said.len() <= 64;
+    let is_name = said.iter().any(u8::is_ascii_alphabetic)
+        && said.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
+        && said.len() <= 64;
     let is_odd = said.contains(&b'\\') || said.contains(&b'=') || said.contains(&b'%') || said.contains(&b'<');
     (is_name && !is_odd).then(|| (Part::Said((start, end)), version(tokens, last.version)))
 }

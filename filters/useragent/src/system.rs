@@ -194,7 +194,8 @@ const ANDROID_RANK: usize = 10;
 
 fn system_of(tokens: &Tokens<'_>, token: &Token, name: &[u8]) -> Option<(usize, &'static str, Place)> {
     let first = *name.first()?;
-    let (at, (prefix, family)) = SYSTEMS.iter().enumerate().find(|(_, (prefix, _))| prefix[0] == first && name.starts_with(prefix))?;
+    let (at, (prefix, family)) =
+        SYSTEMS.iter().enumerate().find(|(_, (prefix, _))| prefix[0] == first && name.starts_with(prefix))?;
     let is_whole = prefix.last().is_some_and(|last| *last == b' ');
     match name.get(prefix.len()) {
         // `Linuxx`, `iOSApp` are something else.
@@ -223,7 +224,10 @@ fn system_of(tokens: &Tokens<'_>, token: &Token, name: &[u8]) -> Option<(usize, 
 
 /// `Darwin/13.0.0`: from which the system's version follows.
 fn darwin(tokens: &Tokens<'_>, made: &mut System) {
-    let is_mac = tokens.all().iter().any(|token| token.is_inside && matches!(tokens.at(token.name), b"x86_64" | b"i386" | b"Power Macintosh"));
+    let is_mac = tokens
+        .all()
+        .iter()
+        .any(|token| token.is_inside && matches!(tokens.at(token.name), b"x86_64" | b"i386" | b"Power Macintosh"));
     let digits = made.version.of(tokens.text).iter().take_while(|byte| byte.is_ascii_digit()).take(4);
     let major = digits.fold(0, |sum, byte| sum * 10 + i32::from(byte - b'0'));
     let known = DARWIN.iter().find(|(darwin, ..)| *darwin == major);
@@ -278,7 +282,11 @@ fn console(tokens: &Tokens<'_>) -> Option<Part> {
     tokens.all().iter().find_map(|token| {
         let name = tokens.at(token.name);
         let (_, family) = names.iter().find(|(prefix, _)| name.starts_with(prefix))?;
-        Some(if name.starts_with(b"P") || name.starts_with(b"Nintendo ") || name.starts_with(b"Xbox ") { Part::Said(token.name) } else { Part::Known(family) })
+        Some(if name.starts_with(b"P") || name.starts_with(b"Nintendo ") || name.starts_with(b"Xbox ") {
+            Part::Said(token.name)
+        } else {
+            Part::Known(family)
+        })
     })
 }
 
@@ -305,7 +313,9 @@ fn model(tokens: &Tokens<'_>, build: Option<&Token>) -> Option<Place> {
 
 fn is_model(item: &[u8]) -> bool {
     // `en-us`, `de`: languages.
-    let is_language = matches!(item.len(), 2 | 5) && item[..2].iter().all(u8::is_ascii_lowercase) && matches!(item.get(2), None | Some(b'-' | b'_'));
+    let is_language = matches!(item.len(), 2 | 5)
+        && item[..2].iter().all(u8::is_ascii_lowercase)
+        && matches!(item.get(2), None | Some(b'-' | b'_'));
     let not: [&[u8]; 8] = [b"wv", b"U", b"Mobile", b"Tablet", b"K", b"KHTML, like Gecko", b"ARM", b"Touch"];
     let begins: [&[u8]; 6] = [b"rv:", b"Trident", b"IEMobile", b"Linux", b"Android", b"KHTML"];
     !is_language && !not.contains(&item) && !begins.iter().any(|prefix| item.starts_with(prefix)) && item.len() >= 2

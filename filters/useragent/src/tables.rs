@@ -22,7 +22,13 @@ const fn product(token: &'static str, rank: u8, name: &'static str, mobile: &'st
     Product { token, rank, name, mobile, version_of: "" }
 }
 
-const fn versioned(token: &'static str, rank: u8, name: &'static str, mobile: &'static str, version_of: &'static str) -> Product {
+const fn versioned(
+    token: &'static str,
+    rank: u8,
+    name: &'static str,
+    mobile: &'static str,
+    version_of: &'static str,
+) -> Product {
     Product { token, rank, name, mobile, version_of }
 }
 

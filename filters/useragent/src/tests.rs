@@ -86,7 +86,8 @@ fn configurations_that_make_no_sense() {
 #[test]
 fn one_answer_in_whatever_company() {
     let inputs: Vec<Input> = (0..1024).map(|index| Input::new("").field("agent", AGENTS[index * 7 % AGENTS.len()].0)).collect();
-    let whole: Vec<_> = Harness::<UserAgent>::new("{}").unwrap().run(&inputs).into_iter().map(|outcome| outcome.fields).collect();
+    let whole: Vec<_> =
+        Harness::<UserAgent>::new("{}").unwrap().run(&inputs).into_iter().map(|outcome| outcome.fields).collect();
     for size in [1, 7] {
         // One place for all: each throws out the one before.
         let mut filter = Harness::<UserAgent>::new(r#"{"lru_cache_size":1}"#).unwrap();
@@ -151,7 +152,10 @@ fn the_public_sample_is_mostly_known() {
             *families.entry(String::from_utf8_lossy(parsed.name.of(agent)).into_owned()).or_default() += 1;
         }
     }
-    eprintln!("{named} of {lines} lines with an agent have a family, {with_os} an operating system; {} families", families.len());
+    eprintln!(
+        "{named} of {lines} lines with an agent have a family, {with_os} an operating system; {} families",
+        families.len()
+    );
     eprintln!("families: {families:?}\nwithout: {unknown:?}");
     assert!(f64::from(named) >= f64::from(lines) * 0.98 && f64::from(with_os) >= f64::from(lines) * 0.7);
 }

@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn versions_are_numbers() {
-        for (text, expected) in [("v1.4.4", "1.4.4"), ("4.2-pre", "4.2"), ("10_9_1", "10_9_1"), ("2.", "2"), ("x", ""), ("v", ""), ("", "")] {
+        for (text, expected) in
+            [("v1.4.4", "1.4.4"), ("4.2-pre", "4.2"), ("10_9_1", "10_9_1"), ("2.", "2"), ("x", ""), ("v", ""), ("", "")]
+        {
             let (start, end) = numbers(text.as_bytes(), (0, text.len()));
             assert_eq!(&text[start..end], expected);
         }

@@ -148,7 +148,10 @@ fn names_are_looked_up_and_kept_for_a_replay() {
     let records = plain(&[b"1.2.3.4", b"1.2.3.6", b"1.2.3.4", b"1.2.3.9", b"x"]);
     let first = run(&live, &records);
     // How quick a machine is decides what live says; what it said stands.
-    assert!(first[0] == r#"store message="host.example.com""# || first[0] == r#"store message="1.2.3.4" tags="_dnstimeout""#, "{first:?}");
+    assert!(
+        first[0] == r#"store message="host.example.com""# || first[0] == r#"store message="1.2.3.4" tags="_dnstimeout""#,
+        "{first:?}"
+    );
     assert_eq!(first[2], first[0]);
     assert_eq!(first[3], r#"store message="1.2.3.9" tags="_dnstimeout""#);
     assert_eq!(first[4], r#"store message="x" tags="none""#);
@@ -196,7 +199,8 @@ impl Mmdb {
         if self.nodes.is_empty() {
             self.nodes.push([0, 0]);
         }
-        let bits: Vec<usize> = network.iter().flat_map(|byte| (0..8).rev().map(move |bit| usize::from(byte >> bit & 1))).collect();
+        let bits: Vec<usize> =
+            network.iter().flat_map(|byte| (0..8).rev().map(move |bit| usize::from(byte >> bit & 1))).collect();
         let mut node = 0;
         for (depth, side) in bits.iter().enumerate() {
             if depth + 1 == bits.len() {

@@ -118,7 +118,11 @@ impl Answers {
             }
         }
         if found.damaged > 0 {
-            tracing::warn!(file = FILE, places = found.damaged, "damaged answers of the resolver were left out; a replay asks anew");
+            tracing::warn!(
+                file = FILE,
+                places = found.damaged,
+                "damaged answers of the resolver were left out; a replay asks anew"
+            );
         }
         if memory.count > ANSWERS {
             memory.halve();
@@ -176,7 +180,8 @@ impl Answers {
         // Too long, or an earlier write failed: all there is, in a new file.
         let memory = self.memory.lock();
         let mut payloads = vec![Vec::new()];
-        for (question, span) in memory.spans.iter().flat_map(|(question, spans)| spans.iter().map(move |span| (question, span))) {
+        for (question, span) in memory.spans.iter().flat_map(|(question, spans)| spans.iter().map(move |span| (question, span)))
+        {
             if payloads.last().is_none_or(|last| last.len() >= PAYLOAD) {
                 payloads.push(Vec::new());
             }

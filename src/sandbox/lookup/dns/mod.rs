@@ -80,7 +80,8 @@ struct Board {
 #[derive(Default)]
 struct BoardState {
     asked: HashSet<Arc<str>>,
-    fresh: HashMap<Arc<str>, Answer>,
+    /// Answers, and when they came.
+    fresh: HashMap<Arc<str>, (Answer, Duration)>,
 }
 
 struct Question {
@@ -108,8 +109,9 @@ impl Resolver {
         let (questions, waiting) = crossbeam_channel::bounded(QUEUE);
         let board = Arc::new(Board::default());
         for number in 0..THREADS {
-            let (waiting, board) = (waiting.clone(), Arc::clone(&board));
-            let started = std::thread::Builder::new().name(format!("dns-{number}")).spawn(move || work(&waiting, &board));
+            let (waiting, board, clock) = (waiting.clone(), Arc::clone(&board), Arc::clone(&clock));
+            let started =
+                std::thread::Builder::new().name(format!("dns-{number}")).spawn(move || work(&waiting, &board, &*clock));
             started.map_err(|error| format!("no thread for the resolver: {error}"))?;
         }
         Ok(Arc::new(Self { answers, clock, board, questions }))
@@ -127,7 +129,9 @@ impl Resolver {
         let mut addresses = Vec::new();
         for name in options.nameserver.iter().take(SERVERS) {
             let address = resolver::server(name);
-            addresses.push(address.ok_or_else(|| format!("`nameserver`: `{name}` is no address, like 192.0.2.53 or [2001:db8::1]:53"))?);
+            addresses.push(
+                address.ok_or_else(|| format!("`nameserver`: `{name}` is no address, like 192.0.2.53 or [2001:db8::1]:53"))?,
+            );
         }
         let whom = format!("{}{addresses:?} ", if ask == Ask::Reverse { "ptr" } else { "a" });
         if addresses.is_empty() {
@@ -137,7 +141,8 @@ impl Resolver {
         let timeout = Some(options.timeout).filter(|seconds| *seconds > 0.0 && *seconds <= TIMEOUT);
         let timeout = timeout.ok_or_else(|| format!("`timeout` must be more than 0 and at most {TIMEOUT} seconds"))?;
         let retries = options.max_retries.min(10);
-        let servers = Servers { addresses, timeout: Duration::from_secs_f64(timeout), retries, hosts: resolver::system_hosts() };
+        let servers =
+            Servers { addresses, timeout: Duration::from_secs_f64(timeout), retries, hosts: resolver::system_hosts() };
         Ok(Dns {
             resolver: Arc::clone(self),
             ask,
@@ -156,7 +161,7 @@ fn nanoseconds(name: &str, seconds: f64) -> Result<i64, String> {
 }
 
 /// A thread's life: it ends when the resolver does.
-fn work(waiting: &Receiver<Question>, board: &Board) {
+fn work(waiting: &Receiver<Question>, board: &Board, clock: &dyn Clock) {
     while let Ok(question) = waiting.recv() {
         let answer = match resolver::resolve(question.ask, &question.text, &question.servers) {
             Ok(Some(text)) => Answer::Text(text.into()),
@@ -168,8 +173,7 @@ fn work(waiting: &Receiver<Question>, board: &Board) {
         if state.fresh.len() >= FRESH {
             state.fresh.clear();
         }
-        // Whoever still waits goes on waiting for nothing: better told at once.
-        state.fresh.insert(question.key, answer);
+        state.fresh.insert(question.key, (answer, clock.monotonic()));
         drop(state);
         board.changed.notify_all();
     }
@@ -184,12 +188,7 @@ impl Dns {
             Some(answer) => answer,
             None => {
                 let answer = self.ask(&name, text, left);
-                let ttl = match answer {
-                    Answer::Text(_) => self.hit_ns,
-                    Answer::Nothing => self.failed_ns,
-                    Answer::NoAnswer => NO_ANSWER_NS,
-                };
-                self.resolver.answers.put(&name, now_ns, ttl, answer)
+                self.resolver.answers.put(&name, now_ns, self.ttl_ns(&answer), answer)
             }
         };
         match answer {
@@ -208,6 +207,15 @@ impl Dns {
         self.resolver.answers.settle();
     }
 
+    /// How long an answer stands.
+    fn ttl_ns(&self, answer: &Answer) -> i64 {
+        match answer {
+            Answer::Text(_) => self.hit_ns,
+            Answer::Nothing => self.failed_ns,
+            Answer::NoAnswer => NO_ANSWER_NS,
+        }
+    }
+
     /// The question as it is asked; `None` where nobody could answer it.
     fn question(&self, key: &[u8]) -> Option<String> {
         let text = std::str::from_utf8(key).ok()?.trim();
@@ -219,7 +227,8 @@ impl Dns {
                     (1..64).contains(&label.len())
                         && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
                 };
-                (name.len() < 254 && name.parse::<IpAddr>().is_err() && name.split('.').all(is_label)).then(|| name.to_ascii_lowercase())
+                (name.len() < 254 && name.parse::<IpAddr>().is_err() && name.split('.').all(is_label))
+                    .then(|| name.to_ascii_lowercase())
             }
         }
     }
@@ -227,8 +236,11 @@ impl Dns {
     fn ask(&self, name: &Arc<str>, text: String, left: &mut Duration) -> Answer {
         let board = &self.resolver.board;
         let mut state = board.state.lock();
-        if let Some(answer) = state.fresh.remove(name) {
-            return answer;
+        if let Some((answer, came)) = state.fresh.remove(name) {
+            let age = self.resolver.clock.monotonic().saturating_sub(came).as_nanos();
+            if age <= u128::from(self.ttl_ns(&answer).unsigned_abs()) {
+                return answer;
+            }
         }
         if !state.asked.contains(name) {
             let question = Question { key: Arc::clone(name), ask: self.ask, text, servers: Arc::clone(&self.servers) };
@@ -237,17 +249,19 @@ impl Dns {
             }
             state.asked.insert(Arc::clone(name));
         }
-        let begun = self.resolver.clock.monotonic();
         while !left.is_zero() {
             let before = self.resolver.clock.monotonic();
             let timed_out = board.changed.wait_for(&mut state, *left).timed_out();
-            *left = if timed_out { Duration::ZERO } else { left.saturating_sub(self.resolver.clock.monotonic().saturating_sub(before)) };
-            if let Some(answer) = state.fresh.get(name) {
-                // Left there for others who wait for the same, who will find it in the answers; the next question takes it down.
+            *left = if timed_out {
+                Duration::ZERO
+            } else {
+                left.saturating_sub(self.resolver.clock.monotonic().saturating_sub(before))
+            };
+            if let Some((answer, _)) = state.fresh.get(name) {
+                // It stays there for others who wait for the same; the next question takes it down, or finds it too old.
                 return answer.clone();
             }
         }
-        tracing::trace!(waited = ?self.resolver.clock.monotonic().saturating_sub(begun), "no answer in time");
         Answer::NoAnswer
     }
 }

@@ -129,7 +129,11 @@ fn query(name: &str, kind: TYPE, servers: &Servers) -> Result<Option<String>, ()
 /// One question to one server.
 fn ask_one(name: &str, kind: TYPE, server: SocketAddr, timeout: Duration) -> Result<Option<String>, ()> {
     static NEXT: AtomicU16 = AtomicU16::new(1);
-    let own = if server.is_ipv4() { SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)) } else { SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)) };
+    let own = if server.is_ipv4() {
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+    } else {
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+    };
     // A socket for each question has a port that nobody can guess beside the number.
     let number = NEXT.fetch_add(0x9e37, Ordering::Relaxed);
     let mut packet = Packet::new_query(number);
@@ -208,9 +212,7 @@ pub(super) mod tests {
                     ("4.3.2.1.in-addr.arpa", _) => Some(RData::PTR(PTR(Name::new("host.example.com").unwrap()))),
                     ("5.3.2.1.in-addr.arpa", _) => Some(RData::PTR(PTR(Name::new_unchecked("evil\n.example")))),
                     ("host.example.com", QTYPE::TYPE(TYPE::A)) => Some(RData::A(A { address: 0x0102_0304 })),
-                    ("six.example.com", QTYPE::TYPE(TYPE::AAAA)) => {
-                        Some(RData::AAAA(simple_dns::rdata::AAAA { address: 1 }))
-                    }
+                    ("six.example.com", QTYPE::TYPE(TYPE::AAAA)) => Some(RData::AAAA(simple_dns::rdata::AAAA { address: 1 })),
                     ("broken.example.com", _) => {
                         *reply.rcode_mut() = RCODE::ServerFailure;
                         None
