@@ -51,6 +51,9 @@ use sawbox_guest::{Field, Filter, Known as Answer, Lookup, Name, OnSuccess, Reco
 use address::Address;
 use known::{FIELDS, Finding, find};
 
+/// An address and what is known of it.
+type Slot = (Box<[u8]>, Vec<Finding>);
+
 /// Most addresses that are kept.
 const KEPT: usize = 16_384;
 
@@ -66,7 +69,7 @@ pub struct GeoIp {
     failure: Vec<String>,
     private: Vec<String>,
     success: OnSuccess,
-    slots: Vec<Option<(Box<[u8]>, Vec<Finding>)>>,
+    slots: Vec<Option<Slot>>,
 }
 
 impl Filter for GeoIp {

@@ -76,10 +76,9 @@ fn bsd<'a>(mut text: &'a [u8], zone: &mut Zone, arrival_ns: i64) -> Option<(i64,
     let arrived = Civil::of(arrival_ns.div_euclid(SECOND), 0).year;
     if year.is_none()
         && let [b' ', a, b, c, d, b' ' | b':', ..] = **rest
-        && let Ok(digits) = <[u8; 4]>::try_from([a, b, c, d])
-        && digits.iter().all(u8::is_ascii_digit)
+        && [a, b, c, d].iter().all(u8::is_ascii_digit)
     {
-        let number = digits.iter().fold(0, |sum, byte| sum * 10 + i64::from(byte - b'0'));
+        let number = [a, b, c, d].iter().fold(0, |sum, byte| sum * 10 + i64::from(*byte - b'0'));
         if (arrived - 10..=arrived + 1).contains(&number) {
             year = Some(number);
             *rest = &rest[5..];
