@@ -27,7 +27,7 @@ pub fn float(text: &[u8]) -> Option<f64> {
 pub fn truncated(number: f64) -> Option<i64> {
     // The greatest i64 is no f64; its neighbour below is.
     #[allow(clippy::cast_possible_truncation)]
-    (number >= -9_223_372_036_854_775_808.0 && number < 9_223_372_036_854_775_808.0).then(|| number as i64)
+    (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number).then_some(number as i64)
 }
 
 /// The front of a text that is a number.

@@ -81,7 +81,7 @@ fn boolean(text: &[u8]) -> Option<Held<'static>> {
 /// Without what groups digits, and with a point.
 fn cleaned<'t>(text: &'t [u8], eu: bool, clean: &'t mut Vec<u8>) -> &'t [u8] {
     let text = text.trim_ascii();
-    if !text.contains(&b',') && !(eu && text.contains(&b'.')) {
+    if !(text.contains(&b',') || eu && text.contains(&b'.')) {
         return text;
     }
     let (group, point) = if eu { (b'.', b',') } else { (b',', b'.') };

@@ -153,10 +153,11 @@ impl<'a> Finder<'a> {
         {
             return self.found(Kind::Ipv4, at, end);
         }
-        if self.wants(Kind::Card) && (at == 0 || self.text[at - 1] != b'.') {
-            if let Some(end) = card(self.text, at) {
-                return self.found(Kind::Card, at, end);
-            }
+        if self.wants(Kind::Card)
+            && (at == 0 || self.text[at - 1] != b'.')
+            && let Some(end) = card(self.text, at)
+        {
+            return self.found(Kind::Card, at, end);
         }
         None
     }
@@ -296,10 +297,10 @@ impl<'a> Finder<'a> {
         let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'-';
         let len = self.text[self.from..end].iter().rev().take(40).take_while(|byte| is_name(byte)).count();
         let name = &self.text[end - len..end];
-        let is_secret = |secret: &&str| {
+        let is_secret = |secret: &str| {
             name.len().checked_sub(secret.len()).is_some_and(|at| name[at..].eq_ignore_ascii_case(secret.as_bytes()))
         };
-        if !SECRET_NAMES.iter().any(|secret| is_secret(&secret)) {
+        if !SECRET_NAMES.iter().any(|secret| is_secret(secret)) {
             return None;
         }
         let mut start = self.run(at + 1, |byte| byte == b' ');

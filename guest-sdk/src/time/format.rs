@@ -133,7 +133,7 @@ impl Format {
 
 fn rounded(number: f64) -> Option<i64> {
     #[allow(clippy::cast_possible_truncation)] // bounded
-    (number.abs() < 9.0e18).then(|| number.round() as i64)
+    (number.abs() < 9.0e18).then_some(number.round() as i64)
 }
 
 fn read(item: &Item, cursor: &mut Cursor<'_>, said: &mut Said) -> Option<()> {

@@ -180,8 +180,8 @@ fn directives(pattern: &str, items: &mut Vec<Item>) -> Result<(), String> {
             ("6N", 6, false),
             ("9N", 9, false),
         ] {
-            if rest.starts_with(prefix) {
-                letters = rest[prefix.len()..].chars();
+            if let Some(behind) = rest.strip_prefix(prefix) {
+                letters = behind.chars();
                 items.push(if is_dotted { Item::DotFraction(digits) } else { Item::Fraction(digits) });
                 break;
             }
