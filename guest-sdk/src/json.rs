@@ -50,6 +50,18 @@ impl Json {
         }
     }
 
+    /// The members of a member that is a table; none where it is missing.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn table(&self, key: &str) -> Result<&[(String, Json)], String> {
+        match self.get(key) {
+            None => Ok(&[]),
+            Some(Json::Object(members)) => Ok(members),
+            Some(_) => Err(format!("`{key}` must be a table of names and values")),
+        }
+    }
+
     /// Refuses members that are not among these.
     ///
     /// # Errors

@@ -46,7 +46,15 @@
 pub mod abi;
 
 #[cfg(feature = "sdk")]
+pub mod case;
+#[cfg(feature = "sdk")]
+pub mod common;
+#[cfg(feature = "sdk")]
+pub mod field;
+#[cfg(feature = "sdk")]
 mod guest;
+#[cfg(feature = "sdk")]
+pub mod hash;
 #[cfg(feature = "sdk")]
 mod host;
 #[cfg(feature = "sdk")]
@@ -58,14 +66,26 @@ mod lookup;
 #[cfg(feature = "sdk")]
 mod names;
 #[cfg(feature = "sdk")]
+mod needle;
+#[cfg(feature = "sdk")]
+pub mod number;
+#[cfg(feature = "sdk")]
 mod record;
 #[cfg(feature = "sdk")]
 mod state;
+#[cfg(feature = "sdk")]
+pub mod template;
 #[cfg(all(feature = "sdk", not(target_arch = "wasm32")))]
 pub mod testing;
 #[cfg(feature = "sdk")]
+pub mod time;
+#[cfg(feature = "sdk")]
 mod verdict;
 
+#[cfg(feature = "sdk")]
+pub use common::OnSuccess;
+#[cfg(feature = "sdk")]
+pub use field::Field;
 #[cfg(feature = "sdk")]
 pub use guest::{Filter, Guest, Setup};
 #[cfg(feature = "sdk")]
@@ -79,8 +99,12 @@ pub use lookup::{Known, Lookup};
 #[cfg(feature = "sdk")]
 pub use names::{Name, ToName};
 #[cfg(feature = "sdk")]
+pub use needle::{Captures, Needle};
+#[cfg(feature = "sdk")]
 pub use record::{Read, Record, Value, Values};
 #[cfg(feature = "sdk")]
 pub use state::State;
+#[cfg(feature = "sdk")]
+pub use template::Template;
 #[cfg(feature = "sdk")]
 pub use verdict::{Payload, Verdict};

@@ -2,8 +2,9 @@
 //!
 //! In Wasm these are imports. Natively (tests) lookups are whatever [`crate::testing::set_lookup`] was given.
 
-use crate::abi::import::{NO_ANSWER, NOTHING};
+use crate::abi::import::{NO_ANSWER, NOTHING, WHOLE_TABLE};
 use crate::host::{last_error, raw};
+use crate::json::Json;
 use crate::record::Record;
 
 /// Room that is tried first for a value.
@@ -44,14 +45,32 @@ impl Lookup {
         Ok(Self { handle, room: vec![0; FIRST_ROOM] })
     }
 
+    /// All keys and values of a table, for who must try them in turn; values that are no strings are their JSON text. In `init`,
+    /// please: it is read anew each time.
+    ///
+    /// # Errors
+    /// The lookup is no table.
+    pub fn table(&mut self) -> Result<Vec<(String, String)>, String> {
+        let whole = match self.ask(0, &WHOLE_TABLE) {
+            Known::Value(whole) => Json::parse(whole)?,
+            Known::Nothing | Known::NoAnswer => return Err("this lookup is no table".to_owned()),
+        };
+        let pairs = whole.members().iter().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()));
+        Ok(pairs.collect())
+    }
+
     /// What is known of a key, for this record.
     pub fn get(&mut self, record: &Record<'_>, key: &[u8]) -> Known<'_> {
-        let mut len = raw::lookup_get(self.handle, record.index, key, &mut self.room);
+        self.ask(record.index, key)
+    }
+
+    fn ask(&mut self, record: u32, key: &[u8]) -> Known<'_> {
+        let mut len = raw::lookup_get(self.handle, record, key, &mut self.room);
         if let Ok(wanted) = usize::try_from(len)
             && wanted > self.room.len()
         {
             self.room.resize(wanted, 0);
-            len = raw::lookup_get(self.handle, record.index, key, &mut self.room);
+            len = raw::lookup_get(self.handle, record, key, &mut self.room);
         }
         match len {
             NOTHING => Known::Nothing,

@@ -101,6 +101,11 @@ impl Table {
         number
     }
 
+    /// Whether this is the number of that name.
+    pub(crate) fn is(&self, number: u32, name: &[u8]) -> bool {
+        self.places.get(number as usize).is_some_and(|&(start, end)| self.section[start..end] == *name)
+    }
+
     fn rebuild(&mut self, slots: usize) {
         self.slots.clear();
         self.slots.resize(slots, 0);

@@ -3,7 +3,8 @@
 use crate::abi::answer::{
     EMISSION_BYTES, EmissionEntry, HEADER_BYTES, Head, HeaderEntry, Kind, VERDICT_BYTES, VerdictEntry, WHOLE,
 };
-use crate::abi::{Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VALUES, VALUE_BYTES, ValueEntry};
+use crate::abi::{Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VALUES, VALUE_BYTES, ValueEntry, slice};
+use crate::field::Field;
 use crate::names::{Table, ToName};
 use crate::record::{Record, Value};
 
@@ -167,6 +168,90 @@ impl<'v> Verdict<'v> {
         }
         let entry = EmissionEntry { topic, payload, headers: small(headers.len()), with_headers };
         self.sections.emissions.push(entry.encode());
+    }
+
+    /// Adds a tag that is not always text, unless the record has it.
+    pub fn tag_bytes(&mut self, tag: &[u8]) {
+        self.push("tags", Operation::AddNew, Value::Str(tag));
+    }
+
+    /// What a field holds now: as the record came, with what was set since.
+    pub fn now(&self, field: Field) -> Vec<Value<'_>> {
+        let mut values: Vec<Value<'_>> = self.record.list(field).collect();
+        for entry in self.edits(field) {
+            if matches!(entry.operation, Operation::Set | Operation::Remove) {
+                values.clear();
+            }
+            let value = match entry.body {
+                Body::None => continue,
+                Body::Str { slot, at, len } => Value::Str(self.resolve(slot, at, len)),
+                Body::Int(value) => Value::Int(value),
+                Body::Float(value) => Value::Float(value),
+                Body::Bool(value) => Value::Bool(value),
+            };
+            if entry.operation != Operation::AddNew || !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        values
+    }
+
+    /// The row's time, where this filter set it as a number.
+    pub fn time_now(&self) -> Option<i64> {
+        let entries = self.sections.values.get(self.values_before..)?.iter().rev();
+        let mut set = entries.flat_map(ValueEntry::decode).filter(|entry| self.sections.names.is(entry.name, b"_time"));
+        match set.next()?.body {
+            Body::Int(ns) => Some(ns),
+            _ => None,
+        }
+    }
+
+    /// Makes the message one of its own, which it may be only for want of another: before something is added to it, for what is
+    /// added to a message that is merely the payload would replace it.
+    pub fn keep_message(&mut self, message: Field) {
+        if self.edits(message).next().is_none()
+            && let Some(value) = self.record.value(message)
+            && self.record.list(message).nth(1).is_none()
+        {
+            self.push(message.name, Operation::Set, value);
+        }
+    }
+
+    /// Takes away the values of a field that `keep` is against.
+    pub fn retain(&mut self, field: Field, mut keep: impl FnMut(&Value<'_>) -> bool) {
+        let now = self.now(field);
+        let kept: Vec<(Option<Vec<u8>>, Value<'static>)> = now
+            .iter()
+            .filter(|value| keep(value))
+            .map(|value| match *value {
+                Value::Str(bytes) => (Some(bytes.to_vec()), Value::Bool(false)),
+                Value::Int(value) => (None, Value::Int(value)),
+                Value::Float(value) => (None, Value::Float(value)),
+                Value::Bool(value) => (None, Value::Bool(value)),
+            })
+            .collect();
+        if kept.len() == now.len() {
+            return;
+        }
+        self.remove(field.name);
+        for (bytes, value) in &kept {
+            self.push(field.name, Operation::Add, bytes.as_ref().map_or(*value, |bytes| Value::Str(bytes)));
+        }
+    }
+
+    /// What was done to a field since the record came.
+    fn edits(&self, field: Field) -> impl Iterator<Item = ValueEntry> + '_ {
+        let entries = self.sections.values.get(self.values_before..).unwrap_or(&[]);
+        entries.iter().flat_map(ValueEntry::decode).filter(move |entry| entry.name == field.name.0)
+    }
+
+    fn resolve(&self, slot: u32, at: u32, len: u32) -> &[u8] {
+        let whole = match slot {
+            SLOT_PAYLOAD => self.record.payload,
+            SLOT_ARENA => &self.sections.arena,
+            value => self.record.str_at((value - SLOT_VALUES) as usize).unwrap_or(&[]),
+        };
+        slice(whole, at, len).unwrap_or(&[])
     }
 
     fn end(&mut self, kind: Kind, reason: &str) {

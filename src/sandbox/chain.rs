@@ -377,6 +377,7 @@ impl Run<'_, '_> {
         let for_records = limits.fuel_per_record.saturating_mul(call.len() as u64);
         let fuel = limits.fuel_per_byte.saturating_mul(size.bytes as u64).saturating_add(for_records);
         let rows = &*self.rows;
+        instance.arrived(call.iter().map(|&index| self.records.records[index].arrival_ns));
         let Some(scope) = self.scope else {
             let called = instance.call(size, fuel, |writer| given.write(rows, writer))?;
             let answer = instance.answer(&called, call.len(), 0)?;

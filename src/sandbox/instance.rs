@@ -111,6 +111,15 @@ impl Instance {
         Ok((Self { store, carriage, start_bytes, used: false }, needs))
     }
 
+    /// Tells it when the records of the next call arrived, if it wants to know.
+    pub(super) fn arrived(&mut self, times: impl Iterator<Item = i64>) {
+        let host = self.store.data_mut();
+        if host.wants_arrivals() {
+            host.arrivals.clear();
+            host.arrivals.extend(times);
+        }
+    }
+
     /// Gives it an input frame and lets it work. `fuel` is for the whole call.
     ///
     /// The address and length of its answer's head come back.
@@ -121,6 +130,7 @@ impl Instance {
             Broken::Sentence(StartError::Refused(why) | StartError::Broken(why)) => CallError(why),
             Broken::Engine(error) => CallError(explain(&error, self.store.data_mut(), fuel)),
         })?;
+        self.store.data().settle();
         self.used = true;
         let left = self.store.get_fuel().unwrap_or(0);
         Ok(Called { packed, input_bytes, fuel: fuel.saturating_sub(left) })

@@ -4,16 +4,28 @@
 //! toolchain. `BUILT` beside them says which compiler made them, and their hashes.
 
 /// Name and module of every stock filter.
-pub const STOCK: [(&str, &[u8]); 9] = [
+pub const STOCK: [(&str, &[u8]); 21] = [
     ("access-log", include_bytes!("../access-log.wasm")),
+    ("csv", include_bytes!("../csv.wasm")),
+    ("date", include_bytes!("../date.wasm")),
     ("dedup", include_bytes!("../dedup.wasm")),
+    ("dissect", include_bytes!("../dissect.wasm")),
+    ("dns", include_bytes!("../dns.wasm")),
     ("drop", include_bytes!("../drop.wasm")),
+    ("geoip", include_bytes!("../geoip.wasm")),
     ("grok", include_bytes!("../grok.wasm")),
     ("json", include_bytes!("../json.wasm")),
+    ("kv", include_bytes!("../kv.wasm")),
     ("multiline", include_bytes!("../multiline.wasm")),
+    ("mutate", include_bytes!("../mutate.wasm")),
+    ("redact", include_bytes!("../redact.wasm")),
     ("route", include_bytes!("../route.wasm")),
+    ("sample", include_bytes!("../sample.wasm")),
+    ("syslog", include_bytes!("../syslog.wasm")),
     ("tag", include_bytes!("../tag.wasm")),
     ("throttle", include_bytes!("../throttle.wasm")),
+    ("translate", include_bytes!("../translate.wasm")),
+    ("useragent", include_bytes!("../useragent.wasm")),
 ];
 
 #[cfg(test)]

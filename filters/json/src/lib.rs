@@ -9,13 +9,14 @@
 //! * `target`: put before all names, with a dot; then time and message are not looked for.
 //! * `mode`: `lenient` (what is no object is a message, and only what began with `{` is tagged) or `strict` (tagged in any
 //!   case). The tag is `_jsonparsefailure`; nothing is lost, the text stays the message.
+//! * `add_field`, `remove_field`, `add_tag`, `remove_tag`: where it was an object ([`sawbox_guest::common`]).
 //!
 //! Objects are flattened to dotted names with their types, lists of scalars are lists, lists of objects their JSON text
 //! ([`scan`] has the rules). Two members of one name make a list. A document with too many or too long names keeps what fits
 //! and is tagged `_jsoncut`.
 //!
 //! Of the document itself, not of objects in it:
-//! * the first of `@timestamp`, `_time`, `timestamp`, `time`, `ts` that is a time ([`time`]) is the row's time;
+//! * the first of `@timestamp`, `_time`, `timestamp`, `time`, `ts` that is a time ([`sawbox_guest::time::parse`]) is the row's time;
 //! * the first of `message`, `_msg`, `msg`, `log` that is a string is the message (of `log`, without the line feed that
 //!   container runtimes leave on it); a `message` that is a number or a boolean is one too, as it was written;
 //! * `@metadata` is for the shipper's own use and is left out;
@@ -24,12 +25,12 @@
 //! When the payload was read, it is consumed: the row has a message only if the document has.
 
 pub mod scan;
-pub mod time;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use sawbox_guest::{Filter, Read, Record, Setup, Value, Verdict};
+use sawbox_guest::field::is_reserved;
+use sawbox_guest::{Filter, OnSuccess, Read, Record, Setup, Value, Verdict, time};
 
 use scan::{Cell, Doc, Scalar};
 
@@ -37,22 +38,6 @@ const FAILURE: &str = "_jsonparsefailure";
 const CUT: &str = "_jsoncut";
 const TIMES: [&[u8]; 5] = [b"@timestamp", b"_time", b"timestamp", b"time", b"ts"];
 const MESSAGES: [&[u8]; 4] = [b"message", b"_msg", b"msg", b"log"];
-/// Names of columns and headers that only the box writes.
-const RESERVED: [&[u8]; 12] = [
-    b"_time",
-    b"_topic",
-    b"_partition",
-    b"_offset",
-    b"_n",
-    b"_generation",
-    b"_peer",
-    b"_receiver",
-    b"_origin",
-    b"_hops",
-    b"_reason",
-    b"_filter",
-];
-
 /// The filter.
 #[derive(Debug)]
 pub struct JsonFilter {
@@ -63,12 +48,13 @@ pub struct JsonFilter {
     doc: Doc,
     seen: Seen,
     name: Vec<u8>,
+    on_success: OnSuccess,
 }
 
 impl Filter for JsonFilter {
     fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
         let config = setup.config();
-        config.only(&["source", "target", "mode"])?;
+        config.only(&[&["source", "target", "mode"][..], &OnSuccess::KEYS].concat())?;
         let is_strict = match config.str_or("mode", "lenient")? {
             "lenient" => false,
             "strict" => true,
@@ -80,8 +66,9 @@ impl Filter for JsonFilter {
         };
         let source = config.str_or("source", "")?;
         let source = (!source.is_empty()).then(|| setup.reads(source));
+        let on_success = OnSuccess::new(setup)?;
         setup.needs_payload(source.is_none());
-        Ok(Self { source, target, is_strict, doc: Doc::default(), seen: Seen::default(), name: Vec::new() })
+        Ok(Self { source, target, is_strict, doc: Doc::default(), seen: Seen::default(), name: Vec::new(), on_success })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
@@ -106,6 +93,7 @@ impl Filter for JsonFilter {
         if self.source.is_none() {
             verdict.payload_consumed();
         }
+        self.on_success.apply(record, verdict);
     }
 }
 
@@ -149,7 +137,7 @@ impl JsonFilter {
                     }
                     _ => plain,
                 }
-            } else if plain.first() == Some(&b'_') && RESERVED.contains(&plain) {
+            } else if is_reserved(plain) {
                 prefixed(name, b"json.", plain)
             } else {
                 plain

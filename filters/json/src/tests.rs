@@ -137,6 +137,9 @@ fn configuration_is_honoured() {
     let outcome = run(r#"{"target":"app"}"#, Input::new(line));
     assert_eq!(show(&outcome), r#"app.a=1 app.time="2015-05-17T10:05:03Z" app.message="m" app._n=1"#);
     assert_eq!(show(&run(r#"{"source":"body"}"#, Input::new("{\"a\":1}"))), "");
+    let done = r#"{"source":"body","remove_field":["body"],"add_field":{"b":"%{a}!"}}"#;
+    assert_eq!(show(&run(done, Input::new("").field("body", "{\"a\":1}"))), "a=1 b=\"1!\"");
+    assert_eq!(show(&run(done, Input::new("").field("body", "{"))), "body=\"{\" tags=\"_jsonparsefailure\"");
     for (config, says) in [(r#"{"mode":"loose"}"#, "loose"), (r#"{"field":"x"}"#, "field"), (r#"{"target":1}"#, "target")] {
         assert!(Harness::<JsonFilter>::new(config).unwrap_err().contains(says));
     }

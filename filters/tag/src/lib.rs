@@ -10,9 +10,12 @@
 //! * `remove`: tags to take away, before any are added.
 //! * `fields`: names and values (string, number, boolean, or a list of those); what a field held is replaced.
 //!
-//! At least one of the three must be there. Records are never dropped here; see the filter `drop`.
+//! * `add_field`, `remove_field`, `add_tag`, `remove_tag`: as in any filter of Logstash, after the others; they may hold `%{field}`
+//!   ([`sawbox_guest::common`]). `add_field` makes a list of a field that is there, where `fields` replaces it.
+//!
+//! At least one must be there. Records are never dropped here; see the filter `drop`.
 
-use sawbox_guest::{Filter, Json, Name, Read, Record, Setup, Value, Verdict};
+use sawbox_guest::{Filter, Json, Name, OnSuccess, Read, Record, Setup, Value, Verdict};
 
 /// The filter.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub struct Tag {
     add: Vec<String>,
     remove: Vec<String>,
     fields: Vec<(Name, Vec<Constant>)>,
+    more: OnSuccess,
 }
 
 /// A value that configuration gives.
@@ -64,7 +68,7 @@ fn constants(name: &str, value: &Json) -> Result<Vec<Constant>, String> {
 impl Filter for Tag {
     fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
         let config = setup.config();
-        config.only(&["add", "remove", "fields"])?;
+        config.only(&[&["add", "remove", "fields"][..], &OnSuccess::KEYS].concat())?;
         let owned = |key| Ok::<_, String>(config.strings(key)?.into_iter().map(str::to_owned).collect::<Vec<_>>());
         let (add, remove) = (owned("add")?, owned("remove")?);
         let given = config.get("fields");
@@ -78,12 +82,13 @@ impl Filter for Tag {
             }
             fields.push((setup.name(name), constants(name, value)?));
         }
-        if add.is_empty() && remove.is_empty() && fields.is_empty() {
+        let more = OnSuccess::new(setup)?;
+        if add.is_empty() && remove.is_empty() && fields.is_empty() && more.is_empty() {
             return Err("give `add`, `remove` or `fields`: without them it does nothing".into());
         }
         setup.needs_payload(false);
         let tags = (!remove.is_empty()).then(|| setup.reads("tags"));
-        Ok(Self { tags, add, remove, fields })
+        Ok(Self { tags, add, remove, fields, more })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
@@ -108,6 +113,7 @@ impl Filter for Tag {
                 }
             }
         }
+        self.more.apply(record, verdict);
     }
 }
 
@@ -145,6 +151,24 @@ mod tests {
         assert_eq!((outcome.text("severity"), outcome.int("weight")), (Some("high"), Some(3)));
         assert_eq!((outcome.get("share"), outcome.get("on")), (Some(&0.5.into()), Some(&true.into())));
         assert_eq!(outcome.all("teams"), [&"a".into(), &"b".into()]);
+    }
+
+    #[test]
+    fn what_every_filter_can_do() {
+        let config =
+            r#"{"add_field": {"%{k}_x": "%{v}!", "v": 2}, "remove_field": ["gone"], "add_tag": ["%{v}"], "remove_tag": "old"}"#;
+        let input =
+            Input::new("x").field("k", "key").field("v", "1").field("gone", "y").field("tags", "old").field("tags", "new");
+        let outcome = run(config, input);
+        assert_eq!((outcome.text("key_x"), outcome.get("gone")), (Some("1!"), None));
+        assert_eq!(outcome.all("v"), [&"1".into(), &2.into()]);
+        assert_eq!(outcome.all("tags"), [&"new".into(), &"1,2".into()]);
+        // what is forged goes nowhere
+        let outcome = run(r#"{"add_field": {"%{k}": "x"}}"#, Input::new("x").field("k", "_topic"));
+        assert_eq!(outcome.get("_topic"), None);
+        // the payload stays the message's first value
+        let outcome = run(r#"{"add_field": {"message": "more"}}"#, Input::new("payload"));
+        assert_eq!(outcome.all("message"), [&"payload".into(), &"more".into()]);
     }
 
     #[test]

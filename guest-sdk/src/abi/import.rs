@@ -26,12 +26,17 @@
 //!
 //! lookup_open(at, len) -> i32                         UTF-8: the kind, a zero byte, the argument. Kind `table`: the name of a file
 //!                                                     of the box's `lookups` folder (.csv, .json, .yml), or a JSON object itself;
-//!                                                     `geoip`: the name of a MaxMind file there; `dns`: a JSON object of options.
+//!                                                     `geoip`: the name of a MaxMind file there; `dns`: a JSON object: `ask`
+//!                                                     (`reverse`: keys are addresses, values their names; `resolve`: the other way
+//!                                                     round) and, if wanted, `nameserver` (a list of addresses), `timeout`,
+//!                                                     `hit_cache_ttl`, `failed_cache_ttl` (seconds) and `max_retries`.
 //!                                                     A handle >= 0, or -1: ask `last_error`. Only in `init`; at most 16
 //! lookup_get(handle: i32, record: i32, at, len, out, cap) -> i32
-//!     the value of a key: of a table the value's bytes, of geoip (the key is an address as text) a JSON object, of dns text. Gives
-//!     the length; nothing is written where it is more than `cap`. -1 = nothing is known of this key; -2 = there was no
-//!     answer in time (dns only; not the same as knowing nothing). Fuel: 10 a byte of the key, 1 a byte of the value
+//!     the value of a key: of a table the value's bytes, and of the key that is one zero byte the whole table, a JSON object of
+//!     strings; of geoip (the key is an address as text) a JSON object; of dns text. Gives the length; nothing is written where
+//!     it is more than `cap`. -1 = nothing is known of this key; -2 = there was no answer in time (dns only; not the same as
+//!     knowing nothing). Fuel: 10 a byte of the key, 1 a byte of the value. What dns answers belongs to the record's arrival
+//!     time, and a call waits 50 ms for all of its answers together
 //!
 //! state_get(record: i32, at, len, out, cap) -> i32    what was put under this key. Gives the length; nothing is written where it is
 //!                                                     more than `cap`. -1 = not there, or its time is over
@@ -97,6 +102,8 @@ pub const FUNCTIONS: [(&str, &str); 12] = [
 pub const NOTHING: i32 = -1;
 /// What `lookup_get` gives where there was no answer in time.
 pub const NO_ANSWER: i32 = -2;
+/// The key for which `lookup_get` gives all of a table, as a JSON object of strings.
+pub const WHOLE_TABLE: [u8; 1] = [0];
 /// What `pattern_match` gives where there is no match.
 pub const NO_MATCH: i32 = -1;
 /// What `pattern_match` gives where the engine gave up.

@@ -217,7 +217,8 @@ impl<F: Filter> Harness<F> {
     /// When a frame is not as it should be: a defect of the SDK.
     #[allow(clippy::unwrap_used, clippy::expect_used)]
     pub fn run(&mut self, inputs: &[Input]) -> Vec<Outcome> {
-        let frame = self.frame(inputs);
+        let seen: Vec<Input> = inputs.iter().map(|input| self.with_message(input)).collect();
+        let frame = self.frame(&seen);
         self.guest.run(&frame);
         let (_, sections, _) = self.guest.answer();
         // Natively an address means nothing: lay the sections back to back behind a head that says where.
@@ -236,7 +237,7 @@ impl<F: Filter> Harness<F> {
         let names: Vec<String> = Names(answer.names).map(|name| String::from_utf8_lossy(name.unwrap()).into_owned()).collect();
         let (mut values, mut emissions, mut headers) = (answer.values, answer.emissions, answer.headers);
         let mut outcomes = Vec::new();
-        for ((place, input), verdict) in (0u64..).zip(inputs).zip(answer.verdicts) {
+        for ((place, (input, given)), verdict) in (0u64..).zip(seen.iter().zip(inputs)).zip(answer.verdicts) {
             let verdict = VerdictEntry::decode(verdict).unwrap();
             let seen = self.seen(input);
             let find = |(slot, at, len): (u32, u32, u32)| -> Vec<u8> {
@@ -259,7 +260,7 @@ impl<F: Filter> Harness<F> {
                 },
                 reason: String::new(),
                 consumed: verdict.consumed,
-                fields: input.fields.clone(),
+                fields: given.fields.clone(),
                 time_ns: None,
                 emissions: Vec::new(),
                 joined: None,
@@ -304,6 +305,16 @@ impl<F: Filter> Harness<F> {
             outcomes.push(outcome);
         }
         outcomes
+    }
+
+    /// As the host does: where a filter asks for the message and not for payloads, the payload is the message until there is one.
+    fn with_message(&self, input: &Input) -> Input {
+        let mut input = input.clone();
+        let asks = self.reads_all || self.reads.iter().any(|name| name == "message");
+        if asks && !self.needs_payload && !input.fields.iter().any(|(name, _)| name == "message") {
+            input.fields.push(("message".to_owned(), Owned::Str(input.payload.clone())));
+        }
+        input
     }
 
     /// Which of a record's fields the filter is given: (number of the name, index of the field).

@@ -129,9 +129,9 @@ fn host(links: &mut LinkerInstance<'_, Host>, name: &str) -> Option<wasmtime::Re
             let handle = host.lookup_open(format!("{kind}\0{argument}").as_bytes())?;
             Ok((handle_or_error(host, handle),))
         }),
-        "lookup-get" => links.func_wrap(name, |mut store: Store<'_>, (lookup, _, key): (u32, u32, Vec<u8>)| {
+        "lookup-get" => links.func_wrap(name, |mut store: Store<'_>, (lookup, record, key): (u32, u32, Vec<u8>)| {
             let host = begin(&mut store, KEY_FUEL, key.len())?;
-            let got: Result<Option<Vec<u8>>, ()> = match host.lookup_get(lookup.cast_signed(), &key)? {
+            let got: Result<Option<Vec<u8>>, ()> = match host.lookup_get(lookup.cast_signed(), record, &key)? {
                 Got::Value(value) => Ok(Some(value.to_vec())),
                 Got::Nothing => Ok(None),
                 Got::NoAnswer => Err(()),

@@ -16,6 +16,7 @@ mod wasi;
 mod wasi_component;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sawbox_guest::abi::import;
 use serde_json::Value;
@@ -26,7 +27,7 @@ pub(super) use self::module::linker;
 pub(super) use self::pattern::Compiled;
 use self::pattern::Patterns;
 pub(super) use self::state::Lent;
-use super::lookup::{Got, Lookup, LookupRecord, Lookups};
+use super::lookup::{Got, Lookup, LookupRecord, Lookups, dns};
 use crate::base::units::Bytes;
 
 /// Lines that a call may log.
@@ -58,6 +59,10 @@ pub(super) struct Host {
     config: Config,
     patterns: Patterns,
     lookups: Vec<Arc<Lookup>>,
+    /// When the call's records arrived, where a lookup wants to know.
+    pub(super) arrivals: Vec<i64>,
+    /// How long the call may still wait for lookups.
+    patience: Duration,
     /// What was opened, as a generation keeps it.
     pub(super) opened: Vec<LookupRecord>,
     /// What may be opened; without it, whatever is in the box's folder now.
@@ -104,6 +109,8 @@ impl Host {
             config: Config::Text(config),
             patterns: Patterns::default(),
             lookups: Vec::new(),
+            arrivals: Vec::new(),
+            patience: dns::BUDGET,
             opened: Vec::new(),
             pinned,
             value: Vec::new(),
@@ -124,6 +131,7 @@ impl Host {
     /// Forgets what belongs to the last call.
     pub(super) fn begin_call(&mut self) {
         self.starting = false;
+        self.patience = dns::BUDGET;
         self.log_lines = 0;
         self.heard.clear();
         self.panic = None;
@@ -254,10 +262,25 @@ impl Host {
         i32::try_from(self.lookups.len() - 1).map_err(|_| "too many lookups".to_owned())
     }
 
-    fn lookup_get(&mut self, handle: i32, key: &[u8]) -> wasmtime::Result<Got<'_>> {
+    fn lookup_get(&mut self, handle: i32, record: u32, key: &[u8]) -> wasmtime::Result<Got<'_>> {
         let lookup = usize::try_from(handle).ok().and_then(|handle| self.lookups.get(handle));
         let lookup = lookup.ok_or_else(|| wasmtime::Error::msg("used a lookup it never opened"))?;
-        Ok(lookup.get(key, &mut self.value))
+        let mut now_ns = 0;
+        if lookup.is_dns() {
+            let arrival = self.arrivals.get(record as usize);
+            now_ns = *arrival.ok_or_else(|| wasmtime::Error::msg("named a record that the call does not have to a lookup"))?;
+        }
+        Ok(lookup.get(key, now_ns, &mut self.patience, &mut self.value))
+    }
+
+    /// Whether it must be told when a call's records arrived.
+    pub(super) fn wants_arrivals(&self) -> bool {
+        self.lookups.iter().any(|lookup| lookup.is_dns())
+    }
+
+    /// What has to be durable before the call's answer is taken becomes so.
+    pub(super) fn settle(&self) {
+        self.lookups.iter().for_each(|lookup| lookup.settle());
     }
 }
 

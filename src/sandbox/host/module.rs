@@ -126,7 +126,7 @@ fn lookup_open(mut caller: Caller<'_, Host>, at: i32, len: i32) -> wasmtime::Res
 fn lookup_get(
     mut caller: Caller<'_, Host>,
     handle: i32,
-    _record: i32,
+    record: i32,
     at: i32,
     len: i32,
     out: i32,
@@ -135,7 +135,7 @@ fn lookup_get(
     charge(&mut caller, KEY_FUEL * u64::from(len.cast_unsigned()) + CALL_FUEL)?;
     let (memory, host) = memory(&mut caller)?.data_and_store_mut(&mut caller);
     let key = guest_bytes(memory, at, len)?;
-    match host.lookup_get(handle, key)? {
+    match host.lookup_get(handle, record.cast_unsigned(), key)? {
         Got::Value(value) => {
             let len = give(memory, value, out, cap)?;
             charge(&mut caller, u64::from(len.cast_unsigned()))?;

@@ -11,6 +11,7 @@
 //!
 //! Why copies and not hashes alone: a hash can only say that yesterday's rows cannot be made again.
 
+pub(super) mod dns;
 mod geoip;
 mod table;
 
@@ -18,14 +19,16 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use sawbox_guest::abi::import::lookup_kind;
+use sawbox_guest::abi::import::{WHOLE_TABLE, lookup_kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cache::write_whole;
 use super::engine::hex;
+use crate::base::clock::Clock;
 use crate::base::disk::Disk;
 use crate::base::limits::is_topic_name;
 use crate::base::units::Bytes;
@@ -50,24 +53,38 @@ pub struct LookupRecord {
 pub(super) enum Lookup {
     Table(table::Table),
     Geoip(geoip::Geoip),
+    Dns(dns::Dns),
 }
 
 /// What a lookup knows of a key.
 pub(super) enum Got<'l> {
     Value(&'l [u8]),
     Nothing,
-    #[allow(dead_code)] // a resolver's answer; the files here always have one
     NoAnswer,
 }
 
 impl Lookup {
-    /// Asks. `room` is for a value that is made.
-    pub(super) fn get<'l>(&'l self, key: &[u8], room: &'l mut Vec<u8>) -> Got<'l> {
+    /// Asks, for a record that arrived at `now_ns`. `room` is for a value that is made, `left` how long the call may still wait.
+    pub(super) fn get<'l>(&'l self, key: &[u8], now_ns: i64, left: &mut Duration, room: &'l mut Vec<u8>) -> Got<'l> {
         let value = match self {
+            Self::Dns(dns) => return dns.get(key, now_ns, left, room),
+            Self::Table(table) if key == WHOLE_TABLE => table.whole(room).then_some(&**room),
             Self::Table(table) => table.get(key),
             Self::Geoip(geoip) => geoip.get(key, room).then_some(&**room),
         };
         value.map_or(Got::Nothing, Got::Value)
+    }
+
+    /// Whether its answers belong to arrival times.
+    pub(super) fn is_dns(&self) -> bool {
+        matches!(self, Self::Dns(_))
+    }
+
+    /// Makes durable what was answered: before the rows of a call that asked are taken.
+    pub(super) fn settle(&self) {
+        if let Self::Dns(dns) = self {
+            dns.settle();
+        }
     }
 }
 
@@ -79,11 +96,24 @@ pub(super) struct Lookups {
     disk: Arc<dyn Disk>,
     limit: Bytes,
     open: Mutex<HashMap<Key, Weak<Lookup>>>,
+    clock: Arc<dyn Clock>,
+    /// Started when the first filter asks for it.
+    resolver: Mutex<Option<Arc<dns::Resolver>>>,
 }
 
 impl Lookups {
-    pub(super) fn new(disk: Arc<dyn Disk>, limit: Bytes) -> Self {
-        Self { disk, limit, open: Mutex::default() }
+    pub(super) fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, limit: Bytes) -> Self {
+        Self { disk, limit, open: Mutex::default(), clock, resolver: Mutex::default() }
+    }
+
+    fn resolver(&self) -> Result<Arc<dns::Resolver>, String> {
+        let mut resolver = self.resolver.lock();
+        if let Some(resolver) = &*resolver {
+            return Ok(Arc::clone(resolver));
+        }
+        let started = dns::Resolver::start(Arc::clone(&self.disk), Arc::clone(&self.clock))?;
+        *resolver = Some(Arc::clone(&started));
+        Ok(started)
     }
 
     /// Opens a lookup: of the records, where there are some, else of the files as they are now. Gives what a generation keeps.
@@ -96,7 +126,8 @@ impl Lookups {
         let kind = match kind {
             lookup_kind::TABLE => lookup_kind::TABLE,
             lookup_kind::GEOIP => lookup_kind::GEOIP,
-            _ => return Err(format!("there is no lookup of kind `{kind}`; there is `table` and `geoip`")),
+            lookup_kind::DNS => return Ok((Arc::new(Lookup::Dns(self.resolver()?.open(argument)?)), None)),
+            _ => return Err(format!("there is no lookup of kind `{kind}`; there is `table`, `geoip` and `dns`")),
         };
         if kind == lookup_kind::TABLE && argument.trim_start().starts_with('{') {
             return Ok((Arc::new(Lookup::Table(table::Table::inline(argument)?)), None));

@@ -56,6 +56,14 @@ impl Table {
         self.0.get(key).map(|value| &**value)
     }
 
+    /// All of it, as a JSON object of strings.
+    pub(super) fn whole(&self, room: &mut Vec<u8>) -> bool {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let members: Map<String, Value> = self.0.iter().map(|(key, value)| (text(key), Value::String(text(value)))).collect();
+        room.clear();
+        serde_json::to_writer(room, &members).is_ok()
+    }
+
     fn put(&mut self, key: &str, value: &str) {
         self.0.insert(key.as_bytes().into(), value.as_bytes().into());
     }
@@ -213,6 +221,9 @@ mod tests {
             &[("200", "OK"), ("a b", "it's"), ("http://x", "y\n"), ("plain", "v"), ("empty", "")],
         );
         check("a.csv", "", &[]);
+        let mut room = Vec::new();
+        assert!(Table::file("a.csv", b"b,2\na,\"1\"").unwrap().whole(&mut room));
+        assert_eq!(room, br#"{"a":"1","b":"2"}"#);
     }
 
     #[test]

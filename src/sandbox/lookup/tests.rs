@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::base::clock::RealClock;
 use crate::base::disk::RealDisk;
 
 fn value(lookup: &Lookup, key: &str) -> Option<String> {
     let mut room = Vec::new();
-    match lookup.get(key.as_bytes(), &mut room) {
+    match lookup.get(key.as_bytes(), 0, &mut Duration::default(), &mut room) {
         Got::Value(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
         Got::Nothing | Got::NoAnswer => None,
     }
@@ -22,7 +23,7 @@ fn a_box() -> Box {
     let disk = Arc::new(RealDisk::open(directory.path()).unwrap());
     disk.create_dir_all(Path::new("lookups")).unwrap();
     disk.create_dir_all(Path::new("sandbox")).unwrap();
-    Box { directory, lookups: Lookups::new(disk, Bytes(1000)) }
+    Box { directory, lookups: Lookups::new(disk, Arc::new(RealClock::new()), Bytes(1000)) }
 }
 
 impl Box {

@@ -11,6 +11,8 @@ mod keyed;
 mod measure;
 mod mutants;
 mod remember;
+mod stock;
+mod stock_b;
 
 use std::sync::Arc;
 
