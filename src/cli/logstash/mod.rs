@@ -1,0 +1,1 @@
+mod chain; mod condition; mod parse; #[cfg(test)] mod tests;
