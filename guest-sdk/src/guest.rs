@@ -2,9 +2,10 @@
 
 use crate::abi::answer::HEAD_BYTES;
 use crate::abi::input::Reader;
-use crate::abi::{INIT_NEEDS_PAYLOAD, INIT_READS_ALL, pack};
+use crate::abi::{INIT_NEEDS_PAYLOAD, INIT_READS_ALL, INIT_SCHEMA, pack};
 use crate::host::{Level, Pattern, PatternKind, log};
 use crate::json::Json;
+use crate::lookup::Lookup;
 use crate::names::Name;
 use crate::record::{Read, Record};
 use crate::verdict::{Sections, Verdict};
@@ -34,6 +35,7 @@ pub(crate) struct Needs {
     pub(crate) payload: bool,
     pub(crate) all: bool,
     pub(crate) reads: Vec<String>,
+    pub(crate) schema: u32,
 }
 
 impl<'s> Setup<'s> {
@@ -67,6 +69,19 @@ impl<'s> Setup<'s> {
         self.needs.payload = needs;
     }
 
+    /// Names what this filter's state means; state that was kept under another number is not given to it. Without a word, 0.
+    pub fn state_schema(&mut self, schema: u32) {
+        self.needs.schema = schema;
+    }
+
+    /// Opens a lookup; see [`Lookup::open`].
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn lookup(&mut self, kind: &str, argument: &str) -> Result<Lookup, String> {
+        Lookup::open(kind, argument)
+    }
+
     /// Compiles a pattern in the host; see [`Pattern::compile`].
     ///
     /// # Errors
@@ -91,7 +106,7 @@ impl<F> Default for Guest<F> {
     fn default() -> Self {
         Self {
             filter: None,
-            needs: Needs { payload: true, all: false, reads: Vec::new() },
+            needs: Needs { payload: true, all: false, reads: Vec::new(), schema: 0 },
             sections: Sections::default(),
             input: Vec::new(),
             head: [0; HEAD_BYTES],
@@ -146,8 +161,13 @@ impl<F: Filter> Guest<F> {
                 let payload = if self.needs.payload { INIT_NEEDS_PAYLOAD } else { 0 };
                 let all = if self.needs.all { INIT_READS_ALL } else { 0 };
                 let count = u16::try_from(self.needs.reads.len()).unwrap_or(u16::MAX);
-                self.init_answer.extend_from_slice(&[0, payload | all]);
+                let schema = self.needs.schema;
+                let flag = if schema == 0 { 0 } else { INIT_SCHEMA };
+                self.init_answer.extend_from_slice(&[0, payload | all | flag]);
                 self.init_answer.extend_from_slice(&count.to_le_bytes());
+                if schema != 0 {
+                    self.init_answer.extend_from_slice(&schema.to_le_bytes());
+                }
                 for name in &self.needs.reads {
                     let len = u16::try_from(name.len()).unwrap_or(u16::MAX);
                     self.init_answer.extend_from_slice(&len.to_le_bytes());
@@ -172,6 +192,7 @@ impl<F: Filter> Guest<F> {
         for index in 0..frame.len() {
             let Some(entry) = frame.record(index) else { return };
             let record = Record {
+                index: u32::try_from(index).unwrap_or(u32::MAX),
                 frame,
                 entry,
                 payload: frame.bytes(entry.payload.0, entry.payload.1),

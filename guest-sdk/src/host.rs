@@ -1,12 +1,13 @@
-//! What the host does for a filter: logging, and patterns (grok, regular expressions).
+//! What the host does for a filter: logging, the configuration, and patterns (grok, regular expressions). See also
+//! [`crate::Lookup`] and [`crate::State`].
 //!
 //! In Wasm these are imports. Natively (tests) log lines go to standard error and patterns to whatever
 //! `testing::set_patterns` was given.
 
 #[cfg(not(target_arch = "wasm32"))]
-use native as raw;
+pub(crate) use native as raw;
 #[cfg(target_arch = "wasm32")]
-use wasm as raw;
+pub(crate) use wasm as raw;
 
 use crate::abi::{Groups, NO_MATCH, SPAN_BYTES, pattern_kind, u32_at};
 
@@ -96,10 +97,10 @@ impl Pattern {
             text.push_str(part);
         }
         let handle = raw::pattern_compile(text.as_bytes(), kind.cast_signed());
-        let described = describe(handle);
         if handle < 0 {
-            return Err(String::from_utf8_lossy(&described).into_owned());
+            return Err(last_error());
         }
+        let described = read(|out| raw::pattern_describe(handle, out));
         let groups: Vec<_> =
             Groups(&described).map(|(group, name)| (group, String::from_utf8_lossy(name).into_owned())).collect();
         let spans = vec![0; groups.len() * SPAN_BYTES];
@@ -126,11 +127,17 @@ impl Pattern {
     }
 }
 
-fn describe(handle: i32) -> Vec<u8> {
+/// Why the last import gave an error.
+pub(crate) fn last_error() -> String {
+    String::from_utf8_lossy(&read(raw::last_error)).into_owned()
+}
+
+/// Calls an import that gives a length and writes nothing where there is too little room.
+fn read(ask: impl Fn(&mut [u8]) -> i32) -> Vec<u8> {
     let mut text = vec![0; 1024];
     // Twice at most: the second time there is room.
     for _ in 0..2 {
-        let len = usize::try_from(raw::pattern_describe(handle, &mut text)).unwrap_or(0);
+        let len = usize::try_from(ask(&mut text)).unwrap_or(0);
         if len <= text.len() {
             text.truncate(len);
             return text;
@@ -142,7 +149,9 @@ fn describe(handle: i32) -> Vec<u8> {
 
 #[cfg(target_arch = "wasm32")]
 #[allow(unsafe_code)]
-mod wasm {
+pub(crate) mod wasm {
+    use crate::state::State;
+
     mod import {
         #[link(wasm_import_module = "sawbox")]
         unsafe extern "C" {
@@ -150,10 +159,16 @@ mod wasm {
             pub fn pattern_compile(at: *const u8, len: usize, kind: i32) -> i32;
             pub fn pattern_describe(handle: i32, at: *mut u8, cap: usize) -> i32;
             pub fn pattern_match(handle: i32, at: *const u8, len: usize, out: *mut u8, cap: usize) -> i32;
+            pub fn last_error(at: *mut u8, cap: usize) -> i32;
+            pub fn lookup_open(at: *const u8, len: usize) -> i32;
+            pub fn lookup_get(handle: i32, record: u32, at: *const u8, len: usize, out: *mut u8, cap: usize) -> i32;
+            pub fn state_get(record: u32, at: *const u8, len: usize, out: *mut u8, cap: usize) -> i32;
+            pub fn state_put(record: u32, at: *const u8, len: usize, value: *const u8, value_len: usize, ttl_ms: i64) -> i32;
+            pub fn state_remove(record: u32, at: *const u8, len: usize) -> i32;
         }
     }
 
-    // SAFETY of all four: the host reads and writes only between the address and the length it is given, and both come from a
+    // SAFETY of all: the host reads and writes only between the address and the length it is given, and both come from a
     // slice that is borrowed for the call.
     pub fn log(level: i32, text: &[u8]) {
         unsafe { import::log(level, text.as_ptr(), text.len()) }
@@ -171,11 +186,36 @@ mod wasm {
         let cap = out.len() / super::SPAN_BYTES;
         unsafe { import::pattern_match(handle, bytes.as_ptr(), bytes.len(), out.as_mut_ptr(), cap) }
     }
+
+    pub fn last_error(out: &mut [u8]) -> i32 {
+        unsafe { import::last_error(out.as_mut_ptr(), out.len()) }
+    }
+
+    pub fn lookup_open(text: &[u8]) -> i32 {
+        unsafe { import::lookup_open(text.as_ptr(), text.len()) }
+    }
+
+    pub fn lookup_get(handle: i32, record: u32, key: &[u8], out: &mut [u8]) -> i32 {
+        unsafe { import::lookup_get(handle, record, key.as_ptr(), key.len(), out.as_mut_ptr(), out.len()) }
+    }
+
+    pub fn state_get(state: &State, key: &[u8], out: &mut [u8]) -> i32 {
+        unsafe { import::state_get(state.record, key.as_ptr(), key.len(), out.as_mut_ptr(), out.len()) }
+    }
+
+    pub fn state_put(state: &State, key: &[u8], value: &[u8], ttl_ms: i64) -> i32 {
+        unsafe { import::state_put(state.record, key.as_ptr(), key.len(), value.as_ptr(), value.len(), ttl_ms) }
+    }
+
+    pub fn state_remove(state: &State, key: &[u8]) -> i32 {
+        unsafe { import::state_remove(state.record, key.as_ptr(), key.len()) }
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-mod native {
-    use crate::testing::with_patterns;
+pub(crate) mod native {
+    use crate::state::State;
+    use crate::testing::{self, with_patterns};
 
     pub fn log(level: i32, text: &[u8]) {
         eprintln!("filter log {level}: {}", String::from_utf8_lossy(text));
@@ -191,5 +231,29 @@ mod native {
 
     pub fn pattern_match(handle: i32, bytes: &[u8], out: &mut [u8]) -> i32 {
         with_patterns(|patterns| patterns.find(handle, bytes, out))
+    }
+
+    pub fn last_error(out: &mut [u8]) -> i32 {
+        testing::last_error(out)
+    }
+
+    pub fn lookup_open(text: &[u8]) -> i32 {
+        testing::lookup_open(text)
+    }
+
+    pub fn lookup_get(handle: i32, _record: u32, key: &[u8], out: &mut [u8]) -> i32 {
+        testing::lookup_get(handle, key, out)
+    }
+
+    pub fn state_get(state: &State, key: &[u8], out: &mut [u8]) -> i32 {
+        testing::state_get(state.arrival_ns, key, out)
+    }
+
+    pub fn state_put(state: &State, key: &[u8], value: &[u8], ttl_ms: i64) -> i32 {
+        testing::state_put(state.arrival_ns, key, value, ttl_ms)
+    }
+
+    pub fn state_remove(_state: &State, key: &[u8]) -> i32 {
+        testing::state_remove(key)
     }
 }

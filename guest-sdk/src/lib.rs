@@ -38,8 +38,8 @@
 //! Slices of the payload, or of a field that the filter reads, are never copied: they go back as (slot, offset, length). So cut,
 //! and build only what has to be built.
 //!
-//! A filter must say the same of a record whatever came before it and in whatever company: its memory is a cache at most. It has
-//! no clock, no randomness and no files; the record's arrival time is the time.
+//! A filter must say the same of a record in whatever company: its memory is a cache at most, and what it must remember it keeps
+//! in [`Record::state`]. It has no clock, no randomness and no files; the record's arrival time is the time.
 //!
 //! [`abi`] is the frame itself; with the feature `sdk` off (the host) it is all there is.
 
@@ -52,9 +52,13 @@ mod host;
 #[cfg(feature = "sdk")]
 pub mod json;
 #[cfg(feature = "sdk")]
+mod lookup;
+#[cfg(feature = "sdk")]
 mod names;
 #[cfg(feature = "sdk")]
 mod record;
+#[cfg(feature = "sdk")]
+mod state;
 #[cfg(all(feature = "sdk", not(target_arch = "wasm32")))]
 pub mod testing;
 #[cfg(feature = "sdk")]
@@ -67,8 +71,12 @@ pub use host::{Level, Match, Pattern, PatternKind, Spans, log};
 #[cfg(feature = "sdk")]
 pub use json::Json;
 #[cfg(feature = "sdk")]
+pub use lookup::{Known, Lookup};
+#[cfg(feature = "sdk")]
 pub use names::{Name, ToName};
 #[cfg(feature = "sdk")]
 pub use record::{Read, Record, Value, Values};
+#[cfg(feature = "sdk")]
+pub use state::State;
 #[cfg(feature = "sdk")]
 pub use verdict::{Payload, Verdict};

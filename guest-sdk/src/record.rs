@@ -2,6 +2,7 @@
 
 use crate::abi::input::{Reader, RecordEntry};
 use crate::abi::{Body, VALUE_BYTES, ValueEntry};
+use crate::state::State;
 
 /// A field that was declared as read; see [`crate::Setup::reads`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +84,7 @@ impl From<bool> for Value<'_> {
 /// The record's headers are fields: a receiver that knows the sending host gave it as `host`.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
+    pub(crate) index: u32,
     pub(crate) frame: Reader<'a>,
     pub(crate) entry: RecordEntry,
     pub(crate) payload: &'a [u8],
@@ -116,6 +118,11 @@ impl<'a> Record<'a> {
     /// The row's time, nanoseconds since 1970, where a filter before this one set it.
     pub fn time_ns(&self) -> Option<i64> {
         self.entry.time_ns
+    }
+
+    /// What this filter remembers from record to record; what it writes stands only if it handles this record.
+    pub fn state(&self) -> State {
+        State { record: self.index, arrival_ns: self.entry.arrival_ns }
     }
 
     /// The (first) value of a declared field.

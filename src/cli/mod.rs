@@ -14,6 +14,7 @@ mod access;
 mod bench;
 mod client;
 mod demo;
+mod filter;
 mod groups;
 mod run;
 mod search;
@@ -78,7 +79,7 @@ enum Command {
     Route(traffic::RouteCommand),
     /// Filters: list, check, upload
     #[command(subcommand)]
-    Filter(topics::FilterCommand),
+    Filter(filter::FilterCommand),
     /// Users of the Kafka port
     #[command(subcommand)]
     User(access::UserCommand),
@@ -148,7 +149,7 @@ pub fn main() -> ExitCode {
         Command::Group(command) => groups::group(&command),
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
-        Command::Filter(command) => topics::filter(&command),
+        Command::Filter(command) => filter::run(&command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {

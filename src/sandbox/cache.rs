@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::FilterError;
@@ -26,6 +27,15 @@ const MAGIC: [u8; 4] = *b"SWBM";
 const VERSION: u32 = 1;
 const HEAD: usize = 40;
 const KEY_BYTES: usize = 32;
+
+/// A compiled filter.
+#[derive(Clone)]
+pub(super) enum Compiled {
+    /// A core module.
+    Module(Module),
+    /// A component.
+    Component(Component),
+}
 
 /// Compiles modules, or finds them compiled.
 #[derive(Debug)]
@@ -54,20 +64,26 @@ impl Cache {
     }
 
     /// The module, compiled; and whether it had to be compiled now.
-    pub(super) fn module(&self, sha256: &str, wasm: &[u8]) -> Result<(Module, bool), FilterError> {
+    pub(super) fn module(&self, sha256: &str, wasm: &[u8]) -> Result<(Compiled, bool), FilterError> {
         let path = PathBuf::from(format!("sandbox/cache/{sha256}-{}", &self.fingerprint[..16]));
-        if let Some(module) = self.load(&path, sha256) {
-            return Ok((module, false));
+        let component = is_component(wasm);
+        if let Some(compiled) = self.load(&path, sha256, component) {
+            return Ok((compiled, false));
         }
-        let module = Module::new(&self.engine, wasm).map_err(|error| FilterError::Refused(format!("{error:#}")))?;
-        if let Err(error) = self.save(&path, sha256, &module) {
+        let compiled = if component {
+            Component::from_binary(&self.engine, wasm).map(Compiled::Component)
+        } else {
+            Module::from_binary(&self.engine, wasm).map(Compiled::Module)
+        };
+        let compiled = compiled.map_err(|error| FilterError::Refused(format!("{error:#}")))?;
+        if let Err(error) = self.save(&path, sha256, &compiled) {
             tracing::warn!(%error, path = %path.display(), "a compiled filter could not be kept; it will be compiled again");
         }
-        Ok((module, true))
+        Ok((compiled, true))
     }
 
     #[allow(unsafe_code)]
-    fn load(&self, path: &Path, sha256: &str) -> Option<Module> {
+    fn load(&self, path: &Path, sha256: &str, component: bool) -> Option<Compiled> {
         let file = self.disk.open(path, false).ok()?;
         let mut bytes = vec![0; usize::try_from(file.len().ok()?).ok()?];
         let got = file.read_at(&mut bytes, 0).ok()?;
@@ -77,13 +93,23 @@ impl Cache {
             tracing::warn!(path = %path.display(), "a compiled filter is not as this box wrote it; it is compiled again");
             return None;
         }
-        // SAFETY: `deserialize` asks for bytes that `Module::serialize` of a compatible engine made. The HMAC shows that they are
-        // exactly what `save` wrote on this box for this module and an engine of this fingerprint: nobody else has the key.
-        unsafe { Module::deserialize(&self.engine, code) }.ok()
+        // SAFETY: `deserialize` asks for bytes that `serialize` of a compatible engine made. The HMAC shows that they are exactly
+        // what `save` wrote on this box for this module and an engine of this fingerprint: nobody else has the key.
+        unsafe {
+            if component {
+                Component::deserialize(&self.engine, code).ok().map(Compiled::Component)
+            } else {
+                Module::deserialize(&self.engine, code).ok().map(Compiled::Module)
+            }
+        }
     }
 
-    fn save(&self, path: &Path, sha256: &str, module: &Module) -> io::Result<()> {
-        let code = module.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
+    fn save(&self, path: &Path, sha256: &str, compiled: &Compiled) -> io::Result<()> {
+        let code = match compiled {
+            Compiled::Module(module) => module.serialize(),
+            Compiled::Component(component) => component.serialize(),
+        };
+        let code = code.map_err(|error| io::Error::other(format!("{error:#}")))?;
         let mut bytes = Vec::with_capacity(HEAD + code.len());
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -102,6 +128,11 @@ impl Cache {
         let inner = Sha256::new().chain_update(pads.0).chain_update(sha256).chain_update(&self.fingerprint).chain_update(code);
         Sha256::new().chain_update(pads.1).chain_update(inner.finalize()).finalize().into()
     }
+}
+
+/// Whether these bytes are a component, by the layer in their head.
+pub(super) fn is_component(wasm: &[u8]) -> bool {
+    wasm.get(6..8) == Some(&[1, 0])
 }
 
 /// This box's key; made when it is not there, or not whole.

@@ -271,7 +271,7 @@ impl Run<'_, '_> {
         let for_records = limits.fuel_per_record.saturating_mul(call.len() as u64);
         let fuel = limits.fuel_per_byte.saturating_mul(size.bytes as u64).saturating_add(for_records);
         let rows = &*self.rows;
-        let called = instance.call(size, fuel, limits, |writer| given.write(rows, writer))?;
+        let called = instance.call(size, fuel, |writer| given.write(rows, writer))?;
         let answer = instance.answer(&called, call.len())?;
         let saved = self.rows.save(call);
         match given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena) {

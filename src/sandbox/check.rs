@@ -45,7 +45,7 @@ impl Sandbox {
     /// [`FilterError::Refused`] says why it is no filter.
     pub fn check_with(&self, wasm: &[u8], config: &Map<String, Value>) -> Result<FilterReport, FilterError> {
         let loaded = self.load_bytes(wasm)?;
-        let imports = loaded.pre.module().imports().map(|import| import.name().to_owned()).collect();
+        let imports = loaded.imports.clone();
         let mut report = FilterReport {
             sha256: loaded.sha256.to_string(),
             bytes: wasm.len(),
@@ -56,8 +56,8 @@ impl Sandbox {
             reads_all: false,
             reads: Vec::new(),
         };
-        let config = Value::Object(config.clone()).to_string();
-        match self.pool.guest(&CHECKED.into(), &loaded, config, &Arc::default()) {
+        let config = Value::Object(config.clone()).to_string().into();
+        match self.pool.guest(&CHECKED.into(), &loaded, config, None, &Arc::default()) {
             Ok(guest) => {
                 report.needs_payload = guest.needs.payload;
                 report.reads_all = guest.needs.all;
@@ -76,9 +76,9 @@ impl Sandbox {
     /// [`FilterError::Refused`] names the first record on which it is not steady.
     pub fn check_steady(&self, wasm: &[u8], config: &Map<String, Value>, records: &Records<'_>) -> Result<(), FilterError> {
         let loaded = self.load_bytes(wasm)?;
-        let text = Value::Object(config.clone()).to_string();
+        let text = Value::Object(config.clone()).to_string().into();
         let counters = Arc::default();
-        let guest = self.pool.guest(&CHECKED.into(), &loaded, text, &counters).map_err(|error| match error {
+        let guest = self.pool.guest(&CHECKED.into(), &loaded, text, None, &counters).map_err(|error| match error {
             StartError::Refused(why) | StartError::Broken(why) => FilterError::Refused(why),
         })?;
         let record = ChainRecord {
@@ -88,6 +88,7 @@ impl Sandbox {
                 abi: sawbox_guest::abi::VERSION,
                 when: None,
                 config: config.clone(),
+                lookups: Vec::new(),
             }],
             engine: engine::ENGINE.to_owned(),
         };

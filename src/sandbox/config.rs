@@ -17,9 +17,13 @@ pub struct Config {
     pub fuel_to_start: u64,
     /// Most memory of one running filter.
     pub memory: Bytes,
+    /// The same for one that brings a runtime with it: an interpreter, or Go's collector.
+    pub memory_interpreter: Bytes,
     /// Largest module.
     pub module: Bytes,
-    /// A filter whose memory is larger than this after a call is not kept for the next one.
+    /// Largest file that a filter may look things up in.
+    pub lookup: Bytes,
+    /// A filter that took more memory than this since its start is not kept for the next call.
     pub recycle_above: Bytes,
     /// Running filters that are kept for the next call, in all.
     pub idle_instances: usize,
@@ -34,7 +38,9 @@ impl Default for Config {
             fuel_per_byte: 200,
             fuel_to_start: 500_000_000,
             memory: Bytes(64 << 20),
+            memory_interpreter: Bytes(512 << 20),
             module: Bytes(32 << 20),
+            lookup: Bytes(256 << 20),
             recycle_above: Bytes(16 << 20),
             idle_instances: 64,
             idle_memory: Bytes(96 << 20),
@@ -57,6 +63,12 @@ impl Config {
         if self.memory.0 < 2 << 20 || self.memory.0 > 4 << 30 {
             return Err(format!("memory = \"{}\" must be between 2MiB and 4GiB, the whole of a Wasm memory", self.memory));
         }
+        if self.memory_interpreter.0 < self.memory.0 || self.memory_interpreter.0 > 4 << 30 {
+            return Err(format!(
+                "memory_interpreter = \"{}\" must be between memory = \"{}\" and 4GiB, the whole of a Wasm memory",
+                self.memory_interpreter, self.memory
+            ));
+        }
         if self.module.0 == 0 || self.module.0 > 1 << 30 {
             return Err(format!("module = \"{}\" must be between 1 byte and 1GiB", self.module));
         }
@@ -76,6 +88,7 @@ mod tests {
             Config { fuel_per_record: 1, ..Config::default() },
             Config { fuel_to_start: 1, ..Config::default() },
             Config { memory: Bytes(1), ..Config::default() },
+            Config { memory_interpreter: Bytes(1 << 20), ..Config::default() },
             Config { module: Bytes(0), ..Config::default() },
         ] {
             assert!(config.check().is_err(), "{config:?}");

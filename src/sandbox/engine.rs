@@ -27,7 +27,8 @@ pub(super) fn engine() -> Result<wasmtime::Engine, FilterError> {
         | WasmFeatures::REFERENCE_TYPES
         | WasmFeatures::SIMD
         | WasmFeatures::FLOATS
-        | WasmFeatures::EXTENDED_CONST;
+        | WasmFeatures::EXTENDED_CONST
+        | WasmFeatures::COMPONENT_MODEL;
     let mut cost = OperatorCost::new();
     // Growing touches no memory by itself, but the kernel works for it.
     cost.variable.memory_grow_per_page = u8::MAX;

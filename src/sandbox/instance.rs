@@ -1,4 +1,4 @@
-//! One running filter: a module with its own memory, started with one configuration.
+//! One running filter: a module or a component with its own memory, started with one configuration.
 //!
 //! Invariants: after an error the instance is not used again; nobody knows what its memory holds. Fuel is set anew for every
 //! call. Reading an answer never follows a pointer of the guest's outside of its memory.
@@ -9,10 +9,11 @@ use std::sync::Arc;
 use sawbox_guest::abi::answer::Answer;
 use sawbox_guest::abi::input::{Size, Writer};
 use sawbox_guest::abi::{self, InitAnswer, export};
-use wasmtime::{InstancePre, Memory, Store, Trap, TypedFunc};
+use wasmtime::{InstancePre, Memory, Store, Trap, TypedFunc, component};
 
 use super::Config;
-use super::host::{Compiled, Host};
+use super::host::{Host, LIFTED_BYTES, Shared};
+use super::lookup::LookupRecord;
 use crate::base::limits::FIELD_NAME_BYTES;
 
 /// What a filter wants to be given, as it said at its start.
@@ -24,6 +25,8 @@ pub(super) struct Needs {
     pub(super) all: bool,
     /// The fields it looks at, otherwise.
     pub(super) reads: Vec<Arc<str>>,
+    /// Which keyed state it understands.
+    pub(super) schema: u32,
 }
 
 /// Why a filter did not start.
@@ -42,121 +45,208 @@ pub(super) struct CallError(
     pub(super) String,
 );
 
+/// A filter that is compiled and linked.
+pub(super) enum Pre {
+    /// A core module.
+    Module(InstancePre<Host>),
+    /// A component.
+    Component(component::InstancePre<Host>),
+}
+
+/// What is started.
+pub(super) struct Start<'s> {
+    pub(super) pre: &'s Pre,
+    pub(super) filter: &'s Arc<str>,
+    /// The configuration, JSON text.
+    pub(super) config: &'s Arc<str>,
+    /// The lookups that it may open; without it, whatever is there now.
+    pub(super) pinned: Option<&'s Arc<[LookupRecord]>>,
+    /// Whether it may have the memory of an interpreter.
+    pub(super) interpreter: bool,
+}
+
 /// A running filter.
 pub(super) struct Instance {
     store: Store<Host>,
-    memory: Memory,
-    alloc: TypedFunc<i32, i32>,
-    process: TypedFunc<(i32, i32), i64>,
+    carriage: Carriage,
+    /// Bytes of its memory when it was ready.
+    start_bytes: usize,
     /// Whether it has answered a call before.
     pub(super) used: bool,
 }
 
+/// How frames come to it.
+enum Carriage {
+    /// Through its memory.
+    Module { memory: Memory, alloc: TypedFunc<i32, i32>, process: TypedFunc<(i32, i32), i64> },
+    /// As lists of bytes; with the last answer.
+    Component { process: component::TypedFunc<(Vec<u8>,), (Vec<u8>,)>, answer: Vec<u8> },
+}
+
 impl Instance {
     /// Starts a filter.
-    pub(super) fn start(
-        pre: &InstancePre<Host>,
-        filter: &Arc<str>,
-        config: &str,
-        compiled: &Compiled,
-        limits: &Config,
-    ) -> Result<(Self, Needs), StartError> {
-        let host = Host::new(Arc::clone(filter), Arc::clone(compiled), limits.memory.as_usize());
-        let mut store = Store::new(pre.module().engine(), host);
-        store.limiter(|host| host);
-        let broken = |store: &Store<Host>, error: &wasmtime::Error| {
-            StartError::Broken(explain(error, store.data(), limits.fuel_to_start, limits))
+    pub(super) fn start(start: &Start<'_>, shared: &Shared, limits: &Config) -> Result<(Self, Needs), StartError> {
+        let memory = if start.interpreter { limits.memory_interpreter } else { limits.memory };
+        let (filter, config) = (Arc::clone(start.filter), Arc::clone(start.config));
+        let host = Host::new(filter, config, shared.clone(), start.pinned.cloned(), memory);
+        let engine = match start.pre {
+            Pre::Module(pre) => pre.module().engine(),
+            Pre::Component(pre) => pre.engine(),
         };
-        store.set_fuel(limits.fuel_to_start).map_err(|error| broken(&store, &error))?;
-        let instance = pre.instantiate(&mut store).map_err(|error| broken(&store, &error))?;
-        let memory = instance
-            .get_memory(&mut store, export::MEMORY)
-            .ok_or_else(|| StartError::Broken("exports no memory".to_owned()))?;
-        let version =
-            instance.get_typed_func::<(), i32>(&mut store, export::VERSION).and_then(|function| function.call(&mut store, ()));
-        match version {
-            Ok(version) if version.cast_unsigned() == abi::VERSION => {}
-            Ok(version) => {
-                return Err(StartError::Broken(format!(
-                    "speaks version {version} of the frame, but this box speaks {}; build it with the SDK of this release",
-                    abi::VERSION
-                )));
-            }
-            Err(error) => return Err(broken(&store, &error)),
-        }
-        let alloc = instance.get_typed_func(&mut store, export::ALLOC).map_err(|error| broken(&store, &error))?;
-        let init =
-            instance.get_typed_func::<(i32, i32), i64>(&mut store, export::INIT).map_err(|error| broken(&store, &error))?;
-        let process = instance.get_typed_func(&mut store, export::PROCESS).map_err(|error| broken(&store, &error))?;
-
-        let len = u32::try_from(config.len()).map_err(|_| StartError::Refused("the configuration is too long".into()))?;
-        let mut this = Self { store, memory, alloc, process, used: false };
-        let at = this.room(len, limits.fuel_to_start, limits).map_err(|error| StartError::Broken(error.0))?;
-        this.bytes_mut(at, len).map_err(|error| StartError::Broken(error.0))?.copy_from_slice(config.as_bytes());
-        let packed = init
-            .call(&mut this.store, (at.cast_signed(), len.cast_signed()))
-            .map_err(|error| broken(&this.store, &error))?
-            .cast_unsigned();
-        let answer = abi::slice(this.memory.data(&this.store), abi::low(packed), abi::high(packed))
-            .ok_or_else(|| StartError::Broken("`init` gave back a pointer outside of its memory".to_owned()))?;
-        let needs = needs(answer)?;
-        Ok((this, needs))
+        let mut store = Store::new(engine, host);
+        store.limiter(|host| host);
+        let len = u32::try_from(start.config.len()).map_err(|_| StartError::Refused("the configuration is too long".into()))?;
+        let fuel = limits.fuel_to_start;
+        let started = store.set_fuel(fuel).map_err(Broken::Engine).and_then(|()| match start.pre {
+            Pre::Module(pre) => start_module(&mut store, pre, start.config, len),
+            Pre::Component(pre) => start_component(&mut store, pre, start.config),
+        });
+        let (carriage, needs) = match started {
+            Ok(started) => started,
+            Err(Broken::Sentence(error)) => return Err(error),
+            Err(Broken::Engine(error)) => return Err(StartError::Broken(explain(&error, store.data_mut(), fuel))),
+        };
+        let start_bytes = store.data().memory_bytes();
+        Ok((Self { store, carriage, start_bytes, used: false }, needs))
     }
 
     /// Gives it an input frame and lets it work. `fuel` is for the whole call.
     ///
     /// The address and length of its answer's head come back.
-    pub(super) fn call(
-        &mut self,
-        size: Size,
-        fuel: u64,
-        limits: &Config,
-        fill: impl FnOnce(&mut Writer<'_>),
-    ) -> Result<Called, CallError> {
+    pub(super) fn call(&mut self, size: Size, fuel: u64, fill: impl FnOnce(&mut Writer<'_>)) -> Result<Called, CallError> {
         let room = size.frame_bytes().ok_or_else(|| CallError("the records are too large for one frame".to_owned()))?;
         self.store.data_mut().begin_call();
-        self.store.set_fuel(fuel).map_err(|error| CallError(error.to_string()))?;
-        let at = self.room(room, fuel, limits)?;
-        let mut writer = Writer::new(self.bytes_mut(at, room)?, size)
-            .ok_or_else(|| CallError("the frame does not fit its own size".to_owned()))?;
-        fill(&mut writer);
-        let len = writer.finish().map_err(|error| CallError(error.to_string()))?;
-        let packed = self
-            .process
-            .call(&mut self.store, (at.cast_signed(), len.cast_signed()))
-            .map_err(|error| CallError(explain(&error, self.store.data(), fuel, limits)))?;
+        let (packed, input_bytes) = self.try_call(size, room, fuel, fill).map_err(|error| match error {
+            Broken::Sentence(StartError::Refused(why) | StartError::Broken(why)) => CallError(why),
+            Broken::Engine(error) => CallError(explain(&error, self.store.data_mut(), fuel)),
+        })?;
         self.used = true;
         let left = self.store.get_fuel().unwrap_or(0);
-        Ok(Called { packed: packed.cast_unsigned(), input_bytes: len, fuel: fuel.saturating_sub(left) })
+        Ok(Called { packed, input_bytes, fuel: fuel.saturating_sub(left) })
+    }
+
+    fn try_call(&mut self, size: Size, room: u32, fuel: u64, fill: impl FnOnce(&mut Writer<'_>)) -> Result<(u64, u32), Broken> {
+        let store = &mut self.store;
+        store.set_fuel(fuel)?;
+        let write = |frame: &mut [u8]| -> Result<u32, StartError> {
+            let mut writer = Writer::new(frame, size).ok_or_else(|| broken("the frame does not fit its own size"))?;
+            fill(&mut writer);
+            writer.finish().map_err(|error| broken(error.to_string()))
+        };
+        match &mut self.carriage {
+            Carriage::Module { memory, alloc, process } => {
+                let at = alloc.call(&mut *store, room.cast_signed())?.cast_unsigned();
+                let len = write(room_in(memory.data_mut(&mut *store), at, room).ok_or_else(|| broken(OUTSIDE))?)?;
+                let packed = process.call(&mut *store, (at.cast_signed(), len.cast_signed()))?;
+                Ok((packed.cast_unsigned(), len))
+            }
+            Carriage::Component { process, answer } => {
+                let mut frame = vec![0; room as usize];
+                let len = write(&mut frame)?;
+                frame.truncate(len as usize);
+                // What is longer is refused before it is copied.
+                store.set_hostcall_fuel(answer_bytes(len).saturating_add(LIFTED_BYTES));
+                (*answer,) = process.call(&mut *store, (frame,))?;
+                Ok((abi::pack(0, u32::try_from(answer.len()).unwrap_or(u32::MAX)), len))
+            }
+        }
     }
 
     /// The answer to the last call.
     pub(super) fn answer(&self, called: &Called, records: usize) -> Result<Answer<'_>, CallError> {
-        // Cutting a field costs 16 bytes a value; whatever says eight times what it was told is not a filter.
-        let limit = (called.input_bytes as usize).saturating_mul(8).saturating_add(64 * 1024);
-        Answer::decode(self.memory.data(&self.store), called.packed, records, limit)
+        let memory = match &self.carriage {
+            Carriage::Module { memory, .. } => memory.data(&self.store),
+            Carriage::Component { answer, .. } => answer,
+        };
+        Answer::decode(memory, called.packed, records, answer_bytes(called.input_bytes))
             .map_err(|error| CallError(format!("gave no answer: {error}")))
     }
 
     /// Bytes of its memory.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.memory.data_size(&self.store)
+        self.store.data().memory_bytes()
     }
 
-    fn room(&mut self, len: u32, fuel: u64, limits: &Config) -> Result<u32, CallError> {
-        match self.alloc.call(&mut self.store, len.cast_signed()) {
-            Ok(at) => Ok(at.cast_unsigned()),
-            Err(error) => Err(CallError(explain(&error, self.store.data(), fuel, limits))),
-        }
+    /// Whether it took so much memory since its start that it is better started afresh.
+    pub(super) fn has_grown(&self, limits: &Config) -> bool {
+        self.memory_bytes() > self.start_bytes.saturating_add(limits.recycle_above.as_usize())
     }
 
-    fn bytes_mut(&mut self, at: u32, len: u32) -> Result<&mut [u8], CallError> {
-        let at = at as usize;
-        self.memory
-            .data_mut(&mut self.store)
-            .get_mut(at..at.saturating_add(len as usize))
-            .ok_or_else(|| CallError("`alloc` gave back a pointer outside of its memory".to_owned()))
+    /// The lookups that it opened.
+    pub(super) fn lookups(&self) -> &[LookupRecord] {
+        &self.store.data().opened
     }
+}
+
+/// Most bytes of an answer. Cutting a field costs 16 bytes a value; whatever says eight times what it was told is not a filter.
+fn answer_bytes(input_bytes: u32) -> usize {
+    (input_bytes as usize).saturating_mul(8).saturating_add(64 * 1024)
+}
+
+/// Why a start went wrong, before it is told.
+enum Broken {
+    Engine(wasmtime::Error),
+    Sentence(StartError),
+}
+
+impl From<wasmtime::Error> for Broken {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<StartError> for Broken {
+    fn from(error: StartError) -> Self {
+        Self::Sentence(error)
+    }
+}
+
+fn broken(why: impl Into<String>) -> StartError {
+    StartError::Broken(why.into())
+}
+
+type Started = Result<(Carriage, Needs), Broken>;
+
+fn start_module(store: &mut Store<Host>, pre: &InstancePre<Host>, config: &str, len: u32) -> Started {
+    let instance = pre.instantiate(&mut *store)?;
+    if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, abi::wasi::INITIALIZE) {
+        initialize.call(&mut *store, ())?;
+    }
+    let memory = instance.get_memory(&mut *store, export::MEMORY);
+    let memory = memory.ok_or_else(|| broken("exports no memory"))?;
+    let version = instance.get_typed_func::<(), i32>(&mut *store, export::VERSION)?.call(&mut *store, ())?;
+    if version.cast_unsigned() != abi::VERSION {
+        return Err(Broken::Sentence(broken(format!(
+            "speaks version {version} of the frame, but this box speaks {}; build it with the SDK of this release",
+            abi::VERSION
+        ))));
+    }
+    let alloc = instance.get_typed_func::<i32, i32>(&mut *store, export::ALLOC)?;
+    let init = instance.get_typed_func::<(i32, i32), i64>(&mut *store, export::INIT)?;
+    let process = instance.get_typed_func(&mut *store, export::PROCESS)?;
+    let at = alloc.call(&mut *store, len.cast_signed())?.cast_unsigned();
+    room_in(memory.data_mut(&mut *store), at, len).ok_or_else(|| broken(OUTSIDE))?.copy_from_slice(config.as_bytes());
+    let packed = init.call(&mut *store, (at.cast_signed(), len.cast_signed()))?.cast_unsigned();
+    let answer = abi::slice(memory.data(&*store), abi::low(packed), abi::high(packed));
+    let needs = needs(answer.ok_or_else(|| broken("`init` gave back a pointer outside of its memory"))?)?;
+    Ok((Carriage::Module { memory, alloc, process }, needs))
+}
+
+fn start_component(store: &mut Store<Host>, pre: &component::InstancePre<Host>, config: &str) -> Started {
+    store.set_hostcall_fuel(LIFTED_BYTES);
+    let instance = pre.instantiate(&mut *store)?;
+    let init = instance.get_typed_func::<(Vec<u8>,), (Vec<u8>,)>(&mut *store, export::INIT)?;
+    let process = instance.get_typed_func(&mut *store, export::PROCESS)?;
+    let (answer,) = init.call(&mut *store, (config.as_bytes().to_vec(),))?;
+    Ok((Carriage::Component { process, answer: Vec::new() }, needs(&answer)?))
+}
+
+/// What is wrong where [`room_in`] gives nothing.
+const OUTSIDE: &str = "`alloc` gave back a pointer outside of its memory";
+
+fn room_in(memory: &mut [u8], at: u32, len: u32) -> Option<&mut [u8]> {
+    let at = at as usize;
+    memory.get_mut(at..at.saturating_add(len as usize))
 }
 
 /// A call that came back.
@@ -171,7 +261,7 @@ pub(super) struct Called {
 fn needs(answer: &[u8]) -> Result<Needs, StartError> {
     match InitAnswer::decode(answer) {
         Ok(InitAnswer::Refused(reason)) => Err(StartError::Refused(String::from_utf8_lossy(reason).into_owned())),
-        Ok(InitAnswer::Ready { needs_payload, reads_all, reads, .. }) => {
+        Ok(InitAnswer::Ready { needs_payload, reads_all, reads, schema, .. }) => {
             let mut names = Vec::new();
             for name in abi::Names(reads) {
                 let name = name.map_err(|error| StartError::Broken(error.to_string()))?;
@@ -182,26 +272,29 @@ fn needs(answer: &[u8]) -> Result<Needs, StartError> {
                     }
                 }
             }
-            Ok(Needs { payload: needs_payload, all: reads_all, reads: names })
+            Ok(Needs { payload: needs_payload, all: reads_all, reads: names, schema })
         }
         Err(error) => Err(StartError::Broken(format!("gave no answer to `init`: {error}"))),
     }
 }
 
 /// A trap in words that are the same on every machine and at every run.
-fn explain(error: &wasmtime::Error, host: &Host, fuel: u64, limits: &Config) -> String {
+fn explain(error: &wasmtime::Error, host: &mut Host, fuel: u64) -> String {
     let mut text = match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => format!("used more than {fuel} units of fuel: an endless loop, or far too much work"),
         Some(Trap::StackOverflow) => "trapped: its calls are nested too deeply".to_owned(),
-        Some(Trap::UnreachableCodeReached) => match &host.panic {
+        Some(Trap::UnreachableCodeReached) => match host.panic() {
             Some(panic) => format!("panicked: {panic}"),
             None => "trapped: it reached what its compiler took for unreachable (a panic, in most languages)".to_owned(),
         },
         Some(trap) => format!("trapped: {trap}"),
-        None => format!("trapped: it {}", error.root_cause()),
+        None => match host.panic() {
+            Some(panic) => format!("trapped: it {} after it said: {panic}", error.root_cause()),
+            None => format!("trapped: it {}", error.root_cause()),
+        },
     };
     if host.memory_refused {
-        text.push_str(&format!(" (it asked for more than {} of memory)", limits.memory));
+        text.push_str(&format!(" (it asked for more than {} of memory)", host.memory_limit));
     }
     text
 }

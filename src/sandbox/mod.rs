@@ -15,11 +15,12 @@
 //!
 //! **Limits**: [`Config`]; [`crate::base::limits::CALL_RECORDS`]; an answer is at most 8 times its input and 64 KiB.
 //!
-//! Why core modules and not components: the same frame through a component costs the same, and core modules can be made by
-//! any language without further tools. Components come with the sandbox's own issue.
+//! Why core modules beside components: the same frame costs the same through both, but core modules can be made by any language
+//! without further tools, and components are all that some languages make.
 
 pub mod chain;
 pub mod grok;
+pub mod lab;
 
 mod arena;
 mod cache;
@@ -31,6 +32,7 @@ mod engine;
 mod frame;
 mod host;
 mod instance;
+mod lookup;
 mod names;
 mod output;
 mod pool;
@@ -48,6 +50,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use serde_json::Value;
 use wasmtime::Linker;
 
 pub use arena::Arena;
@@ -55,6 +58,7 @@ pub use chain::Chain;
 pub use check::FilterReport;
 pub use config::Config;
 pub use counters::FilterCounters;
+pub use lookup::LookupRecord;
 pub use output::{Emission, Output, Stats, Verdict, VerdictKind};
 pub use rows::TAG_LEFT_OUT;
 pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
@@ -63,7 +67,7 @@ use crate::base::clock::Clock;
 use crate::base::disk::Disk;
 use crate::base::predicate;
 use counters::Counters;
-use instance::StartError;
+use instance::{Pre, StartError};
 use pool::{Loaded, Pool};
 
 /// Most filters of one chain.
@@ -129,9 +133,9 @@ impl Sandbox {
         let engine = engine::engine()?;
         Ok(Arc::new(Self {
             linker: host::linker(&engine)?,
+            pool: Arc::new(Pool::new(config.clone(), Arc::new(lookup::Lookups::new(Arc::clone(&disk), config.lookup)))),
             cache: cache::Cache::open(Arc::clone(&disk), engine)?,
             catalog: catalog::Catalog::open(disk)?,
-            pool: Arc::new(Pool::new(config)),
             clock,
             loaded: Mutex::default(),
             counters: Mutex::default(),
@@ -181,12 +185,18 @@ impl Sandbox {
             if known.stock {
                 self.catalog.keep(&known.sha256, &self.catalog.module(&known.sha256)?)?;
             }
+            let filter: Arc<str> = entry.filter.as_str().into();
+            let loaded = self.load_hash(&known.sha256)?;
+            let config = Value::Object(entry.config.clone()).to_string().into();
+            let lookups =
+                self.pool.lookups(&filter, &loaded, &config).map_err(|error| refused(entries.len(), &filter, error))?;
             entries.push(EntryRecord {
-                filter: entry.filter.as_str().into(),
+                filter,
                 sha256: known.sha256,
                 abi: sawbox_guest::abi::VERSION,
                 when: entry.when.clone(),
                 config: entry.config.clone(),
+                lookups,
             });
         }
         let record = ChainRecord { entries, engine: engine::ENGINE.to_owned() };
@@ -204,22 +214,18 @@ impl Sandbox {
         }
         let mut steps = Vec::new();
         for (index, entry) in record.entries.iter().enumerate() {
-            let place = || format!("filter {} of the chain, `{}`", index + 1, entry.filter);
             let when = match &entry.when {
-                Some(text) => Some(
-                    predicate::parse(text)
-                        .map_err(|error| FilterError::Refused(format!("{}: its `when` is wrong {error}", place())))?,
-                ),
+                Some(text) => Some(predicate::parse(text).map_err(|error| {
+                    FilterError::Refused(format!("{}: its `when` is wrong {error}", place(index, &entry.filter)))
+                })?),
                 None => None,
             };
             let loaded = self.load_hash(&entry.sha256)?;
-            let config = serde_json::Value::Object(entry.config.clone()).to_string();
-            let guest = self.pool.guest(&entry.filter, &loaded, config, &self.counters_of(&entry.filter)).map_err(|error| {
-                FilterError::Refused(match error {
-                    StartError::Refused(why) => format!("{}: {why}", place()),
-                    StartError::Broken(why) => format!("{} does not start: {why}", place()),
-                })
-            })?;
+            let config = Value::Object(entry.config.clone()).to_string().into();
+            let guest = self
+                .pool
+                .guest(&entry.filter, &loaded, config, Some(entry.lookups.as_slice().into()), &self.counters_of(&entry.filter))
+                .map_err(|error| refused(index, &entry.filter, error))?;
             steps.push(chain::Step { guest, when });
         }
         Ok(Arc::new(Chain::new(record.clone(), steps, Arc::clone(&self.pool), Arc::clone(&self.clock))))
@@ -255,17 +261,41 @@ impl Sandbox {
             return Ok(loaded);
         }
         validate::bytes(wasm, self.pool.limits().module.as_usize())?;
-        let (module, compiled) = self.cache.module(&sha256, wasm)?;
-        if compiled {
+        let (compiled, now) = self.cache.module(&sha256, wasm)?;
+        if now {
             tracing::debug!(sha256, bytes = wasm.len(), "filter compiled");
         }
-        validate::module(&module)?;
-        let pre = self.linker.instantiate_pre(&module).map_err(|error| FilterError::Refused(format!("{error:#}")))?;
-        let loaded = Arc::new(Loaded { sha256: sha256.into(), pre });
+        let loaded = Arc::new(self.link(sha256.into(), &compiled)?);
         let mut all = self.loaded.lock();
         all.retain(|_, loaded| loaded.strong_count() > 0);
         all.insert(Arc::clone(&loaded.sha256), Arc::downgrade(&loaded));
         Ok(loaded)
+    }
+
+    /// Checks what a compiled filter imports and exports, and gives it the former.
+    fn link(&self, sha256: Arc<str>, compiled: &cache::Compiled) -> Result<Loaded, FilterError> {
+        let refused = |error: wasmtime::Error| FilterError::Refused(format!("{error:#}"));
+        match compiled {
+            cache::Compiled::Module(module) => {
+                validate::module(module)?;
+                let pre = self.linker.instantiate_pre(module).map_err(refused)?;
+                let imports: Vec<String> = module.imports().map(|import| import.name().to_owned()).collect();
+                Ok(Loaded {
+                    sha256,
+                    pre: Pre::Module(pre),
+                    interpreter: validate::interpreter(module),
+                    looks_up: imports.iter().any(|import| import == sawbox_guest::abi::import::LOOKUP_OPEN),
+                    imports,
+                })
+            }
+            cache::Compiled::Component(component) => {
+                validate::component(component)?;
+                let pre = host::component_linker(component)?.instantiate_pre(component).map_err(refused)?;
+                let imports = component.component_type();
+                let imports = imports.imports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+                Ok(Loaded { sha256, pre: Pre::Component(pre), imports, interpreter: true, looks_up: true })
+            }
+        }
     }
 
     fn load_hash(&self, sha256: &str) -> Result<Arc<Loaded>, FilterError> {
@@ -274,4 +304,16 @@ impl Sandbox {
         }
         self.load_bytes(&self.catalog.module(sha256)?)
     }
+}
+
+/// An entry of a chain, for people.
+fn place(index: usize, filter: &str) -> String {
+    format!("filter {} of the chain, `{filter}`", index + 1)
+}
+
+fn refused(index: usize, filter: &str, error: StartError) -> FilterError {
+    FilterError::Refused(match error {
+        StartError::Refused(why) => format!("{}: {why}", place(index, filter)),
+        StartError::Broken(why) => format!("{} does not start: {why}", place(index, filter)),
+    })
 }

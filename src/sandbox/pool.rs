@@ -10,18 +10,23 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-use wasmtime::InstancePre;
-
 use super::Config;
 use super::counters::Counters;
-use super::host::{Compiled, Host};
-use super::instance::{Instance, Needs, StartError};
+use super::host::{Compiled, Shared};
+use super::instance::{Instance, Needs, Pre, Start, StartError};
+use super::lookup::{LookupRecord, Lookups};
+use parking_lot::Mutex;
 
 /// A compiled module, ready to be started.
 pub(super) struct Loaded {
     pub(super) sha256: Arc<str>,
-    pub(super) pre: InstancePre<Host>,
+    pub(super) pre: Pre,
+    /// The functions of the host that it imports.
+    pub(super) imports: Vec<String>,
+    /// Whether it brings a runtime that needs more memory.
+    pub(super) interpreter: bool,
+    /// Whether it may open lookups.
+    pub(super) looks_up: bool,
 }
 
 /// A module with a configuration.
@@ -29,7 +34,9 @@ pub(super) struct Guest {
     id: u64,
     pub(super) filter: Arc<str>,
     loaded: Arc<Loaded>,
-    config: String,
+    config: Arc<str>,
+    /// The lookups that its generation knows.
+    lookups: Option<Arc<[LookupRecord]>>,
     pub(super) needs: Needs,
     pub(super) counters: Arc<Counters>,
 }
@@ -41,23 +48,35 @@ struct Idle {
     bytes: usize,
 }
 
-/// Names a guest: (filter, module, configuration).
-type Key = (Arc<str>, Arc<str>, String);
+/// Names a guest: (filter, module, configuration, lookups).
+type Key = (Arc<str>, Arc<str>, Arc<str>, Option<Arc<[LookupRecord]>>);
+
+impl Guest {
+    fn start(&self) -> Start<'_> {
+        Start {
+            pre: &self.loaded.pre,
+            filter: &self.filter,
+            config: &self.config,
+            pinned: self.lookups.as_ref(),
+            interpreter: self.loaded.interpreter,
+        }
+    }
+}
 
 /// All instances of the box that do nothing just now.
 pub(super) struct Pool {
     limits: Config,
-    compiled: Compiled,
+    shared: Shared,
     guests: Mutex<HashMap<Key, Weak<Guest>>>,
     next_id: AtomicU64,
     idle: Mutex<Idle>,
 }
 
 impl Pool {
-    pub(super) fn new(limits: Config) -> Self {
+    pub(super) fn new(limits: Config, lookups: Arc<Lookups>) -> Self {
         Self {
             limits,
-            compiled: Compiled::default(),
+            shared: Shared { compiled: Compiled::default(), lookups },
             guests: Mutex::default(),
             next_id: AtomicU64::new(0),
             idle: Mutex::default(),
@@ -73,28 +92,46 @@ impl Pool {
         &self,
         filter: &Arc<str>,
         loaded: &Arc<Loaded>,
-        config: String,
+        config: Arc<str>,
+        lookups: Option<Arc<[LookupRecord]>>,
         counters: &Arc<Counters>,
     ) -> Result<Arc<Guest>, StartError> {
-        let key = (Arc::clone(filter), Arc::clone(&loaded.sha256), config.clone());
+        let key = (Arc::clone(filter), Arc::clone(&loaded.sha256), Arc::clone(&config), lookups.clone());
         if let Some(guest) = self.guests.lock().get(&key).and_then(Weak::upgrade) {
             return Ok(guest);
         }
-        let (instance, needs) = Instance::start(&loaded.pre, filter, &config, &self.compiled, &self.limits)?;
-        let guest = Arc::new(Guest {
+        let mut guest = Guest {
             id: self.next_id.fetch_add(1, Ordering::Relaxed),
             filter: Arc::clone(filter),
             loaded: Arc::clone(loaded),
             config,
-            needs,
+            lookups,
+            needs: Needs::default(),
             counters: Arc::clone(counters),
-        });
+        };
+        let (instance, needs) = Instance::start(&guest.start(), &self.shared, &self.limits)?;
+        guest.needs = needs;
+        let guest = Arc::new(guest);
         let mut guests = self.guests.lock();
         guests.retain(|_, guest| guest.strong_count() > 0);
         guests.insert(key, Arc::downgrade(&guest));
         drop(guests);
         self.give_back(&guest, instance);
         Ok(guest)
+    }
+
+    /// The lookups that this module opens with this configuration, as they are now.
+    pub(super) fn lookups(
+        &self,
+        filter: &Arc<str>,
+        loaded: &Loaded,
+        config: &Arc<str>,
+    ) -> Result<Vec<LookupRecord>, StartError> {
+        if !loaded.looks_up {
+            return Ok(Vec::new());
+        }
+        let start = Start { pre: &loaded.pre, filter, config, pinned: None, interpreter: loaded.interpreter };
+        Instance::start(&start, &self.shared, &self.limits).map(|(instance, _)| instance.lookups().to_vec())
     }
 
     /// An instance to work with; kept, or fresh.
@@ -114,15 +151,14 @@ impl Pool {
     /// A fresh instance.
     pub(super) fn fresh(&self, guest: &Guest) -> Result<Instance, StartError> {
         Counters::add(&guest.counters.starts, 1);
-        Instance::start(&guest.loaded.pre, &guest.filter, &guest.config, &self.compiled, &self.limits)
-            .map(|(instance, _)| instance)
+        Instance::start(&guest.start(), &self.shared, &self.limits).map(|(instance, _)| instance)
     }
 
     /// Keeps an instance whose last call went well, unless it has grown too large.
     pub(super) fn give_back(&self, guest: &Guest, instance: Instance) {
         let bytes = instance.memory_bytes();
         guest.counters.memory_bytes.fetch_max(bytes as u64, Ordering::Relaxed);
-        if bytes > self.limits.recycle_above.as_usize() {
+        if instance.has_grown(&self.limits) {
             return;
         }
         let mut gone = Vec::new();

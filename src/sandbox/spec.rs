@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::lookup::LookupRecord;
+
 /// The filters of a topic, in order, as they stand in the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -59,6 +61,9 @@ pub struct EntryRecord {
     /// Its configuration; members in alphabetical order, so equal ones are equal bytes.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
+    /// The files that it looks things up in, as they were when the chain was resolved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lookups: Vec<LookupRecord>,
 }
 
 impl ChainRecord {

@@ -1,6 +1,8 @@
 //! Whether a module is a filter, and if not, a sentence that says why and what to do.
 
-use sawbox_guest::abi::{export, import};
+use sawbox_guest::abi::{export, import, wasi};
+use wasmtime::component::Component;
+use wasmtime::component::types::{ComponentItem, Type};
 use wasmtime::{ExternType, FuncType, Module};
 
 use super::FilterError;
@@ -13,12 +15,31 @@ pub(super) fn bytes(wasm: &[u8], limit: usize) -> Result<(), FilterError> {
     }
     match (wasm.get(..4), wasm.get(4..8)) {
         (Some(b"\0asm"), Some([1, 0, 0, 0])) => Ok(()),
-        (Some(b"\0asm"), Some([_, 0, 1, 0])) => refuse(
-            "this is a component; filters are core modules (build with crate type cdylib, and no `component new`)".into(),
-        ),
+        (Some(b"\0asm"), Some([0x0d, 0, 1, 0])) => Ok(()),
         (Some(b"\0asm"), _) => refuse("this WebAssembly version is not known".into()),
         _ => refuse("this is no WebAssembly module".into()),
     }
+}
+
+/// Looks at what a compiled component exports; what it imports is looked at while it is linked.
+pub(super) fn component(component: &Component) -> Result<(), FilterError> {
+    let (engine, ty) = (component.engine(), component.component_type());
+    let bytes = |ty: &Type| matches!(ty, Type::List(list) if list.ty() == Type::U8);
+    for name in [export::INIT, export::PROCESS] {
+        let right = match ty.get_export(engine, name).map(|export| export.ty) {
+            Some(ComponentItem::ComponentFunc(function)) => {
+                function.params().map(|(_, ty)| bytes(&ty)).eq([true]) && function.results().map(|ty| bytes(&ty)).eq([true])
+            }
+            Some(_) | None => false,
+        };
+        if !right {
+            return Err(FilterError::Refused(format!(
+                "the component exports no function `{name}: func(list<u8>) -> list<u8>`; build it for the world \
+                 `sawbox:filter/filter@1.0.0` (guest-sdk/wit)"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Looks at what a compiled module imports and exports.
@@ -63,34 +84,44 @@ pub(super) fn module(module: &Module) -> Result<(), FilterError> {
 
 /// Why this import is refused, if it is.
 fn refused_import(from: &str, name: &str, ty: &ExternType) -> Option<String> {
-    if from.starts_with("wasi") {
-        return Some(
-            "filters have no files, no clock and no randomness; build for wasm32-unknown-unknown, without WASI".into(),
-        );
+    let inert = wasi::FUNCTIONS.iter().find(|(function, _)| from == wasi::MODULE && *function == name);
+    if from.starts_with("wasi") && inert.is_none() {
+        return Some(no_wasi(name).into());
+    }
+    if (from, name) == ("env", "abort") {
+        return Some("that is AssemblyScript's; build with `--use abort=` and your own function, as its template does".into());
     }
     if from == "env" || from.starts_with("__wbindgen") {
         return Some("there is no such thing here; link everything the filter needs into the module".into());
     }
-    let wanted = match (from, name) {
-        (import::MODULE, import::LOG) => "(i32 i32 i32) -> ",
-        (import::MODULE, import::PATTERN_COMPILE | import::PATTERN_DESCRIBE) => "(i32 i32 i32) -> i32",
-        (import::MODULE, import::PATTERN_MATCH) => "(i32 i32 i32 i32 i32) -> i32",
-        _ => {
-            return Some(format!(
-                "filters may import only `{}`, `{}`, `{}` and `{}` from `{}`",
-                import::LOG,
-                import::PATTERN_COMPILE,
-                import::PATTERN_DESCRIBE,
-                import::PATTERN_MATCH,
-                import::MODULE
-            ));
-        }
+    let known = import::FUNCTIONS.iter().find(|(function, _)| from == import::MODULE && *function == name).or(inert);
+    let Some((_, wanted)) = known else {
+        let names: Vec<&str> = import::FUNCTIONS.iter().map(|(function, _)| *function).collect();
+        return Some(format!("filters may import only these from `{}`: {}", import::MODULE, names.join(", ")));
     };
     match ty {
-        ExternType::Func(function) if shape(function) == wanted => None,
+        ExternType::Func(function) if shape(function) == *wanted => None,
         ExternType::Func(function) => Some(format!("as {}, but it is {wanted}", shape(function))),
         _ => Some(format!("it is a function {wanted}")),
     }
+}
+
+/// Why a function of WASI is not here, and what to do instead.
+fn no_wasi(name: &str) -> &'static str {
+    if name.starts_with("sock_") || name.contains("socket") || name.contains("http") {
+        "filters have no network; emit the record to a topic, and let an output send it"
+    } else if name.starts_with("clock") {
+        "filters have no clock; a record's arrival time is the time"
+    } else if name.starts_with("proc_") || name.starts_with("thread") {
+        "filters have no processes and no threads; the box runs as many instances as it needs"
+    } else {
+        "filters have no files; log with sawbox.log, remember with sawbox.state_put, look things up with sawbox.lookup_open"
+    }
+}
+
+/// Whether a module brings a runtime with it.
+pub(super) fn interpreter(module: &Module) -> bool {
+    module.imports().any(|wanted| wanted.module() == wasi::MODULE)
 }
 
 /// A signature as text.
@@ -98,5 +129,5 @@ fn shape(function: &FuncType) -> String {
     let join = |types: Vec<String>| types.join(" ");
     let params = join(function.params().map(|ty| ty.to_string()).collect());
     let results = join(function.results().map(|ty| ty.to_string()).collect());
-    format!("({params}) -> {results}")
+    format!("({params}) -> {}", if results.is_empty() { "nothing" } else { &results })
 }

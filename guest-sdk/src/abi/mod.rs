@@ -13,26 +13,29 @@
 //! process(at: i32, len: i32) -> i64       an input frame; gives back an answer
 //! ```
 //! The two `i64` are an address in the low and a length in the high 32 bits. What they point at stays as it is until the next
-//! call. A module may import these functions of the module `sawbox`, and nothing else:
-//! ```text
-//! log(level: i32, at: i32, len: i32)                  UTF-8 text; level 0 = why I panic, 1 error … 4 debug
-//! pattern_compile(at, len, kind: i32) -> i32          kind 0 grok, 1 regex, 2 grok with ECS names; UTF-8: the expression, then
-//!                                                     for each name that it adds: a zero byte, the name, a zero byte, what it
-//!                                                     stands for. A handle >= 0, or -1: ask `pattern_describe(-1)`
-//! pattern_describe(handle, at, cap: i32) -> i32       the groups (see [`Groups`]), or for -1 the text of the last error;
-//!                                                     gives the length; nothing is written where it is more than `cap` bytes
-//! pattern_match(handle, at, len, out, cap: i32) -> i32
-//!     searches the bytes; writes at most `cap` spans of 12 bytes (group u32, start u32, end u32) to `out`, only of named groups
-//!     that captured something, in the expression's order; gives the number written, -1 = no match, -2 = gave up on this text
-//!     (too much backtracking; not the same as no match)
-//! ```
+//! call. A module may import the functions of [`import`], and nothing else but the inert part of WASI that [`wasi`] tells.
+//!
+//! The same world as a component (`guest-sdk/wit/sawbox.wit`): there frames are `list<u8>`, addresses count from a list's start,
+//! and the answer to `process` is one list that begins with the head of [`answer`].
+//!
+//! # Versions
+//! This page is version 1.0. The number that `sawbox_abi` gives and that frames carry is its first half, 1; it changes only when a
+//! guest that was built before would be misunderstood. The second half counts additions: new imports, new flags whose bits were
+//! 0. So:
+//! * a guest of 1 runs on every box of 1.x whose imports it knows; one that imports what its box does not have yet is refused
+//!   when it is loaded, with the name, and not when it is called;
+//! * a box that speaks 2 goes on running guests of 1, because generations in its store refer to them; a box that speaks 1 refuses a
+//!   guest of 2 when it is loaded, with both numbers;
+//! * bits and numbers that are 0 here are written as 0 and not looked at; unknown kinds, operations and verdicts are errors, never
+//!   skipped. `guest-sdk/vectors` has frames that every host and every SDK must read and write alike.
 //!
 //! # Answer to `init`
 //! ```text
 //!  0  u8   0 = ready, 1 = refused
-//!  1  u8   flags: 1 = needs the payload, 2 = reads every field
+//!  1  u8   flags: 1 = needs the payload, 2 = reads every field, 4 = a state schema follows
 //!  2  u16  number of fields that it reads
-//!  4  those names, each: u16 length, bytes          (refused: the reason, UTF-8, to the end)
+//!  4  u32  (with flag 4) state schema: state that was kept under another one is not given to this filter; without it, 0
+//!  4 or 8  those names, each: u16 length, bytes     (refused: the reason, UTF-8, from 4 to the end)
 //! ```
 //!
 //! # Input frame, answer to `process`
@@ -52,7 +55,11 @@
 //! Slots: 0 the record's payload; 1 the arena of this answer; 2 + k the k-th value of this record in the input frame.
 
 pub mod answer;
+pub mod import;
 pub mod input;
+pub mod wasi;
+
+pub use import::{GAVE_UP, NO_MATCH, pattern_kind};
 
 /// The version that this page describes.
 pub const VERSION: u32 = 1;
@@ -71,34 +78,6 @@ pub mod export {
     pub const PROCESS: &str = "process";
 }
 
-/// What a guest may import.
-pub mod import {
-    /// The module all of it is in.
-    pub const MODULE: &str = "sawbox";
-    /// Says something.
-    pub const LOG: &str = "log";
-    /// Compiles a pattern.
-    pub const PATTERN_COMPILE: &str = "pattern_compile";
-    /// Says which groups a pattern has.
-    pub const PATTERN_DESCRIBE: &str = "pattern_describe";
-    /// Tries a pattern.
-    pub const PATTERN_MATCH: &str = "pattern_match";
-}
-
-/// How a pattern is written.
-pub mod pattern_kind {
-    /// Logstash's grok: `%{NAME:field:type}` in a regular expression.
-    pub const GROK: u32 = 0;
-    /// A regular expression with named groups.
-    pub const REGEX: u32 = 1;
-    /// Grok with the Elastic Common Schema's field names.
-    pub const GROK_ECS: u32 = 2;
-}
-
-/// What `pattern_match` gives where there is no match.
-pub const NO_MATCH: i32 = -1;
-/// What `pattern_match` gives where the engine gave up.
-pub const GAVE_UP: i32 = -2;
 /// Bytes of a span that `pattern_match` writes.
 pub const SPAN_BYTES: usize = 12;
 /// Bytes of a value entry.
@@ -322,6 +301,8 @@ pub enum InitAnswer<'a> {
         count: u16,
         /// The fields that it reads, as [`Names`].
         reads: &'a [u8],
+        /// Which state it understands.
+        schema: u32,
     },
     /// It refuses the configuration.
     Refused(
@@ -334,6 +315,8 @@ pub enum InitAnswer<'a> {
 pub const INIT_NEEDS_PAYLOAD: u8 = 1;
 /// Flag of an init answer.
 pub const INIT_READS_ALL: u8 = 2;
+/// Flag of an init answer.
+pub const INIT_SCHEMA: u8 = 4;
 
 impl<'a> InitAnswer<'a> {
     /// From bytes.
@@ -347,6 +330,11 @@ impl<'a> InitAnswer<'a> {
         match status {
             0 => {
                 let count = u16::from_le_bytes(count);
+                let (schema, rest) = match rest.split_first_chunk::<4>() {
+                    Some((schema, rest)) if flags & INIT_SCHEMA != 0 => (u32::from_le_bytes(*schema), rest),
+                    None if flags & INIT_SCHEMA != 0 => return Err(FrameError("ends early")),
+                    Some(_) | None => (0, rest),
+                };
                 let mut names = 0;
                 for name in Names(rest) {
                     name?;
@@ -356,7 +344,7 @@ impl<'a> InitAnswer<'a> {
                     return Err(FrameError("names more or fewer fields than it says"));
                 }
                 let (needs_payload, reads_all) = (flags & INIT_NEEDS_PAYLOAD != 0, flags & INIT_READS_ALL != 0);
-                Ok(Self::Ready { needs_payload, reads_all, count, reads: rest })
+                Ok(Self::Ready { needs_payload, reads_all, count, reads: rest, schema })
             }
             1 => Ok(Self::Refused(rest)),
             _ => Err(FrameError("has an unknown status")),

@@ -1,9 +1,15 @@
 //! Runs a filter natively, over real frames, so that `cargo test` tests it without any Wasm.
 //!
 //! The [`Harness`] does in a small way what the host does: writes input frames with only what the filter reads, and applies the
-//! answers. Patterns come from what [`set_patterns`] was given, one a thread.
+//! answers. What the host would do besides comes from what [`set_patterns`] and [`set_lookup`] were given, a set a thread, and
+//! keyed state is a map of the thread's.
 
-use std::cell::RefCell;
+pub mod fixtures;
+mod host;
+mod toml;
+
+pub use host::{Answer as LookupAnswer, Patterns, clear_state, set_lookup, set_patterns};
+pub(crate) use host::{last_error, lookup_get, lookup_open, state_get, state_put, state_remove, with_patterns};
 
 use crate::abi::answer::{Answer, EmissionEntry, HeaderEntry, Kind, VerdictEntry, WHOLE};
 use crate::abi::input::{RecordEntry, Size, Writer};
@@ -348,30 +354,4 @@ impl Outcome {
             }
         }
     }
-}
-
-/// A host's patterns, for tests. The meaning of arguments and results is that of the imports in [`crate::abi`].
-pub trait Patterns {
-    /// `pattern_compile`
-    fn compile(&mut self, kind: u32, text: &str) -> i32;
-    /// `pattern_describe`
-    fn describe(&mut self, handle: i32, out: &mut [u8]) -> i32;
-    /// `pattern_match`; `out` is a whole number of spans.
-    fn find(&mut self, handle: i32, bytes: &[u8], out: &mut [u8]) -> i32;
-}
-
-thread_local! {
-    static PATTERNS: RefCell<Option<Box<dyn Patterns>>> = const { RefCell::new(None) };
-}
-
-/// Gives this thread's filters their patterns.
-pub fn set_patterns(patterns: Box<dyn Patterns>) {
-    PATTERNS.set(Some(patterns));
-}
-
-pub(crate) fn with_patterns(use_them: impl FnOnce(&mut dyn Patterns) -> i32) -> i32 {
-    PATTERNS.with_borrow_mut(|patterns| match patterns {
-        Some(patterns) => use_them(patterns.as_mut()),
-        None => -1,
-    })
 }

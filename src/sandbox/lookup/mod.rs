@@ -1,0 +1,175 @@
+//! Lookups: what the box knows of a key, for filters that ask.
+//!
+//! A file belongs to the box's operator, who changes it when he likes; a generation must give the same rows for ever. So when a
+//! chain is resolved, a file that its filters open is copied beside the modules under its own hash, and the chain's record names
+//! that ([`LookupRecord`]). From then on the chain opens the copy. A changed file takes part when the chain is resolved anew,
+//! which is a new generation.
+//!
+//! On disk: `lookups/<name>` are the operator's files, only read; `sandbox/lookups/<sha256>` are the copies, as they were.
+//! Limits: [`super::Config::lookup`] for a file; [`table::TABLE_BYTES`] for one that is held in memory. MaxMind files are mapped.
+//! Crash story: a copy is written beside and renamed; one that is damaged has another hash, and the chain says so.
+//!
+//! Why copies and not hashes alone: a hash can only say that yesterday's rows cannot be made again.
+
+mod geoip;
+mod table;
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use sawbox_guest::abi::import::lookup_kind;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::cache::write_whole;
+use super::engine::hex;
+use crate::base::disk::Disk;
+use crate::base::limits::is_topic_name;
+use crate::base::units::Bytes;
+
+/// Where the operator's files are.
+const FILES: &str = "lookups";
+/// Where the copies are.
+const COPIES: &str = "sandbox/lookups";
+
+/// What a generation keeps of a lookup.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LookupRecord {
+    /// `table` or `geoip`.
+    pub kind: String,
+    /// The file's name.
+    pub file: String,
+    /// What was in it.
+    pub sha256: String,
+}
+
+/// An open lookup.
+pub(super) enum Lookup {
+    Table(table::Table),
+    Geoip(geoip::Geoip),
+}
+
+/// What a lookup knows of a key.
+pub(super) enum Got<'l> {
+    Value(&'l [u8]),
+    Nothing,
+    #[allow(dead_code)] // a resolver's answer; the files here always have one
+    NoAnswer,
+}
+
+impl Lookup {
+    /// Asks. `room` is for a value that is made.
+    pub(super) fn get<'l>(&'l self, key: &[u8], room: &'l mut Vec<u8>) -> Got<'l> {
+        let value = match self {
+            Self::Table(table) => table.get(key),
+            Self::Geoip(geoip) => geoip.get(key, room).then_some(&**room),
+        };
+        value.map_or(Got::Nothing, Got::Value)
+    }
+}
+
+/// Names an open file: (kind, sha256).
+type Key = (&'static str, String);
+
+/// The lookups of the box.
+pub(super) struct Lookups {
+    disk: Arc<dyn Disk>,
+    limit: Bytes,
+    open: Mutex<HashMap<Key, Weak<Lookup>>>,
+}
+
+impl Lookups {
+    pub(super) fn new(disk: Arc<dyn Disk>, limit: Bytes) -> Self {
+        Self { disk, limit, open: Mutex::default() }
+    }
+
+    /// Opens a lookup: of the records, where there are some, else of the files as they are now. Gives what a generation keeps.
+    pub(super) fn open(
+        &self,
+        kind: &str,
+        argument: &str,
+        pinned: Option<&[LookupRecord]>,
+    ) -> Result<(Arc<Lookup>, Option<LookupRecord>), String> {
+        let kind = match kind {
+            lookup_kind::TABLE => lookup_kind::TABLE,
+            lookup_kind::GEOIP => lookup_kind::GEOIP,
+            _ => return Err(format!("there is no lookup of kind `{kind}`; there is `table` and `geoip`")),
+        };
+        if kind == lookup_kind::TABLE && argument.trim_start().starts_with('{') {
+            return Ok((Arc::new(Lookup::Table(table::Table::inline(argument)?)), None));
+        }
+        // Topics' rule suits file names: no separators, no way up.
+        if !is_topic_name(argument) {
+            return Err(format!("`{argument}` is no name of a file in the folder `{FILES}` of the data directory"));
+        }
+        let sha256 = match pinned {
+            Some(pinned) => {
+                let record = pinned.iter().find(|record| record.kind == kind && record.file == argument);
+                let record = record.ok_or_else(|| format!("the chain was resolved without the lookup `{argument}`"))?;
+                record.sha256.clone()
+            }
+            None => self.keep(argument)?,
+        };
+        let record = LookupRecord { kind: kind.to_owned(), file: argument.to_owned(), sha256: sha256.clone() };
+        let key = (kind, sha256);
+        if let Some(lookup) = self.open.lock().get(&key).and_then(Weak::upgrade) {
+            return Ok((lookup, Some(record)));
+        }
+        let lookup = Arc::new(self.copy(key.0, argument, &key.1)?);
+        let mut open = self.open.lock();
+        open.retain(|_, lookup| lookup.strong_count() > 0);
+        open.insert(key, Arc::downgrade(&lookup));
+        Ok((lookup, Some(record)))
+    }
+
+    /// Copies the operator's file as it is now; gives its hash.
+    fn keep(&self, name: &str) -> Result<String, String> {
+        let path = Path::new(FILES).join(name);
+        let failed = |error: io::Error| format!("the file `{name}` of the folder `{FILES}` cannot be read: {error}");
+        let file = self.disk.open(&path, false).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                format!("there is no file `{name}` in the folder `{FILES}` of the data directory; put it there")
+            }
+            _ => failed(error),
+        })?;
+        let len = file.len().map_err(failed)?;
+        if len > self.limit.0 {
+            return Err(format!("the file `{name}` has {len} bytes; at most {} are allowed (`lookup`)", self.limit));
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        let got = file.read_at(&mut bytes, 0).map_err(failed)?;
+        bytes.truncate(got);
+        let sha256 = hex(&Sha256::digest(&bytes));
+        let copy = Path::new(COPIES).join(&sha256);
+        let same = |map: &[u8]| map.len() == bytes.len() && hex(&Sha256::digest(map)) == sha256;
+        if !self.disk.map(&copy).is_ok_and(|map| same(&map)) {
+            let kept = self.disk.create_dir_all(Path::new(COPIES)).and_then(|()| write_whole(&self.disk, &copy, &bytes));
+            kept.map_err(|error| format!("the file `{name}` cannot be kept for the chain: {error}"))?;
+        }
+        Ok(sha256)
+    }
+
+    /// Opens a copy.
+    fn copy(&self, kind: &str, name: &str, sha256: &str) -> Result<Lookup, String> {
+        let lost = || format!("what the file `{name}` held when the chain was made ({sha256}) is no longer on this box");
+        // A hash comes out of records; it must not become another path.
+        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(lost());
+        }
+        let map = self.disk.map(&PathBuf::from(COPIES).join(sha256)).map_err(|_| lost())?;
+        if hex(&Sha256::digest(&*map)) != sha256 {
+            return Err(lost());
+        }
+        let opened = match kind {
+            lookup_kind::GEOIP => geoip::Geoip::open(map).map(Lookup::Geoip),
+            _ => table::Table::file(name, &map).map(Lookup::Table),
+        };
+        opened.map_err(|error| format!("the file `{name}`: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
