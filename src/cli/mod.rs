@@ -16,6 +16,7 @@ mod client;
 mod demo;
 mod filter;
 mod groups;
+mod logstash;
 mod run;
 mod search;
 mod topics;
@@ -80,6 +81,9 @@ enum Command {
     /// Filters: list, check, upload
     #[command(subcommand)]
     Filter(filter::FilterCommand),
+    /// Logstash: take over a pipeline's filters
+    #[command(subcommand)]
+    Logstash(logstash::LogstashCommand),
     /// Users of the Kafka port
     #[command(subcommand)]
     User(access::UserCommand),
@@ -150,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => filter::run(&command),
+        Command::Logstash(command) => logstash::run(command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {
