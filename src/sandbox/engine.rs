@@ -28,7 +28,9 @@ pub(super) fn engine() -> Result<wasmtime::Engine, FilterError> {
         | WasmFeatures::SIMD
         | WasmFeatures::FLOATS
         | WasmFeatures::EXTENDED_CONST
-        | WasmFeatures::COMPONENT_MODEL;
+        | WasmFeatures::COMPONENT_MODEL
+        // What is put between two modules of a component copies from one memory to another. A core module may have one only.
+        | WasmFeatures::MULTI_MEMORY;
     let mut cost = OperatorCost::new();
     // Growing touches no memory by itself, but the kernel works for it.
     cost.variable.memory_grow_per_page = u8::MAX;

@@ -235,8 +235,15 @@ fn start_module(store: &mut Store<Host>, pre: &InstancePre<Host>, config: &str, 
 fn start_component(store: &mut Store<Host>, pre: &component::InstancePre<Host>, config: &str) -> Started {
     store.set_hostcall_fuel(LIFTED_BYTES);
     let instance = pre.instantiate(&mut *store)?;
-    let init = instance.get_typed_func::<(Vec<u8>,), (Vec<u8>,)>(&mut *store, export::INIT)?;
-    let process = instance.get_typed_func(&mut *store, export::PROCESS)?;
+    // In the interface that the world exports; or, in a component that was made by hand, its own.
+    let guest = instance.get_export_index(&mut *store, None, export::GUEST);
+    let mut index = |name: &str| {
+        let found = instance.get_export_index(&mut *store, guest.as_ref(), name);
+        found.ok_or_else(|| broken(format!("exports no function `{name}`")))
+    };
+    let (init, process) = (index(export::INIT)?, index(export::PROCESS)?);
+    let init = instance.get_typed_func::<(Vec<u8>,), (Vec<u8>,)>(&mut *store, init)?;
+    let process = instance.get_typed_func(&mut *store, process)?;
     let (answer,) = init.call(&mut *store, (config.as_bytes().to_vec(),))?;
     Ok((Carriage::Component { process, answer: Vec::new() }, needs(&answer)?))
 }

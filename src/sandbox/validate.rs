@@ -24,9 +24,18 @@ pub(super) fn bytes(wasm: &[u8], limit: usize) -> Result<(), FilterError> {
 /// Looks at what a compiled component exports; what it imports is looked at while it is linked.
 pub(super) fn component(component: &Component) -> Result<(), FilterError> {
     let (engine, ty) = (component.engine(), component.component_type());
+    // In the interface that the world exports.
+    let guest = match ty.get_export(engine, export::GUEST).map(|export| export.ty) {
+        Some(ComponentItem::ComponentInstance(guest)) => Some(guest),
+        Some(_) | None => None,
+    };
     let bytes = |ty: &Type| matches!(ty, Type::List(list) if list.ty() == Type::U8);
     for name in [export::INIT, export::PROCESS] {
-        let right = match ty.get_export(engine, name).map(|export| export.ty) {
+        let export = match &guest {
+            Some(guest) => guest.get_export(engine, name),
+            None => ty.get_export(engine, name),
+        };
+        let right = match export.map(|export| export.ty) {
             Some(ComponentItem::ComponentFunc(function)) => {
                 function.params().map(|(_, ty)| bytes(&ty)).eq([true]) && function.results().map(|ty| bytes(&ty)).eq([true])
             }
@@ -34,8 +43,9 @@ pub(super) fn component(component: &Component) -> Result<(), FilterError> {
         };
         if !right {
             return Err(FilterError::Refused(format!(
-                "the component exports no function `{name}: func(list<u8>) -> list<u8>`; build it for the world \
-                 `sawbox:filter/filter@1.0.0` (guest-sdk/wit)"
+                "the component exports no function `{name}: func(list<u8>) -> list<u8>` in `{}`; build it for the world \
+                 `sawbox:filter/filter@1.0.0` (guest-sdk/wit)",
+                export::GUEST
             )));
         }
     }
@@ -49,6 +59,9 @@ pub(super) fn module(module: &Module) -> Result<(), FilterError> {
         if let Some(why) = refused_import(from, name, &wanted.ty()) {
             return Err(FilterError::Refused(format!("the module imports `{name}` from `{from}`: {why}")));
         }
+    }
+    if module.resources_required().num_memories > 1 {
+        return Err(FilterError::Refused("it has more than one memory; a filter has one".into()));
     }
     match module.get_export(export::MEMORY) {
         Some(ExternType::Memory(memory)) if memory.is_shared() || memory.is_64() => {

@@ -66,6 +66,8 @@ pub const VERSION: u32 = 1;
 
 /// Names that a guest exports.
 pub mod export {
+    /// The interface in which a component has `init` and `process`.
+    pub const GUEST: &str = "sawbox:filter/guest@1.0.0";
     /// The memory.
     pub const MEMORY: &str = "memory";
     /// The version it speaks.
