@@ -10,6 +10,7 @@ use crate::cli::client::{Client, segment};
 use crate::cli::topics::{bytes, print_table, word};
 
 mod author;
+mod grok;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum FilterCommand {
@@ -23,6 +24,11 @@ pub enum FilterCommand {
     },
     #[command(flatten)]
     Author(author::AuthorCommand),
+    /// Try a grok expression on lines: what it captures, which engine runs it, what a line costs
+    #[command(after_help = "Examples:
+  sawbox filter grok '%{IP:client} %{WORD:verb} %{NUMBER:took:float}' '10.0.0.1 GET 0.25'
+  sawbox filter grok '%{COMBINEDAPACHELOG}' --records access.log")]
+    Grok(grok::GrokArguments),
     /// Say whether a module is a filter this box would take, without a running box
     Check {
         /// A `.wasm` file
@@ -69,6 +75,7 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
             Ok(())
         }
         FilterCommand::Author(command) => author::run(command),
+        FilterCommand::Grok(arguments) => grok::run(arguments),
         FilterCommand::Check { file } => {
             let report = crate::check_filter(&read(file)?).with_context(|| format!("{} is no filter", file.display()))?;
             println!(

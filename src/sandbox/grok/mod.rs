@@ -194,6 +194,15 @@ impl Grok {
         matches!(self.engine, Engine::Linear { .. })
     }
 
+    /// What runs it, in a word or two for people.
+    pub fn engine(&self) -> &'static str {
+        match &self.engine {
+            Engine::Linear { lowered: Some(_), .. } => "lowered",
+            Engine::Linear { lowered: None, .. } => "linear",
+            Engine::Bounded { .. } => "backtracking, bounded",
+        }
+    }
+
     /// Memory for searches with this expression.
     pub fn scratch(&self) -> Scratch {
         match &self.engine {
