@@ -17,6 +17,7 @@ mod demo;
 mod explain;
 mod filter;
 mod groups;
+mod logstash;
 mod replay;
 mod run;
 mod search;
@@ -87,6 +88,9 @@ enum Command {
     /// Replays: parse history again through another chain; delete rows for good
     #[command(subcommand)]
     Replay(replay::ReplayCommand),
+    /// Logstash: take over a pipeline's filters
+    #[command(subcommand)]
+    Logstash(logstash::LogstashCommand),
     /// Users of the Kafka port
     #[command(subcommand)]
     User(access::UserCommand),
@@ -159,6 +163,7 @@ pub fn main() -> ExitCode {
         Command::Filter(command) => filter::run(&command),
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Replay(command) => replay::replay(&command),
+        Command::Logstash(command) => logstash::run(command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {

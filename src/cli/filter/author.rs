@@ -226,7 +226,7 @@ fn bench(what: &Path, records: Option<&Path>, config: Option<&str>, each: Durati
 
 /// Time that this thread has run, nanoseconds, so that other load on the machine does not count; where the system does not tell,
 /// the time on the wall.
-fn clock() -> impl FnMut() -> u64 {
+pub fn clock() -> impl FnMut() -> u64 {
     let begun = Instant::now();
     move || {
         let ran = std::fs::read_to_string("/proc/thread-self/schedstat").ok();

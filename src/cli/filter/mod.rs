@@ -10,6 +10,7 @@ use crate::cli::topics::{bytes, print_table, word};
 use crate::cli::{Remote, program};
 
 mod author;
+mod grok;
 mod life;
 
 #[derive(Debug, clap::Subcommand)]
@@ -24,6 +25,11 @@ pub enum FilterCommand {
     },
     #[command(flatten)]
     Author(author::AuthorCommand),
+    /// Try a grok expression on lines: what it captures, which engine runs it, what a line costs
+    #[command(after_help = "Examples:
+  sawbox filter grok '%{IP:client} %{WORD:verb} %{NUMBER:took:float}' '10.0.0.1 GET 0.25'
+  sawbox filter grok '%{COMBINEDAPACHELOG}' --records access.log")]
+    Grok(grok::GrokArguments),
     /// Say whether a module is a filter this box would take, without a running box: also whether it says the same of a record in
     /// any company, in calls of 1, 7 and 1024 records, fresh or not
     Check {
@@ -87,6 +93,7 @@ pub fn run(command: &FilterCommand) -> anyhow::Result<()> {
             Ok(())
         }
         FilterCommand::Author(command) => author::run(command),
+        FilterCommand::Grok(arguments) => grok::run(arguments),
         FilterCommand::Check { file, config, records } => {
             let wasm = read(file)?;
             let config: Map<String, Value> = match config {
