@@ -140,19 +140,22 @@ impl Partition {
         view.sealed.front().copied().filter(|_| view.sealed.len() > 1 || view.tail.is_some())
     }
 
-    /// Deletes its oldest segment. The file goes after nobody is led to it any more.
-    fn drop_first(&self) -> u64 {
+    /// Deletes its oldest segment, if it is still the one that was judged: two may be at it. The file goes after nobody is led
+    /// to it any more.
+    fn drop_first(&self, judged: &Sealed) -> u64 {
         let dropped = {
             let mut view = self.view.write();
-            let Some(dropped) = view.sealed.pop_front() else { return 0 };
+            let is_it = view.sealed.front().is_some_and(|first| first.base == judged.base);
+            let Some(dropped) = is_it.then(|| view.sealed.pop_front()).flatten() else { return 0 };
             let start = view.sealed.front().map(|sealed| sealed.base).or(view.tail.as_ref().map(|tail| tail.base));
             self.start.fetch_max(start.unwrap_or(dropped.next), Ordering::AcqRel);
             dropped
         };
-        self.shared.files.forget(&self.key(dropped.base));
         let removed = self.shared.disk.remove_file(&log_path(&self.dir, dropped.base));
         // It may never have been written.
         let _absent = self.shared.disk.remove_file(&index_path(&self.dir, dropped.base));
+        // Last: a reader that was on its way may have opened it again, and its bytes would not come free.
+        self.shared.files.forget(&self.key(dropped.base));
         if let Err(error) = removed.and_then(|()| self.shared.disk.sync_dir(&self.dir)) {
             tracing::error!(topic = %self.topic_name, partition = self.number, %error, "could not delete a segment");
         }
@@ -236,7 +239,7 @@ fn retain(topic: &Topic, holds: &Holds) {
             if !partition.trimmed(&first) && (first.next > floor || (first.last_ns >= oldest && over == 0)) {
                 break;
             }
-            over = over.saturating_sub(partition.drop_first());
+            over = over.saturating_sub(partition.drop_first(&first));
         }
         let view = partition.view.read();
         let unwanted: u64 =
@@ -273,7 +276,7 @@ fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
                 tracing::error!(topic = %partition.topic_name, partition = partition.number, records = lost,
                     "the disk is full: deleted records that nobody had taken yet");
             }
-            short = short.saturating_sub(partition.drop_first());
+            short = short.saturating_sub(partition.drop_first(&segment));
         }
     }
     if shared.gauges.full.swap(short > 0, Ordering::Relaxed) != (short > 0) {
