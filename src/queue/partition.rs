@@ -369,7 +369,9 @@ impl Partition {
         let mut out = Vec::new();
         loop {
             from = from.max(self.log_start());
-            if from >= self.high_watermark() {
+            // Before the look at the tail, which so reaches at least that far.
+            let watermark = self.high_watermark();
+            if from >= watermark {
                 return Ok(out);
             }
             // One look at both: a tail may be sealed at any moment.
@@ -385,11 +387,14 @@ impl Partition {
                     Err(error) if error.kind() == io::ErrorKind::NotFound && self.log_start() > from => continue,
                     Err(error) => return Err(QueueError::disk(error)),
                 },
-                (None, Some(tail)) => self.read_tail(tail, from, max_bytes, &mut out).map_err(QueueError::disk)?,
+                (None, Some(tail)) => {
+                    let end = self.read_tail(tail, from, max_bytes, &mut out).map_err(QueueError::disk)?;
+                    if end { watermark } else { from }
+                }
                 (None, None) => return Ok(out),
             };
-            // Nothing readable from here to the end of the segment: what follows may be.
-            if !out.is_empty() || next <= from {
+            // Nothing readable from here to the end of the segment: what follows may be. Or it was deleted while we looked.
+            if !out.is_empty() || next.max(self.log_start()) <= from {
                 return Ok(out);
             }
             from = next;
@@ -415,19 +420,18 @@ impl Partition {
         Ok(())
     }
 
-    /// Gives the offset to go on at if there was nothing.
+    /// Tells whether it came to the end.
     fn read_tail(
         &self,
         (base, mut position, end): (Offset, u64, u64),
         from: Offset,
         most: usize,
         out: &mut Vec<StoredBatch>,
-    ) -> io::Result<Offset> {
-        let watermark = self.high_watermark();
+    ) -> io::Result<bool> {
         let file = match self.shared.files.open(self.key(base), &self.dir) {
             Ok(file) => file,
-            // Given up and gone: nothing durable was in it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(from),
+            // Given up and gone: nothing durable was in it. Or sealed and deleted since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
         let mut want = most.clamp(READ_MIN, WHOLE_MAX.max(most));
@@ -464,7 +468,7 @@ impl Partition {
         }
         let damaged = walk.damaged;
         self.report_damage(damaged, base);
-        Ok(if position >= end { watermark.max(from) } else { from })
+        Ok(position >= end)
     }
 
     fn report_damage(&self, damaged: u64, base: Offset) {
