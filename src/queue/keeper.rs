@@ -41,21 +41,21 @@ type Holds = HashMap<(TopicId, PartitionId), Offset>;
 pub fn run(shared: &Shared, topics: &dyn Fn() -> Vec<Arc<Topic>>, stop: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
         // A bug must not end retention for good.
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tick(shared, &topics()))).is_err() {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tick(shared, topics))).is_err() {
             tracing::error!("the queue's keeper panicked; it goes on");
         }
     }
 }
 
 /// One round.
-pub fn tick(shared: &Shared, topics: &[Arc<Topic>]) {
-    let holds = shared.groups.holds();
+pub fn tick(shared: &Shared, all: &dyn Fn() -> Vec<Arc<Topic>>) {
+    let (holds, topics) = (shared.groups.holds(), &all());
     for topic in topics {
         roll(topic);
     }
     let gauges = &shared.gauges;
     if gauges.unchecked.load(Ordering::Relaxed) > UNCHECKED_BYTES || gauges.sealed.swap(false, Ordering::Relaxed) {
-        checkpoint(shared, topics, UNCHECKED_BYTES / 4 / (topics.len() as u64 + 1));
+        checkpoint(shared, all, UNCHECKED_BYTES / 4 / (topics.len() as u64 + 1));
     }
     for topic in topics {
         retain(topic, &holds);
@@ -114,6 +114,16 @@ impl Partition {
         Some((self.mark(&log), log.unchecked))
     }
 
+    /// A checkpoint covers it up to here, and so many bytes that it had not.
+    pub(super) fn covered(&self, next: Offset, bytes: u64) {
+        self.checked.fetch_max(next, Ordering::AcqRel);
+        let mut log = self.log.lock();
+        // Two marks may have counted the same bytes.
+        let bytes = bytes.min(log.unchecked);
+        log.unchecked -= bytes;
+        sub(&self.shared.gauges.unchecked, bytes);
+    }
+
     /// Up to where it may be deleted.
     fn floor(&self, holds: &Holds) -> Offset {
         let hold = holds.get(&(self.topic, self.number)).copied();
@@ -166,10 +176,12 @@ impl Partition {
 }
 
 /// Writes the marks of all partitions with more than `over` unchecked bytes, or new sealed segments.
-pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
+pub fn checkpoint(shared: &Shared, topics: &dyn Fn() -> Vec<Arc<Topic>>, over: u64) {
     let mut marks = Vec::new();
     let mut marked = Vec::new();
     let mut checkpoints = shared.checkpoints.lock();
+    // Asked under the lock: a topic that was made since may have a mark already, which a journal written anew must have too.
+    let topics = topics();
     for partition in topics.iter().flat_map(|topic| topic.partitions()) {
         let sealed =
             partition.view.read().sealed.back().is_some_and(|last| last.next > partition.checked.load(Ordering::Relaxed));
@@ -196,10 +208,7 @@ pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
         return;
     }
     for (partition, next, unchecked) in marked {
-        partition.checked.fetch_max(next, Ordering::AcqRel);
-        let mut log = partition.log.lock();
-        log.unchecked = log.unchecked.saturating_sub(unchecked);
-        sub(&shared.gauges.unchecked, unchecked);
+        partition.covered(next, unchecked);
     }
 }
 

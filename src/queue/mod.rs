@@ -374,13 +374,13 @@ impl Queue {
 
     /// Does at once what the keeper does every second: checkpoints, retention, a look at the free space.
     pub fn tend(&self) {
-        keeper::tick(&self.shared, &self.topics.all());
+        keeper::tick(&self.shared, &|| self.topics.all());
     }
 
     /// Takes nothing more, finishes what was taken, writes a checkpoint, stops the threads. Reading still works.
     pub fn shutdown(&self) {
         self.stop();
-        keeper::checkpoint(&self.shared, &self.topics.all(), 0);
+        keeper::checkpoint(&self.shared, &|| self.topics.all(), 0);
     }
 
     /// Stops the threads; what waits is finished first.
