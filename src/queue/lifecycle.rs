@@ -75,7 +75,7 @@ impl Queue {
         let _no_other_change = topic.changing.lock();
         {
             let _one_at_a_time = self.making.lock();
-            if self.closed.load(Ordering::Acquire) {
+            if self.shared.is_closed() {
                 return Err(QueueError::Closed);
             }
             if topic.is_gone() {

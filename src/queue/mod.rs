@@ -98,7 +98,6 @@ pub struct Queue {
     /// What the configuration file says of topics, there or not.
     planned: RwLock<HashMap<String, (Vec<Key>, TopicSettings)>>,
     threads: Mutex<Threads>,
-    closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -167,6 +166,7 @@ impl Queue {
             on_delete: RwLock::default(),
             around_growth: RwLock::default(),
             gauges: Gauges::default(),
+            closed: AtomicBool::new(false),
             config,
         });
         let flushes = shared.jobs.clone();
@@ -206,7 +206,6 @@ impl Queue {
             making: Mutex::new(()),
             planned: RwLock::default(),
             threads: Mutex::new(threads),
-            closed: AtomicBool::new(false),
         };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
@@ -266,7 +265,7 @@ impl Queue {
     }
 
     fn make(&self, name: &str, settings: TopicSettings) -> Result<Arc<Topic>, QueueError> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.shared.is_closed() {
             return Err(QueueError::Closed);
         }
         if !is_topic_name(name) {
@@ -347,7 +346,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Full`] or [`QueueError::Closed`].
     pub fn append_space(&self) -> Result<(), QueueError> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.shared.is_closed() {
             return Err(QueueError::Closed);
         }
         self.shared.room_for(1, false)
@@ -385,11 +384,7 @@ impl Queue {
 
     /// Stops the threads; what waits is finished first.
     fn stop(&self) {
-        self.closed.store(true, Ordering::Release);
-        let partitions: Vec<Arc<Partition>> = self.topics.all().iter().flat_map(|topic| topic.partitions()).collect();
-        for partition in &partitions {
-            partition.inbox.lock().closed = true;
-        }
+        self.shared.closed.store(true, Ordering::Release);
         let Threads { writers, keeper } = std::mem::take(&mut *self.threads.lock());
         for _ in &writers {
             let _gone = self.shared.jobs.send(Job::Stop);
@@ -406,9 +401,10 @@ impl Queue {
             }
         }
         self.shared.groups.close();
-        // A writer that was told to stop may have left what came in between.
-        for partition in &partitions {
-            writer::commit(partition);
+        // A writer that was told to stop may have left what came in between. Who looks into an inbox after this finds it closed, and
+        // so does who makes a partition that is not among these.
+        for partition in self.topics.all().iter().flat_map(|topic| topic.partitions()) {
+            writer::commit(&partition);
         }
     }
 }

@@ -58,7 +58,6 @@ pub(super) struct Inbox {
     pub waiting: Vec<Pending>,
     /// A job for this partition is in the pool's channel, or a writer is at it.
     pub scheduled: bool,
-    pub closed: bool,
     /// Its topic is deleted, or about to be.
     pub gone: bool,
     /// Sources of which an emission failed, and the least `last` of those that did.
@@ -211,7 +210,7 @@ impl Partition {
         };
         let (len, stamp, newest_ms) = (batch.len() as u64, Stamp::of(&header), header.max_timestamp);
         let mut inbox = self.inbox.lock();
-        if inbox.closed {
+        if self.shared.is_closed() {
             return Ticket::failed(QueueError::Closed);
         }
         if inbox.gone {

@@ -57,6 +57,8 @@ pub struct Shared {
     pub on_delete: RwLock<Vec<TopicHook>>,
     pub around_growth: RwLock<Vec<Arc<GrowthHook>>>,
     pub gauges: Gauges,
+    /// Nothing more is taken. Looked at with the inbox locked: what came before is still written.
+    pub closed: AtomicBool,
 }
 
 /// Numbers of the whole queue.
@@ -86,6 +88,11 @@ pub struct Gauges {
 }
 
 impl Shared {
+    /// Whether it takes nothing more, because it shuts down.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Whether an append of `bytes` may be taken now. Emissions may go on a while when the door is shut: a lane that cannot
     /// emit commits nothing, and what is not committed cannot be deleted to make room.
     pub fn room_for(&self, bytes: u64, emission: bool) -> Result<(), QueueError> {

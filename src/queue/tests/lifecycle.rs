@@ -1,8 +1,11 @@
 //! Topics that change and end: deletion, growth, settings, through crashes and with those who look on.
 
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
@@ -12,7 +15,7 @@ use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
 use crate::base::units::{Bytes, Span};
 use crate::queue::settings::Key;
-use crate::queue::{Config, Queue, QueueError, Source, TopicSettings};
+use crate::queue::{Config, Queue, QueueError, Source, Ticket, TopicSettings};
 
 /// Whether anything of a topic lies on the disk.
 fn is_left(disk: &SimDisk, id: TopicId) -> bool {
@@ -266,4 +269,19 @@ fn what_is_not_stored_waits_for_nobody() {
     queue.tend();
     assert_eq!(stored.log_start(), 0, "the store has not come so far");
     assert!(plain.log_start() > 10, "{}", plain.log_start());
+}
+
+#[test]
+fn what_is_made_while_the_queue_closes_takes_nothing() {
+    let (queue, _) = open(&SimDisk::new(1), &clock(), config());
+    let topic = queue.ensure_topic("web").unwrap();
+    queue.shutdown();
+    // A topic does not know the queue that it belongs to: it may still grow.
+    topic.update_settings(TopicSettings { partitions: 2, ..TopicSettings::of(&config()) }).unwrap();
+    let tickets: Vec<Ticket> = topic.partitions().iter().map(|partition| partition.append(one("late"))).collect();
+    for mut ticket in tickets {
+        let settled = Pin::new(&mut ticket).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(settled, Poll::Ready(Err(QueueError::Closed))), "{settled:?}");
+    }
+    assert!(matches!(queue.ensure_topic("more"), Err(QueueError::Closed)));
 }
