@@ -86,7 +86,7 @@ pub use topic::Topic;
 pub use traffic::Traffic;
 
 use producer_ids::ProducerIds;
-use shared::{Gauges, Job, Shared};
+use shared::{Gauges, Hooks, Job, Shared};
 
 /// The queue of the box.
 #[derive(Debug)]
@@ -161,10 +161,10 @@ impl Queue {
             catalog: Mutex::new(catalog),
             checkpoints: Mutex::new(checkpoints),
             producer_ids: Mutex::new(ids),
-            on_durable: RwLock::default(),
-            on_topic: RwLock::default(),
-            on_delete: RwLock::default(),
-            around_growth: RwLock::default(),
+            on_durable: Hooks::default(),
+            on_topic: Hooks::default(),
+            on_delete: Hooks::default(),
+            around_growth: Hooks::default(),
             gauges: Gauges::default(),
             closed: AtomicBool::new(false),
             config,
@@ -302,7 +302,7 @@ impl Queue {
     }
 
     fn tell(&self, topic: &Arc<Topic>) {
-        for hook in self.shared.on_topic.read().iter() {
+        for hook in self.shared.on_topic.all().iter() {
             hook(topic);
         }
     }
@@ -310,12 +310,12 @@ impl Queue {
     /// From now on called, by a writer thread, after each group commit that made something durable. It must be quick and must not
     /// wait for the queue.
     pub fn on_durable(&self, hook: DurableHook) {
-        self.shared.on_durable.write().push(hook);
+        self.shared.on_durable.add(hook);
     }
 
     /// From now on called after a topic was made, got more partitions or other settings, by the thread that did it.
     pub fn on_topic(&self, hook: TopicHook) {
-        self.shared.on_topic.write().push(hook);
+        self.shared.on_topic.add(hook);
     }
 
     /// What it was configured with.
@@ -416,10 +416,10 @@ impl Drop for Queue {
         // Topics, partitions and hooks refer to one another.
         self.topics.by_name.write().clear();
         self.topics.by_id.write().clear();
-        self.shared.on_durable.write().clear();
-        self.shared.on_topic.write().clear();
-        self.shared.on_delete.write().clear();
-        self.shared.around_growth.write().clear();
+        self.shared.on_durable.clear();
+        self.shared.on_topic.clear();
+        self.shared.on_delete.clear();
+        self.shared.around_growth.clear();
     }
 }
 

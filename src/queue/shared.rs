@@ -27,6 +27,34 @@ pub type GrowthHook = Box<dyn Fn(&Arc<Topic>) -> Result<Box<dyn Send>, QueueErro
 /// Called after a topic was made or changed, or after one was deleted.
 pub type TopicHook = Box<dyn Fn(&Arc<Topic>) + Send + Sync>;
 
+/// Those who want to hear of something. They are called with nothing locked: one may add another, or drop the queue.
+pub struct Hooks<T>(RwLock<Arc<Vec<Arc<T>>>>);
+
+impl<T> Default for Hooks<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<T> Hooks<T> {
+    /// One more.
+    pub fn add(&self, hook: T) {
+        Arc::make_mut(&mut *self.0.write()).push(Arc::new(hook));
+    }
+
+    /// All of them, as they are now.
+    pub fn all(&self) -> Arc<Vec<Arc<T>>> {
+        self.0.read().clone()
+    }
+
+    /// None of them any more.
+    pub fn clear(&self) {
+        // What they refer to is dropped with nothing locked, too.
+        let gone = std::mem::take(&mut *self.0.write());
+        drop(gone);
+    }
+}
+
 /// Work for a writer thread.
 pub enum Job {
     /// The partition has appends waiting.
@@ -52,10 +80,10 @@ pub struct Shared {
     pub checkpoints: Mutex<Checkpoints>,
     /// `queue/PRODUCERS`.
     pub producer_ids: Mutex<ProducerIds>,
-    pub on_durable: RwLock<Vec<DurableHook>>,
-    pub on_topic: RwLock<Vec<TopicHook>>,
-    pub on_delete: RwLock<Vec<TopicHook>>,
-    pub around_growth: RwLock<Vec<Arc<GrowthHook>>>,
+    pub on_durable: Hooks<DurableHook>,
+    pub on_topic: Hooks<TopicHook>,
+    pub on_delete: Hooks<TopicHook>,
+    pub around_growth: Hooks<GrowthHook>,
     pub gauges: Gauges,
     /// Nothing more is taken. Looked at with the inbox locked: what came before is still written.
     pub closed: AtomicBool,

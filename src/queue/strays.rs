@@ -155,7 +155,7 @@ pub(super) fn commit(home: &Arc<Partition>, to: &Arc<Partition>, run: Vec<Pendin
                 let _gone = pending.done.send(place);
             }
             if moved {
-                for hook in home.shared.on_durable.read().iter() {
+                for hook in home.shared.on_durable.all().iter() {
                     hook(to);
                 }
             }

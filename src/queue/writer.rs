@@ -93,7 +93,7 @@ fn write(partition: &Arc<Partition>, group: Vec<Pending>) {
         Err(error) => partition.fail_group(group, &error),
     }
     if moved {
-        for hook in shared.on_durable.read().iter() {
+        for hook in shared.on_durable.all().iter() {
             hook(partition);
         }
     }

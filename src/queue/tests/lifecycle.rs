@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -284,4 +285,23 @@ fn what_is_made_while_the_queue_closes_takes_nothing() {
         assert!(matches!(settled, Poll::Ready(Err(QueueError::Closed))), "{settled:?}");
     }
     assert!(matches!(queue.ensure_topic("more"), Err(QueueError::Closed)));
+}
+
+#[test]
+fn a_hook_may_be_the_last_to_hold_the_queue() {
+    let (queue, _) = open(&SimDisk::new(1), &clock(), config());
+    let partition = queue.ensure_topic("web").unwrap().partition(0).unwrap();
+    let last = Arc::new(Mutex::new(None));
+    let takes = last.clone();
+    queue.on_durable(Box::new(move |_| {
+        let queue: Option<Arc<Queue>> = takes.lock().take();
+        drop(queue);
+    }));
+    *last.lock() = Some(queue);
+    partition.append(one("x")).wait().unwrap();
+    let dropped = (0..20_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        Arc::strong_count(&last) == 1
+    });
+    assert!(dropped, "the writer waits for itself");
 }
