@@ -199,14 +199,8 @@ impl Queue {
         let keeper = thread::Builder::new().name("queue-keeper".into()).stack_size(512 * 1024);
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
-        let queue = Self {
-            shared,
-            topics,
-            traffic,
-            making: Mutex::new(()),
-            planned: RwLock::default(),
-            threads: Mutex::new(threads),
-        };
+        let queue =
+            Self { shared, topics, traffic, making: Mutex::new(()), planned: RwLock::default(), threads: Mutex::new(threads) };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))

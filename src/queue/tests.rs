@@ -1,5 +1,5 @@
 //! Tests of the whole house: against a model on a disk with faults, against another implementation of the batch, against
-//! hostile bytes. `SAWBOX_SEEDS` says how many histories the model test runs.
+//! hostile bytes. `SAWBOX_SEEDS` says how many histories the model test runs, and how long the threads of `stress.rs`.
 
 mod behaviour;
 mod clients;
@@ -12,6 +12,7 @@ mod model;
 mod oracle;
 mod producers;
 mod strays;
+mod stress;
 mod trim;
 
 use std::collections::HashMap;
