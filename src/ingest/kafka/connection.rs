@@ -5,8 +5,9 @@
 //! was not started, and writes several answers with one call where they are ready together.
 //!
 //! Invariants: answers leave in the order of their requests. A frame longer than `max_request` ends the connection before memory
-//! is taken for it; one longer than [`SMALL`] waits for room in the receivers' memory first, and must then arrive in
-//! [`ARRIVAL`] and a second more for each [`PACE`], or who sends a byte an hour would hold what all others need.
+//! is taken for it; one longer than [`SMALL`] waits for room first, in the receivers' memory if it brings records and else in that
+//! of large requests, and must then arrive in [`ARRIVAL`] and a second more for each [`PACE`], or who sends a byte an hour would
+//! hold what all others need.
 //! Limits: [`PIPELINE`] requests of one connection at a time; an idle connection holds a buffer of [`BUFFER`].
 //! Crash story: none; unanswered requests are sent again.
 
@@ -295,7 +296,16 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             in_time(time, whole).await?;
             return Ok(Some((self.buffer.split_to(size).freeze(), None)));
         }
-        let room = self.port.server.door.in_flight(size).await;
+        let begun = async {
+            loop {
+                if let Some(key) = self.buffer.first_chunk() {
+                    return Ok(i16::from_be_bytes(*key));
+                }
+                some(self.read.read_buf(&mut self.buffer).await)?;
+            }
+        };
+        let key = in_time(time, begun).await?;
+        let room = self.port.server.room_to_read(key, size).await;
         let mut frame = self.port.server.pool.take(size);
         // The buffer is smaller than the frame, but for what a shared allocation may have left of it.
         let have = self.buffer.len().min(size);
@@ -321,7 +331,7 @@ fn some(read: io::Result<usize>) -> Result<(), String> {
     }
 }
 
-async fn in_time(time: Duration, whole: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+async fn in_time<T>(time: Duration, whole: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     tokio::time::timeout(time, whole).await.unwrap_or_else(|_| Err("a request that took too long to arrive".to_owned()))
 }
 
