@@ -312,7 +312,7 @@ impl Access {
             if !state.users.contains_key(name) {
                 return Err(AccessError::Missing(name.to_owned()));
             }
-            Ok((deletion(state, name), ()))
+            Ok((vec![Change::Gone(name.to_owned())], ()))
         })
     }
 
@@ -357,7 +357,7 @@ impl Access {
             let mut changes = Vec::new();
             for (name, mut user) in users {
                 if user.sha256.is_none() && user.sha512.is_none() {
-                    changes.extend(deletion(state, &name));
+                    changes.push(Change::Gone(name));
                 } else {
                     user.changed_ns = self.clock.now_ns();
                     changes.push(Change::User(Box::new(user)));
@@ -395,9 +395,15 @@ impl Access {
     /// [`AccessError::Refused`] for too many at once.
     pub fn revoke(&self, filters: &[BindingFilter]) -> Result<Vec<Vec<Binding>>, AccessError> {
         self.change(|state| {
-            let own = || state.bindings.iter().map(|own| &**own);
-            let meant = |filter: &BindingFilter| own().filter(|own| filter.matches(own)).cloned().collect();
-            let meant: Vec<Vec<Binding>> = filters.iter().map(meant).collect();
+            let mut room = ledger::CHANGES;
+            let mut meant: Vec<Vec<Binding>> = Vec::with_capacity(filters.len());
+            for filter in filters {
+                // One more than there is room for is enough to be too many.
+                let own = state.bindings.iter().map(|own| &**own).filter(|own| filter.matches(own));
+                let own: Vec<Binding> = own.take(room + 1).cloned().collect();
+                room = room.checked_sub(own.len()).ok_or_else(ledger::too_many)?;
+                meant.push(own);
+            }
             let changes = meant.iter().flatten().cloned().map(Change::Revoke).collect();
             Ok((changes, meant))
         })
@@ -468,11 +474,4 @@ impl UserInfo {
 
 fn credentials(password: &str) -> [Credential; 2] {
     [Mechanism::ScramSha256, Mechanism::ScramSha512].map(|mechanism| Credential::of_password(mechanism, password.as_bytes()))
-}
-
-fn deletion(state: &ledger::State, name: &str) -> Vec<Change> {
-    let own = state.bindings.iter().filter(|binding| binding.user == name);
-    let mut changes: Vec<Change> = own.map(|own| Change::Revoke((**own).clone())).collect();
-    changes.push(Change::Gone(name.to_owned()));
-    changes
 }

@@ -31,6 +31,7 @@ pub mod elastic;
 pub mod error;
 mod groups;
 mod metrics;
+mod origin;
 mod rows;
 mod status;
 mod tail;
@@ -172,6 +173,7 @@ impl Web {
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))
             .route("/api/v1/routes/{name}", put(traffic::put_route).delete(traffic::remove_route))
+            .route_layer(axum::middleware::from_fn(origin::guard))
             .with_state(self.clone())
     }
 }
