@@ -110,12 +110,14 @@ impl Connection {
         tokio::select! {
             written = &mut writing => written,
             read = &mut reading => {
-                // What was asked before is still answered; who waits for news is told that there is no time left.
                 drop(reading);
+                // Who is no user any more gets nothing more, not even what is ready.
+                if read.as_ref().is_err_and(|why| why == REVOKED) {
+                    return read;
+                }
+                // What was asked before is still answered; who waits for news is told that there is no time left.
                 end.send_replace(true);
-                // Who is no user any more gets nothing more.
-                let grace = if read.as_ref().is_err_and(|why| why == REVOKED) { Duration::ZERO } else { GRACE };
-                let written = tokio::time::timeout(grace, &mut writing).await.unwrap_or(Ok(()));
+                let written = tokio::time::timeout(GRACE, &mut writing).await.unwrap_or(Ok(()));
                 read.and(written)
             }
         }
