@@ -185,14 +185,14 @@ fn numbers_of_users_and_permissions_are_capped() {
     assert!(matches!(access.grant(&many), Err(AccessError::Refused(_))), "too many in one request");
     let counted = access.counters();
     assert_eq!((counted.users, counted.bindings), (USERS as u64, BINDINGS as u64));
-    // However many filters mean the same.
-    let t = BindingFilter { user: Some("b".into()), ..BindingFilter::default() };
-    assert!(matches!(access.revoke(&vec![t.clone(); CHANGES + 1]), Err(AccessError::Refused(_))));
     assert!(matches!(access.revoke(&[BindingFilter::default()]), Err(AccessError::Refused(_))));
-    assert_eq!(access.revoke(&vec![t; CHANGES]).unwrap().len(), CHANGES);
     // A user goes with all permissions, more than one request may change.
     access.delete_user("instead").unwrap();
     add("a").unwrap();
     access.delete_user("a").unwrap();
+    // However many filters mean the same.
+    let t = BindingFilter { user: Some("b".into()), ..BindingFilter::default() };
+    assert!(matches!(access.revoke(&vec![t.clone(); CHANGES + 1]), Err(AccessError::Refused(_))));
+    assert_eq!(access.revoke(&vec![t; CHANGES]).unwrap().len(), CHANGES);
     assert!(access.bindings(&BindingFilter::default()).is_empty());
 }
