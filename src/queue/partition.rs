@@ -341,7 +341,9 @@ impl Partition {
 
     /// Lets readers see what a group commit made durable.
     pub(super) fn publish(&self, base: Offset, starts: &[(Offset, u64, i64)], end: u64, next: Offset, now: i64) {
-        if let Some(tail) = self.view.write().tail.as_mut().filter(|tail| tail.base == base) {
+        // Kept until the watermark has moved: nobody reads beyond it.
+        let mut view = self.view.write();
+        if let Some(tail) = view.tail.as_mut().filter(|tail| tail.base == base) {
             for (offset, position, newest_ms) in starts {
                 tail.index.note(*offset, *position, now, tail.newest_ms);
                 tail.newest_ms = tail.newest_ms.max(*newest_ms);
