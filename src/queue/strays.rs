@@ -21,7 +21,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Topics;
-use super::batch::{self, Header};
+use super::batch::Header;
 use super::error::QueueError;
 use super::frame::Home;
 use super::partition::{Partition, Pending};
@@ -98,15 +98,12 @@ impl Partition {
         self.submit(Ok(header), batch, None, None)
     }
 
-    /// Appends a batch that was meant for this partition to another one, because a rule says so. A batch of an idempotent producer
-    /// stays exact: it is taken once, here or there, and in order (`strays.rs`).
-    pub fn append_via(self: &Arc<Self>, to: &Arc<Self>, batch: Bytes) -> Ticket {
-        match Header::parse(&batch) {
-            Ok(header) if Stamp::of(&header).is_some() && !Arc::ptr_eq(self, to) => {
-                self.submit(batch::check(&batch), batch, None, Some(to.clone()))
-            }
-            Ok(_) => to.append(batch),
-            Err(error) => Ticket::failed(error),
+    /// As [`Partition::append_judged`], for a batch that was meant for this partition and goes to another one, because a rule says
+    /// so. A batch of an idempotent producer stays exact: it is taken once, here or there, and in order (`strays.rs`).
+    pub fn append_via(self: &Arc<Self>, to: &Arc<Self>, header: Header, batch: Bytes) -> Ticket {
+        match Stamp::of(&header) {
+            Some(_) if !Arc::ptr_eq(self, to) => self.submit(Ok(header), batch, None, Some(to.clone())),
+            _ => to.append_judged(header, batch),
         }
     }
 

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::{BatchBuilder, Compression, Scratch, decode};
-use super::{Config, Partition, Queue, QueueError, RecoveryReport};
+use super::batch::{BatchBuilder, Compression, Scratch, check, decode};
+use super::{Config, Partition, Queue, QueueError, RecoveryReport, Ticket};
 use crate::base::clock::SimClock;
 use crate::base::disk::Disk;
 use crate::base::ids::Offset;
@@ -85,6 +85,11 @@ fn stamped(batch: &Bytes, id: i64, epoch: i16, sequence: i32) -> Bytes {
     bytes.into()
 }
 
+/// Appends what was meant for `home` to another partition, as a rule has it.
+fn via(home: &Arc<Partition>, to: &Arc<Partition>, batch: Bytes) -> Ticket {
+    home.append_via(to, check(&batch).unwrap(), batch)
+}
+
 /// All records of a partition, from a random reader's view: small and large reads.
 fn read_all(partition: &Partition, max_bytes: usize) -> Vec<(Offset, Vec<u8>)> {
     try_read_all(partition, max_bytes).unwrap()
@@ -112,6 +117,10 @@ fn try_read_all(partition: &Partition, max_bytes: usize) -> Result<Vec<(Offset, 
 
 fn text(records: &[(Offset, Vec<u8>)]) -> Vec<(Offset, String)> {
     records.iter().map(|(offset, payload)| (*offset, String::from_utf8_lossy(payload).into_owned())).collect()
+}
+
+fn by_offset(records: &[(Offset, Vec<u8>)]) -> HashMap<Offset, &[u8]> {
+    records.iter().map(|(offset, payload)| (*offset, payload.as_slice())).collect()
 }
 
 fn by_payload(records: &[(Offset, Vec<u8>)]) -> HashMap<Vec<u8>, Offset> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use super::clients::{Client, in_order};
-use super::{Random, batch, clock, config, one, open, read_all, seeds, stamped};
+use super::{Random, batch, by_offset, clock, config, one, open, read_all, seeds, stamped, via};
 use crate::base::clock::SimClock;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::{Offset, TopicId};
@@ -158,7 +158,7 @@ fn stray(world: &World, beat: &Beat, random: &mut Random, (home, away): (&str, &
         let bytes = stamped(&batch(std::slice::from_ref(&payload), Compression::None), id, 0, sequence);
         let send = |strays: bool| {
             beat.now("waiting for a stray");
-            if strays { home.append_via(&away, bytes.clone()) } else { home.append(bytes.clone()) }.wait().unwrap()
+            if strays { via(&home, &away, bytes.clone()) } else { home.append(bytes.clone()) }.wait().unwrap()
         };
         let strays = random.one_in(2);
         let first = send(strays);
@@ -383,7 +383,7 @@ fn check(queue: &Queue, known: &HashMap<Place, Known>) -> usize {
         let Some(known) = known.get(&place) else { continue };
         let start = partition.log_start();
         assert!(start <= known.may_go, "{place:?} begins at {start}: nobody let go of more than {}", known.may_go);
-        let there: HashMap<Offset, &[u8]> = all.iter().map(|(offset, payload)| (*offset, payload.as_slice())).collect();
+        let there = by_offset(&all);
         for (offset, payload) in known.acknowledged.range(start..) {
             assert_eq!(there.get(offset), Some(&payload.as_slice()), "{place:?} offset {offset}");
         }
