@@ -13,7 +13,7 @@ use super::coordinator::Coordinator;
 use super::error::QueueError;
 use super::files::Files;
 use super::groups::Groups;
-use super::partition::Partition;
+use super::partition::{Partition, Pending};
 use super::producer_ids::ProducerIds;
 use super::topic::Topic;
 use crate::base::clock::Clock;
@@ -139,6 +139,25 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("gauges", &self.gauges).finish_non_exhaustive()
+    }
+}
+
+/// Bytes that a writer took out to write them: no longer waiting once this is dropped, also by a panic.
+pub(super) struct Taken<'s> {
+    shared: &'s Shared,
+    bytes: u64,
+}
+
+impl<'s> Taken<'s> {
+    /// Of a group.
+    pub(super) fn of(shared: &'s Shared, group: &[Pending]) -> Self {
+        Self { shared, bytes: group.iter().map(|pending| pending.batch.len() as u64).sum() }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        sub(&self.shared.gauges.pending, self.bytes);
     }
 }
 

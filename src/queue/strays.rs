@@ -27,7 +27,7 @@ use super::frame::Home;
 use super::partition::{Partition, Pending};
 use super::producer_ids::ProducerIds;
 use super::producers::{Fresh, Producer, Producers, Stamp};
-use super::shared::sub;
+use super::shared::Taken;
 use super::ticket::{Appended, Ticket};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 
@@ -140,10 +140,9 @@ pub(super) fn runs(group: Vec<Pending>) -> Vec<Vec<Pending>> {
 }
 
 /// Judges a run of strays, writes it where it goes, tells the tickets.
-pub(super) fn commit(home: &Arc<Partition>, to: &Arc<Partition>, run: Vec<Pending>) {
-    let bytes: u64 = run.iter().map(|pending| pending.batch.len() as u64).sum();
+pub(super) fn commit(home: &Arc<Partition>, to: &Arc<Partition>, taken: Taken<'_>, run: Vec<Pending>) {
     let outcome = write(home, to, &run);
-    sub(&home.shared.gauges.pending, bytes);
+    drop(taken);
     match outcome {
         Ok(places) => {
             let moved = places.iter().any(|place| matches!(place, Ok(Appended { duplicate: false, .. })));

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Random, batch, clock, config, one, open, read_all, seeds, via};
 use crate::base::clock::SimClock;
@@ -320,4 +321,22 @@ fn checkpoints_and_retention_keep_what_guests_are_known_by() {
     assert!(send(&world, 1, 8).unwrap().duplicate);
     assert!(matches!(send(&world, 0, 13), Err(QueueError::OutOfOrderSequence)));
     assert_eq!(send(&world, 0, 12).unwrap().base_offset, 0);
+}
+
+#[test]
+fn a_panic_over_one_run_leaves_nothing_of_the_next_waiting() {
+    let world = World::new(1);
+    let queue = world.queue.as_ref().unwrap();
+    let first = AtomicBool::new(true);
+    queue.on_durable(Box::new(move |_| assert!(!first.swap(false, Ordering::Relaxed), "on purpose")));
+    let home = world.partition(0);
+    let [stray, own] = {
+        // The writer waits for the log while both come in.
+        let _busy = home.log.lock();
+        let bytes = stamped(&batch(&[b"x".to_vec()], Compression::None), 1, 0, 0);
+        [via(&home, &world.partition(1), bytes), home.append(one("y"))]
+    };
+    assert!(stray.wait().is_ok() && own.wait().is_err());
+    assert_eq!(queue.stats().pending_bytes, 0);
+    assert_eq!(home.append(one("z")).wait().unwrap().base_offset, 0);
 }
