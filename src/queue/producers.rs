@@ -218,6 +218,7 @@ impl Producers {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.known.len()
     }
