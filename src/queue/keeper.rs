@@ -90,7 +90,8 @@ impl Partition {
         // Looked at once: who asks for a second look while a reader waits to note something waits for ever.
         let (sealed, newest_ms) = {
             let view = self.view.read();
-            (view.sealed.iter().copied().collect(), view.tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms))
+            let vouched = view.sealed.iter().filter(|sealed| !log.unvouched.contains(&sealed.base));
+            (vouched.copied().collect(), view.tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms))
         };
         Mark {
             topic: self.topic,
@@ -220,7 +221,7 @@ fn roll(topic: &Topic) {
         // Busy: there is another second.
         let Some(mut log) = partition.log.try_lock() else { continue };
         if let Err(error) = partition.sync_written(&mut log) {
-            tracing::error!(topic = %topic.name(), partition = partition.id(), %error, "sync failed");
+            tracing::error!(topic = %topic.name(), partition = partition.id(), %error, "sync failed; going on in a new segment");
         }
         let now = partition.shared.clock.now_ns();
         let old = log.active.is_some_and(|active| active.position > 0 && now.saturating_sub(active.first_ns) > retention / 8);
