@@ -108,11 +108,14 @@ impl Partition {
         }
     }
 
-    /// Takes its mark, durable as it stands; to be written under the lock of the checkpoints that is held already.
-    fn take_mark(&self) -> Option<(Mark, u64)> {
+    /// Takes its mark, durable as it stands; to be written under the lock of the checkpoints that is held already. What cannot be
+    /// synced it does not vouch for.
+    fn take_mark(&self) -> (Mark, u64) {
         let mut log = self.log.lock();
-        self.sync_written(&mut log).ok()?;
-        Some((self.mark(&log), log.unchecked))
+        if let Err(error) = self.sync_written(&mut log) {
+            tracing::error!(topic = %self.topic_name, partition = self.number, %error, "sync failed; going on in a new segment");
+        }
+        (self.mark(&log), log.unchecked)
     }
 
     /// A checkpoint covers it up to here, and so many bytes that it had not.
@@ -186,9 +189,8 @@ pub fn checkpoint(shared: &Shared, topics: &dyn Fn() -> Vec<Arc<Topic>>, over: u
     for partition in topics.iter().flat_map(|topic| topic.partitions()) {
         let sealed =
             partition.view.read().sealed.back().is_some_and(|last| last.next > partition.checked.load(Ordering::Relaxed));
-        if (sealed || partition.log.lock().unchecked > over)
-            && let Some((mark, unchecked)) = partition.take_mark()
-        {
+        if sealed || partition.log.lock().unchecked > over {
+            let (mark, unchecked) = partition.take_mark();
             marked.push((partition, mark.next, unchecked));
             marks.push(mark);
         }
@@ -198,7 +200,7 @@ pub fn checkpoint(shared: &Shared, topics: &dyn Fn() -> Vec<Arc<Topic>>, over: u
     }
     let all = || {
         let partitions = topics.iter().flat_map(|topic| topic.partitions());
-        partitions.filter_map(|partition| partition.take_mark()).map(|(mark, _)| mark).collect()
+        partitions.map(|partition| partition.take_mark().0).collect()
     };
     let written = checkpoints.write(&marks, all);
     drop(checkpoints);
