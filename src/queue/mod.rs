@@ -295,7 +295,12 @@ impl Queue {
         self.planned.write().insert(name.to_owned(), (keys, settings));
     }
 
+    /// Who deletes it waits meanwhile: nobody hears of a topic after its end.
     fn tell(&self, topic: &Arc<Topic>) {
+        let _no_other_change = topic.changing.lock();
+        if topic.is_gone() {
+            return;
+        }
         for hook in self.shared.on_topic.all().iter() {
             hook(topic);
         }

@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -304,4 +304,29 @@ fn a_hook_may_be_the_last_to_hold_the_queue() {
         Arc::strong_count(&last) == 1
     });
     assert!(dropped, "the writer waits for itself");
+}
+
+#[test]
+fn nobody_hears_of_a_topic_after_its_end() {
+    let (queue, _) = open(&SimDisk::new(1), &clock(), config());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (busy, go) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (own, waits, made) = (busy.clone(), go.clone(), heard.clone());
+    queue.on_topic(Box::new(move |_| {
+        own.wait();
+        waits.wait();
+        made.lock().push("made");
+    }));
+    let gone = heard.clone();
+    queue.on_delete(Box::new(move |_| gone.lock().push("gone")));
+    std::thread::scope(|scope| {
+        scope.spawn(|| queue.ensure_topic("web").unwrap());
+        busy.wait();
+        let deleting = scope.spawn(|| queue.delete_topic("web").unwrap());
+        // It would be done by now if it waited for nobody.
+        std::thread::sleep(Duration::from_millis(100));
+        go.wait();
+        deleting.join().unwrap();
+    });
+    assert_eq!(*heard.lock(), ["made", "gone"]);
 }
