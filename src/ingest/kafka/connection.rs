@@ -369,7 +369,6 @@ where
         let reply = match reply {
             Ok(reply) => reply,
             Err(why) => {
-                port.kafka.malformed.fetch_add(1, Ordering::Relaxed);
                 out.write(&mut write, idle).await?;
                 return Err(why);
             }

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -17,7 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::frame::{Head, Reply};
 use super::{Caller, api, guard};
 
-/// An answer under way; its error is what was wrong with the request, which ends the connection.
+/// An answer under way; its error ends the connection.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, String>> + Send>>;
 
 /// Requests of up to so many elements are decoded without asking for room.
@@ -137,9 +138,13 @@ async fn take<R: Request>(
     version: i16,
     body: Bytes,
 ) -> Result<(R, Option<OwnedSemaphorePermit>), String> {
-    let elements = check(key, version, &body)?;
+    let malformed = |why| {
+        caller.port.kafka.malformed.fetch_add(1, Ordering::Relaxed);
+        why
+    };
+    let elements = check(key, version, &body).map_err(malformed)?;
     let room = if elements <= LIGHT { None } else { caller.server.room_for(elements).await };
-    Ok((decode_checked(key, version, body)?, room))
+    Ok((decode_checked(key, version, body).map_err(malformed)?, room))
 }
 
 fn check(key: ApiKey, version: i16, body: &Bytes) -> Result<usize, String> {
