@@ -65,6 +65,8 @@ pub struct Access {
 #[derive(Debug)]
 struct Snapshot {
     users: HashMap<String, Arc<User>>,
+    /// What a password costs: of each mechanism as many iterations as whoever has the most.
+    toil: [(Mechanism, u32); 2],
     rules: Rules,
     state: Arc<ledger::State>,
 }
@@ -231,13 +233,17 @@ impl Access {
         if password.len() > user::PASSWORD_BYTES {
             return Err(SignInError::Denied);
         }
-        let known = self.now.load().users.get(name).cloned();
-        let mechanism = match &known {
-            Some(user) if user.sha256.is_none() => Mechanism::ScramSha512,
-            _ => Mechanism::ScramSha256,
+        let (mechanism, toil) = {
+            let now = self.now.load();
+            (now.users.get(name).map_or(Mechanism::ScramSha256, |user| user.of_passwords()), now.toil)
         };
         let (credential, id) = self.credential(name, mechanism);
         let right = credential.is_of(mechanism, password);
+        // Others may be hashed more often, or otherwise: the time is theirs, too, or it would tell who is here.
+        for (other, most) in toil {
+            let done = if other == mechanism { credential.iterations } else { 0 };
+            user::toil(other, password, most.saturating_sub(done));
+        }
         // Whoever was deleted, or got another password, while this was computed is not signed in.
         let (now, now_id) = self.credential(name, mechanism);
         match id {
@@ -442,7 +448,18 @@ enum Standing {
 impl Snapshot {
     fn of(ledger: &Ledger) -> Self {
         let state = &ledger.state;
+        // Nobody is hashed as often as a new user.
+        let mut toil = [(Mechanism::ScramSha256, *user::ITERATIONS.start()), (Mechanism::ScramSha512, 0)];
+        for user in state.users.values() {
+            let mechanism = user.of_passwords();
+            for (other, most) in &mut toil {
+                if *other == mechanism {
+                    *most = user.credential(mechanism).map_or(*most, |own| own.iterations.max(*most));
+                }
+            }
+        }
         Self {
+            toil,
             users: state.users.iter().map(|(name, user)| (name.clone(), user.clone())).collect(),
             rules: Rules::new(state.bindings.iter().map(|own| &**own)),
             state: state.clone(),
