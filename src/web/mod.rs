@@ -33,6 +33,7 @@ mod explain;
 mod groups;
 mod life;
 mod metrics;
+mod origin;
 mod replay;
 mod rows;
 mod status;
@@ -187,6 +188,7 @@ impl Web {
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))
             .route("/api/v1/routes/{name}", put(traffic::put_route).delete(traffic::remove_route))
+            .route_layer(axum::middleware::from_fn(origin::guard))
             .with_state(self.clone())
     }
 }
