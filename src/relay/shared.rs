@@ -25,12 +25,13 @@ use crate::relay::config::{Config, Then, TopicConfig};
 use crate::relay::control::Control;
 use crate::relay::generations::{Generations, MadeBy, Promoted, Ready};
 use crate::relay::growth::Routes;
+use crate::relay::keyed::EXPIRED_RUN;
 use crate::relay::lane::{Lane, LaneCore};
 use crate::relay::output::{Delivery, GROUP_PREFIX};
 use crate::relay::replay::Replays;
 use crate::relay::schedule::{Pool, Task};
 use crate::relay::verdicts::DEAD_PREFIX;
-use crate::sandbox::{ChainRecord, ChainSpec, Sandbox};
+use crate::sandbox::{ChainRecord, ChainSpec, Sandbox, State};
 use crate::store::Store;
 
 /// What a topic of dead letters keeps: a ring, so that a bad filter cannot fill the disk.
@@ -304,8 +305,13 @@ impl Shared {
     /// The offset behind the last record of a partition whose emissions are durable in any topic.
     pub(crate) fn emitted(&self, topic: TopicId, partition: PartitionId) -> Offset {
         let source = Source { topic, partition, run: 0 };
+        let expired = Source { run: EXPIRED_RUN, ..source };
         let targets = self.queue.topics().into_iter().flat_map(|target| target.partitions());
-        targets.filter_map(|target| target.emitted_upto(source)).max().map_or(0, |last| last + 1)
+        let behind = targets.map(|target| {
+            let of_records = target.emitted_upto(source).map_or(0, |last| last + 1);
+            of_records.max(target.emitted_upto(expired).map_or(0, State::offset_of))
+        });
+        behind.max().unwrap_or(0)
     }
 
     /// The topic a filter emits to; made with defaults if it is not there.

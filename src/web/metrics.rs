@@ -152,7 +152,12 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::counter("lane_records", "Records handled since the start", labels(), lane.records));
         metrics.push(Metric::counter("lane_stored", "Rows stored since the start", labels(), lane.stored));
         metrics.push(Metric::counter("lane_dropped", "Records that filters dropped since the start", labels(), lane.dropped));
-        metrics.push(Metric::counter("lane_held", "Records that filters kept to make rows of later, since the start", labels(), lane.held));
+        metrics.push(Metric::counter(
+            "lane_held",
+            "Records that filters kept to make rows of later, since the start",
+            labels(),
+            lane.held,
+        ));
         metrics.push(Metric::counter("lane_failed", "Records sent to the dead letters since the start", labels(), lane.failed));
     }
     for registry in web.relay.registries() {
