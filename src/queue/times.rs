@@ -18,27 +18,6 @@ const READ: usize = 256 * 1024;
 type Stretch = (Offset, Offset, i64, bool);
 
 impl Partition {
-    /// The offset of about the first batch that was appended at `ns` or later (not after it): where a replay by time begins.
-    pub fn offset_at(&self, ns: i64) -> Offset {
-        let segment = self.view.read().sealed.iter().find(|sealed| sealed.last_ns >= ns).copied();
-        let mut from = match segment {
-            Some(sealed) => sealed.base,
-            None => self.view.read().tail.as_ref().map_or(self.high_watermark(), |tail| tail.base),
-        };
-        while let Ok(batches) = self.read(from, READ) {
-            for batch in &batches {
-                if batch.append_ns >= ns {
-                    return batch.base_offset;
-                }
-                from = batch.next_offset;
-            }
-            if batches.is_empty() {
-                break;
-            }
-        }
-        from
-    }
-
     /// The first record of this time or a later one, milliseconds since 1970, with its time.
     ///
     /// # Errors
