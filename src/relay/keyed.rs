@@ -200,6 +200,7 @@ impl LaneCore {
 
     /// A private copy of the state as the lane has it between two slices (or, while a slice works, as the store has it), for trial
     /// and explain.
+    #[allow(dead_code)] // until trial takes it
     pub(crate) fn state(&self) -> Result<State, RelayError> {
         if let Some(state) = self.keyed.state.lock().clone() {
             return Ok(state);
