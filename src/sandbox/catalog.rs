@@ -405,8 +405,9 @@ mod tests {
         };
         let all = (1..).zip([&b"one"[..], b"two", b"three"]).map(|(number, wasm)| (number, sha256(wasm))).collect();
         assert_eq!(numbered(&catalog), (all, 3));
-        assert_eq!(numbered(&Catalog::open(disk.crash()).unwrap()), numbered(&catalog));
-        assert_eq!(Catalog::open(disk.crash()).unwrap().get("f").map(|known| known.sha256), Some(hash.as_str().into()));
+        let again = Catalog::open(disk.crash()).unwrap();
+        assert_eq!(numbered(&again), numbered(&catalog));
+        assert_eq!(again.get("f").map(|known| known.sha256), Some(hash.as_str().into()));
 
         let disk = SimDisk::new(2);
         let catalog = Catalog::open(disk.clone()).unwrap();
