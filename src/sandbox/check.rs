@@ -98,8 +98,14 @@ impl Sandbox {
         // The first round's instances are fresh, the others' are used.
         for call_records in [1024, 7, 1, 1024] {
             let arena = Arena::new();
-            let output = chain.run_cut(records, &arena, &mut State::default(), call_records);
-            let said: Vec<String> = output.verdicts.iter().map(|verdict| said(&output, verdict)).collect();
+            let mut state = State::default();
+            let output = chain.run_cut(records, &arena, &mut state, call_records);
+            let mut all: Vec<String> = output.verdicts.iter().map(|verdict| said(&output, verdict)).collect();
+            // What still waits is part of what it says.
+            while let Some(expired) = chain.expire(i64::MAX, &arena, &mut state) {
+                all.extend(expired.output.verdicts.iter().map(|verdict| said(&expired.output, verdict)));
+            }
+            let said = all;
             let expected = first.get_or_insert_with(|| said.clone());
             if let Some((index, (before, now))) = expected.iter().zip(&said).enumerate().find(|(_, (a, b))| a != b) {
                 return Err(FilterError::Refused(format!(
@@ -117,6 +123,7 @@ const CHECKED: &str = "(checked)";
 
 /// A verdict as text, with fields in alphabetical order.
 fn said(output: &super::Output<'_>, verdict: &super::Verdict<'_>) -> String {
+    let of = verdict.joined.map_or(String::new(), |joined| format!(" for offset {}", joined.offset));
     match &verdict.kind {
         VerdictKind::Store { time_ns, .. } => {
             let name = |number: u32| output.names.get(number as usize).map_or("?", |name| name);
@@ -129,7 +136,7 @@ fn said(output: &super::Output<'_>, verdict: &super::Verdict<'_>) -> String {
                 })
                 .collect();
             cells.sort();
-            format!("store at {time_ns:?} {} {:?}", cells.join(" "), verdict.emissions)
+            format!("store{of} at {time_ns:?} {} {:?}", cells.join(" "), verdict.emissions)
         }
         VerdictKind::Hold => format!("hold {:?}", verdict.emissions),
         VerdictKind::Drop { reason } => format!("drop ({reason}) {:?}", verdict.emissions),

@@ -166,6 +166,10 @@ impl Instance {
     pub(super) fn answer(&self, called: &Called, records: usize, read: usize) -> Result<Answer<'_>, CallError> {
         let memory = match &self.carriage {
             Carriage::Module { memory, .. } => memory.data(&self.store),
+            // What lies around the sections counts too: it was copied.
+            Carriage::Component { answer, .. } if answer.len() > answer_bytes(called.input_bytes) => {
+                return Err(CallError("gave no answer: the frame is larger than an answer may be".to_owned()));
+            }
             Carriage::Component { answer, .. } => answer,
         };
         Answer::decode(memory, called.packed, records, answer_bytes(called.input_bytes).saturating_add(read))

@@ -293,9 +293,9 @@ impl Sandbox {
             cache::Compiled::Component(component) => {
                 validate::component(component)?;
                 let pre = host::component_linker(component)?.instantiate_pre(component).map_err(refused)?;
-                let imports = component.component_type();
-                let imports = imports.imports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-                Ok(Loaded { sha256, pre: Pre::Component(pre), imports, interpreter: true, looks_up: true })
+                let imports = host::component_imports(component);
+                let looks_up = imports.iter().any(|import| import == sawbox_guest::abi::import::LOOKUP_OPEN);
+                Ok(Loaded { sha256, pre: Pre::Component(pre), imports, interpreter: true, looks_up })
             }
         }
     }

@@ -42,9 +42,9 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Whether it may call this function of the host; a component always may.
+    /// Whether it may call this function of the host.
     pub(super) fn imports(&self, name: &str) -> bool {
-        matches!(self.loaded.pre, Pre::Component(_)) || self.loaded.imports.iter().any(|import| import == name)
+        self.loaded.imports.iter().any(|import| import == name)
     }
 }
 

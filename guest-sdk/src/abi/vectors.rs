@@ -89,7 +89,7 @@ fn vectors() -> Vec<Vector> {
             what: "An input frame of two records for a filter that declared `level`, `took`, `ok`, `tags`. The first value was cut \
                    from the payload: it points into it. `tags` is a list: two values of one name.",
             pieces: vec![
-                (bytes![1u32, 2u32, 6u32, 0u32, 230u32, 0u32], "version, 2 records, 6 values, no names, length, 0"),
+                (bytes![1u32, 2u32, 6u32, 0u32, 230u32, 0u32], "version, 2 records, 6 values, no names, length, none expired"),
                 (bytes![41u64, ARRIVAL, 1_700_000_000_000i64, i64::MIN], "record 0: offset, arrival, timestamp, no time yet"),
                 (bytes![216u32, 10u32, 0u32, 2u32], "payload at 216, 10 bytes; values 0 and 1"),
                 (bytes![42u64, ARRIVAL + 1_000_000_000, 1_700_000_000_500i64, SET_TIME], "record 1; its time was set before"),
@@ -157,6 +157,23 @@ fn vectors() -> Vec<Vector> {
             ],
         },
         Vector {
+            name: "answer-joined",
+            what: "An answer to three records: the first two are kept by the filter, in its state; of the third it makes a row of its \
+                   own, whose payload is all three and whose origin is the third.",
+            pieces: vec![
+                (bytes![1u32, 3u32], "version, 3 records"),
+                (bytes![64u32, 72u32, 0u32, 0u32, 0u32, 0u32], "verdicts; no values, no names"),
+                (bytes![0u32, 0u32, 0u32, 0u32, 136u32, 5u32, 0u64], "no emissions, no headers; the arena; 0"),
+                (bytes![3u8, 0u8, 0u16, 0u32, 0u32, 0u32, 0u32, 0u32], "hold"),
+                (bytes![3u8, 0u8, 0u16, 0u32, 0u32, 0u32, 0u32, 0u32], "hold"),
+                (
+                    bytes![0u8, 2u8, 0u16, 0u32, 0u32, 5u32, 0u32, 0u32],
+                    "store; joined, its payload: 5 bytes of the arena; 0 back",
+                ),
+                (bytes!["a b c"], "136: the arena"),
+            ],
+        },
+        Vector {
             name: "answer-emissions",
             what: "An answer to one record, which is stored and emitted twice: as it came, with its headers and one more; and built.",
             pieces: vec![
@@ -202,12 +219,12 @@ fn vectors() -> Vec<Vector> {
         },
         Vector {
             name: "refused-verdict",
-            what: "To be refused: a verdict of kind 3.",
+            what: "To be refused: a verdict of kind 4.",
             pieces: vec![
                 (bytes![1u32, 1u32], "version, 1 record"),
                 (bytes![64u32, 24u32], "verdicts"),
                 (vec![0; 48], "nothing"),
-                (bytes![3u8, 0u8, 0u16, 0u32, 0u32, 0u32, 0u32, 0u32], "kind 3"),
+                (bytes![4u8, 0u8, 0u16, 0u32, 0u32, 0u32, 0u32, 0u32], "kind 4"),
             ],
         },
     ]
@@ -273,7 +290,7 @@ fn entry(name: u32, operation: Operation, body: Body) -> ValueEntry {
 #[test]
 fn encoders_write_the_input_frames() {
     let set = |name, body| entry(name, Operation::Set, body);
-    let size = Size { records: 2, values: 6, names: 0, bytes: 14 };
+    let size = Size { records: 2, values: 6, names: 0, bytes: 14, expired: 0 };
     let mut frame = vec![0xff; 230];
     let mut writer = Writer::new(&mut frame, size).unwrap();
     let at = writer.bytes(b"warn: disk");
@@ -320,7 +337,7 @@ fn encoders_write_the_input_frames() {
     assert_eq!((reader.names(), reader.name(0), reader.name(1), reader.name(2)), (2, &b"host"[..], &b"a.b"[..], &b""[..]));
     assert_eq!(reader.values(&record).len(), 2);
     let mut frame = vec![0xff; 131];
-    let mut writer = Writer::new(&mut frame, Size { records: 1, values: 2, names: 2, bytes: 11 }).unwrap();
+    let mut writer = Writer::new(&mut frame, Size { records: 1, values: 2, names: 2, bytes: 11, expired: 0 }).unwrap();
     writer.name(b"host");
     writer.name(b"a.b");
     writer.bytes(b"x");
@@ -348,7 +365,7 @@ fn answer(records: u32, sections: [Vec<u8>; 6]) -> Vec<u8> {
 
 #[test]
 fn encoders_write_the_answers_and_decoders_read_them() {
-    let store = VerdictEntry { kind: Kind::Store, consumed: false, values: 0, reason: (0, 0), emissions: 0 };
+    let store = VerdictEntry { kind: Kind::Store, consumed: false, values: 0, reason: (0, 0), emissions: 0, joined: None };
     let verdicts = [VerdictEntry { consumed: true, values: 5, ..store }, VerdictEntry { values: 3, ..store }];
     let values = [
         entry(0, Operation::Set, text(0, 6, 4)),
@@ -378,6 +395,16 @@ fn encoders_write_the_answers_and_decoders_read_them() {
     let written = answer(2, [flat(&verdicts), vec![], vec![], vec![], vec![], b"noiseno colon".to_vec()]);
     assert_eq!(written, vector("answer-reasons"));
     let read = decode("answer-reasons", 2).unwrap();
+    assert_eq!(read.verdicts.iter().map(|verdict| VerdictEntry::decode(verdict).unwrap()).collect::<Vec<_>>(), verdicts);
+
+    let verdicts = [
+        VerdictEntry { kind: Kind::Hold, ..store },
+        VerdictEntry { kind: Kind::Hold, ..store },
+        VerdictEntry { reason: (0, 5), joined: Some(0), ..store },
+    ];
+    let written = answer(3, [flat(&verdicts), vec![], vec![], vec![], vec![], b"a b c".to_vec()]);
+    assert_eq!(written, vector("answer-joined"));
+    let read = decode("answer-joined", 3).unwrap();
     assert_eq!(read.verdicts.iter().map(|verdict| VerdictEntry::decode(verdict).unwrap()).collect::<Vec<_>>(), verdicts);
 
     let emissions = [

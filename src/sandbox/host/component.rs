@@ -81,6 +81,22 @@ pub(in super::super) fn linker(component: &Component) -> Result<Linker<Host>, Fi
     Ok(linker)
 }
 
+/// What a component imports: the host's functions by the names that core modules know them by, and WASI's interfaces.
+pub(in super::super) fn imports(component: &Component) -> Vec<String> {
+    let engine = component.engine();
+    let mut names = Vec::new();
+    for (name, item) in component.component_type().imports(engine) {
+        match item.ty {
+            ComponentItem::ComponentInstance(instance) if name.starts_with(HOST) => {
+                let functions = instance.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)));
+                names.extend(functions.map(|(function, _)| function.replace('-', "_")));
+            }
+            _ => names.push(name.to_owned()),
+        }
+    }
+    names
+}
+
 type Store<'s> = StoreContextMut<'s, Host>;
 
 fn begin<'s>(store: &'s mut Store<'_>, rate: u64, bytes: usize) -> wasmtime::Result<&'s mut Host> {

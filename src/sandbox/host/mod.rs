@@ -21,7 +21,7 @@ use sawbox_guest::abi::import;
 use serde_json::Value;
 use wasmtime::{AsContextMut, ResourceLimiter};
 
-pub(super) use self::component::{LIFTED_BYTES, linker as component_linker};
+pub(super) use self::component::{LIFTED_BYTES, imports as component_imports, linker as component_linker};
 pub(super) use self::module::linker;
 pub(super) use self::pattern::Compiled;
 use self::pattern::Patterns;

@@ -202,7 +202,10 @@ fn too_many_fields_are_left_out_and_said() {
 fn chains_are_refused_with_the_place() {
     let bench = bench();
     for (spec, expected) in [
-        (r#"[{"filter": "nope"}]"#, "there is no filter `nope`; there is: access-log, drop, grok, json, route, tag"),
+        (
+            r#"[{"filter": "nope"}]"#,
+            "there is no filter `nope`; there is: access-log, dedup, drop, grok, json, multiline, route, tag, throttle",
+        ),
         (r#"[{"filter": "tag", "config": {"colour": 1}}]"#, "filter 1 of the chain, `tag`: `colour` is unknown"),
         (
             r#"[{"filter": "drop"}, {"filter": "drop", "when": "a:("}]"#,

@@ -136,7 +136,7 @@ enum Argument {
 #[test]
 fn fuzz_imports() {
     let count = functions().len();
-    bolero::check!().with_iterations(2_000).with_type::<(u8, [Argument; 6])>().for_each(|(function, arguments)| {
+    bolero::check!().with_iterations(800).with_type::<(u8, [Argument; 6])>().for_each(|(function, arguments)| {
         let arguments: Vec<i64> = arguments
             .iter()
             .map(|argument| match argument {
