@@ -99,120 +99,6 @@ impl std::fmt::Display for Report {
     }
 }
 
-<<<<<<< HEAD
-=======
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    config: Map<String, Value>,
-    #[serde(default, rename = "case")]
-    cases: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: Option<String>,
-    config: Option<Map<String, Value>>,
-    refused: Option<String>,
-    payload: Option<String>,
-    payload_base64: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    fields: Map<String, Value>,
-    arrival: Option<Instant>,
-    expect: Option<Expected>,
-    #[serde(default, rename = "record")]
-    records: Vec<Step>,
-}
-
-/// One record of a case, and what is expected of it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Step {
-    payload: Option<String>,
-    payload_base64: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    arrival: Option<Instant>,
-    #[serde(default)]
-    expect: Expected,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expected {
-    #[serde(default)]
-    verdict: Decision,
-    reason: Option<String>,
-    fields: Option<Map<String, Value>>,
-    #[serde(default)]
-    absent: Vec<String>,
-    time: Option<Instant>,
-    #[serde(default)]
-    emissions: Vec<Emitted>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Decision {
-    #[default]
-    Store,
-    Drop,
-    Fail,
-    Hold,
-}
-
-impl Decision {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Drop => "drop",
-            Self::Fail => "fail",
-            Self::Hold => "hold",
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Emitted {
-    topic: String,
-    payload: Option<String>,
-    headers: Option<BTreeMap<String, String>>,
-}
-
-/// An instant as TOML or people write it.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Instant {
-    Ns(i64),
-    Text(String),
-    Date(toml::value::Datetime),
-}
-
-impl Instant {
-    fn ns(&self) -> Result<i64, String> {
-        let text = match self {
-            Self::Ns(ns) => return Ok(*ns),
-            Self::Text(text) => text.clone(),
-            Self::Date(date) => date.to_string(),
-        };
-        time::parse(&text).ok_or_else(|| format!("`{text}` is no instant"))
-    }
-}
-
-/// A case's record with its bytes.
-struct Input<'c> {
-    payload: Vec<u8>,
-    headers: &'c BTreeMap<String, String>,
-    arrival_ns: i64,
-    expect: &'c Expected,
-}
-
->>>>>>> abi
 /// Runs a filter over its fixtures.
 ///
 /// # Errors
@@ -372,7 +258,6 @@ fn compare(
     let (decision, reason) = match &verdict.kind {
         VerdictKind::Store { .. } => (Decision::Store, None),
         VerdictKind::Drop { reason } => (Decision::Drop, Some(reason)),
-        VerdictKind::Hold => (Decision::Hold, None),
         VerdictKind::Fail { reason, .. } => (Decision::Fail, Some(reason)),
         VerdictKind::Hold => (Decision::Hold, None),
     };
@@ -420,11 +305,7 @@ fn compare(
                 time::format(wanted),
                 time_ns.map_or_else(|| "not set".to_owned(), time::format)
             )),
-<<<<<<< HEAD
             VerdictKind::Drop { .. } | VerdictKind::Fail { .. } | VerdictKind::Hold => {}
-=======
-            VerdictKind::Drop { .. } | VerdictKind::Hold | VerdictKind::Fail { .. } => {}
->>>>>>> abi
         }
     }
     emissions(&expect.emissions, verdict, differences);
