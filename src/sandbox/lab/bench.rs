@@ -86,8 +86,7 @@ pub fn run(
             for verdict in &output.verdicts {
                 verdicts[match verdict.kind {
                     VerdictKind::Store { .. } => 0,
-                    // What is held makes no row either.
-                    VerdictKind::Drop { .. } | VerdictKind::Hold => 1,
+                    VerdictKind::Drop { .. } => 1,
                     VerdictKind::Fail { .. } => 2,
                     VerdictKind::Hold => 3,
                 }] += 1;
