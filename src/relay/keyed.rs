@@ -198,16 +198,6 @@ impl LaneCore {
         Ok((deadline != NONE).then_some(deadline))
     }
 
-    /// A private copy of the state as the lane has it between two slices (or, while a slice works, as the store has it), for trial
-    /// and explain.
-    #[allow(dead_code)] // until trial takes it
-    pub(crate) fn state(&self) -> Result<State, RelayError> {
-        if let Some(state) = self.keyed.state.lock().clone() {
-            return Ok(state);
-        }
-        Ok(State::of(self.shared.store.keyed(self.generations.topic, self.partition.id())?.1))
-    }
-
     /// What runs a generation; of one that is not known any more, the one that handles `at`.
     fn ready_of(&self, generation: Generation, at: Offset) -> Result<(Generation, Arc<Ready>), RelayError> {
         let (number, promoted, ready) = match self.generations.of(generation) {

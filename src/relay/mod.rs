@@ -75,8 +75,8 @@ pub use config::{Config, OutputConfig, TopicConfig};
 pub use error::RelayError;
 pub use history::{Range, Which};
 pub use lane::Step;
-pub use promote::Change;
 pub use life::{GenerationStatus, Kept, Opened, Promotion, Wish};
+pub use promote::Change;
 pub use replay::{Deleted, Progress, ReplayChain, ReplayPlan, ReplayRequest, ReplayState, ReplayStatus, ReplayStep};
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
 

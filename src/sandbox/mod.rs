@@ -142,7 +142,10 @@ impl Sandbox {
         let engine = engine::engine()?;
         Ok(Arc::new(Self {
             linker: host::linker(&engine)?,
-            pool: Arc::new(Pool::new(config.clone(), Arc::new(lookup::Lookups::new(Arc::clone(&disk), Arc::clone(&clock), config.lookup)))),
+            pool: Arc::new(Pool::new(
+                config.clone(),
+                Arc::new(lookup::Lookups::new(Arc::clone(&disk), Arc::clone(&clock), config.lookup)),
+            )),
             cache: cache::Cache::open(Arc::clone(&disk), engine)?,
             catalog: catalog::Catalog::open(disk)?,
             clock,

@@ -43,7 +43,8 @@ pub struct GrokArguments {
 pub fn run(arguments: &GrokArguments) -> anyhow::Result<()> {
     let mut own = Custom::new();
     for definition in &arguments.define {
-        let (name, pattern) = definition.split_once('=').with_context(|| format!("--define {definition}: write NAME=PATTERN"))?;
+        let (name, pattern) =
+            definition.split_once('=').with_context(|| format!("--define {definition}: write NAME=PATTERN"))?;
         own.insert(name.to_owned(), pattern.to_owned());
     }
     let flavour = if arguments.ecs { Flavour::Ecs } else { Flavour::Legacy };

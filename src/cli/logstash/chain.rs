@@ -61,15 +61,33 @@ pub(super) struct Translation {
 
 /// Plugins that have a filter of the same name.
 const SAME: [&str; 17] = [
-    "csv", "date", "dissect", "dns", "drop", "geoip", "grok", "json", "kv", "multiline", "mutate", "redact", "sample", "syslog",
-    "throttle", "translate", "useragent",
+    "csv",
+    "date",
+    "dissect",
+    "dns",
+    "drop",
+    "geoip",
+    "grok",
+    "json",
+    "kv",
+    "multiline",
+    "mutate",
+    "redact",
+    "sample",
+    "syslog",
+    "throttle",
+    "translate",
+    "useragent",
 ];
 /// What to do where there is no filter of a name.
 const ADVICE: [(&str, &str); 12] = [
     ("aggregate", "a filter of your own can keep state between records: `sawbox filter new`"),
     ("clone", "the filter `route` passes records on to another topic"),
     ("elasticsearch", "filters have no network; load the table into a file and use `translate`"),
-    ("fingerprint", "every row has an identity: topic, partition and offset. For another one write a filter: `sawbox filter new`"),
+    (
+        "fingerprint",
+        "every row has an identity: topic, partition and offset. For another one write a filter: `sawbox filter new`",
+    ),
     ("jdbc_static", "filters have no network; load the table into a file and use `translate`"),
     ("jdbc_streaming", "filters have no network; load the table into a file and use `translate`"),
     ("metrics", "a query counts: `sawbox query '* | stats count() by bin(1m)'`"),
@@ -81,15 +99,37 @@ const ADVICE: [(&str, &str); 12] = [
 ];
 /// Options that are about Logstash's own workings.
 const ITS_OWN: [&str; 12] = [
-    "id", "enable_metric", "periodic_flush", "timeout_millis", "timeout_scope", "patterns_files_glob", "named_captures_only",
-    "lru_cache_size", "cache_size", "refresh_interval", "refresh_behaviour", "max_map_size",
+    "id",
+    "enable_metric",
+    "periodic_flush",
+    "timeout_millis",
+    "timeout_scope",
+    "patterns_files_glob",
+    "named_captures_only",
+    "lru_cache_size",
+    "cache_size",
+    "refresh_interval",
+    "refresh_behaviour",
+    "max_map_size",
 ];
 /// What every plugin does where it succeeded.
 const ON_SUCCESS: [&str; 4] = ["add_field", "add_tag", "remove_field", "remove_tag"];
 /// Options that are tables, and may be written as lists of pairs.
 const TABLES: [&str; 14] = [
-    "add_field", "convert", "convert_datatype", "copy", "default_keys", "dictionary", "join", "mapping", "match", "merge",
-    "pattern_definitions", "rename", "replace", "split",
+    "add_field",
+    "convert",
+    "convert_datatype",
+    "copy",
+    "default_keys",
+    "dictionary",
+    "join",
+    "mapping",
+    "match",
+    "merge",
+    "pattern_definitions",
+    "rename",
+    "replace",
+    "split",
 ];
 
 /// Translates the filters of a pipeline.
@@ -218,7 +258,9 @@ impl Translator<'_> {
             if plugin.name == "mutate" || ON_SUCCESS.contains(&name.as_str()) {
                 match json(value) {
                     Json::Object(table) => {
-                        written.extend(table.iter().flat_map(|(from, to)| [dotted(from), to.as_str().map_or_else(String::new, dotted)]));
+                        written.extend(
+                            table.iter().flat_map(|(from, to)| [dotted(from), to.as_str().map_or_else(String::new, dotted)]),
+                        );
                     }
                     other => written.extend(strings(&other).iter().map(|name| dotted(name))),
                 }
@@ -232,14 +274,18 @@ impl Translator<'_> {
         self.done.plugins += 1;
         let Plugin { name, line, .. } = plugin;
         if !SAME.contains(&name.as_str()) {
-            let advice = ADVICE.iter().find(|(plugin, _)| plugin == name).map_or("write a filter: `sawbox filter new`", |(_, a)| a);
+            let advice =
+                ADVICE.iter().find(|(plugin, _)| plugin == name).map_or("write a filter: `sawbox filter new`", |(_, a)| a);
             self.note(*line, format!("`{name}` is left out: there is no filter for it; {advice}"));
             return;
         }
         let mut config = config(plugin);
         self.metadata.extend(plugin.options.iter().flat_map(|(_, value)| metadata(&json(value))));
         if dates(&config) {
-            self.note(*line, format!("`{name}` writes a date with `%{{+…}}`; that stays as it stands: take the time from `_time`"));
+            self.note(
+                *line,
+                format!("`{name}` writes a date with `%{{+…}}`; that stays as it stands: take the time from `_time`"),
+            );
         }
         if let Some(directories) = config.remove("patterns_dir") {
             self.read_patterns(&strings(&directories), &mut config, *line);
@@ -248,7 +294,8 @@ impl Translator<'_> {
         loop {
             let Err(why) = self.knows.accepts(name, &config) else { break };
             // A filter names what it does not know first, in backticks.
-            let unknown = why.strip_prefix('`').and_then(|rest| rest.split_once("` is unknown")).map(|(option, _)| option.to_owned());
+            let unknown =
+                why.strip_prefix('`').and_then(|rest| rest.split_once("` is unknown")).map(|(option, _)| option.to_owned());
             let Some((option, value)) = unknown.and_then(|option| config.remove_entry(&option)) else {
                 self.note(*line, format!("`{name}` is left out, since the filter says: {why}"));
                 return;
@@ -330,7 +377,9 @@ fn config(plugin: &Plugin) -> Map<String, Json> {
             continue;
         }
         let value = match json(value) {
-            Json::Array(list) if TABLES.contains(&name.as_str()) && plugin.name != "date" && list.len() % 2 == 0 => pairs(&list),
+            Json::Array(list) if TABLES.contains(&name.as_str()) && plugin.name != "date" && list.len() % 2 == 0 => {
+                pairs(&list)
+            }
             // Only an option itself is a switch; in a table "true" is a text.
             Json::String(text) if text == "true" || text == "false" => Json::Bool(text == "true"),
             other => other,

@@ -190,7 +190,9 @@ impl Knows for Here<'_> {
             let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
             patterns.extend(
-                lines.filter_map(|line| line.split_once(char::is_whitespace)).map(|(name, text)| (name.into(), text.trim().into())),
+                lines
+                    .filter_map(|line| line.split_once(char::is_whitespace))
+                    .map(|(name, text)| (name.into(), text.trim().into())),
             );
         }
         Ok(patterns)

@@ -69,7 +69,11 @@ fn a_usual_pipeline_goes_over_as_it_is() {
     assert_eq!(
         got,
         [
-            ("grok".to_owned(), String::new(), json!({"match": {"message": "%{COMBINEDAPACHELOG}"}, "remove_field": ["message"]})),
+            (
+                "grok".to_owned(),
+                String::new(),
+                json!({"match": {"message": "%{COMBINEDAPACHELOG}"}, "remove_field": ["message"]})
+            ),
             ("date".to_owned(), String::new(), json!({"match": ["timestamp", "dd/MMM/yyyy:HH:mm:ss Z"], "locale": "en"})),
             (
                 "mutate".to_owned(),
@@ -111,11 +115,7 @@ fn an_else_gets_the_negation_of_what_stands_before() {
     let when: Vec<&str> = got.iter().map(|(_, when, _)| when.as_str()).collect();
     assert_eq!(
         when,
-        [
-            "type:=\"a\"",
-            "not type:=\"a\" and (type:=\"b\" or x:*)",
-            "not type:=\"a\" and not (type:=\"b\" or x:*) and y:*",
-        ]
+        ["type:=\"a\"", "not type:=\"a\" and (type:=\"b\" or x:*)", "not type:=\"a\" and not (type:=\"b\" or x:*) and y:*",]
     );
     when.iter().for_each(|when| drop(crate::base::predicate::parse(when).unwrap()));
 }
@@ -163,7 +163,15 @@ filter {
   date { match => "nonsense" }
 }"#;
     let said = notes(text);
-    for part in ["3: `ruby`", "sawbox filter new", "4: the patterns in ./mine", "5: `mutate`: the option `not_here`", "%{+", "6: `date`", "sensible"] {
+    for part in [
+        "3: `ruby`",
+        "sawbox filter new",
+        "4: the patterns in ./mine",
+        "5: `mutate`: the option `not_here`",
+        "%{+",
+        "6: `date`",
+        "sensible",
+    ] {
         assert!(said.contains(part), "{part} in\n{said}");
     }
     let got = entries(text);
@@ -177,11 +185,11 @@ filter {
 
 #[test]
 fn values_are_read_as_logstash_reads_them() {
-    let got = entries(
-        r#"filter { mutate { gsub => ["m", "\\n", 'it''s'] } }"#.replace("'it''s'", r"'it\'s \d'").as_str(),
-    );
+    let got = entries(r#"filter { mutate { gsub => ["m", "\\n", 'it''s'] } }"#.replace("'it''s'", r"'it\'s \d'").as_str());
     assert_eq!(got[0].2, json!({"gsub": ["m", r"\\n", r"it's \d"]}));
-    let got = entries(r#"filter { grok { match => { "message" => ["a", "b"] } break_on_match => false } csv { separator => "	" columns => [a, b-c] } }"#);
+    let got = entries(
+        r#"filter { grok { match => { "message" => ["a", "b"] } break_on_match => false } csv { separator => "	" columns => [a, b-c] } }"#,
+    );
     assert_eq!(got[0].2, json!({"match": {"message": ["a", "b"]}, "break_on_match": false}));
     assert_eq!(got[1].2, json!({"separator": "\t", "columns": ["a", "b-c"]}));
     let got = entries(r#"filter { grok { match => ["message", "x", "message", "y"] } }"#);

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::chain::Step;
 use super::instance::StartError;
-use super::{Arena, Chain, ChainRecord, EntryRecord, Expired, FilterError, Output, Sandbox, State, engine, stock};
+use super::{Arena, Chain, ChainRecord, ChainSpec, EntryRecord, Expired, FilterError, Output, Sandbox, State, engine, stock};
 use crate::base::record::Records;
 
 /// Name of a filter that has none.
@@ -29,7 +29,7 @@ const SETS_FIELDS: &str = "tag";
 /// A filter in a chain of its own.
 #[derive(Debug)]
 pub struct Lone {
-    chain: Chain,
+    chain: Arc<Chain>,
 }
 
 /// Why there is no [`Lone`].
@@ -82,7 +82,16 @@ impl Lone {
         }
         add(NAME, wasm, config)?;
         let record = ChainRecord { entries, engine: engine::ENGINE.to_owned() };
-        Ok(Self { chain: Chain::new(record, steps, Arc::clone(&sandbox.pool), Arc::clone(&sandbox.clock)) })
+        let chain = Chain::new(record, steps, Arc::clone(&sandbox.pool), Arc::clone(&sandbox.clock));
+        Ok(Self { chain: Arc::new(chain) })
+    }
+
+    /// A whole chain of filters that the sandbox knows.
+    ///
+    /// # Errors
+    /// [`LoneError::Broken`]: which entry is not right, and why.
+    pub fn of(sandbox: &Sandbox, chain: &ChainSpec) -> Result<Self, LoneError> {
+        Ok(Self { chain: sandbox.chain(&sandbox.resolve(chain)?)? })
     }
 
     /// Runs it over records, at most `call_records` a call. The records of a partition begin with an empty state.
