@@ -208,7 +208,11 @@ impl Lane {
                 return Step::Again;
             }
             Ok(End::Stopped) => {
-                core.show(if core.generations.is_held() { "held" } else { "waiting" });
+                let held = core.generations.held();
+                core.show(if held.is_some() { "held" } else { "waiting" });
+                if let Some(why) = held {
+                    core.trouble(&why);
+                }
                 return Step::Waiting;
             }
             Ok(End::Awaits(pending, generation)) => {
