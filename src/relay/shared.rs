@@ -407,7 +407,7 @@ impl Shared {
             Then::DeadLetter => {}
             Then::Hold => {
                 generations.hold(format!(
-                    "held: generation {generation} failed on {failed} of {of} records; mend the filter and promote a chain (`sawbox filter promote`, `sawbox filter rollback --topic {name}`)"
+                    "held: generation {generation} failed on {failed} of {of} records; mend the filter and promote a chain (`sawbox filter promote`, `sawbox filter rollback {name}`)"
                 ));
                 drop(self.control.send(Control::Hold { topic, generation }));
             }

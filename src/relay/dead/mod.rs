@@ -210,7 +210,7 @@ impl Relay {
         let missing = |why: &str| RelayError::Missing(format!("{partition}@{offset} of `{}`: {why}", dead.name()));
         let place = dead.partition(partition).ok_or_else(|| missing("there is no such partition"))?;
         let mut found = None;
-        self.letters_of(&dead, &place, (offset, offset.saturating_add(1)), &mut |letter| {
+        let _first = self.letters_of(&dead, &place, (offset, offset.saturating_add(1)), &mut |letter| {
             found = Some(letter);
             ControlFlow::Break(())
         })?;
