@@ -14,7 +14,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::condition;
-use super::parse::{Condition, Item, Pipeline, Plugin, Value};
+use super::parse::{Condition, Item, Pipeline, Plugin, Value, not};
 
 /// What must be known of the box to translate for it.
 pub(super) trait Knows {
@@ -170,7 +170,7 @@ impl Translator<'_> {
             let said = condition.as_ref().map(|condition| {
                 let is_alone = outer.is_none() && negated.is_empty();
                 let own = if is_alone { condition::when(condition) } else { condition::in_parentheses(condition) };
-                Ok::<_, String>((own?, condition::when(&Condition::Not(Box::new(condition.clone())))?))
+                Ok::<_, String>((own?, condition::when(&not(condition.clone()))?))
             });
             let (own, not) = match said.transpose() {
                 Ok(Some((own, not))) => (Some(own), not),
@@ -280,6 +280,9 @@ impl Translator<'_> {
             return;
         }
         let mut config = config(plugin);
+        if name == "throttle" {
+            renamed(&mut config);
+        }
         self.metadata.extend(plugin.options.iter().flat_map(|(_, value)| metadata(&json(value))));
         if dates(&config) {
             self.note(
@@ -394,6 +397,18 @@ fn config(plugin: &Plugin) -> Map<String, Json> {
         }
     }
     config
+}
+
+/// Logstash's throttle adds its tag to what is throttled; the filter here says so in an option of its own, and names fields.
+fn renamed(config: &mut Map<String, Json>) {
+    if let Some(tag) = config.remove("add_tag").and_then(|tags| strings(&tags).into_iter().next()) {
+        config.insert("tag".into(), tag.into());
+    }
+    if let Some(Json::String(key)) = config.get("key") {
+        let fields = key.split("%{").skip(1).filter_map(|rest| rest.split('}').next()).map(dotted);
+        let fields: Vec<Json> = fields.map(Json::from).collect();
+        config.insert("key".into(), fields.into());
+    }
 }
 
 /// A list of names and values as a table; a name that occurs again has a list.

@@ -491,7 +491,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn not(condition: Condition) -> Condition {
+/// The opposite.
+pub(super) fn not(condition: Condition) -> Condition {
     match condition {
         Condition::Not(inner) => *inner,
         other => Condition::Not(Box::new(other)),
