@@ -236,8 +236,46 @@ pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Why it is none.
-pub fn check_filter(wasm: &[u8]) -> anyhow::Result<sandbox::FilterReport> {
-    Ok(sandbox_in_memory(&sandbox::Config::default(), None)?.check(wasm)?)
+pub fn check_filter(wasm: &[u8], config: &serde_json::Map<String, serde_json::Value>) -> anyhow::Result<sandbox::FilterReport> {
+    Ok(sandbox_in_memory(&sandbox::Config::default(), None)?.check_with(wasm, config)?)
+}
+
+/// Whether a filter says the same of the same records however they are cut into calls, fresh or not. Without lines, of some that
+/// are made up.
+///
+/// # Errors
+/// Which record differs, and how; why it is no filter.
+pub fn check_steady(
+    wasm: &[u8],
+    config: &serde_json::Map<String, serde_json::Value>,
+    lines: &[&[u8]],
+) -> anyhow::Result<usize> {
+    /// What logs look like: of each kind that filters expect, and some that none does.
+    const LINES: [&[u8]; 8] = [
+        br#"203.0.113.9 - ann [17/May/2015:10:05:03 +0000] "GET /a?b=1 HTTP/1.1" 200 512 "http://x.example/" "curl/8.0""#,
+        br#"{"level":"error","message":"disk full","took_ms":12.5,"tags":["a","b"],"host":{"name":"web-1"}}"#,
+        br"<34>1 2026-05-17T10:05:03.003Z web-1 su 77 ID47 - 'su root' failed on /dev/pts/8",
+        br#"level=warn took=12 msg="slow query" user=ann"#,
+        br#"a,b,"c, d",4"#,
+        b"\tat com.example.Main.run(Main.java:17)",
+        b"not utf-8: \xff\xfe",
+        b"",
+    ];
+    /// More than two calls of the longest.
+    const RECORDS: usize = 2100;
+    let payloads: Vec<&[u8]> = match lines {
+        [] => LINES.iter().copied().cycle().take(RECORDS).collect(),
+        lines => lines.to_vec(),
+    };
+    let mut records = base::record::Records::default();
+    for (offset, payload) in (0u64..).zip(payloads) {
+        let arrival_ns = 1_767_225_600_000_000_000 + i64::try_from(offset).unwrap_or(0) * 1_000_000;
+        let timestamp_ms = arrival_ns / 1_000_000;
+        let (key, headers) = (None, (0, 0));
+        records.records.push(base::record::RecordView { offset, arrival_ns, timestamp_ms, key, payload, headers });
+    }
+    sandbox_in_memory(&sandbox::Config::default(), None)?.check_steady(wasm, config, &records)?;
+    Ok(records.records.len())
 }
 
 /// A sandbox that keeps nothing: for looking at filters and chains without a box. It knows the filters that were put into a box

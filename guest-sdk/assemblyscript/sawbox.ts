@@ -163,6 +163,15 @@ export class Record {
     const bytes = String.UTF8.encode(key);
     return hostStatePut(this.index_, changetype<usize>(bytes), bytes.byteLength, changetype<usize>(value), value.byteLength, ttlMs) >= 0;
   }
+  /** As `statePut`; but when its time is over it comes back as a record, see `isExpired`. */
+  stateWait(key: string, value: ArrayBuffer, waitMs: i64): bool {
+    const bytes = String.UTF8.encode(key);
+    return hostStateWait(this.index_, changetype<usize>(bytes), bytes.byteLength, changetype<usize>(value), value.byteLength, waitMs) >= 0;
+  }
+  /** Whether this is what waited, and not a record. */
+  get isExpired(): bool {
+    return this.index_ < load<u32>(frameAt, 20);
+  }
   /** Forgets a key. */
   stateRemove(key: string): void {
     const bytes = String.UTF8.encode(key);
@@ -246,6 +255,10 @@ export class Verdict {
   /** The record could not be handled: to the topic's dead letters. */
   fail(reason: string): void {
     this.end_(2, reason);
+  }
+  /** No row of it now: the filter keeps it in its state. */
+  hold(): void {
+    this.kind_ = 3;
   }
   /** The fields say all that the payload says: no message is made of it. */
   payloadConsumed(): void {
@@ -521,5 +534,7 @@ export function abort_(message: string | null, file: string | null, line: u32, c
 @external("sawbox", "state_get") declare function hostStateGet(record: u32, at: usize, length: i32, out: usize, room: i32): i32;
 // @ts-ignore: decorators
 @external("sawbox", "state_put") declare function hostStatePut(record: u32, at: usize, length: i32, value: usize, valueLength: i32, ttlMs: i64): i32;
+// @ts-ignore: decorators
+@external("sawbox", "state_wait") declare function hostStateWait(record: u32, at: usize, length: i32, value: usize, valueLength: i32, waitMs: i64): i32;
 // @ts-ignore: decorators
 @external("sawbox", "state_remove") declare function hostStateRemove(record: u32, at: usize, length: i32): i32;

@@ -74,6 +74,7 @@ static void sb_tag(sb_verdict *verdict, sb_bytes tag);
 static void sb_set_time(sb_verdict *verdict, int64_t ns_since_1970);
 static void sb_drop(sb_verdict *verdict, const char *reason);
 static void sb_fail(sb_verdict *verdict, const char *reason); /* to the topic's dead letters */
+static void sb_hold(sb_verdict *verdict); /* no row of it now: the filter keeps it in its state */
 static void sb_payload_consumed(sb_verdict *verdict);         /* no message is made of the payload */
 /* A record for another topic; SB_ORIGINAL is the payload as it arrived. Headers are added after it, one by one. */
 #define SB_ORIGINAL ((sb_bytes){NULL, UINT32_MAX})
@@ -95,6 +96,9 @@ static int sb_lookup(sb_bytes kind_zero_argument);     /* in sb_init: SB("table\
 static int sb_lookup_get(int lookup, const sb_record *record, sb_bytes key, void *out, uint32_t cap);
 static int sb_state_get(const sb_record *record, sb_bytes key, void *out, uint32_t cap); /* its length, or -1 */
 static int sb_state_put(const sb_record *record, sb_bytes key, sb_bytes value, int64_t ttl_ms);
+/* As sb_state_put; but when its time is over it comes back as a record, see sb_is_expired. */
+static int sb_state_wait(const sb_record *record, sb_bytes key, sb_bytes value, int64_t wait_ms);
+static bool sb_is_expired(const sb_record *record); /* its payload is what waited */
 static void sb_state_remove(const sb_record *record, sb_bytes key);
 
 /* ---- How it is done ---- */
@@ -111,6 +115,7 @@ SB_IMPORT_("lookup_open") int32_t sb_lookup_open_(const void *at, uint32_t len);
 SB_IMPORT_("lookup_get") int32_t sb_lookup_get_(int32_t handle, uint32_t record, const void *at, uint32_t len, void *out, uint32_t cap);
 SB_IMPORT_("state_get") int32_t sb_state_get_(uint32_t record, const void *at, uint32_t len, void *out, uint32_t cap);
 SB_IMPORT_("state_put") int32_t sb_state_put_(uint32_t record, const void *at, uint32_t len, const void *value, uint32_t value_len, int64_t ttl);
+SB_IMPORT_("state_wait") int32_t sb_state_wait_(uint32_t record, const void *at, uint32_t len, const void *value, uint32_t value_len, int64_t wait);
 SB_IMPORT_("state_remove") int32_t sb_state_remove_(uint32_t record, const void *at, uint32_t len);
 
 #define SB_FN_ static __attribute__((unused))
@@ -312,6 +317,7 @@ SB_FN_ void sb_end_(sb_verdict *verdict, uint8_t kind, const char *reason) {
 }
 SB_FN_ void sb_drop(sb_verdict *verdict, const char *reason) { sb_end_(verdict, 1, reason); }
 SB_FN_ void sb_fail(sb_verdict *verdict, const char *reason) { sb_end_(verdict, 2, reason); }
+SB_FN_ void sb_hold(sb_verdict *verdict) { verdict->kind = 3; }
 SB_FN_ void sb_payload_consumed(sb_verdict *verdict) { verdict->flags |= 1; }
 SB_FN_ void sb_emit(sb_verdict *verdict, sb_bytes topic, sb_bytes payload, bool with_headers) {
   bool original = !payload.at && payload.len == UINT32_MAX;
@@ -367,6 +373,10 @@ SB_FN_ int sb_state_get(const sb_record *record, sb_bytes key, void *out, uint32
 SB_FN_ int sb_state_put(const sb_record *record, sb_bytes key, sb_bytes value, int64_t ttl_ms) {
   return sb_state_put_(record->index, key.at, key.len, value.at, value.len, ttl_ms);
 }
+SB_FN_ int sb_state_wait(const sb_record *record, sb_bytes key, sb_bytes value, int64_t wait_ms) {
+  return sb_state_wait_(record->index, key.at, key.len, value.at, value.len, wait_ms);
+}
+SB_FN_ bool sb_is_expired(const sb_record *record) { return record->index < sb_get32_(sb_.frame + 20); }
 SB_FN_ void sb_state_remove(const sb_record *record, sb_bytes key) { sb_state_remove_(record->index, key.at, key.len); }
 
 /* The exports. */

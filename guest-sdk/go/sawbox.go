@@ -209,6 +209,17 @@ func (r *Record) StatePut(key, value []byte, ttlMs int64) error {
 	return nil
 }
 
+// StateWait leaves a value under a key that, when its time is over, comes back as a record: see [Record.IsExpired].
+func (r *Record) StateWait(key, value []byte, waitMs int64) error {
+	if hostStateWait(r.index, at(key), uint32(len(key)), at(value), uint32(len(value)), waitMs) < 0 {
+		return lastError()
+	}
+	return nil
+}
+
+// IsExpired says whether this is what waited, and not a record.
+func (r *Record) IsExpired() bool { return r.index < u32(r.frame[20:]) }
+
 // StateRemove forgets a key.
 func (r *Record) StateRemove(key []byte) { hostStateRemove(r.index, at(key), uint32(len(key))) }
 
@@ -273,6 +284,9 @@ func (v *Verdict) Drop(reason string) { v.end(1, reason) }
 
 // Fail says that the record could not be handled: it goes to the topic's dead letters.
 func (v *Verdict) Fail(reason string) { v.end(2, reason) }
+
+// Hold makes no row of it now: the filter keeps it in its state.
+func (v *Verdict) Hold() { v.kind = v.kind&^0xff | 3 }
 
 // PayloadConsumed says that the fields say all that the payload says: no message is made of it.
 func (v *Verdict) PayloadConsumed() { v.kind |= 1 << 8 }
@@ -542,6 +556,9 @@ func hostStateGet(record uint32, at unsafe.Pointer, n uint32, out unsafe.Pointer
 
 //go:wasmimport sawbox state_put
 func hostStatePut(record uint32, at unsafe.Pointer, n uint32, value unsafe.Pointer, valueN uint32, ttlMs int64) int32
+
+//go:wasmimport sawbox state_wait
+func hostStateWait(record uint32, at unsafe.Pointer, n uint32, value unsafe.Pointer, valueN uint32, waitMs int64) int32
 
 //go:wasmimport sawbox state_remove
 func hostStateRemove(record uint32, at unsafe.Pointer, n uint32) int32

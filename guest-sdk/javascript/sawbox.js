@@ -16,6 +16,11 @@ import * as host from "sawbox:filter/host@1.0.0";
 
 /** Bytes as text: UTF-8, and what is none as U+FFFD. */
 export function text(bytes) {
+  // What the engine does in one go costs an interpreter far less than a loop.
+  if (bytes.length <= 4096) {
+    const ascii = String.fromCharCode.apply(null, bytes);
+    if (!/[^\x00-\x7f]/.test(ascii)) return ascii;
+  }
   let line = "";
   for (let i = 0; i < bytes.length; ) {
     const first = bytes[i++];
@@ -164,6 +169,14 @@ class Record {
   statePut(key, value, ttlMs) {
     host.statePut(this.index, some(key), some(value), BigInt(ttlMs));
   }
+  /** As `statePut`; but when its time is over it comes back as a record, see `isExpired`. */
+  stateWait(key, value, waitMs) {
+    host.stateWait(this.index, some(key), some(value), BigInt(waitMs));
+  }
+  /** Whether this is what waited, and not a record. */
+  get isExpired() {
+    return this.index < this.frame.view.getUint32(20, true);
+  }
   stateRemove(key) {
     host.stateRemove(this.index, some(key));
   }
@@ -213,6 +226,10 @@ class Verdict {
   fail(reason) {
     this.end(2, reason);
   }
+  /** No row of it now: the filter keeps it in its state. */
+  hold() {
+    this.kind = (this.kind & ~0xff) | 3;
+  }
   /** The fields say all that the payload says: no message is made of it. */
   payloadConsumed() {
     this.kind |= 0x100;
@@ -258,17 +275,18 @@ class Verdict {
     this.entry(name, 3, operation, 0, scratch.getUint32(0, true), scratch.getUint32(4, true));
   }
   entry(name, kind, operation, length, low, high) {
-    this.answer.values.words((this.answer.name(name) | (kind << 24) | (operation << 28)) >>> 0, length, low, high);
+    this.answer.values.four(this.answer.name(name) | (kind << 24) | (operation << 28), length, low, high);
     this.values++;
   }
   /** Where bytes lie, as the host sees it: in the payload, in a value that was read, or, copied, in the arena. */
   place(value) {
     const frame = this.record.frame.bytes;
     if (value.buffer !== frame.buffer) return this.answer.built(value);
+    const payload = this.record.payload;
+    const at = value.byteOffset - payload.byteOffset;
+    if (at >= 0 && at + value.length <= payload.length) return [0, at, value.length];
     const within = (whole) =>
       value.byteOffset >= whole.byteOffset && value.byteOffset + value.length <= whole.byteOffset + whole.length;
-    const payload = this.record.payload;
-    if (within(payload)) return [0, value.byteOffset - payload.byteOffset, value.length];
     for (let i = 0; i < this.record.count; i++) {
       const whole = this.record.value(i);
       if (whole instanceof Uint8Array && within(whole)) return [2 + i, value.byteOffset - whole.byteOffset, value.length];
@@ -282,21 +300,30 @@ const scratch = new DataView(new ArrayBuffer(8));
 /** A buffer that grows, and keeps its memory from call to call. */
 class Section {
   bytes = new Uint8Array(4096);
-  view = new DataView(this.bytes.buffer);
+  u32 = new Uint32Array(this.bytes.buffer);
   length = 0;
   room(more) {
     if (this.length + more <= this.bytes.length) return;
-    const bytes = new Uint8Array(Math.max(this.bytes.length * 2, this.length + more));
+    const bytes = new Uint8Array((Math.max(this.bytes.length * 2, this.length + more) + 3) & ~3);
     bytes.set(this.bytes.subarray(0, this.length));
     this.bytes = bytes;
-    this.view = new DataView(bytes.buffer);
+    this.u32 = new Uint32Array(bytes.buffer);
   }
+  /** Words, in a section that has nothing else. WebAssembly is little-endian. */
   words(...all) {
     this.room(all.length * 4);
-    for (const word of all) {
-      this.view.setUint32(this.length, word, true);
-      this.length += 4;
-    }
+    let at = this.length >> 2;
+    for (const word of all) this.u32[at++] = word;
+    this.length = at << 2;
+  }
+  four(a, b, c, d) {
+    if (this.length + 16 > this.bytes.length) this.room(16);
+    const at = this.length >> 2;
+    this.u32[at] = a;
+    this.u32[at + 1] = b;
+    this.u32[at + 2] = c;
+    this.u32[at + 3] = d;
+    this.length += 16;
   }
   append(bytes) {
     this.room(bytes.length);
@@ -313,6 +340,7 @@ class Answer {
   headers = new Section();
   arena = new Section();
   numbers = new Map();
+  encoded = new Map();
 
   begin() {
     for (const section of this.sections()) section.length = 0;
@@ -326,9 +354,15 @@ class Answer {
     if (number === undefined) {
       number = this.numbers.size;
       this.numbers.set(name, number);
-      const utf8 = bytes(name).subarray(0, 300);
-      this.names.append(Uint8Array.of(utf8.length & 255, utf8.length >> 8));
-      this.names.append(utf8);
+      let entry = this.encoded.get(name);
+      if (entry === undefined) {
+        const utf8 = bytes(name).subarray(0, 300);
+        entry = Uint8Array.of(utf8.length & 255, utf8.length >> 8, ...utf8);
+        // Names that are made of data must not fill the memory.
+        if (this.encoded.size >= 1000) this.encoded.clear();
+        this.encoded.set(name, entry);
+      }
+      this.names.append(entry);
     }
     return number;
   }
@@ -389,7 +423,7 @@ export function filter(create) {
       } catch (error) {
         verdict.fail(String(error?.message ?? error));
       }
-      answer.verdicts.words(verdict.kind, verdict.values, ...verdict.reason, verdict.emissions, 0);
+      answer.verdicts.words(verdict.kind, verdict.values, verdict.reason[0], verdict.reason[1], verdict.emissions, 0);
     }
     return answer.finish(count);
   }

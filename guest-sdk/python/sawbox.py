@@ -151,6 +151,15 @@ class Record:
         """Leaves a value under a key, for so many milliseconds (negative: without end)."""
         host.state_put(self._index, _bytes(key), _bytes(value), ttl_ms)
 
+    def state_wait(self, key, value, wait_ms):
+        """As `state_put`; but when its time is over it comes back as a record, see `is_expired`."""
+        host.state_wait(self._index, _bytes(key), _bytes(value), wait_ms)
+
+    @property
+    def is_expired(self):
+        """Whether this is what waited, and not a record."""
+        return self._index < struct.unpack_from("<I", self._frame, 20)[0]
+
     def state_remove(self, key):
         host.state_remove(self._index, _bytes(key))
 
@@ -195,6 +204,10 @@ class Verdict:
     def fail(self, reason):
         """The record could not be handled: to the topic's dead letters."""
         self._kind, self._reason = 2, self._answer.built(reason.encode())
+
+    def hold(self):
+        """No row of it now: the filter keeps it in its state."""
+        self._kind = 3
 
     def payload_consumed(self):
         """The fields say all that the payload says: no message is made of it."""

@@ -114,6 +114,14 @@ pub const Record = struct {
     pub fn statePut(record: Record, key: []const u8, value: []const u8, ttl_ms: i64) error{StateFull}!void {
         if (import.state_put(record.index, key.ptr, key.len, value.ptr, value.len, ttl_ms) < 0) return error.StateFull;
     }
+    /// As `statePut`; but when its time is over it comes back as a record: see `isExpired`.
+    pub fn stateWait(record: Record, key: []const u8, value: []const u8, wait_ms: i64) error{StateFull}!void {
+        if (import.state_wait(record.index, key.ptr, key.len, value.ptr, value.len, wait_ms) < 0) return error.StateFull;
+    }
+    /// Whether this is what waited, and not a record.
+    pub fn isExpired(record: Record) bool {
+        return record.index < u32Of(frame[20..].ptr);
+    }
     pub fn stateRemove(record: Record, key: []const u8) void {
         _ = import.state_remove(record.index, key.ptr, key.len);
     }
@@ -201,6 +209,10 @@ pub const Verdict = struct {
     pub fn fail(verdict: *Verdict, reason: []const u8) void {
         verdict.kind = 2;
         verdict.reason = built(reason);
+    }
+    /// No row of it now: the filter keeps it in its state.
+    pub fn hold(verdict: *Verdict) void {
+        verdict.kind = 3;
     }
     /// The fields say all that the payload says: no message is made of it.
     pub fn payloadConsumed(verdict: *Verdict) void {
@@ -434,5 +446,6 @@ const import = struct {
     extern "sawbox" fn lookup_get(handle: i32, record: u32, at: [*]const u8, len: usize, out: [*]u8, cap: usize) i32;
     extern "sawbox" fn state_get(record: u32, at: [*]const u8, len: usize, out: [*]u8, cap: usize) i32;
     extern "sawbox" fn state_put(record: u32, at: [*]const u8, len: usize, value: [*]const u8, value_len: usize, ttl_ms: i64) i32;
+    extern "sawbox" fn state_wait(record: u32, at: [*]const u8, len: usize, value: [*]const u8, value_len: usize, wait_ms: i64) i32;
     extern "sawbox" fn state_remove(record: u32, at: [*]const u8, len: usize) i32;
 };

@@ -6,7 +6,7 @@
 //!
 //! A name that ends with `*` means every name that begins so.
 
-use super::binding::{Binding, Host, Operation, PatternKind, Permission, ResourceKind, WILDCARD};
+use super::binding::{Binding, Host, Operation, PatternKind, Permission, ResourceKind};
 
 /// A verb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,12 +77,4 @@ pub fn expand(
         }
     }
     bindings
-}
-
-/// The pattern as people write it.
-pub fn show(binding: &Binding) -> String {
-    match binding.pattern {
-        PatternKind::Literal => binding.name.clone(),
-        PatternKind::Prefixed => format!("{}{WILDCARD}", binding.name),
-    }
 }

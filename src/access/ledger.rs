@@ -7,7 +7,7 @@
 //!           "SCRAM-SHA-256":{"salt":"<base64>","iterations":8192,"stored_key":"<base64>","server_key":"<base64>"},
 //!           "SCRAM-SHA-512":{…}}},
 //!  {"next_id":4},                                            ids below it were given
-//!  {"gone":"a"},
+//!  {"gone":"a"},                                             the user, and all that was bound to the name
 //!  {"grant":{"user":"a","host":"*","kind":"topic","pattern":"literal","name":"t","operation":"read","permission":"allow"}},
 //!  {"revoke":{…}}]
 //! ```
@@ -79,6 +79,7 @@ impl State {
             Change::NextId(id) => self.next_id = self.next_id.max(*id),
             Change::Gone(name) => {
                 self.users.remove(name);
+                self.bindings.retain(|binding| binding.user != *name);
             }
             Change::Grant(binding) => {
                 self.bindings.insert(Arc::new(binding.clone()));
@@ -150,7 +151,7 @@ impl Ledger {
     /// Makes changes durable, then true. All of them, or none.
     pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(), AccessError> {
         if changes.len() > CHANGES {
-            return Err(AccessError::Refused(format!("a request may change at most {CHANGES} users and permissions")));
+            return Err(too_many());
         }
         if changes.is_empty() {
             return Ok(());
@@ -187,6 +188,11 @@ impl Ledger {
         let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         self.journal.checkpoint(&entries)
     }
+}
+
+/// More than [`CHANGES`].
+pub(super) fn too_many() -> AccessError {
+    AccessError::Refused(format!("a request may change at most {CHANGES} users and permissions"))
 }
 
 fn encode(changes: &[Change]) -> io::Result<Vec<u8>> {

@@ -65,6 +65,8 @@ pub struct Access {
 #[derive(Debug)]
 struct Snapshot {
     users: HashMap<String, Arc<User>>,
+    /// What a password costs: of each mechanism as many iterations as whoever has the most.
+    toil: [(Mechanism, u32); 2],
     rules: Rules,
     state: Arc<ledger::State>,
 }
@@ -231,13 +233,17 @@ impl Access {
         if password.len() > user::PASSWORD_BYTES {
             return Err(SignInError::Denied);
         }
-        let known = self.now.load().users.get(name).cloned();
-        let mechanism = match &known {
-            Some(user) if user.sha256.is_none() => Mechanism::ScramSha512,
-            _ => Mechanism::ScramSha256,
+        let (mechanism, toil) = {
+            let now = self.now.load();
+            (now.users.get(name).map_or(Mechanism::ScramSha256, |user| user.of_passwords()), now.toil)
         };
         let (credential, id) = self.credential(name, mechanism);
         let right = credential.is_of(mechanism, password);
+        // Others may be hashed more often, or otherwise: the time is theirs, too, or it would tell who is here.
+        for (other, most) in toil {
+            let done = if other == mechanism { credential.iterations } else { 0 };
+            user::toil(other, password, most.saturating_sub(done));
+        }
         // Whoever was deleted, or got another password, while this was computed is not signed in.
         let (now, now_id) = self.credential(name, mechanism);
         match id {
@@ -312,7 +318,7 @@ impl Access {
             if !state.users.contains_key(name) {
                 return Err(AccessError::Missing(name.to_owned()));
             }
-            Ok((deletion(state, name), ()))
+            Ok((vec![Change::Gone(name.to_owned())], ()))
         })
     }
 
@@ -357,7 +363,7 @@ impl Access {
             let mut changes = Vec::new();
             for (name, mut user) in users {
                 if user.sha256.is_none() && user.sha512.is_none() {
-                    changes.extend(deletion(state, &name));
+                    changes.push(Change::Gone(name));
                 } else {
                     user.changed_ns = self.clock.now_ns();
                     changes.push(Change::User(Box::new(user)));
@@ -395,9 +401,15 @@ impl Access {
     /// [`AccessError::Refused`] for too many at once.
     pub fn revoke(&self, filters: &[BindingFilter]) -> Result<Vec<Vec<Binding>>, AccessError> {
         self.change(|state| {
-            let own = || state.bindings.iter().map(|own| &**own);
-            let meant = |filter: &BindingFilter| own().filter(|own| filter.matches(own)).cloned().collect();
-            let meant: Vec<Vec<Binding>> = filters.iter().map(meant).collect();
+            let mut room = ledger::CHANGES;
+            let mut meant: Vec<Vec<Binding>> = Vec::with_capacity(filters.len());
+            for filter in filters {
+                // One more than there is room for is enough to be too many.
+                let own = state.bindings.iter().map(|own| &**own).filter(|own| filter.matches(own));
+                let own: Vec<Binding> = own.take(room + 1).cloned().collect();
+                room = room.checked_sub(own.len()).ok_or_else(ledger::too_many)?;
+                meant.push(own);
+            }
             let changes = meant.iter().flatten().cloned().map(Change::Revoke).collect();
             Ok((changes, meant))
         })
@@ -436,7 +448,18 @@ enum Standing {
 impl Snapshot {
     fn of(ledger: &Ledger) -> Self {
         let state = &ledger.state;
+        // Nobody is hashed as often as a new user.
+        let mut toil = [(Mechanism::ScramSha256, *user::ITERATIONS.start()), (Mechanism::ScramSha512, 0)];
+        for user in state.users.values() {
+            let mechanism = user.of_passwords();
+            for (other, most) in &mut toil {
+                if *other == mechanism {
+                    *most = user.credential(mechanism).map_or(*most, |own| own.iterations.max(*most));
+                }
+            }
+        }
         Self {
+            toil,
             users: state.users.iter().map(|(name, user)| (name.clone(), user.clone())).collect(),
             rules: Rules::new(state.bindings.iter().map(|own| &**own)),
             state: state.clone(),
@@ -468,11 +491,4 @@ impl UserInfo {
 
 fn credentials(password: &str) -> [Credential; 2] {
     [Mechanism::ScramSha256, Mechanism::ScramSha512].map(|mechanism| Credential::of_password(mechanism, password.as_bytes()))
-}
-
-fn deletion(state: &ledger::State, name: &str) -> Vec<Change> {
-    let own = state.bindings.iter().filter(|binding| binding.user == name);
-    let mut changes: Vec<Change> = own.map(|own| Change::Revoke((**own).clone())).collect();
-    changes.push(Change::Gone(name.to_owned()));
-    changes
 }

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod ids;
 pub mod journal;
 pub mod limits;
+pub mod low;
 pub mod memory;
 pub mod predicate;
 pub mod record;

@@ -52,7 +52,8 @@ pub struct RowHead {
     pub cells: (u32, u32),
 }
 
-/// Rows of one (topic, partition, generation) in offset order: what a lane gives to the store in one call.
+/// Rows of one (topic, partition, generation): what a lane gives to the store in one call. In offset order, but for rows that are
+/// made of several records, some of which came before: their offset is the last of those.
 #[derive(Clone, Debug, Default)]
 pub struct Rows<'a> {
     /// Field names; cells refer to them by index. Dotted, flattened, UTF-8.

@@ -14,8 +14,11 @@ mod access;
 mod bench;
 mod client;
 mod demo;
+mod explain;
 mod filter;
 mod groups;
+mod logstash;
+mod replay;
 mod run;
 mod search;
 mod topics;
@@ -35,7 +38,7 @@ Start here:
   echo hello | sawbox send first && sawbox query hello
 
 Environment:
-  SAWBOX_URL         the box that query, tail, send, topic, filter, user and acl speak to
+  SAWBOX_URL         the box that query, tail, send, topic, filter, explain, replay, user and acl speak to
   SAWBOX_CONFIG      configuration file of run and check
   SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
 
@@ -77,9 +80,17 @@ enum Command {
     /// Routes: records of a topic that go to another one
     #[command(subcommand)]
     Route(traffic::RouteCommand),
-    /// Filters: list, check, upload
+    /// Filters: list, check, upload; try a version on old records, promote it, roll back
     #[command(subcommand)]
     Filter(filter::FilterCommand),
+    /// What became of one record, and why: as it came, each filter's step, where it ended
+    Explain(explain::ExplainArguments),
+    /// Replays: parse history again through another chain; delete rows for good
+    #[command(subcommand)]
+    Replay(replay::ReplayCommand),
+    /// Logstash: take over a pipeline's filters
+    #[command(subcommand)]
+    Logstash(logstash::LogstashCommand),
     /// Users of the Kafka port
     #[command(subcommand)]
     User(access::UserCommand),
@@ -150,6 +161,9 @@ pub fn main() -> ExitCode {
         Command::Quota(command) => traffic::quota(&command),
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => filter::run(&command),
+        Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Replay(command) => replay::replay(&command),
+        Command::Logstash(command) => logstash::run(command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),
         Command::Completions { shell } => {

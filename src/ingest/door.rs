@@ -43,7 +43,7 @@ const SPARE: usize = 4;
 const SPARE_BYTES: usize = 2 * LARGEST;
 /// How soon a full queue is asked again.
 const AGAIN: Duration = Duration::from_millis(250);
-const KIB: usize = 1024;
+pub(super) const KIB: usize = 1024;
 
 /// The door; one for the box.
 #[derive(Debug)]
@@ -133,7 +133,8 @@ impl Door {
     }
 }
 
-async fn permits(of: &Arc<Semaphore>, size: usize, all: usize) -> Option<OwnedSemaphorePermit> {
+/// Waits for permits of one KiB each, of `all` that there are.
+pub(super) async fn permits(of: &Arc<Semaphore>, size: usize, all: usize) -> Option<OwnedSemaphorePermit> {
     let kib = size.div_ceil(KIB).clamp(1, all);
     // The semaphore is never closed.
     of.clone().acquire_many_owned(u32::try_from(kib).unwrap_or(u32::MAX)).await.ok()

@@ -54,10 +54,10 @@ impl Index {
         at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(0, |entry| u64::from(entry.position))
     }
 
-    /// A position at or before the first batch that was appended at `ns` or later.
-    pub fn floor_of_time(&self, ns: i64) -> u64 {
+    /// Offset of a batch before the first one that was appended at `ns` or later; none if only the segment's first will do.
+    pub fn floor_of_append_time(&self, ns: i64) -> Option<Offset> {
         let at = self.entries.partition_point(|entry| entry.append_ns < ns);
-        at.checked_sub(1).and_then(|at| self.entries.get(at)).map_or(0, |entry| u64::from(entry.position))
+        at.checked_sub(1).and_then(|at| self.entries.get(at)).map(|entry| entry.base)
     }
 
     /// Offset of a batch at or before the first one with a record of this time or a later one; none if only the segment's first
@@ -126,7 +126,8 @@ mod tests {
             assert!(floor <= offset / 10 * 10_000, "{offset}");
             assert!(floor + EVERY + 10_000 > offset / 10 * 10_000, "{offset}");
         }
-        assert!(index.floor_of_time(250) <= 500_000 && index.floor_of_time(250) > 400_000);
+        assert_eq!(index.floor_of_append_time(0), None);
+        assert!(index.floor_of_append_time(250).is_some_and(|floor| floor < 500 && floor > 400));
         let floor = |ms| index.floor_of_record_time(ms);
         assert_eq!((floor(0), floor(7), floor(8), floor(60)), (None, None, Some(70), Some(490)));
         let bytes = index.encode();

@@ -41,21 +41,21 @@ type Holds = HashMap<(TopicId, PartitionId), Offset>;
 pub fn run(shared: &Shared, topics: &dyn Fn() -> Vec<Arc<Topic>>, stop: &Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stop.recv_timeout(EVERY) {
         // A bug must not end retention for good.
-        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tick(shared, &topics()))).is_err() {
+        if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tick(shared, topics))).is_err() {
             tracing::error!("the queue's keeper panicked; it goes on");
         }
     }
 }
 
 /// One round.
-pub fn tick(shared: &Shared, topics: &[Arc<Topic>]) {
-    let holds = shared.groups.holds();
+pub fn tick(shared: &Shared, all: &dyn Fn() -> Vec<Arc<Topic>>) {
+    let (holds, topics) = (shared.groups.holds(), &all());
     for topic in topics {
         roll(topic);
     }
     let gauges = &shared.gauges;
     if gauges.unchecked.load(Ordering::Relaxed) > UNCHECKED_BYTES || gauges.sealed.swap(false, Ordering::Relaxed) {
-        checkpoint(shared, topics, UNCHECKED_BYTES / 4 / (topics.len() as u64 + 1));
+        checkpoint(shared, all, UNCHECKED_BYTES / 4 / (topics.len() as u64 + 1));
     }
     for topic in topics {
         retain(topic, &holds);
@@ -90,7 +90,8 @@ impl Partition {
         // Looked at once: who asks for a second look while a reader waits to note something waits for ever.
         let (sealed, newest_ms) = {
             let view = self.view.read();
-            (view.sealed.iter().copied().collect(), view.tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms))
+            let vouched = view.sealed.iter().filter(|sealed| !log.unvouched.contains(&sealed.base));
+            (vouched.copied().collect(), view.tail.as_ref().map_or(NO_MS, |tail| tail.newest_ms))
         };
         Mark {
             topic: self.topic,
@@ -107,11 +108,24 @@ impl Partition {
         }
     }
 
-    /// Takes its mark, durable as it stands; to be written under the lock of the checkpoints that is held already.
-    fn take_mark(&self) -> Option<(Mark, u64)> {
+    /// Takes its mark, durable as it stands; to be written under the lock of the checkpoints that is held already. What cannot be
+    /// synced it does not vouch for.
+    fn take_mark(&self) -> (Mark, u64) {
         let mut log = self.log.lock();
-        self.sync_written(&mut log).ok()?;
-        Some((self.mark(&log), log.unchecked))
+        if let Err(error) = self.sync_written(&mut log) {
+            tracing::error!(topic = %self.topic_name, partition = self.number, %error, "sync failed; going on in a new segment");
+        }
+        (self.mark(&log), log.unchecked)
+    }
+
+    /// A checkpoint covers it up to here, and so many bytes that it had not.
+    pub(super) fn covered(&self, next: Offset, bytes: u64) {
+        self.checked.fetch_max(next, Ordering::AcqRel);
+        let mut log = self.log.lock();
+        // Two marks may have counted the same bytes.
+        let bytes = bytes.min(log.unchecked);
+        log.unchecked -= bytes;
+        sub(&self.shared.gauges.unchecked, bytes);
     }
 
     /// Up to where it may be deleted.
@@ -140,19 +154,22 @@ impl Partition {
         view.sealed.front().copied().filter(|_| view.sealed.len() > 1 || view.tail.is_some())
     }
 
-    /// Deletes its oldest segment. The file goes after nobody is led to it any more.
-    fn drop_first(&self) -> u64 {
+    /// Deletes its oldest segment, if it is still the one that was judged: two may be at it. The file goes after nobody is led
+    /// to it any more.
+    fn drop_first(&self, judged: &Sealed) -> u64 {
         let dropped = {
             let mut view = self.view.write();
-            let Some(dropped) = view.sealed.pop_front() else { return 0 };
+            let is_it = view.sealed.front().is_some_and(|first| first.base == judged.base);
+            let Some(dropped) = is_it.then(|| view.sealed.pop_front()).flatten() else { return 0 };
             let start = view.sealed.front().map(|sealed| sealed.base).or(view.tail.as_ref().map(|tail| tail.base));
             self.start.fetch_max(start.unwrap_or(dropped.next), Ordering::AcqRel);
             dropped
         };
-        self.shared.files.forget(&self.key(dropped.base));
         let removed = self.shared.disk.remove_file(&log_path(&self.dir, dropped.base));
         // It may never have been written.
         let _absent = self.shared.disk.remove_file(&index_path(&self.dir, dropped.base));
+        // Last: a reader that was on its way may have opened it again, and its bytes would not come free.
+        self.shared.files.forget(&self.key(dropped.base));
         if let Err(error) = removed.and_then(|()| self.shared.disk.sync_dir(&self.dir)) {
             tracing::error!(topic = %self.topic_name, partition = self.number, %error, "could not delete a segment");
         }
@@ -163,16 +180,17 @@ impl Partition {
 }
 
 /// Writes the marks of all partitions with more than `over` unchecked bytes, or new sealed segments.
-pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
+pub fn checkpoint(shared: &Shared, topics: &dyn Fn() -> Vec<Arc<Topic>>, over: u64) {
     let mut marks = Vec::new();
     let mut marked = Vec::new();
     let mut checkpoints = shared.checkpoints.lock();
+    // Asked under the lock: a topic that was made since may have a mark already, which a journal written anew must have too.
+    let topics = topics();
     for partition in topics.iter().flat_map(|topic| topic.partitions()) {
         let sealed =
             partition.view.read().sealed.back().is_some_and(|last| last.next > partition.checked.load(Ordering::Relaxed));
-        if (sealed || partition.log.lock().unchecked > over)
-            && let Some((mark, unchecked)) = partition.take_mark()
-        {
+        if sealed || partition.log.lock().unchecked > over {
+            let (mark, unchecked) = partition.take_mark();
             marked.push((partition, mark.next, unchecked));
             marks.push(mark);
         }
@@ -182,7 +200,7 @@ pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
     }
     let all = || {
         let partitions = topics.iter().flat_map(|topic| topic.partitions());
-        partitions.filter_map(|partition| partition.take_mark()).map(|(mark, _)| mark).collect()
+        partitions.map(|partition| partition.take_mark().0).collect()
     };
     let written = checkpoints.write(&marks, all);
     drop(checkpoints);
@@ -193,10 +211,7 @@ pub fn checkpoint(shared: &Shared, topics: &[Arc<Topic>], over: u64) {
         return;
     }
     for (partition, next, unchecked) in marked {
-        partition.checked.fetch_max(next, Ordering::AcqRel);
-        let mut log = partition.log.lock();
-        log.unchecked = log.unchecked.saturating_sub(unchecked);
-        sub(&shared.gauges.unchecked, unchecked);
+        partition.covered(next, unchecked);
     }
 }
 
@@ -208,7 +223,7 @@ fn roll(topic: &Topic) {
         // Busy: there is another second.
         let Some(mut log) = partition.log.try_lock() else { continue };
         if let Err(error) = partition.sync_written(&mut log) {
-            tracing::error!(topic = %topic.name(), partition = partition.id(), %error, "sync failed");
+            tracing::error!(topic = %topic.name(), partition = partition.id(), %error, "sync failed; going on in a new segment");
         }
         let now = partition.shared.clock.now_ns();
         let old = log.active.is_some_and(|active| active.position > 0 && now.saturating_sub(active.first_ns) > retention / 8);
@@ -233,10 +248,11 @@ fn retain(topic: &Topic, holds: &Holds) {
         let oldest = partition.shared.clock.now_ns().saturating_sub(settings.retention.unwrap_or(config.retention).as_ns());
         let floor = partition.floor(holds);
         while let Some(first) = partition.first_sealed() {
-            if !partition.trimmed(&first) && (first.next > floor || (first.last_ns >= oldest && over == 0)) {
+            let is_kept = first.last_ns >= oldest || first.next > partition.kept.load(Ordering::Acquire);
+            if !partition.trimmed(&first) && (first.next > floor || (is_kept && over == 0)) {
                 break;
             }
-            over = over.saturating_sub(partition.drop_first());
+            over = over.saturating_sub(partition.drop_first(&first));
         }
         let view = partition.view.read();
         let unwanted: u64 =
@@ -273,7 +289,7 @@ fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
                 tracing::error!(topic = %partition.topic_name, partition = partition.number, records = lost,
                     "the disk is full: deleted records that nobody had taken yet");
             }
-            short = short.saturating_sub(partition.drop_first());
+            short = short.saturating_sub(partition.drop_first(&segment));
         }
     }
     if shared.gauges.full.swap(short > 0, Ordering::Relaxed) != (short > 0) {

@@ -75,7 +75,7 @@ impl Queue {
         let _no_other_change = topic.changing.lock();
         {
             let _one_at_a_time = self.making.lock();
-            if self.closed.load(Ordering::Acquire) {
+            if self.shared.is_closed() {
                 return Err(QueueError::Closed);
             }
             if topic.is_gone() {
@@ -92,7 +92,7 @@ impl Queue {
             topic.gone.store(true, Ordering::Release);
             self.topics.remove(topic);
         }
-        for hook in self.shared.on_delete.read().iter() {
+        for hook in self.shared.on_delete.all().iter() {
             hook(topic);
         }
         self.shared.groups.forget_topic(topic.id);
@@ -108,8 +108,8 @@ impl Queue {
         }
         tracing::info!(topic = %topic.name, id = %topic.id, "topic deleted");
         // Who waits for more of it must hear that there will be none.
-        for hook in self.shared.on_durable.read().iter() {
-            partitions.iter().for_each(hook);
+        for hook in self.shared.on_durable.all().iter() {
+            partitions.iter().for_each(|partition| hook(partition));
         }
         Ok(())
     }
@@ -117,12 +117,12 @@ impl Queue {
     /// From now on called before a topic gets more partitions, by the thread that does it, which may wait in it. The topic grows
     /// only if every hook agrees; what they give is dropped once it has grown, or failed to.
     pub fn around_growth(&self, hook: GrowthHook) {
-        self.shared.around_growth.write().push(Arc::new(hook));
+        self.shared.around_growth.add(hook);
     }
 
     /// From now on called after a topic was deleted, and before its files are removed.
     pub fn on_delete(&self, hook: TopicHook) {
-        self.shared.on_delete.write().push(hook);
+        self.shared.on_delete.add(hook);
     }
 }
 
@@ -165,9 +165,7 @@ impl Topic {
         let mut paused = Vec::new();
         let mut fresh = Vec::new();
         if settings.partitions > have {
-            // Not under the lock: a hook may wait for seconds.
-            let hooks = self.shared.around_growth.read().clone();
-            for hook in hooks {
+            for hook in self.shared.around_growth.all().iter() {
                 paused.push(hook(self)?);
             }
             for number in have..settings.partitions {
@@ -178,7 +176,7 @@ impl Topic {
         self.settings.store(Arc::new(settings));
         self.partitions.write().append(&mut fresh);
         drop(paused);
-        for hook in self.shared.on_topic.read().iter() {
+        for hook in self.shared.on_topic.all().iter() {
             hook(self);
         }
         Ok(())

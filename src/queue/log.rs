@@ -8,7 +8,8 @@
 //! busy neighbour. It costs writing those bytes twice; it begins at 64 KiB and doubles while it lasts less than a second. A group
 //! of 256 KiB or more takes long enough by itself that the length is not what it waits for: then there is no ground.
 //! Crash story: a write or sync that failed poisons the segment. Nobody knows what of it is on the disk, and the page cache may
-//! lie, so the segment ends at the watermark, its tail is cut, and the next append begins a new file.
+//! lie, so the segment ends at the watermark, its tail is cut, and the next append begins a new file. What of it was only written
+//! before (`Durability::Written`) no mark vouches for: the next start looks.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -54,6 +55,8 @@ pub struct Log {
     pub unchecked: u64,
     /// Something is written and not synced (`Durability::Written`).
     pub unsynced: bool,
+    /// Sealed segments of which something was never synced, and the disk has said no: they may lack it.
+    pub unvouched: Vec<Offset>,
     ground: u64,
     ground_at: Duration,
 }
@@ -86,6 +89,7 @@ impl Log {
             doubtful,
             unchecked: 0,
             unsynced,
+            unvouched: Vec::new(),
             ground: GROUND_MIN,
             ground_at,
         }
@@ -101,6 +105,14 @@ pub struct Committed {
 }
 
 impl Partition {
+    /// Sees to it that nothing is appended from here on with an arrival time before `ns`, and tells whether `end` is the end of
+    /// the log at that: then nothing is on its way either. Holds until the box ends.
+    pub fn not_before(&self, ns: i64, end: Offset) -> bool {
+        let mut log = self.log.lock();
+        log.last_ns = log.last_ns.max(ns);
+        log.next == end
+    }
+
     /// Writes a group and makes it durable.
     pub(super) fn write_group(&self, log: &mut Log, group: &[Pending]) -> Result<Committed, QueueError> {
         let bytes: u64 = group.iter().map(|pending| pending.batch.len() as u64 + 100).sum();
@@ -292,12 +304,11 @@ impl Partition {
             file.set_len(active.position)?;
             file.sync_data()
         });
-        if let Err(error) = sealed {
+        if let Err(error) = &sealed {
             // What was durable stays so. What was only written (`Durability::Written`) may be lost, as its name says.
             tracing::error!(topic = %self.topic_name, partition = self.number, %error, "sealing a segment failed");
         }
-        log.unsynced = false;
-        self.retire(log, active);
+        self.retire(log, active, sealed.is_ok());
         Ok(())
     }
 
@@ -323,12 +334,17 @@ impl Partition {
         if let Err(error) = cut {
             tracing::warn!(topic = %self.topic_name, partition = self.number, %error, "could not cut the failed tail");
         }
-        self.retire(log, active);
+        self.retire(log, active, false);
     }
 
     /// Moves the active segment among the sealed ones.
-    fn retire(&self, log: &mut Log, active: Active) {
+    fn retire(&self, log: &mut Log, active: Active, synced: bool) {
         log.active = None;
+        if std::mem::take(&mut log.unsynced) && !synced {
+            let first = self.view.read().sealed.front().map_or(active.base, |first| first.base);
+            log.unvouched.retain(|base| *base >= first);
+            log.unvouched.push(active.base);
+        }
         let (base, next, len) = (active.base, log.next, active.position);
         let index = {
             let mut view = self.view.write();
@@ -353,12 +369,15 @@ impl Partition {
         self.shared.gauges.sealed.store(true, Ordering::Relaxed);
     }
 
-    /// Syncs what `Durability::Written` left.
+    /// Syncs what `Durability::Written` left. If that fails, the segment ends here: the next sync would say that all is well,
+    /// and what comes behind a gap would be taken for what it follows.
     pub(super) fn sync_written(&self, log: &mut Log) -> io::Result<()> {
-        if let (true, Some(active)) = (log.unsynced, log.active) {
-            self.shared.files.open(self.key(active.base), &self.dir)?.sync_data()?;
-            log.unsynced = false;
+        let (true, Some(active)) = (log.unsynced, log.active) else { return Ok(()) };
+        let synced = self.shared.files.open(self.key(active.base), &self.dir).and_then(|file| file.sync_data());
+        match synced {
+            Ok(()) => log.unsynced = false,
+            Err(_) => self.poison(log, active),
         }
-        Ok(())
+        synced
     }
 }

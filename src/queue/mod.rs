@@ -86,7 +86,7 @@ pub use topic::Topic;
 pub use traffic::Traffic;
 
 use producer_ids::ProducerIds;
-use shared::{Gauges, Job, Shared};
+use shared::{Gauges, Hooks, Job, Shared};
 
 /// The queue of the box.
 #[derive(Debug)]
@@ -98,7 +98,6 @@ pub struct Queue {
     /// What the configuration file says of topics, there or not.
     planned: RwLock<HashMap<String, (Vec<Key>, TopicSettings)>>,
     threads: Mutex<Threads>,
-    closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -162,11 +161,12 @@ impl Queue {
             catalog: Mutex::new(catalog),
             checkpoints: Mutex::new(checkpoints),
             producer_ids: Mutex::new(ids),
-            on_durable: RwLock::default(),
-            on_topic: RwLock::default(),
-            on_delete: RwLock::default(),
-            around_growth: RwLock::default(),
+            on_durable: Hooks::default(),
+            on_topic: Hooks::default(),
+            on_delete: Hooks::default(),
+            around_growth: Hooks::default(),
             gauges: Gauges::default(),
+            closed: AtomicBool::new(false),
             config,
         });
         let flushes = shared.jobs.clone();
@@ -199,15 +199,8 @@ impl Queue {
         let keeper = thread::Builder::new().name("queue-keeper".into()).stack_size(512 * 1024);
         let keeper = keeper.spawn(move || keeper::run(&own, &|| all.all(), &stopped)).map_err(QueueError::disk)?;
         threads.keeper = Some((stop, keeper));
-        let queue = Self {
-            shared,
-            topics,
-            traffic,
-            making: Mutex::new(()),
-            planned: RwLock::default(),
-            threads: Mutex::new(threads),
-            closed: AtomicBool::new(false),
-        };
+        let queue =
+            Self { shared, topics, traffic, making: Mutex::new(()), planned: RwLock::default(), threads: Mutex::new(threads) };
         queue.shared.gauges.sealed.store(true, Ordering::Relaxed);
         queue.tend();
         Ok((Arc::new(queue), report))
@@ -266,7 +259,7 @@ impl Queue {
     }
 
     fn make(&self, name: &str, settings: TopicSettings) -> Result<Arc<Topic>, QueueError> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.shared.is_closed() {
             return Err(QueueError::Closed);
         }
         if !is_topic_name(name) {
@@ -302,8 +295,13 @@ impl Queue {
         self.planned.write().insert(name.to_owned(), (keys, settings));
     }
 
+    /// Who deletes it waits meanwhile: nobody hears of a topic after its end.
     fn tell(&self, topic: &Arc<Topic>) {
-        for hook in self.shared.on_topic.read().iter() {
+        let _no_other_change = topic.changing.lock();
+        if topic.is_gone() {
+            return;
+        }
+        for hook in self.shared.on_topic.all().iter() {
             hook(topic);
         }
     }
@@ -311,12 +309,12 @@ impl Queue {
     /// From now on called, by a writer thread, after each group commit that made something durable. It must be quick and must not
     /// wait for the queue.
     pub fn on_durable(&self, hook: DurableHook) {
-        self.shared.on_durable.write().push(hook);
+        self.shared.on_durable.add(hook);
     }
 
     /// From now on called after a topic was made, got more partitions or other settings, by the thread that did it.
     pub fn on_topic(&self, hook: TopicHook) {
-        self.shared.on_topic.write().push(hook);
+        self.shared.on_topic.add(hook);
     }
 
     /// What it was configured with.
@@ -347,7 +345,7 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Full`] or [`QueueError::Closed`].
     pub fn append_space(&self) -> Result<(), QueueError> {
-        if self.closed.load(Ordering::Acquire) {
+        if self.shared.is_closed() {
             return Err(QueueError::Closed);
         }
         self.shared.room_for(1, false)
@@ -374,22 +372,18 @@ impl Queue {
 
     /// Does at once what the keeper does every second: checkpoints, retention, a look at the free space.
     pub fn tend(&self) {
-        keeper::tick(&self.shared, &self.topics.all());
+        keeper::tick(&self.shared, &|| self.topics.all());
     }
 
     /// Takes nothing more, finishes what was taken, writes a checkpoint, stops the threads. Reading still works.
     pub fn shutdown(&self) {
         self.stop();
-        keeper::checkpoint(&self.shared, &self.topics.all(), 0);
+        keeper::checkpoint(&self.shared, &|| self.topics.all(), 0);
     }
 
     /// Stops the threads; what waits is finished first.
     fn stop(&self) {
-        self.closed.store(true, Ordering::Release);
-        let partitions: Vec<Arc<Partition>> = self.topics.all().iter().flat_map(|topic| topic.partitions()).collect();
-        for partition in &partitions {
-            partition.inbox.lock().closed = true;
-        }
+        self.shared.closed.store(true, Ordering::Release);
         let Threads { writers, keeper } = std::mem::take(&mut *self.threads.lock());
         for _ in &writers {
             let _gone = self.shared.jobs.send(Job::Stop);
@@ -406,9 +400,10 @@ impl Queue {
             }
         }
         self.shared.groups.close();
-        // A writer that was told to stop may have left what came in between.
-        for partition in &partitions {
-            writer::commit(partition);
+        // A writer that was told to stop may have left what came in between. Who looks into an inbox after this finds it closed, and
+        // so does who makes a partition that is not among these.
+        for partition in self.topics.all().iter().flat_map(|topic| topic.partitions()) {
+            writer::commit(&partition);
         }
     }
 }
@@ -420,10 +415,10 @@ impl Drop for Queue {
         // Topics, partitions and hooks refer to one another.
         self.topics.by_name.write().clear();
         self.topics.by_id.write().clear();
-        self.shared.on_durable.write().clear();
-        self.shared.on_topic.write().clear();
-        self.shared.on_delete.write().clear();
-        self.shared.around_growth.write().clear();
+        self.shared.on_durable.clear();
+        self.shared.on_topic.clear();
+        self.shared.on_delete.clear();
+        self.shared.around_growth.clear();
     }
 }
 

@@ -58,7 +58,6 @@ pub(super) struct Inbox {
     pub waiting: Vec<Pending>,
     /// A job for this partition is in the pool's channel, or a writer is at it.
     pub scheduled: bool,
-    pub closed: bool,
     /// Its topic is deleted, or about to be.
     pub gone: bool,
     /// Sources of which an emission failed, and the least `last` of those that did.
@@ -104,6 +103,8 @@ pub struct Partition {
     pub(super) end: AtomicU64,
     pub(super) last_ns: AtomicI64,
     pub(super) committed: AtomicU64,
+    /// What is not to go for its age alone: somebody still reads it.
+    pub(super) kept: AtomicU64,
     /// Covered by a checkpoint.
     pub(super) checked: AtomicU64,
     pub(super) bytes: AtomicU64,
@@ -144,6 +145,7 @@ impl Partition {
             start: AtomicU64::new(start),
             end: AtomicU64::new(end),
             committed: AtomicU64::new(0),
+            kept: AtomicU64::new(Offset::MAX),
             checked: AtomicU64::new(checked),
             bytes: AtomicU64::new(recovered.bytes),
             held: AtomicBool::new(false),
@@ -211,7 +213,7 @@ impl Partition {
         };
         let (len, stamp, newest_ms) = (batch.len() as u64, Stamp::of(&header), header.max_timestamp);
         let mut inbox = self.inbox.lock();
-        if inbox.closed {
+        if self.shared.is_closed() {
             return Ticket::failed(QueueError::Closed);
         }
         if inbox.gone {
@@ -291,17 +293,15 @@ impl Partition {
         self.last_ns.load(Ordering::Relaxed)
     }
 
-    /// Sees to it that nothing is appended from here on with an arrival time before `ns`, and tells whether `end` is the end of
-    /// the log at that: then nothing is on its way either. Holds until the box ends.
-    pub fn not_before(&self, ns: i64, end: Offset) -> bool {
-        let mut log = self.log.lock();
-        log.last_ns = log.last_ns.max(ns);
-        log.next == end
-    }
-
     /// Tells how far the store has durably come. Retention does not pass it; until it is told, nothing is deleted.
     pub fn set_committed(&self, next: Offset) {
         self.committed.fetch_max(next, Ordering::AcqRel);
+    }
+
+    /// Keeps records from an offset on although they are past retention, for somebody who reads them again; not against a limit of
+    /// bytes or a full disk. `None`: no longer.
+    pub fn keep_from(&self, offset: Option<Offset>) {
+        self.kept.store(offset.unwrap_or(Offset::MAX), Ordering::Release);
     }
 
     /// What [`Partition::set_committed`] was last told.
@@ -350,7 +350,9 @@ impl Partition {
 
     /// Lets readers see what a group commit made durable.
     pub(super) fn publish(&self, base: Offset, starts: &[(Offset, u64, i64)], end: u64, next: Offset, now: i64) {
-        if let Some(tail) = self.view.write().tail.as_mut().filter(|tail| tail.base == base) {
+        // Kept until the watermark has moved: nobody reads beyond it.
+        let mut view = self.view.write();
+        if let Some(tail) = view.tail.as_mut().filter(|tail| tail.base == base) {
             for (offset, position, newest_ms) in starts {
                 tail.index.note(*offset, *position, now, tail.newest_ms);
                 tail.newest_ms = tail.newest_ms.max(*newest_ms);
@@ -377,7 +379,9 @@ impl Partition {
         let mut out = Vec::new();
         loop {
             from = from.max(self.log_start());
-            if from >= self.high_watermark() {
+            // Before the look at the tail, which so reaches at least that far.
+            let watermark = self.high_watermark();
+            if from >= watermark {
                 return Ok(out);
             }
             // One look at both: a tail may be sealed at any moment.
@@ -393,11 +397,14 @@ impl Partition {
                     Err(error) if error.kind() == io::ErrorKind::NotFound && self.log_start() > from => continue,
                     Err(error) => return Err(QueueError::disk(error)),
                 },
-                (None, Some(tail)) => self.read_tail(tail, from, max_bytes, &mut out).map_err(QueueError::disk)?,
+                (None, Some(tail)) => {
+                    let end = self.read_tail(tail, from, max_bytes, &mut out).map_err(QueueError::disk)?;
+                    if end { watermark } else { from }
+                }
                 (None, None) => return Ok(out),
             };
-            // Nothing readable from here to the end of the segment: what follows may be.
-            if !out.is_empty() || next <= from {
+            // Nothing readable from here to the end of the segment: what follows may be. Or it was deleted while we looked.
+            if !out.is_empty() || next.max(self.log_start()) <= from {
                 return Ok(out);
             }
             from = next;
@@ -423,19 +430,18 @@ impl Partition {
         Ok(())
     }
 
-    /// Gives the offset to go on at if there was nothing.
+    /// Tells whether it came to the end.
     fn read_tail(
         &self,
         (base, mut position, end): (Offset, u64, u64),
         from: Offset,
         most: usize,
         out: &mut Vec<StoredBatch>,
-    ) -> io::Result<Offset> {
-        let watermark = self.high_watermark();
+    ) -> io::Result<bool> {
         let file = match self.shared.files.open(self.key(base), &self.dir) {
             Ok(file) => file,
-            // Given up and gone: nothing durable was in it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(from),
+            // Given up and gone: nothing durable was in it. Or sealed and deleted since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
         let mut want = most.clamp(READ_MIN, WHOLE_MAX.max(most));
@@ -472,7 +478,7 @@ impl Partition {
         }
         let damaged = walk.damaged;
         self.report_damage(damaged, base);
-        Ok(if position >= end { watermark.max(from) } else { from })
+        Ok(position >= end)
     }
 
     fn report_damage(&self, damaged: u64, base: Offset) {
@@ -481,26 +487,5 @@ impl Partition {
             tracing::error!(topic = %self.topic_name, partition = self.number, segment = base, places = damaged,
                 "broken bytes in a segment; going on behind them");
         }
-    }
-
-    /// The offset of about the first batch that was appended at `ns` or later (not after it): where a replay by time begins.
-    pub fn offset_at(&self, ns: i64) -> Offset {
-        let segment = self.view.read().sealed.iter().find(|sealed| sealed.last_ns >= ns).copied();
-        let mut from = match segment {
-            Some(sealed) => sealed.base,
-            None => self.view.read().tail.as_ref().map_or(self.high_watermark(), |tail| tail.base),
-        };
-        while let Ok(batches) = self.read(from, READ_MIN) {
-            for batch in &batches {
-                if batch.append_ns >= ns {
-                    return batch.base_offset;
-                }
-                from = batch.next_offset;
-            }
-            if batches.is_empty() {
-                break;
-            }
-        }
-        from
     }
 }

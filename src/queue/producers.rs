@@ -178,13 +178,20 @@ impl Producers {
         self.bound();
     }
 
-    /// A batch did not become durable. If its producer is not known otherwise, what comes next must be that batch again.
+    /// A batch did not become durable. If nobody knows otherwise what its producer must go on with, it is that batch.
     pub fn failed(&mut self, stamp: &Stamp, now: i64) {
-        let known = self.known.get(&stamp.id).filter(|producer| lives(producer, now));
-        // A newer epoch begins at 0 anyhow.
-        if known.is_none() {
-            self.known.insert(stamp.id, Producer::new(stamp, Some(stamp.first), now));
-            self.bound();
+        match self.known.get_mut(&stamp.id).filter(|producer| lives(producer, now)) {
+            // A newer epoch begins at 0 anyhow, and what is here already need not come again.
+            Some(producer) if producer.next.is_none() && producer.epoch == stamp.epoch => {
+                if let Ok(None) = producer.judge(stamp) {
+                    producer.next = Some(stamp.first);
+                }
+            }
+            Some(_) => {}
+            None => {
+                self.known.insert(stamp.id, Producer::new(stamp, Some(stamp.first), now));
+                self.bound();
+            }
         }
     }
 
@@ -218,6 +225,7 @@ impl Producers {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.known.len()
     }

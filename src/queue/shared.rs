@@ -13,7 +13,7 @@ use super::coordinator::Coordinator;
 use super::error::QueueError;
 use super::files::Files;
 use super::groups::Groups;
-use super::partition::Partition;
+use super::partition::{Partition, Pending};
 use super::producer_ids::ProducerIds;
 use super::topic::Topic;
 use crate::base::clock::Clock;
@@ -26,6 +26,34 @@ pub type DurableHook = Box<dyn Fn(&Arc<Partition>) + Send + Sync>;
 pub type GrowthHook = Box<dyn Fn(&Arc<Topic>) -> Result<Box<dyn Send>, QueueError> + Send + Sync>;
 /// Called after a topic was made or changed, or after one was deleted.
 pub type TopicHook = Box<dyn Fn(&Arc<Topic>) + Send + Sync>;
+
+/// Those who want to hear of something. They are called with nothing locked: one may add another, or drop the queue.
+pub struct Hooks<T>(RwLock<Arc<Vec<Arc<T>>>>);
+
+impl<T> Default for Hooks<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<T> Hooks<T> {
+    /// One more.
+    pub fn add(&self, hook: T) {
+        Arc::make_mut(&mut *self.0.write()).push(Arc::new(hook));
+    }
+
+    /// All of them, as they are now.
+    pub fn all(&self) -> Arc<Vec<Arc<T>>> {
+        self.0.read().clone()
+    }
+
+    /// None of them any more.
+    pub fn clear(&self) {
+        // What they refer to is dropped with nothing locked, too.
+        let gone = std::mem::take(&mut *self.0.write());
+        drop(gone);
+    }
+}
 
 /// Work for a writer thread.
 pub enum Job {
@@ -52,11 +80,13 @@ pub struct Shared {
     pub checkpoints: Mutex<Checkpoints>,
     /// `queue/PRODUCERS`.
     pub producer_ids: Mutex<ProducerIds>,
-    pub on_durable: RwLock<Vec<DurableHook>>,
-    pub on_topic: RwLock<Vec<TopicHook>>,
-    pub on_delete: RwLock<Vec<TopicHook>>,
-    pub around_growth: RwLock<Vec<Arc<GrowthHook>>>,
+    pub on_durable: Hooks<DurableHook>,
+    pub on_topic: Hooks<TopicHook>,
+    pub on_delete: Hooks<TopicHook>,
+    pub around_growth: Hooks<GrowthHook>,
     pub gauges: Gauges,
+    /// Nothing more is taken. Looked at with the inbox locked: what came before is still written.
+    pub closed: AtomicBool,
 }
 
 /// Numbers of the whole queue.
@@ -86,6 +116,11 @@ pub struct Gauges {
 }
 
 impl Shared {
+    /// Whether it takes nothing more, because it shuts down.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     /// Whether an append of `bytes` may be taken now. Emissions may go on a while when the door is shut: a lane that cannot
     /// emit commits nothing, and what is not committed cannot be deleted to make room.
     pub fn room_for(&self, bytes: u64, emission: bool) -> Result<(), QueueError> {
@@ -104,6 +139,25 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("gauges", &self.gauges).finish_non_exhaustive()
+    }
+}
+
+/// Bytes that a writer took out to write them: no longer waiting once this is dropped, also by a panic.
+pub(super) struct Taken<'s> {
+    shared: &'s Shared,
+    bytes: u64,
+}
+
+impl<'s> Taken<'s> {
+    /// Of a group.
+    pub(super) fn of(shared: &'s Shared, group: &[Pending]) -> Self {
+        Self { shared, bytes: group.iter().map(|pending| pending.batch.len() as u64).sum() }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        sub(&self.shared.gauges.pending, self.bytes);
     }
 }
 

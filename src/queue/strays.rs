@@ -21,13 +21,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Topics;
-use super::batch::{self, Header};
+use super::batch::Header;
 use super::error::QueueError;
 use super::frame::Home;
 use super::partition::{Partition, Pending};
 use super::producer_ids::ProducerIds;
 use super::producers::{Fresh, Producer, Producers, Stamp};
-use super::shared::sub;
+use super::shared::Taken;
 use super::ticket::{Appended, Ticket};
 use crate::base::ids::{Offset, PartitionId, TopicId};
 
@@ -98,15 +98,12 @@ impl Partition {
         self.submit(Ok(header), batch, None, None)
     }
 
-    /// Appends a batch that was meant for this partition to another one, because a rule says so. A batch of an idempotent producer
-    /// stays exact: it is taken once, here or there, and in order (`strays.rs`).
-    pub fn append_via(self: &Arc<Self>, to: &Arc<Self>, batch: Bytes) -> Ticket {
-        match Header::parse(&batch) {
-            Ok(header) if Stamp::of(&header).is_some() && !Arc::ptr_eq(self, to) => {
-                self.submit(batch::check(&batch), batch, None, Some(to.clone()))
-            }
-            Ok(_) => to.append(batch),
-            Err(error) => Ticket::failed(error),
+    /// As [`Partition::append_judged`], for a batch that was meant for this partition and goes to another one, because a rule says
+    /// so. A batch of an idempotent producer stays exact: it is taken once, here or there, and in order (`strays.rs`).
+    pub fn append_via(self: &Arc<Self>, to: &Arc<Self>, header: Header, batch: Bytes) -> Ticket {
+        match Stamp::of(&header) {
+            Some(_) if !Arc::ptr_eq(self, to) => self.submit(Ok(header), batch, None, Some(to.clone())),
+            _ => to.append_judged(header, batch),
         }
     }
 
@@ -143,10 +140,9 @@ pub(super) fn runs(group: Vec<Pending>) -> Vec<Vec<Pending>> {
 }
 
 /// Judges a run of strays, writes it where it goes, tells the tickets.
-pub(super) fn commit(home: &Arc<Partition>, to: &Arc<Partition>, run: Vec<Pending>) {
-    let bytes: u64 = run.iter().map(|pending| pending.batch.len() as u64).sum();
+pub(super) fn commit(home: &Arc<Partition>, to: &Arc<Partition>, taken: Taken<'_>, run: Vec<Pending>) {
     let outcome = write(home, to, &run);
-    sub(&home.shared.gauges.pending, bytes);
+    drop(taken);
     match outcome {
         Ok(places) => {
             let moved = places.iter().any(|place| matches!(place, Ok(Appended { duplicate: false, .. })));
@@ -155,7 +151,7 @@ pub(super) fn commit(home: &Arc<Partition>, to: &Arc<Partition>, run: Vec<Pendin
                 let _gone = pending.done.send(place);
             }
             if moved {
-                for hook in home.shared.on_durable.read().iter() {
+                for hook in home.shared.on_durable.all().iter() {
                     hook(to);
                 }
             }

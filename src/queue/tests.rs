@@ -1,5 +1,5 @@
 //! Tests of the whole house: against a model on a disk with faults, against another implementation of the batch, against
-//! hostile bytes. `SAWBOX_SEEDS` says how many histories the model test runs.
+//! hostile bytes. `SAWBOX_SEEDS` says how many histories the model test runs, and how long the threads of `stress.rs`.
 
 mod behaviour;
 mod clients;
@@ -12,6 +12,7 @@ mod model;
 mod oracle;
 mod producers;
 mod strays;
+mod stress;
 mod trim;
 
 use std::collections::HashMap;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::batch::{BatchBuilder, Compression, Scratch, decode};
-use super::{Config, Partition, Queue, QueueError, RecoveryReport};
+use super::batch::{BatchBuilder, Compression, Scratch, check, decode};
+use super::{Config, Partition, Queue, QueueError, RecoveryReport, Ticket};
 use crate::base::clock::SimClock;
 use crate::base::disk::Disk;
 use crate::base::ids::Offset;
@@ -84,6 +85,11 @@ fn stamped(batch: &Bytes, id: i64, epoch: i16, sequence: i32) -> Bytes {
     bytes.into()
 }
 
+/// Appends what was meant for `home` to another partition, as a rule has it.
+fn via(home: &Arc<Partition>, to: &Arc<Partition>, batch: Bytes) -> Ticket {
+    home.append_via(to, check(&batch).unwrap(), batch)
+}
+
 /// All records of a partition, from a random reader's view: small and large reads.
 fn read_all(partition: &Partition, max_bytes: usize) -> Vec<(Offset, Vec<u8>)> {
     try_read_all(partition, max_bytes).unwrap()
@@ -111,6 +117,10 @@ fn try_read_all(partition: &Partition, max_bytes: usize) -> Result<Vec<(Offset, 
 
 fn text(records: &[(Offset, Vec<u8>)]) -> Vec<(Offset, String)> {
     records.iter().map(|(offset, payload)| (*offset, String::from_utf8_lossy(payload).into_owned())).collect()
+}
+
+fn by_offset(records: &[(Offset, Vec<u8>)]) -> HashMap<Offset, &[u8]> {
+    records.iter().map(|(offset, payload)| (*offset, payload.as_slice())).collect()
 }
 
 fn by_payload(records: &[(Offset, Vec<u8>)]) -> HashMap<Vec<u8>, Offset> {

@@ -1,4 +1,4 @@
-//! Offsets by the time that producers gave their records: what Kafka's ListOffsets asks for.
+//! Offsets by time: by the time that producers gave their records, which Kafka's ListOffsets asks for, and by the time they came.
 //!
 //! Each segment knows its largest record time, and its index the largest before each entry, so a search opens one segment and
 //! reads about 64 KiB of it before it looks into batches; where a time is not known (a mark of an earlier version) it reads.
@@ -6,6 +6,7 @@
 
 use super::batch::{Header, Scratch, StoredBatch, decode};
 use super::error::QueueError;
+use super::index::Index;
 use super::partition::Partition;
 use crate::base::ids::Offset;
 use crate::base::record::RecordView;
@@ -25,13 +26,32 @@ impl Partition {
         let start = self.log_start();
         for (base, next, newest, sealed) in self.stretches() {
             if next > start && newest >= ms {
-                let from = self.floor_of_record_time(base, sealed, ms).max(start);
+                let from = self.floor_of_time(base, sealed, |index| index.floor_of_record_time(ms)).max(start);
                 if let Some(found) = self.first_at(ms, from, next)? {
                     return Ok(Some(found));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// The offset of about the first batch that was appended at `ns` or later (not after it): where a replay by time begins.
+    pub fn offset_at(&self, ns: i64) -> Offset {
+        let place = {
+            let view = self.view.read();
+            let sealed = view.sealed.get(view.sealed.partition_point(|sealed| sealed.last_ns < ns));
+            sealed.map(|sealed| (sealed.base, true)).or(view.tail.as_ref().map(|tail| (tail.base, false)))
+        };
+        let Some((base, sealed)) = place else { return self.high_watermark() };
+        let mut from = self.floor_of_time(base, sealed, |index| index.floor_of_append_time(ns));
+        while let Ok(batches) = self.read(from, READ) {
+            let Some(last) = batches.last() else { break };
+            if let Some(found) = batches.iter().find(|batch| batch.append_ns >= ns) {
+                return found.base_offset;
+            }
+            from = last.next_offset;
+        }
+        from
     }
 
     /// The record with the largest time, and that time; the first one of several.
@@ -70,12 +90,13 @@ impl Partition {
         sealed.chain(tail).collect()
     }
 
-    fn floor_of_record_time(&self, base: Offset, sealed: bool, ms: i64) -> Offset {
+    /// What the index of a segment says, or its base.
+    fn floor_of_time(&self, base: Offset, sealed: bool, says: impl FnOnce(&Index) -> Option<Offset>) -> Offset {
         let floor = if sealed {
             let mapping = self.shared.files.map(self.key(base), &self.dir);
-            mapping.ok().and_then(|mapping| mapping.index.lock().floor_of_record_time(ms))
+            mapping.ok().and_then(|mapping| says(&mapping.index.lock()))
         } else {
-            self.view.read().tail.as_ref().and_then(|tail| tail.index.floor_of_record_time(ms))
+            self.view.read().tail.as_ref().and_then(|tail| says(&tail.index))
         };
         floor.unwrap_or(base)
     }

@@ -12,7 +12,6 @@ use std::sync::atomic::Ordering;
 
 use super::error::QueueError;
 use super::partition::Partition;
-use super::shared::sub;
 use crate::base::ids::Offset;
 
 impl Partition {
@@ -53,12 +52,7 @@ impl Partition {
             self.shared.gauges.sealed.store(true, Ordering::Relaxed);
             return Err(QueueError::not_durable(error));
         }
-        self.checked.fetch_max(next, Ordering::AcqRel);
-        {
-            let mut log = self.log.lock();
-            log.unchecked = log.unchecked.saturating_sub(unchecked);
-            sub(&self.shared.gauges.unchecked, unchecked);
-        }
+        self.covered(next, unchecked);
         self.start.fetch_max(before, Ordering::AcqRel);
         // Nobody was to handle what is not stored.
         let lost = if self.settings.load().store { before.saturating_sub(start.max(self.committed())) } else { 0 };

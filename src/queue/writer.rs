@@ -13,7 +13,7 @@ use crossbeam_channel::Receiver;
 use super::error::QueueError;
 use super::groups::Groups;
 use super::partition::{Partition, Pending};
-use super::shared::{Job, sub};
+use super::shared::{Job, Taken};
 use super::strays;
 
 /// What a writer thread does.
@@ -54,22 +54,24 @@ pub fn commit(partition: &Arc<Partition>) {
         return turn(partition);
     }
     drop(log);
-    for run in if strays::any(&group) { strays::runs(group) } else { vec![group] } {
+    let runs = if strays::any(&group) { strays::runs(group) } else { vec![group] };
+    // All of them counted first: a panic over one drops those behind it.
+    let runs: Vec<(Taken<'_>, Vec<Pending>)> = runs.into_iter().map(|run| (Taken::of(shared, &run), run)).collect();
+    for (taken, run) in runs {
         match run.first().and_then(|first| first.to.clone()) {
-            Some(to) => strays::commit(partition, &to, run),
-            None => write(partition, run),
+            Some(to) => strays::commit(partition, &to, taken, run),
+            None => write(partition, taken, run),
         }
     }
     turn(partition);
 }
 
 /// Writes a group, and tells its tickets and whoever waits for news.
-fn write(partition: &Arc<Partition>, group: Vec<Pending>) {
+fn write(partition: &Arc<Partition>, taken: Taken<'_>, group: Vec<Pending>) {
     let shared = &partition.shared;
     let settled = strays::settled(partition);
     let mut log = partition.log.lock();
     let now = shared.clock.now_ns();
-    let bytes = group.iter().map(|pending| pending.batch.len() as u64).sum();
     let result = match settled {
         _ if partition.is_gone() => Err(QueueError::Gone),
         Ok(()) => partition.write_group(&mut log, &group),
@@ -81,7 +83,7 @@ fn write(partition: &Arc<Partition>, group: Vec<Pending>) {
         }
     }
     drop(log);
-    sub(&shared.gauges.pending, bytes);
+    drop(taken);
     let moved = result.as_ref().is_ok_and(|committed| committed.moved);
     match result {
         Ok(committed) => {
@@ -93,7 +95,7 @@ fn write(partition: &Arc<Partition>, group: Vec<Pending>) {
         Err(error) => partition.fail_group(group, &error),
     }
     if moved {
-        for hook in shared.on_durable.read().iter() {
+        for hook in shared.on_durable.all().iter() {
             hook(partition);
         }
     }

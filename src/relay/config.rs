@@ -44,6 +44,9 @@ pub struct Config {
     /// How long a topic that is to grow waits for the lanes that route to it.
     #[serde(skip)]
     pub growth_wait: Span,
+    /// Offsets of a range that one thread of a replay takes at a time.
+    #[serde(skip)]
+    pub replay_piece: u64,
 }
 
 impl Default for Config {
@@ -58,6 +61,7 @@ impl Default for Config {
             filters_dir: None,
             disk: None,
             growth_wait: Span(Duration::from_secs(15)),
+            replay_piece: 256 * 1024,
         }
     }
 }

@@ -10,6 +10,9 @@ pub enum RelayError {
     /// Name one that is there.
     #[error("there is no topic `{0}`")]
     NoTopic(String),
+    /// Name one that is there.
+    #[error("there is no replay {0}")]
+    NoReplay(u64),
     /// Mend the chain; the running one stays in place.
     #[error("{0}")]
     Filter(#[from] FilterError),
@@ -25,6 +28,12 @@ pub enum RelayError {
     /// Answers of schema registries cannot be read; trying again later may help.
     #[error("{0}")]
     Schemas(String),
+    /// Ask again later: as much is under way as may be.
+    #[error("{0}")]
+    Busy(String),
+    /// There is no such thing, or not any more.
+    #[error("{0}")]
+    Missing(String),
     /// The operating system gave no thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),

@@ -8,6 +8,9 @@
 //! "Ever" reaches back over crashes as far as anybody could tell: what an earlier life emitted is durable in its target, with the
 //! offset it came from, and no later generation may begin below that. (What it only had in the memtable nobody keeps.)
 //!
+//! A replay is a generation too, but handles nothing live: its number is taken when it begins ([`Generations::reserve`]), and it is
+//! known with the ranges that it made anew once it is done ([`Generations::replayed`]). What chain a topic has it does not change.
+//!
 //! On disk, in the store's commit log, per generation: the JSON of [`Promoted`]. Entries from before there were codecs have none.
 //! A partition that a generation does not name (it was added later) counts as named from offset 0.
 
@@ -34,6 +37,8 @@ pub(crate) enum MadeBy {
     Config,
     /// A person or program, while the box ran.
     Hot,
+    /// A replay.
+    Replay,
 }
 
 impl MadeBy {
@@ -42,6 +47,7 @@ impl MadeBy {
             Self::Default => "default",
             Self::Config => "config",
             Self::Hot => "hot",
+            Self::Replay => "replay",
         }
     }
 }
@@ -57,6 +63,41 @@ pub(crate) struct Promoted {
     /// What makes the chain's payload of a record's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) codec: Option<CodecRecord>,
+    /// When it was promoted, nanoseconds since 1970; generations of older boxes do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) at_ns: Option<i64>,
+    /// What made somebody promote it, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
+}
+
+impl Promoted {
+    /// One that is yet to be promoted, for no particular reason.
+    pub(crate) fn new(made_by: MadeBy, spec: Option<ChainSpec>, chain: ChainRecord, codec: Option<CodecRecord>) -> Self {
+        Self { made_by, spec, chain, codec, at_ns: None, why: None }
+    }
+}
+
+/// A generation, and where it begins.
+#[derive(Clone)]
+pub(crate) struct Listed {
+    pub(crate) generation: Generation,
+    pub(crate) from: BTreeMap<PartitionId, Offset>,
+    /// Of a replay, what it made anew; a live one has none.
+    pub(crate) ranges: Vec<(PartitionId, Offset, Offset)>,
+    pub(crate) promoted: Arc<Promoted>,
+}
+
+/// The stretch of a partition that one generation handles.
+#[derive(Clone)]
+pub(crate) struct Handled {
+    pub(crate) generation: Generation,
+    pub(crate) promoted: Arc<Promoted>,
+    /// Its first offset, and the one behind its last.
+    pub(crate) first: Offset,
+    pub(crate) end: Offset,
+    /// Whether it is a replay: then what went to other topics is the live one's.
+    pub(crate) is_replay: bool,
 }
 
 /// What runs a generation.
@@ -70,6 +111,19 @@ struct Entry {
     from: BTreeMap<PartitionId, Offset>,
     promoted: Arc<Promoted>,
     ready: Option<Arc<Ready>>,
+}
+
+/// What a replay made anew.
+struct Replayed {
+    generation: Generation,
+    ranges: Vec<(PartitionId, Offset, Offset)>,
+    promoted: Arc<Promoted>,
+}
+
+impl Replayed {
+    fn has(&self, partition: PartitionId, offset: Offset) -> bool {
+        self.ranges.iter().any(|(own, first, end)| *own == partition && (*first..*end).contains(&offset))
+    }
 }
 
 impl Entry {
@@ -94,7 +148,12 @@ pub(crate) enum Claim {
 
 #[derive(Default)]
 struct Inner {
+    /// Live ones, ascending.
     entries: Vec<Entry>,
+    /// Replays, ascending: a later one counts where they overlap.
+    replays: Vec<Replayed>,
+    /// The greatest number that was ever given away, as far as anybody knows.
+    highest: Option<Generation>,
     claimed: BTreeMap<PartitionId, Offset>,
     promoting: bool,
     held: bool,
@@ -114,8 +173,14 @@ impl Generations {
     pub(crate) fn load(topic: TopicId, name: Arc<str>, entries: Vec<GenerationEntry>) -> (Self, Vec<(Generation, String)>) {
         let mut wrong = Vec::new();
         let mut known = Vec::new();
+        let mut replays = Vec::new();
+        let highest = entries.iter().map(|entry| entry.generation).max();
         for entry in entries {
             match serde_json::from_slice::<Promoted>(&entry.chain) {
+                Ok(promoted) if !entry.ranges.is_empty() => {
+                    let (generation, ranges, promoted) = (entry.generation, entry.ranges, Arc::new(promoted));
+                    replays.push(Replayed { generation, ranges, promoted });
+                }
                 Ok(promoted) => known.push(Entry {
                     generation: entry.generation,
                     from: entry.from,
@@ -126,7 +191,8 @@ impl Generations {
             }
         }
         known.sort_by_key(|entry| entry.generation);
-        let inner = Inner { entries: known, ..Inner::default() };
+        replays.sort_by_key(|entry| entry.generation);
+        let inner = Inner { entries: known, replays, highest, ..Inner::default() };
         (Self { topic, name, inner: Mutex::new(inner), promotion: Mutex::new(false) }, wrong)
     }
 
@@ -205,7 +271,69 @@ impl Generations {
 
     /// Whether any generation satisfies this.
     pub(crate) fn any(&self, test: impl Fn(&Promoted) -> bool) -> bool {
-        self.inner.lock().entries.iter().any(|entry| test(&entry.promoted))
+        let inner = self.inner.lock();
+        let replays = inner.replays.iter().map(|entry| &entry.promoted);
+        inner.entries.iter().map(|entry| &entry.promoted).chain(replays).any(|promoted| test(promoted))
+    }
+
+    /// What a generation is.
+    pub(crate) fn get(&self, generation: Generation) -> Option<Arc<Promoted>> {
+        let inner = self.inner.lock();
+        let replays = inner.replays.iter().map(|entry| (entry.generation, &entry.promoted));
+        let mut all = inner.entries.iter().map(|entry| (entry.generation, &entry.promoted)).chain(replays);
+        all.find(|(number, _)| *number == generation).map(|(_, promoted)| promoted.clone())
+    }
+
+    /// A number that no other generation has had, nor will.
+    pub(crate) fn reserve(&self) -> Generation {
+        let mut inner = self.inner.lock();
+        let number = inner.highest.map_or(1, |highest| highest.saturating_add(1));
+        inner.highest = Some(number);
+        number
+    }
+
+    /// This number is taken: by a replay that an earlier life of the box began.
+    pub(crate) fn is_taken(&self, generation: Generation) {
+        let mut inner = self.inner.lock();
+        inner.highest = inner.highest.max(Some(generation));
+    }
+
+    /// A replay is done, durably.
+    pub(crate) fn replayed(&self, generation: Generation, ranges: Vec<(PartitionId, Offset, Offset)>, promoted: Promoted) {
+        let mut inner = self.inner.lock();
+        inner.replays.push(Replayed { generation, ranges, promoted: Arc::new(promoted) });
+        inner.replays.sort_by_key(|entry| entry.generation);
+    }
+
+    /// The first offset of which the newest live generation is sure to be the one that handles it: none above was ever begun
+    /// by another. None while there is no generation.
+    pub(crate) fn newest_from(&self, partition: PartitionId) -> Option<Offset> {
+        self.inner.lock().entries.last().map(|entry| entry.from(partition))
+    }
+
+    /// The least offset of `[first, end)` from which on everything was made by this codec and chain already.
+    pub(crate) fn same_from(&self, partition: PartitionId, first: Offset, end: Offset, wanted: &Promoted) -> Offset {
+        let mut bounds: Vec<Offset> = {
+            let inner = self.inner.lock();
+            let live = inner.entries.iter().map(|entry| entry.from(partition));
+            let replays = inner.replays.iter().flat_map(|entry| &entry.ranges);
+            let replays = replays.filter(|(own, ..)| *own == partition).flat_map(|(_, first, end)| [*first, *end]);
+            live.chain(replays).filter(|bound| (first..end).contains(bound)).collect()
+        };
+        bounds.push(first);
+        bounds.sort_unstable();
+        bounds.dedup();
+        let mut same = end;
+        // What holds at a bound holds up to the next.
+        for bound in bounds.into_iter().rev() {
+            let is_same =
+                self.get(self.at(partition, bound)).is_some_and(|it| it.chain == wanted.chain && it.codec == wanted.codec);
+            if !is_same {
+                break;
+            }
+            same = bound;
+        }
+        same
     }
 
     /// Whether a generation was ever made of this module under this name.
@@ -220,10 +348,57 @@ impl Generations {
         Some((entry.promoted.clone(), entry.ready.clone()))
     }
 
-    /// The generation that handles an offset.
+    /// The generation whose rows an offset has, or will have.
     pub(crate) fn at(&self, partition: PartitionId, offset: Offset) -> Generation {
         let inner = self.inner.lock();
+        if let Some(replayed) = inner.replays.iter().rfind(|entry| entry.has(partition, offset)) {
+            return replayed.generation;
+        }
         inner.entries.iter().rfind(|entry| entry.from(partition) <= offset).map_or(0, |entry| entry.generation)
+    }
+
+    /// All of them, the oldest first.
+    pub(crate) fn list(&self) -> Vec<Listed> {
+        let listed = |entry: &Entry| Listed {
+            generation: entry.generation,
+            from: entry.from.clone(),
+            ranges: Vec::new(),
+            promoted: entry.promoted.clone(),
+        };
+        let replayed = |entry: &Replayed| Listed {
+            generation: entry.generation,
+            from: BTreeMap::new(),
+            ranges: entry.ranges.clone(),
+            promoted: entry.promoted.clone(),
+        };
+        let inner = self.inner.lock();
+        let mut all: Vec<Listed> = inner.entries.iter().map(listed).chain(inner.replays.iter().map(replayed)).collect();
+        all.sort_by_key(|listed| listed.generation);
+        all
+    }
+
+    /// The generation whose rows an offset has, or will have, with the offsets around it that it handles too.
+    pub(crate) fn around(&self, partition: PartitionId, offset: Offset) -> Option<Handled> {
+        let inner = self.inner.lock();
+        if let Some(replayed) = inner.replays.iter().rfind(|entry| entry.has(partition, offset)) {
+            let holds =
+                |(own, first, end): &&(PartitionId, Offset, Offset)| *own == partition && (*first..*end).contains(&offset);
+            let &(_, first, end) = replayed.ranges.iter().find(holds)?;
+            let promoted = replayed.promoted.clone();
+            return Some(Handled { generation: replayed.generation, promoted, first, end, is_replay: true });
+        }
+        // As a lane claims it: below the first generation there is nothing that could have handled it, so the first one does.
+        let index = inner.entries.iter().rposition(|entry| entry.from(partition) <= offset).unwrap_or(0);
+        let entry = inner.entries.get(index)?;
+        let end = inner.entries[index + 1..].iter().map(|later| later.from(partition)).filter(|&from| from > offset).min();
+        let first = if entry.from(partition) <= offset { entry.from(partition) } else { 0 };
+        Some(Handled {
+            generation: entry.generation,
+            promoted: entry.promoted.clone(),
+            first,
+            end: end.unwrap_or(Offset::MAX),
+            is_replay: false,
+        })
     }
 
     /// Makes a generation: durable when it returns. The caller wakes the topic's lanes, whatever the outcome.
@@ -253,7 +428,8 @@ impl Generations {
                 return Ok(newest);
             }
             inner.promoting = true;
-            let generation = if first { 0 } else { newest.map_or(1, |newest| newest.saturating_add(1)) };
+            let generation = if first { 0 } else { inner.highest.map_or(1, |highest| highest.saturating_add(1)) };
+            inner.highest = inner.highest.max(Some(generation));
             (generation, inner.claimed.clone())
         };
         let outcome = serde_json::to_vec(&promoted)

@@ -26,8 +26,10 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::base::ids::{Offset, PartitionId, TopicId};
 use crate::queue::{QueueError, Source, Topic};
+use crate::relay::keyed::EXPIRED_RUN;
 use crate::relay::lane::Step;
 use crate::relay::shared::{Registered, Shared};
+use crate::sandbox::State;
 
 /// How long to wait for lanes before looking again.
 const LOOK: Duration = Duration::from_millis(2);
@@ -151,6 +153,8 @@ pub(crate) fn prepare(shared: &Arc<Shared>, topic: &Arc<Topic>) -> Result<Box<dy
 fn sources(topic: &Topic) -> HashMap<(TopicId, PartitionId), Offset> {
     let mut sources = HashMap::new();
     for (source, last) in topic.partitions().iter().flat_map(|partition| partition.sources()) {
+        // What had waited is known by numbers, which tell where the lane stood.
+        let last = if source.run == EXPIRED_RUN { State::offset_of(last).saturating_sub(1) } else { last };
         let known = sources.entry((source.topic, source.partition)).or_insert(last);
         *known = last.max(*known);
     }

@@ -12,7 +12,7 @@
 //!
 //! Each time a step of its own, whose rows and changes are given with the offset that the lane stands at. What such rows emit
 //! is known to targets as of the source's run [`EXPIRED_RUN`], by the entries' numbers: their origins lie below offsets that
-//! targets have seen already.
+//! targets have seen already. A number holds the lane's offset too, below which no later generation may begin (`Shared::emitted`).
 //! Crash story: the step's rows are durable with its changes or not at all; then it comes again, with the same numbers.
 
 use std::sync::Arc;
@@ -99,6 +99,9 @@ impl Work {
         held: &mut Vec<Held<'b>>,
     ) -> Result<usize, QueueError> {
         let mut bytes = 0;
+        if self.state.next_deadline().is_some_and(|deadline| deadline <= now_ns) {
+            self.state.number_from(at);
+        }
         while let Some(expired) = ready.chain.expire(now_ns, arena, &mut self.state) {
             bytes += expired.records.records.iter().map(|record| record.payload.len()).sum::<usize>();
             let position = Position::Numbers(expired.first);
@@ -193,15 +196,6 @@ impl LaneCore {
         }
         let deadline = self.keyed.deadline.load(Ordering::Acquire);
         Ok((deadline != NONE).then_some(deadline))
-    }
-
-    /// A private copy of the state as the lane has it between two slices (or, while a slice works, as the store has it), for trial
-    /// and explain.
-    pub(crate) fn state(&self) -> Result<State, RelayError> {
-        if let Some(state) = self.keyed.state.lock().clone() {
-            return Ok(state);
-        }
-        Ok(State::of(self.shared.store.keyed(self.generations.topic, self.partition.id())?.1))
     }
 
     /// What runs a generation; of one that is not known any more, the one that handles `at`.

@@ -8,8 +8,11 @@
 //! schedule.rs     lanes share a few threads (shares.rs: by priority)       generations.rs  offsets → chains; promotion
 //! codec/          records that are no text        promote.rs      new generations   cut.rs  where calls begin and end
 //! verdicts.rs     verdicts → rows, dead letters   outbox.rs       emissions, each once
-//! growth.rs       targets get more partitions
+//! growth.rs       targets get more partitions   history.rs  retained records, read again
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
+//! trial/          a chain beside the live one     explain/        what became of a record, and why
+//! life.rs         versions and generations: listed, promoted, rolled back
+//! replay/         history parsed again
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
 //! topic has each emission once (`tests/it/lineage_model.rs` checks both through crashes).
@@ -40,17 +43,23 @@ mod configured;
 mod control;
 mod cut;
 mod error;
+pub mod explain;
 mod generations;
 mod growth;
+mod history;
 mod keyed;
 mod lane;
+mod life;
 mod outbox;
 mod output;
 mod promote;
+mod replay;
 mod schedule;
 mod shared;
 mod shares;
+mod shown;
 mod status;
+pub mod trial;
 mod verdicts;
 mod waiting;
 mod watch;
@@ -64,8 +73,11 @@ use shared::Shared;
 
 pub use config::{Config, OutputConfig, TopicConfig};
 pub use error::RelayError;
+pub use history::{Range, Which};
 pub use lane::Step;
+pub use life::{GenerationStatus, Kept, Opened, Promotion, Wish};
 pub use promote::Change;
+pub use replay::{Deleted, Progress, ReplayChain, ReplayPlan, ReplayRequest, ReplayState, ReplayStatus, ReplayStep};
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
 
 /// All lanes, their generations, and the outputs.
@@ -74,6 +86,7 @@ pub struct Relay {
     asked: Receiver<Control>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     watcher: Mutex<Option<notify::RecommendedWatcher>>,
+    trials: trial::Trials,
 }
 
 impl std::fmt::Debug for Relay {
@@ -138,7 +151,10 @@ impl Relay {
                 shared.lane(&topic, &partition);
             }
         }
-        let relay = Arc::new(Self { shared, asked, threads: Mutex::default(), watcher: Mutex::new(None) });
+        let (threads, watcher, trials) = (Mutex::default(), Mutex::new(None), trial::Trials::default());
+        let relay = Arc::new(Self { shared, asked, threads, watcher, trials });
+        // Before anything is promoted: a replay's number is not to be given away twice.
+        relay.shared.replays.load(&relay.shared);
         relay.promote_configured()?;
         // Weak: the queue and the store outlive the relay, and must not keep it.
         let lanes = Arc::downgrade(&relay.shared);
@@ -205,6 +221,8 @@ impl Relay {
         }
         let (relay, asked) = (self.clone(), self.asked.clone());
         threads.push(std::thread::Builder::new().name("relay".into()).spawn(move || control::run(&relay, &asked, watch))?);
+        drop(threads);
+        self.start_replays();
         Ok(())
     }
 
@@ -235,13 +253,7 @@ impl Relay {
                     Err(_) => continue,
                 },
             };
-            let entries = record.entries.iter().map(|entry| ChainEntry {
-                filter: entry.filter.to_string(),
-                when: entry.when.clone(),
-                sha256: entry.sha256.to_string(),
-                config: entry.config.clone(),
-            });
-            let (topic, chain) = (generations.name.clone(), entries.collect());
+            let (topic, chain) = (generations.name.clone(), self.entries(&record));
             chains.push(ChainStatus { topic, generation, made_by: made_by.name(), codec, chain });
         }
         chains
@@ -272,6 +284,8 @@ impl Relay {
     /// waits in the queue. The store is flushed by its own shutdown, after this.
     pub fn shutdown(&self) {
         drop(self.watcher.lock().take());
+        self.trials.stop();
+        self.stop_replays();
         // Nobody listens any more where no threads were started.
         let _ = self.shared.control.send(Control::Stop);
         for delivery in self.shared.deliveries.get().map(Vec::as_slice).unwrap_or_default() {

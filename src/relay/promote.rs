@@ -36,6 +36,11 @@ impl Relay {
     /// # Errors
     /// [`RelayError::Config`] where the codec does not hold; else as [`Relay::promote`].
     pub fn change(&self, topic: &str, change: Change) -> Result<Generation, RelayError> {
+        self.change_because(topic, change, None)
+    }
+
+    /// As [`Relay::change`], with the reason for the list of generations.
+    pub(super) fn change_because(&self, topic: &str, change: Change, why: Option<String>) -> Result<Generation, RelayError> {
         let generations = self.topic(topic)?;
         let newest = generations.newest().map(|(_, newest)| newest);
         let codec = match change.codec {
@@ -51,7 +56,8 @@ impl Relay {
             Some(spec) => self.shared.sandbox.resolve(spec)?,
             None => self.shared.default_chain(codec.as_ref())?,
         };
-        self.promote_resolved(&generations, Promoted { made_by: MadeBy::Hot, spec, chain: record, codec })
+        let promoted = Promoted { why, ..Promoted::new(MadeBy::Hot, spec, record, codec) };
+        self.promote_resolved(&generations, promoted)
     }
 
     /// Opens a new generation in every topic whose chain names this filter, if that makes a difference. A topic where it
@@ -89,11 +95,12 @@ impl Relay {
         if record == newest.chain {
             return Ok(None);
         }
-        let promoted = Promoted { made_by: by, spec: newest.spec.clone(), chain: record, codec: newest.codec.clone() };
-        self.promote_resolved(generations, promoted).map(Some)
+        let made = Promoted::new(by, newest.spec.clone(), record, newest.codec.clone());
+        let why = "the chain is the same, but what its filters' names stand for is not".to_owned();
+        self.promote_resolved(generations, Promoted { why: Some(why), ..made }).map(Some)
     }
 
-    fn topic(&self, name: &str) -> Result<Arc<Generations>, RelayError> {
+    pub(super) fn topic(&self, name: &str) -> Result<Arc<Generations>, RelayError> {
         let topic = self.shared.queue.topic(name).ok_or_else(|| RelayError::NoTopic(name.to_owned()))?;
         if name.starts_with(GROUP_PREFIX) {
             return Err(RelayError::Config(format!("`{name}` belongs to an output and has no chain")));
@@ -101,7 +108,12 @@ impl Relay {
         Ok(self.shared.generations(&topic))
     }
 
-    fn promote_resolved(&self, generations: &Arc<Generations>, promoted: Promoted) -> Result<Generation, RelayError> {
+    pub(super) fn promote_resolved(
+        &self,
+        generations: &Arc<Generations>,
+        mut promoted: Promoted,
+    ) -> Result<Generation, RelayError> {
+        promoted.at_ns = Some(self.shared.clock.now_ns());
         self.refuse_circle(generations, &promoted.chain)?;
         // Off the lanes: compiling takes as long as it takes.
         let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
@@ -139,7 +151,7 @@ impl Relay {
                         .map_err(|error| RelayError::Config(format!("topics.{}.chain: {error}", generations.name)))?,
                     None => self.shared.default_chain(codec.as_ref())?,
                 };
-                self.promote_resolved(&generations, Promoted { made_by, spec: wanted, chain: record, codec })?;
+                self.promote_resolved(&generations, Promoted::new(made_by, wanted, record, codec))?;
                 continue;
             }
             // The box ended between keeping a filter that was put and using it: nobody was told that it is in use.
@@ -177,7 +189,9 @@ impl Relay {
             if generations.newest().is_some_and(|(_, newest)| newest.chain == record) {
                 return Ok(generation);
             }
-            self.promote_resolved(&generations, Promoted { made_by: MadeBy::Hot, spec: None, chain: record, codec })
+            let why = "a filter failed too often: records pass without the chain".to_owned();
+            let promoted = Promoted { why: Some(why), ..Promoted::new(MadeBy::Hot, None, record, codec) };
+            self.promote_resolved(&generations, promoted)
         });
         if let Err(error) = outcome {
             tracing::error!(topic = %generations.name, %error, "cannot let records pass");

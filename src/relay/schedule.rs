@@ -138,6 +138,11 @@ impl Pool {
         Arc::new(Self { waiting: Mutex::default(), work: Condvar::new(), stop: AtomicBool::new(false), clock })
     }
 
+    /// Whether a lane is at work, or waits for a thread.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.waiting.lock().ready.is_busy()
+    }
+
     fn push(&self, task: Arc<Task>) {
         self.waiting.lock().ready.push(task.class(), task);
         self.work.notify_one();

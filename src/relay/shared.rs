@@ -25,11 +25,13 @@ use crate::relay::config::{Config, Then, TopicConfig};
 use crate::relay::control::Control;
 use crate::relay::generations::{Generations, MadeBy, Promoted, Ready};
 use crate::relay::growth::Routes;
+use crate::relay::keyed::EXPIRED_RUN;
 use crate::relay::lane::{Lane, LaneCore};
 use crate::relay::output::{Delivery, GROUP_PREFIX};
+use crate::relay::replay::Replays;
 use crate::relay::schedule::{Pool, Task};
 use crate::relay::verdicts::DEAD_PREFIX;
-use crate::sandbox::{ChainRecord, ChainSpec, Sandbox};
+use crate::sandbox::{ChainRecord, ChainSpec, Sandbox, State};
 use crate::store::Store;
 
 /// What a topic of dead letters keeps: a ring, so that a bad filter cannot fill the disk.
@@ -75,6 +77,7 @@ pub(crate) struct Shared {
     lanes: RwLock<HashMap<(TopicId, PartitionId), Registered>>,
     default_chain: Mutex<Option<ChainRecord>>,
     pub(crate) registries: Arc<Registries>,
+    pub(crate) replays: Replays,
     /// Which slices route where.
     pub(crate) routes: Arc<Routes>,
     /// Topics that the configuration wants to have more partitions than they could be given at the start.
@@ -117,6 +120,7 @@ impl Shared {
             topics: RwLock::default(),
             lanes: RwLock::default(),
             default_chain: Mutex::new(None),
+            replays: Replays::default(),
             routes: Arc::default(),
             to_grow: Mutex::default(),
         }))
@@ -133,13 +137,19 @@ impl Shared {
             Some(spec) => self.sandbox.resolve(spec)?,
             None => self.default_chain(codec.as_ref())?,
         };
-        Ok(Promoted { made_by, spec, chain, codec })
+        Ok(Promoted { at_ns: Some(self.clock.now_ns()), ..Promoted::new(made_by, spec, chain, codec) })
     }
 
     /// What runs a generation.
     pub(crate) fn ready(&self, codec: Option<&CodecRecord>, chain: &ChainRecord) -> Result<Arc<Ready>, RelayError> {
         let codec = Codec::new(codec, &self.registries).map_err(|why| RelayError::Config(format!("codec: {why}")))?;
         Ok(Arc::new(Ready { codec, chain: self.sandbox.chain(chain)? }))
+    }
+
+    /// What runs a generation or a chain that is none yet, with instances of its own, beside the lanes.
+    pub(crate) fn apart(&self, codec: Option<&CodecRecord>, chain: &ChainRecord) -> Result<Ready, RelayError> {
+        let codec = Codec::new(codec, &self.registries).map_err(|why| RelayError::Config(format!("codec: {why}")))?;
+        Ok(Ready { codec, chain: self.sandbox.apart(chain, true)? })
     }
 
     /// The chain of topics that have none, resolved once. Of plain records nobody makes fields.
@@ -275,6 +285,12 @@ impl Shared {
             known.core.committed.store(next, Ordering::Relaxed);
             known.core.partition.set_committed(next);
         }
+        if self.store.masks(topic).is_some()
+            && let Some(topic) = self.queue.topic_by_id(topic)
+        {
+            let starts = topic.partitions().iter().map(|partition| (partition.id(), partition.log_start())).collect();
+            self.store.set_queue_starts(topic.id(), starts);
+        }
     }
 
     /// Wakes the lanes of a topic.
@@ -289,8 +305,13 @@ impl Shared {
     /// The offset behind the last record of a partition whose emissions are durable in any topic.
     pub(crate) fn emitted(&self, topic: TopicId, partition: PartitionId) -> Offset {
         let source = Source { topic, partition, run: 0 };
+        let expired = Source { run: EXPIRED_RUN, ..source };
         let targets = self.queue.topics().into_iter().flat_map(|target| target.partitions());
-        targets.filter_map(|target| target.emitted_upto(source)).max().map_or(0, |last| last + 1)
+        let behind = targets.map(|target| {
+            let of_records = target.emitted_upto(source).map_or(0, |last| last + 1);
+            of_records.max(target.emitted_upto(expired).map_or(0, State::offset_of))
+        });
+        behind.max().unwrap_or(0)
     }
 
     /// The topic a filter emits to; made with defaults if it is not there.

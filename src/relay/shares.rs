@@ -89,6 +89,11 @@ impl<T> Shares<T> {
         !self.classes[class].ready.is_empty()
     }
 
+    /// Whether anything runs or waits.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.classes.iter().any(Class::is_busy)
+    }
+
     /// Puts what is ready into the class that it is of now.
     pub(crate) fn sort(&mut self, class_of: impl Fn(&T) -> usize) {
         for class in 0..self.classes.len() {

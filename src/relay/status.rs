@@ -49,6 +49,8 @@ pub struct LaneStatus {
 pub struct ChainEntry {
     /// The filter's name.
     pub filter: String,
+    /// Which version of it the module is; 0 is the box's own, none is a box's that is gone.
+    pub version: Option<u32>,
     /// For which rows.
     pub when: Option<String>,
     /// Which module, hex.

@@ -60,6 +60,7 @@ pub(crate) fn handle<'b>(
         failed: 0,
     };
     let bound = core.shared.bind_outputs(&core.generations.name, &handled.rows.names);
+    let masks = core.shared.store.masks(core.generations.topic);
     let mut room = Room { core, generation, call, outbox, position: 0, json: Vec::new() };
     for ((number, record), verdict) in (0u64..).zip(&call.records).zip(&verdicts) {
         let Verdict { kind, emissions, joined } = verdict;
@@ -75,6 +76,11 @@ pub(crate) fn handle<'b>(
             }
             None => record,
         };
+        // A person deleted it: it leaves no trace any more, here or elsewhere.
+        if masks.as_ref().is_some_and(|masks| masks.is_gone(core.partition.id(), record.offset)) {
+            handled.dropped += 1;
+            continue;
+        }
         for (n, emission) in emissions.iter().enumerate() {
             if let Err(reason) = room.emit(record, n, emission)? {
                 handled.failed += 1;
@@ -111,7 +117,7 @@ pub(crate) fn handle<'b>(
 }
 
 /// A row of nothing but the payload.
-fn store_as_it_is<'b>(rows: &mut Rows<'b>, record: &RecordView<'b>) {
+pub(crate) fn store_as_it_is<'b>(rows: &mut Rows<'b>, record: &RecordView<'b>) {
     let name = rows.names.iter().position(|name| &**name == MESSAGE).unwrap_or_else(|| {
         rows.names.push(Arc::from(MESSAGE));
         rows.names.len() - 1

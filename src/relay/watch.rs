@@ -8,7 +8,8 @@
 //! ```
 //! A file is taken when length and time have stayed the same between two looks, so a copy under way is not. What the system
 //! reports is only a reason to look; what is there is the truth. A file that a generation was made of before is not taken
-//! again after a restart: whoever rolled back meanwhile meant it.
+//! again after a restart: whoever rolled back meanwhile meant it. What is dropped here is promoted at once; a version that is to
+//! be tried first is put through the API or by `sawbox filter put --no-promote`.
 //!
 //! Why `std::fs` here: it is the user's folder, with the user's files; nothing durable of the box lies in it.
 #![allow(clippy::disallowed_methods, reason = "the user's folder, not the box's: no crash story to simulate")]
@@ -25,7 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::relay::control::Control;
 
 use crate::relay::{Relay, RelayError};
-use crate::sandbox::{ChainSpec, EntrySpec};
+use crate::sandbox::{ChainSpec, EntrySpec, PutBy};
 
 /// Longest file looked at: above what the sandbox takes, so that it is the one to say no.
 const MODULE_BYTES: u64 = 64 * 1024 * 1024;
@@ -118,7 +119,7 @@ impl Watch {
         let Some(topic) = topic else {
             let before = shared.all_generations().iter().any(|topic| topic.made_of(name, &sha256));
             if !known && !before {
-                shared.sandbox.put(name, &bytes)?;
+                shared.sandbox.put_version(name, &bytes, PutBy::Folder, true)?;
             }
             if known || !before {
                 // Also what a box that ended meanwhile had put and not promoted everywhere.
@@ -146,15 +147,16 @@ impl Watch {
         // Checked before the catalog changes: what does not hold leaves no trace.
         shared.sandbox.check(&bytes)?;
         if !known {
-            shared.sandbox.put(name, &bytes)?;
+            shared.sandbox.put_version(name, &bytes, PutBy::Folder, true)?;
         }
         let mut entries = match generations.newest() {
             Some((_, newest)) => newest.spec.clone().map(|spec| spec.0).unwrap_or_default(),
             None => Vec::new(),
         };
-        match (entries.iter_mut().find(|old| old.filter == name), beside) {
-            (Some(_), None) => {}
-            (Some(old), Some(beside)) => (old.when, old.config) = (beside.when, beside.config),
+        match (entries.iter_mut().find(|old| old.name() == name), beside) {
+            // Whatever version was pinned: the file is what is wanted now.
+            (Some(old), None) => name.clone_into(&mut old.filter),
+            (Some(old), Some(beside)) => (old.filter, old.when, old.config) = (name.to_owned(), beside.when, beside.config),
             (None, beside) => {
                 let Beside { when, config } = beside.unwrap_or_default();
                 entries.push(EntrySpec { filter: name.to_owned(), when, config });

@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -28,6 +29,7 @@ use super::output::{Expired, Output, Stats};
 use super::pool::{Guest, Pool};
 use super::rows::{Rows, State as RowState};
 use super::state::{Scope, State};
+use super::trace::Seen;
 use super::{Arena, ChainRecord};
 use crate::base::clock::Clock;
 use crate::base::ids::Generation;
@@ -40,6 +42,9 @@ use sawbox_guest::abi::import;
 pub const CALL_BYTES: usize = 2 << 20;
 /// Working memories that a chain keeps: as many as lanes run at once on a small machine.
 const SCRATCHES: usize = 4;
+
+/// Log lines of one filter that are kept for whoever looks.
+const HEARD: usize = 64;
 
 /// One filter of a chain.
 pub(super) struct Step {
@@ -99,7 +104,7 @@ impl Chain {
         if let Some(first) = records.records.first() {
             state.sweep(first.arrival_ns);
         }
-        self.run_from(0, false, records, arena, state, call_records)
+        self.run_from((0, false), records, arena, state, call_records, None)
     }
 
     /// Gives filters back what waited in `state` until `now_ns`: some of it, the earliest first; to be called until nothing
@@ -123,7 +128,7 @@ impl Chain {
         }
         let first = first.number;
         // Of a filter that is not in the chain nothing is left by now (`keep_only`); if it were, its rows are what it kept.
-        let output = self.run_from(step.unwrap_or(self.steps.len()), true, &records, arena, state, CALL_RECORDS);
+        let output = self.run_from((step.unwrap_or(self.steps.len()), true), &records, arena, state, CALL_RECORDS, None);
         Some(Expired { records, output, first })
     }
 
@@ -143,14 +148,15 @@ impl Chain {
         }
     }
 
-    fn run_from<'b>(
+    /// From a filter on, with what waited or with records; perhaps while somebody looks at one of them.
+    pub(super) fn run_from<'b>(
         &self,
-        begin: usize,
-        expired: bool,
+        (begin, expired): (usize, bool),
         records: &Records<'b>,
         arena: &'b Arena,
         state: &mut State,
         call_records: usize,
+        mut seen: Option<&mut Seen<'b>>,
     ) -> Output<'b> {
         let kept = self.scratches.lock().pop();
         let mut scratch = kept.unwrap_or_else(|| Scratch {
@@ -160,6 +166,9 @@ impl Chain {
         scratch.names.begin_batch();
         let mut rows = Rows::new(records, &mut scratch.names);
         let mut stats = Stats::default();
+        if let Some(seen) = seen.as_deref_mut() {
+            seen.begin(&rows, &scratch.names);
+        }
         let each = self.steps.iter().zip(&self.scopes).zip(&mut scratch.steps).enumerate().skip(begin);
         for (number, ((step, scope), of_step)) in each {
             // What waited is for its filter, whatever its `when` says of records.
@@ -168,6 +177,7 @@ impl Chain {
                 true => (0..rows.rows.len()).collect(),
                 false => select(step, of_step, &scratch.names, records, &rows),
             };
+            let (fuel, mut took, mut heard) = (stats.fuel, Duration::ZERO, Vec::new());
             if !selected.is_empty() {
                 let mut run = Run {
                     step,
@@ -181,11 +191,15 @@ impl Chain {
                     arena,
                     rows: &mut rows,
                     stats: &mut stats,
+                    heard: &mut heard,
                 };
                 let before = self.clock.monotonic();
                 run.all(&selected, call_records.clamp(1, CALL_RECORDS));
-                let took = self.clock.monotonic().saturating_sub(before);
+                took = self.clock.monotonic().saturating_sub(before);
                 Counters::add(&step.guest.counters.time_ns, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+            }
+            if let Some(seen) = seen.as_deref_mut() {
+                seen.note(&selected, &rows, &scratch.names, (stats.fuel - fuel, took), heard);
             }
         }
         let output = rows.finish_all(&scratch.names, stats);
@@ -231,6 +245,8 @@ struct Run<'r, 'b> {
     arena: &'b Arena,
     rows: &'r mut Rows<'b>,
     stats: &'r mut Stats,
+    /// What the filter logged, where that is kept.
+    heard: &'r mut Vec<(i32, String)>,
 }
 
 impl Run<'_, '_> {
@@ -325,7 +341,12 @@ impl Run<'_, '_> {
         let counters = &self.step.guest.counters;
         Counters::add(&counters.calls, 1);
         self.stats.calls += 1;
-        match self.try_call(instance, call) {
+        let called = self.try_call(instance, call);
+        if self.pool.limits().quiet {
+            self.heard.extend(instance.heard());
+            self.heard.truncate(HEARD);
+        }
+        match called {
             Ok(None) => Ok(false),
             Ok(Some((tally, fuel))) => {
                 self.stats.fuel += fuel;

@@ -1,13 +1,15 @@
 //! Looks at a module without keeping it: is it a filter, what does it ask for, does it say the same in any company.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::instance::StartError;
-use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Sandbox, State, VerdictKind, engine};
-use crate::base::record::Records;
+use super::{Arena, ChainRecord, EntryRecord, FilterError, Sandbox, State, VerdictKind, engine};
+use crate::base::ids::Offset;
+use crate::base::record::{RecordView, Records};
 
 /// What is known of a filter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -69,60 +71,120 @@ impl Sandbox {
         Ok(report)
     }
 
-    /// Runs a module over records in calls of 1, 7 and 1,024, in fresh instances and in used ones: a filter whose verdicts
-    /// differ would make history depend on how batches were cut.
+    /// Runs a module over records in calls of 1, 7 and 1,024, in instances that have worked before and in fresh ones: a filter
+    /// whose verdicts differ would make history depend on how batches were cut, and on crashes.
     ///
     /// # Errors
-    /// [`FilterError::Refused`] names the first record on which it is not steady.
+    /// [`FilterError::Refused`] names the first record on which it is not steady, and says how.
     pub fn check_steady(&self, wasm: &[u8], config: &Map<String, Value>, records: &Records<'_>) -> Result<(), FilterError> {
         let loaded = self.load_bytes(wasm)?;
-        let text = Value::Object(config.clone()).to_string().into();
-        let counters = Arc::default();
-        let guest = self.pool.guest(&CHECKED.into(), &loaded, text, None, &counters).map_err(|error| match error {
+        // It may be of no catalog: kept in memory, it is found by its hash while `loaded` lives.
+        let (filter, text) = (CHECKED.into(), Value::Object(config.clone()).to_string().into());
+        let lookups = self.pool.lookups(&filter, &loaded, &text).map_err(|error| match error {
             StartError::Refused(why) | StartError::Broken(why) => FilterError::Refused(why),
         })?;
-        let record = ChainRecord {
-            entries: vec![EntryRecord {
-                filter: CHECKED.into(),
-                sha256: Arc::clone(&loaded.sha256),
-                abi: sawbox_guest::abi::VERSION,
-                when: None,
-                config: config.clone(),
-                lookups: Vec::new(),
-            }],
-            engine: engine::ENGINE.to_owned(),
+        let entry = EntryRecord {
+            filter,
+            sha256: Arc::clone(&loaded.sha256),
+            abi: sawbox_guest::abi::VERSION,
+            when: None,
+            config: config.clone(),
+            lookups,
         };
-        let step = super::chain::Step { guest, when: None };
-        let chain = Chain::new(record, vec![step], Arc::clone(&self.pool), Arc::clone(&self.clock));
+        let record = ChainRecord { entries: vec![entry], engine: engine::ENGINE.to_owned() };
+        match self.unsteady(&record, records)? {
+            None => Ok(()),
+            Some(found) => Err(FilterError::Refused(format!("the filter is not steady: {found}"))),
+        }
+    }
+
+    /// Runs a chain as [`Sandbox::check_steady`] does a module; the first record whose verdict depends on the company it is in.
+    ///
+    /// # Errors
+    /// As [`Sandbox::chain`].
+    pub fn unsteady(&self, record: &ChainRecord, records: &Records<'_>) -> Result<Option<Unsteady>, FilterError> {
+        let kept = self.apart(record, true)?;
         let mut first: Option<Vec<String>> = None;
-        // The first round's instances are fresh, the others' are used.
-        for call_records in [1024, 7, 1, 1024] {
-            let arena = Arena::new();
-            let mut state = State::default();
-            let output = chain.run_cut(records, &arena, &mut state, call_records);
-            let mut all: Vec<String> = output.verdicts.iter().map(|verdict| said(&output, verdict)).collect();
-            // What still waits is part of what it says.
-            while let Some(expired) = chain.expire(i64::MAX, &arena, &mut state) {
-                all.extend(expired.output.verdicts.iter().map(|verdict| said(&expired.output, verdict)));
+        // The first round's instances are fresh but for their start, the later ones' are used.
+        for (call_records, fresh) in [(1024, false), (1024, false), (7, false), (1, false), (7, true), (1, true)] {
+            let mut said = Vec::with_capacity(records.records.len());
+            if fresh {
+                // With no instance kept, a run of its own is a fresh one.
+                let chain = self.apart(record, false)?;
+                let mut state = State::default();
+                for call in records.records.chunks(call_records).take(FRESH) {
+                    let call = part(records, call);
+                    let arena = Arena::new();
+                    let output = chain.run(&call, &arena, &mut state);
+                    said.extend(output.verdicts.iter().map(|verdict| say(&output, verdict)));
+                }
+            } else {
+                let arena = Arena::new();
+                let mut state = State::default();
+                let output = kept.run_cut(records, &arena, &mut state, call_records);
+                said.extend(output.verdicts.iter().map(|verdict| say(&output, verdict)));
+                // What still waits is part of what it says.
+                while let Some(expired) = kept.expire(i64::MAX, &arena, &mut state) {
+                    said.extend(expired.output.verdicts.iter().map(|verdict| say(&expired.output, verdict)));
+                }
             }
-            let said = all;
             let expected = first.get_or_insert_with(|| said.clone());
-            if let Some((index, (before, now))) = expected.iter().zip(&said).enumerate().find(|(_, (a, b))| a != b) {
-                return Err(FilterError::Refused(format!(
-                    "the filter is not steady: of record {index} it says {before} in a call of 1024 records, but {now} in calls of \
-                     {call_records}; what it remembers from one record to the next must be in its keyed state"
-                )));
+            let differs = expected.iter().zip(&said).enumerate().find(|(_, (a, b))| a != b);
+            if let Some((index, (before, now))) = differs {
+                let offset = records.records.get(index).map_or(0, |record| record.offset);
+                let (before, now) = (before.clone(), now.clone());
+                return Ok(Some(Unsteady { index, offset, call_records, fresh, before, now }));
             }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
+/// A record on which a filter does not always say the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unsteady {
+    /// Which of the records, from 0.
+    pub index: usize,
+    /// Its offset.
+    pub offset: Offset,
+    /// Most records of the calls in which it said something else.
+    pub call_records: usize,
+    /// Whether each of these calls had a fresh instance.
+    pub fresh: bool,
+    /// What it says in calls of 1,024.
+    pub before: String,
+    /// What it said then.
+    pub now: String,
+}
+
+impl fmt::Display for Unsteady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { index, call_records, before, now, .. } = self;
+        let fresh = if self.fresh { ", each in a fresh instance" } else { "" };
+        write!(
+            f,
+            "of record {index} it says {before} in a call of 1024 records, but {now} in calls of {call_records}{fresh}; what it \
+             remembers from one record to the next must be in its keyed state"
+        )
+    }
+}
+
+/// Some of the records, as a batch of their own.
+fn part<'b>(all: &Records<'b>, some: &[RecordView<'b>]) -> Records<'b> {
+    let (Some(first), Some(last)) = (some.first(), some.last()) else { return Records::default() };
+    let (from, to) = (first.headers.0, last.headers.1);
+    let view = |record: &RecordView<'b>| RecordView { headers: (record.headers.0 - from, record.headers.1 - from), ..*record };
+    let headers = all.headers.get(from as usize..to as usize).unwrap_or_default().to_vec();
+    Records { records: some.iter().map(view).collect(), headers }
+}
+
+/// Fresh instances that are tried of each length of calls: those of interpreters take their time to start.
+const FRESH: usize = 32;
 /// Name of a filter that has none.
 const CHECKED: &str = "(checked)";
 
 /// A verdict as text, with fields in alphabetical order.
-fn said(output: &super::Output<'_>, verdict: &super::Verdict<'_>) -> String {
+fn say(output: &super::Output<'_>, verdict: &super::Verdict<'_>) -> String {
     let of = verdict.joined.map_or(String::new(), |joined| format!(" for offset {}", joined.offset));
     match &verdict.kind {
         VerdictKind::Store { time_ns, .. } => {

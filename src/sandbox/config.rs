@@ -31,6 +31,9 @@ pub struct Config {
     pub idle_instances: usize,
     /// Memory of those, in all.
     pub idle_memory: Bytes,
+    /// Whether what filters log is kept for whoever asks, and not logged. Trials and explanations do so; nobody configures it.
+    #[serde(skip)]
+    pub quiet: bool,
 }
 
 impl Default for Config {
@@ -47,6 +50,7 @@ impl Default for Config {
             recycle_above: Bytes(16 << 20),
             idle_instances: 64,
             idle_memory: Bytes(96 << 20),
+            quiet: false,
         }
     }
 }

@@ -88,7 +88,8 @@ impl Instance {
     pub(super) fn start(start: &Start<'_>, shared: &Shared, limits: &Config) -> Result<(Self, Needs), StartError> {
         let memory = if start.interpreter { limits.memory_interpreter } else { limits.memory };
         let (filter, config) = (Arc::clone(start.filter), Arc::clone(start.config));
-        let host = Host::new(filter, config, shared.clone(), start.pinned.cloned(), memory);
+        let mut host = Host::new(filter, config, shared.clone(), start.pinned.cloned(), memory);
+        host.quiet = limits.quiet;
         let engine = match start.pre {
             Pre::Module(pre) => pre.module().engine(),
             Pre::Component(pre) => pre.engine(),
@@ -184,6 +185,11 @@ impl Instance {
         };
         Answer::decode(memory, called.packed, records, answer_bytes(called.input_bytes).saturating_add(read))
             .map_err(|error| CallError(format!("gave no answer: {error}")))
+    }
+
+    /// What the filter logged in the last call, where that is kept: level and text.
+    pub(super) fn heard(&mut self) -> Vec<(i32, String)> {
+        std::mem::take(&mut self.store.data_mut().heard)
     }
 
     /// Bytes of its memory.

@@ -40,7 +40,9 @@ mod pool;
 mod rows;
 mod spec;
 mod stock;
+mod trace;
 mod validate;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -55,8 +57,9 @@ use serde_json::Value;
 use wasmtime::Linker;
 
 pub use arena::Arena;
+pub use catalog::PutBy;
 pub use chain::Chain;
-pub use check::FilterReport;
+pub use check::{FilterReport, Unsteady};
 pub use config::Config;
 pub use counters::FilterCounters;
 pub use lookup::LookupRecord;
@@ -64,6 +67,8 @@ pub use output::{Emission, Expired, Joined, Output, Stats, Verdict, VerdictKind}
 pub use rows::TAG_LEFT_OUT;
 pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
 pub use state::State;
+pub use trace::{Ended, LogLine, Look, Trace, TraceStep};
+pub use versions::FilterVersion;
 
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -97,6 +102,8 @@ pub enum FilterError {
 pub struct FilterInfo {
     /// Its name.
     pub name: String,
+    /// The version that the name stands for; 0 is the box's own.
+    pub version: u32,
     /// Its module, in hexadecimal digits.
     pub sha256: String,
     /// Whether it came with the box.
@@ -135,7 +142,10 @@ impl Sandbox {
         let engine = engine::engine()?;
         Ok(Arc::new(Self {
             linker: host::linker(&engine)?,
-            pool: Arc::new(Pool::new(config.clone(), Arc::new(lookup::Lookups::new(Arc::clone(&disk), Arc::clone(&clock), config.lookup)))),
+            pool: Arc::new(Pool::new(
+                config.clone(),
+                Arc::new(lookup::Lookups::new(Arc::clone(&disk), Arc::clone(&clock), config.lookup)),
+            )),
             cache: cache::Cache::open(Arc::clone(&disk), engine)?,
             catalog: catalog::Catalog::open(disk)?,
             clock,
@@ -149,14 +159,11 @@ impl Sandbox {
     /// # Errors
     /// [`FilterError::Refused`] says why it is no filter; [`FilterError::Disk`].
     pub fn put(&self, name: &str, wasm: &[u8]) -> Result<FilterInfo, FilterError> {
-        catalog::check_name(name)?;
-        let loaded = self.load_bytes(wasm)?;
-        self.catalog.keep(&loaded.sha256, wasm)?;
-        self.catalog.name(name, &loaded.sha256, wasm.len())?;
-        tracing::info!(filter = name, sha256 = &*loaded.sha256, bytes = wasm.len(), "filter put");
+        let put = self.put_version(name, wasm, PutBy::Api, true)?;
         Ok(FilterInfo {
             name: name.to_owned(),
-            sha256: loaded.sha256.to_string(),
+            version: put.version,
+            sha256: put.sha256,
             stock: false,
             bytes: wasm.len(),
             abi: sawbox_guest::abi::VERSION,
@@ -167,6 +174,7 @@ impl Sandbox {
     pub fn filters(&self) -> Vec<FilterInfo> {
         let info = |(name, known): (Arc<str>, catalog::Known)| FilterInfo {
             name: name.to_string(),
+            version: known.version,
             sha256: known.sha256.to_string(),
             stock: known.stock,
             bytes: known.bytes,
@@ -183,11 +191,21 @@ impl Sandbox {
     pub fn resolve(&self, spec: &ChainSpec) -> Result<ChainRecord, FilterError> {
         let mut entries = Vec::new();
         for entry in &spec.0 {
-            let known = self.catalog.get(&entry.filter).ok_or_else(|| self.no_such(&entry.filter))?;
+            let (name, pinned) = versions::split(&entry.filter)?;
+            let known = match pinned {
+                None => self.catalog.get(name).ok_or_else(|| self.no_such(name))?,
+                Some(number) => match self.catalog.version(name, number) {
+                    Some(known) => known,
+                    None => {
+                        let version = self.version(name, number)?;
+                        return Err(FilterError::Missing(format!("the module {} is not on this box", version.sha256)));
+                    }
+                },
+            };
             if known.stock {
                 self.catalog.keep(&known.sha256, &self.catalog.module(&known.sha256)?)?;
             }
-            let filter: Arc<str> = entry.filter.as_str().into();
+            let filter: Arc<str> = name.into();
             let loaded = self.load_hash(&known.sha256)?;
             let config = Value::Object(entry.config.clone()).to_string().into();
             let lookups =
@@ -211,6 +229,16 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::resolve`].
     pub fn chain(&self, record: &ChainRecord) -> Result<Arc<Chain>, FilterError> {
+        self.chain_in(record, &self.pool, &|filter| self.counters_of(filter))
+    }
+
+    /// As [`Sandbox::chain`], with instances of this pool and counters of the caller's.
+    fn chain_in(
+        &self,
+        record: &ChainRecord,
+        pool: &Arc<Pool>,
+        counters: &dyn Fn(&Arc<str>) -> Arc<Counters>,
+    ) -> Result<Arc<Chain>, FilterError> {
         if record.entries.len() > CHAIN_ENTRIES {
             return Err(FilterError::Refused(format!("a chain may have at most {CHAIN_ENTRIES} filters")));
         }
@@ -224,13 +252,12 @@ impl Sandbox {
             };
             let loaded = self.load_hash(&entry.sha256)?;
             let config = Value::Object(entry.config.clone()).to_string().into();
-            let guest = self
-                .pool
-                .guest(&entry.filter, &loaded, config, Some(entry.lookups.as_slice().into()), &self.counters_of(&entry.filter))
+            let guest = pool
+                .guest(&entry.filter, &loaded, config, Some(entry.lookups.as_slice().into()), &counters(&entry.filter))
                 .map_err(|error| refused(index, &entry.filter, error))?;
             steps.push(chain::Step { guest, when });
         }
-        Ok(Arc::new(Chain::new(record.clone(), steps, Arc::clone(&self.pool), Arc::clone(&self.clock))))
+        Ok(Arc::new(Chain::new(record.clone(), steps, Arc::clone(pool), Arc::clone(&self.clock))))
     }
 
     /// The chain of topics that have none of their own.
@@ -254,6 +281,12 @@ impl Sandbox {
 
     fn no_such(&self, name: &str) -> FilterError {
         let names: Vec<String> = self.catalog.all().iter().map(|(name, _)| name.to_string()).collect();
+        if let (versions, 0) = self.catalog.versions(name)
+            && let Some(last) = versions.last()
+        {
+            let number = last.number;
+            return FilterError::Missing(format!("`{name}` waits to be promoted; until then a chain says `{name}@{number}`"));
+        }
         FilterError::Missing(format!("there is no filter `{name}`; there is: {}", names.join(", ")))
     }
 

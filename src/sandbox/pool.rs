@@ -90,6 +90,11 @@ impl Pool {
         }
     }
 
+    /// Another one, with instances of its own and the same lookups.
+    pub(super) fn beside(&self, limits: Config) -> Self {
+        Self::new(limits, Arc::clone(&self.shared.lookups))
+    }
+
     pub(super) fn limits(&self) -> &Config {
         &self.limits
     }

@@ -19,7 +19,7 @@ pub struct ChainSpec(
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EntrySpec {
-    /// Its name in the catalog.
+    /// Its name in the catalog; with `@` and a number behind it, that version and no other.
     pub filter: String,
     /// Which rows it is given, in the search language; without it, all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +34,13 @@ impl ChainSpec {
     pub fn unconfigured() -> Self {
         let config = Map::from_iter([("mode".to_owned(), Value::String("lenient".to_owned()))]);
         Self(vec![EntrySpec { filter: "json".to_owned(), when: None, config }])
+    }
+}
+
+impl EntrySpec {
+    /// Its name without the version that may be pinned.
+    pub fn name(&self) -> &str {
+        self.filter.split_once('@').map_or(&self.filter, |(name, _)| name)
     }
 }
 

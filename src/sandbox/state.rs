@@ -28,7 +28,7 @@
 //!        (of length 0 and nothing else: the state's own entry)
 //! entry  u8 flags: 1 = waits; i64 deadline, ns since 1970, i64::MAX = none;
 //!        where it waits: u64 offset of its last record; the value
-//! own    u32 generation + 1 that ran last, 0 = none; u64 number of the next expired entry
+//! own    u32 generation + 1 that ran last, 0 = none; u64 number of the next expired entry: 2^20 * offset of the lane, and on
 //! ```
 //! Limits: [`super::Config::state`] bytes a partition, [`ENTRY_BYTES`] counted for an entry beside its bytes. A put that does not
 //! fit even when all that is expired is gone is refused, and the filter is told.
@@ -46,6 +46,8 @@ pub const ENTRY_BYTES: usize = 160;
 const SWEEP: usize = 64;
 /// Longest filter name in a key; names are far shorter.
 const NAME_BYTES: usize = 255;
+/// Numbers of entries that are given back at one offset; more take those of the next.
+const NUMBERS: u64 = 1 << 20;
 const WAITS: u8 = 1;
 /// The key of the state's own entry.
 const OWN: [u8; 1] = [0];
@@ -241,6 +243,21 @@ impl State {
     /// The number of the next entry that is given back.
     pub fn next_number(&self) -> u64 {
         self.own().1
+    }
+
+    /// Entries that are given back from here on are numbered as those of a lane that stands at this offset: so that a number tells,
+    /// after a crash, how far the lane had come ([`State::offset_of`]).
+    pub fn number_from(&mut self, at: u64) {
+        let (generation, number) = self.own();
+        let least = at.checked_mul(NUMBERS).unwrap_or(number);
+        if number < least {
+            self.set_own(generation, least);
+        }
+    }
+
+    /// The offset that a lane stood at when it gave back the entry of this number.
+    pub fn offset_of(number: u64) -> u64 {
+        number / NUMBERS
     }
 
     /// The generation that wrote to it last.

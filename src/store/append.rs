@@ -2,7 +2,7 @@
 //!
 //! A lane that finds the memory full helps to flush if nobody does, else waits: back-pressure reaches the shippers through
 //! the queue. Rows below a partition's next offset are left out, so that a lane which starts over after an error adds
-//! nothing twice.
+//! nothing twice; but for rows made of records that filters had held, which come with the change of keyed state that let them go.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::commits::TopicChange;
 use super::flush::Change;
 use super::keyed;
+use super::mask::Masks;
 use super::{GenerationEntry, Store, StoreError, watch};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::row::Rows;
@@ -77,6 +78,8 @@ impl Store {
             topic_name.clone_into(&mut state.durable.name);
         }
         let known = state.next.get(&partition).copied();
+        let without = without_gone(rows, partition, &state.durable.masks);
+        let rows = without.as_ref().unwrap_or(rows);
         let held = rows.heads.iter().any(|head| head.offset < from);
         let whole = held || !keyed.is_empty();
         let skip = match known {
@@ -152,9 +155,19 @@ impl Store {
         chain: &[u8],
         from: &BTreeMap<PartitionId, Offset>,
     ) -> Result<(), StoreError> {
-        let entry = GenerationEntry { generation, chain: chain.into(), from: from.clone() };
+        let entry = GenerationEntry { generation, chain: chain.into(), from: from.clone(), ranges: Vec::new() };
         let change = TopicChange { generations: vec![entry], ..TopicChange::default() };
         let topic = self.topic_or_new(topic, name);
         self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
     }
+}
+
+/// Rows of records that were not deleted, where some were.
+fn without_gone<'a>(rows: &Rows<'a>, partition: PartitionId, masks: &Masks) -> Option<Rows<'a>> {
+    if masks.is_empty() || !rows.heads.iter().any(|head| masks.is_gone(partition, head.offset)) {
+        return None;
+    }
+    let mut left = rows.clone();
+    left.heads.retain(|head| !masks.is_gone(partition, head.offset));
+    Some(left)
 }

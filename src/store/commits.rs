@@ -5,11 +5,17 @@
 //! {"v":1,"topics":[{"id":"<topic id>","name":"apache",
 //!    "cursors":[[partition, next offset], …],            replaces what stood for those partitions
 //!    "add":[{part}, …], "remove":[part id, …],           parts that are live, parts that are no longer
-//!    "generations":[{"generation":1,"chain":"<base64>","from":[[partition, first offset], …]}, …],
+//!    "generations":[{"generation":1,"chain":"<base64>","from":[[partition, first offset], …],
+//!                    "ranges":[[partition, first, end], …]}, …],     ranges: a replay's, which has no `from`
+//!    "masks":[[seq, partition, first, end, generation or null], …],  see `mask.rs`
+//!    "unmask":[[partition, first], …],                   stretches of masks that no part needs any more
+//!    "stage":[[job, {part}], …],                         parts that are not seen yet: those of a replay under way
 //!    "keyed":[[partition, {piece}], …],                  keyed state at those offsets; a piece is {"bytes":n} and where they are:
 //!                                                        "inline":"<base64>" or "file":number; "whole":true replaces those before
-//!    "bitmaps":[]}, …]}                                  place for delete bitmaps
+//!    "jobs":[{"id":1,"generation":2,"open":true,"record":"<base64>"}, …]}, …]}
 //! ```
+//! A job that is no longer open has no staged parts: the entry that closes it adds those that become live. `v` is 1 in entries
+//! without masks, staged parts, jobs, keyed state and ranges, which earlier versions read too; else 2.
 //! The state is the fold of all entries, and a checkpoint is entries that add all of it, so there is one format, not two.
 //!
 //! Invariants: a part is named here only after its file and its name in the directory are durable. A lane's rows and its
@@ -30,6 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::keyed::{self, Piece};
+use super::mask::{Mask, Masks};
 use crate::base::disk::Disk;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::journal::{Found, Journal};
@@ -40,10 +47,14 @@ pub const PATH: &str = "store/COMMITS";
 const CHECKPOINT_BYTES: u64 = 1 << 20;
 /// Parts in one entry of a checkpoint, which keeps entries far below the journal's limit.
 const PARTS_AN_ENTRY: usize = 10_000;
-const VERSION: u32 = 1;
+/// Masks in one entry of a checkpoint.
+const MASKS_AN_ENTRY: usize = 50_000;
+/// Closed jobs of a topic that are remembered.
+const CLOSED_JOBS: usize = 16;
+const VERSION: u32 = 2;
 
 /// What the log says of a part.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartMeta {
     /// Its number, never used twice while its file may exist.
     pub id: u64,
@@ -61,6 +72,38 @@ pub struct PartMeta {
     pub from_ns: i64,
     /// Greatest event time.
     pub to_ns: i64,
+    /// Each partition with its least and greatest offset; empty where they are too many, or nobody noted them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offsets: Vec<(PartitionId, Offset, Offset)>,
+    /// The last mask that its rows were swept of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub swept: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for it so
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Work on a topic's history that goes on over restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobEntry {
+    /// Its number in the topic.
+    pub id: u64,
+    /// The generation that its rows are of.
+    pub generation: Generation,
+    /// Whether it is under way: its staged parts are kept.
+    pub open: bool,
+    /// What it is and how far it has come, opaque to the store.
+    pub record: Arc<[u8]>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct JobRecord {
+    id: u64,
+    generation: Generation,
+    open: bool,
+    record: String,
 }
 
 /// One promoted state of a topic's chain.
@@ -72,6 +115,8 @@ pub struct GenerationEntry {
     pub chain: Arc<[u8]>,
     /// The first offset of each partition that it handles.
     pub from: BTreeMap<PartitionId, Offset>,
+    /// What a replay made anew: partition, first offset, end. Such a generation handles nothing else, and `from` is empty.
+    pub ranges: Vec<(PartitionId, Offset, Offset)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,6 +124,8 @@ struct GenerationRecord {
     generation: Generation,
     chain: String,
     from: Vec<(PartitionId, Offset)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ranges: Vec<(PartitionId, Offset, Offset)>,
 }
 
 /// What a commit changes in one topic.
@@ -92,6 +139,14 @@ pub struct TopicChange {
     pub remove: Vec<u64>,
     /// Generations promoted.
     pub generations: Vec<GenerationEntry>,
+    /// Rows that are not to be seen any more.
+    pub masks: Vec<Mask>,
+    /// Where stretches of masks begin that are no longer needed.
+    pub unmask: Vec<(PartitionId, Offset)>,
+    /// Parts of jobs, not to be seen yet.
+    pub stage: Vec<(u64, PartMeta)>,
+    /// Jobs, new or changed. Taken in after the parts.
+    pub jobs: Vec<JobEntry>,
     /// Keyed state, in the order in which pieces follow each other.
     pub keyed: Vec<(PartitionId, Piece)>,
 }
@@ -111,6 +166,26 @@ struct TopicRecord {
     generations: Vec<GenerationRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     keyed: Vec<(PartitionId, Piece)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    masks: Vec<Mask>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unmask: Vec<(PartitionId, Offset)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stage: Vec<(u64, PartMeta)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    jobs: Vec<JobRecord>,
+}
+
+impl TopicRecord {
+    fn version(&self) -> u32 {
+        let plain = self.masks.is_empty()
+            && self.unmask.is_empty()
+            && self.stage.is_empty()
+            && self.jobs.is_empty()
+            && self.keyed.is_empty()
+            && self.generations.iter().all(|generation| generation.ranges.is_empty());
+        if plain { 1 } else { VERSION }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -130,11 +205,24 @@ pub struct TopicState {
     pub parts: BTreeMap<u64, PartMeta>,
     /// Generations, ascending.
     pub generations: Vec<GenerationEntry>,
+    /// What its masks add up to.
+    pub masks: Arc<Masks>,
+    /// Parts that are not seen yet, by number, with their job.
+    pub staged: BTreeMap<u64, (u64, PartMeta)>,
+    /// Jobs by number: open ones and the last closed ones.
+    pub jobs: BTreeMap<u64, JobEntry>,
     /// Keyed state of every partition that has any.
     pub keyed: BTreeMap<PartitionId, Vec<Piece>>,
 }
 
 impl TopicState {
+    /// A number that no mask has, and no part was swept of.
+    pub fn next_mask(&self) -> u64 {
+        let staged = self.staged.values().map(|(_, part)| part);
+        let swept = self.parts.values().chain(staged).map(|part| part.swept).max().unwrap_or(0);
+        self.masks.last().max(swept) + 1
+    }
+
     /// Takes a change in.
     pub fn apply(&mut self, change: &TopicChange) {
         self.cursors.extend(change.cursors.iter().copied());
@@ -151,6 +239,22 @@ impl TopicState {
             self.generations.push(entry.clone());
         }
         self.generations.sort_by_key(|entry| entry.generation);
+        if !change.masks.is_empty() || !change.unmask.is_empty() {
+            let masks = Arc::make_mut(&mut self.masks);
+            change.masks.iter().for_each(|mask| masks.add(mask));
+            masks.forget(&change.unmask);
+        }
+        self.staged.extend(change.stage.iter().map(|(job, part)| (part.id, (*job, part.clone()))));
+        for job in &change.jobs {
+            if !job.open {
+                self.staged.retain(|_, (owner, _)| *owner != job.id);
+            }
+            self.jobs.insert(job.id, job.clone());
+        }
+        let closed: Vec<u64> = self.jobs.values().filter(|job| !job.open).map(|job| job.id).collect();
+        for id in closed.iter().take(closed.len().saturating_sub(CLOSED_JOBS)) {
+            self.jobs.remove(id);
+        }
     }
 }
 
@@ -206,7 +310,7 @@ impl CommitLog {
             tracing::warn!(%error, "the store's commit log was not written anew");
         }
         let topics = changes.iter().map(|(id, name, change)| record_of(*id, name, change)).collect();
-        let entry = encode(&CommitRecord { v: VERSION, topics })?;
+        let entry = encode(topics)?;
         self.unsure = true;
         if let Err(error) = self.journal.append(&entry) {
             // At once: a generation that may be durable or not must not become so while the lanes go on with the one before.
@@ -239,24 +343,33 @@ impl CommitLog {
             let mut first = TopicChange {
                 cursors: state.cursors.iter().map(|(partition, next)| (*partition, *next)).collect(),
                 generations: state.generations.clone(),
+                jobs: state.jobs.values().cloned().collect(),
                 ..TopicChange::default()
             };
             let mut runs = parts.chunks(PARTS_AN_ENTRY);
             loop {
                 let run = runs.next();
                 first.add = run.unwrap_or(&[]).iter().map(|part| (*part).clone()).collect();
-                let topics = vec![record_of(*id, &state.name, &first)];
-                entries.push(encode(&CommitRecord { v: VERSION, topics })?);
+                entries.push(encode(vec![record_of(*id, &state.name, &first)])?);
                 first = TopicChange::default();
                 if runs.len() == 0 {
                     break;
                 }
             }
+            // After the jobs: one that is closed takes no staged part with it, for there is none.
+            let staged: Vec<(u64, PartMeta)> = state.staged.values().cloned().collect();
+            for run in staged.chunks(PARTS_AN_ENTRY) {
+                let change = TopicChange { stage: run.to_vec(), ..TopicChange::default() };
+                entries.push(encode(vec![record_of(*id, &state.name, &change)])?);
+            }
+            for run in state.masks.all().chunks(MASKS_AN_ENTRY) {
+                let change = TopicChange { masks: run.to_vec(), ..TopicChange::default() };
+                entries.push(encode(vec![record_of(*id, &state.name, &change)])?);
+            }
             for (partition, pieces) in &state.keyed {
                 let keyed = pieces.iter().map(|piece| (*partition, piece.clone())).collect();
                 let change = TopicChange { keyed, ..TopicChange::default() };
-                let topics = vec![record_of(*id, &state.name, &change)];
-                entries.push(encode(&CommitRecord { v: VERSION, topics })?);
+                entries.push(encode(vec![record_of(*id, &state.name, &change)])?);
             }
         }
         let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
@@ -271,8 +384,9 @@ fn refused(error: std::io::Error) -> StoreError {
     StoreError::Disk { path: PATH.into(), error }
 }
 
-fn encode(record: &CommitRecord) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(record).map_err(|error| refused(std::io::Error::other(error)))
+fn encode(topics: Vec<TopicRecord>) -> Result<Vec<u8>, StoreError> {
+    let v = topics.iter().map(TopicRecord::version).max().unwrap_or(1);
+    serde_json::to_vec(&CommitRecord { v, topics }).map_err(|error| refused(std::io::Error::other(error)))
 }
 
 fn record_of(id: TopicId, name: &str, change: &TopicChange) -> TopicRecord {
@@ -280,6 +394,13 @@ fn record_of(id: TopicId, name: &str, change: &TopicChange) -> TopicRecord {
         generation: entry.generation,
         chain: STANDARD.encode(&entry.chain),
         from: entry.from.iter().map(|(partition, offset)| (*partition, *offset)).collect(),
+        ranges: entry.ranges.clone(),
+    };
+    let job = |job: &JobEntry| JobRecord {
+        id: job.id,
+        generation: job.generation,
+        open: job.open,
+        record: STANDARD.encode(&job.record),
     };
     TopicRecord {
         id,
@@ -288,6 +409,10 @@ fn record_of(id: TopicId, name: &str, change: &TopicChange) -> TopicRecord {
         add: change.add.clone(),
         remove: change.remove.clone(),
         generations: change.generations.iter().map(generation).collect(),
+        masks: change.masks.clone(),
+        unmask: change.unmask.clone(),
+        stage: change.stage.clone(),
+        jobs: change.jobs.iter().map(job).collect(),
         keyed: change.keyed.clone(),
     }
 }
@@ -297,12 +422,23 @@ fn read_record(record: TopicRecord) -> (String, TopicChange) {
         generation: entry.generation,
         chain: STANDARD.decode(entry.chain).unwrap_or_default().into(),
         from: entry.from.into_iter().collect(),
+        ranges: entry.ranges,
+    };
+    let job = |job: JobRecord| JobEntry {
+        id: job.id,
+        generation: job.generation,
+        open: job.open,
+        record: STANDARD.decode(job.record).unwrap_or_default().into(),
     };
     let change = TopicChange {
         cursors: record.cursors,
         add: record.add,
         remove: record.remove,
         generations: record.generations.into_iter().map(generation).collect(),
+        masks: record.masks,
+        unmask: record.unmask,
+        stage: record.stage,
+        jobs: record.jobs.into_iter().map(job).collect(),
         keyed: record.keyed,
     };
     (record.name, change)

@@ -26,13 +26,15 @@ use super::part::job::{Input, Job, Piece};
 use super::part::read::PartFile;
 use super::part::write::write;
 use super::source::Source;
-use super::topic::TopicStore;
+use super::topic::{State, TopicStore};
 use super::{Store, StoreError};
 use crate::base::ids::TopicId;
 use crate::base::time;
 
 /// Days that get a part of their own in one flush.
 const DAY_PARTS: usize = 8;
+/// Partitions of a part whose offsets the log lists; of parts with more, nobody knows without opening them.
+const PARTITIONS_LISTED: usize = 16;
 /// How long the store rests after a flush that failed, unless it is asked: a full disk does not empty in milliseconds.
 const RETRY_NS: u64 = 2_000_000_000;
 
@@ -172,7 +174,12 @@ impl Store {
         Ok(())
     }
 
-    fn write_days(&self, topic: TopicId, name: &Arc<str>, source: Arc<MemSource>) -> Result<Vec<Arc<PartFile>>, StoreError> {
+    pub(super) fn write_days(
+        &self,
+        topic: TopicId,
+        name: &Arc<str>,
+        source: Arc<MemSource>,
+    ) -> Result<Vec<Arc<PartFile>>, StoreError> {
         let days = split(&source);
         let inputs = [Input::Mem(source.clone())];
         let mut files: Vec<Arc<PartFile>> = Vec::new();
@@ -181,7 +188,8 @@ impl Store {
                 pieces.iter().filter_map(|piece| source.group(piece.group)).map(SealedGroup::last_arrival_ns).max();
             let raw_bytes = pieces.iter().map(|piece| raw_bytes(&source, piece)).sum();
             let groups = joined(&inputs, pieces);
-            let written = self.write_part(topic, name, &inputs, &groups, day, raw_bytes, last_arrival.map_or(0, time::day));
+            let keep_day = last_arrival.map_or(0, time::day);
+            let written = self.write_part(topic, name, &inputs, &groups, day, raw_bytes, keep_day, 0);
             match written {
                 Ok(file) => files.push(file),
                 Err(error) => {
@@ -204,6 +212,7 @@ impl Store {
         day: Option<i64>,
         raw_bytes: u64,
         keep_day: i64,
+        swept: u64,
     ) -> Result<Arc<PartFile>, StoreError> {
         let id = self.next_part.fetch_add(1, Ordering::Relaxed);
         let path = part_path(topic, day, id);
@@ -218,7 +227,9 @@ impl Store {
         })?;
         let (from_ns, to_ns) = written.time;
         let keep_day = keep_day.max(time::day(to_ns));
-        let meta = PartMeta { id, day, keep_day, rows: written.rows, bytes: written.bytes, raw_bytes, from_ns, to_ns };
+        let offsets = if written.offsets.len() <= PARTITIONS_LISTED { written.offsets } else { Vec::new() };
+        let (rows, bytes) = (written.rows, written.bytes);
+        let meta = PartMeta { id, day, keep_day, rows, bytes, raw_bytes, from_ns, to_ns, offsets, swept };
         Ok(Arc::new(PartFile::new(meta, path, self.disk.clone(), self.cache.clone())))
     }
 
@@ -249,7 +260,25 @@ impl Store {
                     file.doom();
                 }
             }
-            state.parts.extend(change.files.iter().map(|file| (file.meta.id, file.clone())));
+            for file in &change.files {
+                let is_staged = change.change.stage.iter().any(|(_, part)| part.id == file.meta.id);
+                let files = if is_staged { &mut state.staged } else { &mut state.parts };
+                files.insert(file.meta.id, file.clone());
+            }
+            // Parts that are there already: staged ones become live, others are known to be swept.
+            for part in change.change.add.iter().filter(|part| change.files.iter().all(|file| file.meta.id != part.id)) {
+                if let Some(file) = state.staged.remove(&part.id).or_else(|| state.parts.remove(&part.id)) {
+                    state.parts.insert(part.id, Arc::new(file.as_meant(part.clone())));
+                }
+            }
+            let State { durable, staged, .. } = &mut *state;
+            staged.retain(|id, file| {
+                let keep = durable.staged.contains_key(id);
+                if !keep {
+                    file.doom();
+                }
+                keep
+            });
             if change.flushed
                 && let Some(frozen) = state.frozen.pop_front()
             {

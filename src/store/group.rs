@@ -1,7 +1,7 @@
 //! A group of the memtable: at most 8,192 rows of one partition in offset order.
 //!
 //! Groups are kept per partition so that rows stand in lane order, (partition, offset), without ever being sorted.
-//! Invariants: offsets never go back within a group; a sealed group never changes.
+//! Invariants: offsets go back within a group only for rows that a filter made of records it had held; a sealed group never changes.
 
 use std::sync::Arc;
 

@@ -8,6 +8,9 @@
 //! Retention drops parts whose keep day (the later of their last event's day and last arrival's) is older than `retention`,
 //! and whole oldest days while all parts together are larger than `retention_bytes`.
 //!
+//! A merge writes no row that a mask hides (`mask.rs`). A part that a mask meets is written anew alone where no merge is due, so
+//! that what was deleted or replaced leaves the disk; masks that no part needs any more go with that commit.
+//!
 //! Crash story: as a flush's. The commit that adds the merged part removes the others; their files go when nobody reads them.
 
 use std::collections::BTreeMap;
@@ -16,6 +19,7 @@ use std::sync::atomic::Ordering;
 
 use super::commits::{PartMeta, TopicChange};
 use super::flush::{Change, doom, joined};
+use super::mask::{Masked, Masks};
 use super::part::job::{Input, Piece};
 use super::part::read::{PartFile, PartSource};
 use super::source::Source;
@@ -48,6 +52,15 @@ impl Store {
             let files = candidates(topic.state.lock().parts.values(), self.config.merge_parts)?;
             Some((topic, files))
         });
+        let chosen = chosen.or_else(|| {
+            self.all_topics().into_iter().find_map(|topic| {
+                let file = {
+                    let state = topic.state.lock();
+                    to_sweep(state.parts.values(), &state.durable.masks)?
+                };
+                Some((topic, vec![file]))
+            })
+        });
         let Some((topic, files)) = chosen else { return Ok(false) };
         match self.merge(&topic, &files) {
             Ok(()) => {
@@ -73,7 +86,10 @@ impl Store {
     }
 
     fn merge(&self, topic: &Arc<TopicStore>, files: &[Arc<PartFile>]) -> Result<(), StoreError> {
-        let name = topic.state.lock().name.clone();
+        let (name, masks, swept) = {
+            let state = topic.state.lock();
+            (state.name.clone(), state.durable.masks.clone(), state.durable.next_mask() - 1)
+        };
         let sources: Vec<Arc<PartSource>> =
             files.iter().map(|file| Arc::new(PartSource::new(file.clone(), topic.id, name.clone()))).collect();
         for source in &sources {
@@ -82,18 +98,47 @@ impl Store {
         let inputs: Vec<Input> = sources.iter().map(|source| Input::Part(source.clone())).collect();
         let mut pieces = Vec::new();
         for (input, source) in sources.iter().enumerate() {
-            pieces.extend((0..source.groups()).map(|group| Piece { input, group, rows: None }));
+            swept_pieces(source, input, &masks, &mut pieces)?;
         }
-        let groups = joined(&inputs, pieces);
-        let raw_bytes = files.iter().map(|file| file.meta.raw_bytes).sum();
-        let keep_day = files.iter().map(|file| file.meta.keep_day).max().unwrap_or(0);
-        let day = files.first().and_then(|file| file.meta.day);
-        let merged = self.write_part(topic.id, &name, &inputs, &groups, day, raw_bytes, keep_day)?;
+        let rows: u64 = files.iter().map(|file| file.meta.rows).sum();
+        let kept: u64 = pieces.iter().map(|piece| kept_rows(&sources, piece)).sum();
+        let raw_bytes: u64 = files.iter().map(|file| file.meta.raw_bytes).sum();
         let remove: Vec<u64> = files.iter().map(|file| file.meta.id).collect();
-        let change = TopicChange { add: vec![merged.meta.clone()], remove, ..TopicChange::default() };
-        let changes = vec![Change { topic: topic.clone(), change, files: vec![merged], keyed: Vec::new(), flushed: false }];
+        let (mut change, mut merged) = (TopicChange::default(), Vec::new());
+        match files {
+            // A mask met it, but none of its rows: nothing is to be written.
+            [file] if kept == rows => change.add.push(PartMeta { swept, ..file.meta.clone() }),
+            _ if kept == 0 => change.remove = remove,
+            _ => {
+                let groups = joined(&inputs, pieces);
+                let raw_bytes =
+                    u64::try_from(u128::from(raw_bytes) * u128::from(kept) / u128::from(rows.max(1))).unwrap_or(raw_bytes);
+                let keep_day = files.iter().map(|file| file.meta.keep_day).max().unwrap_or(0);
+                let day = files.first().and_then(|file| file.meta.day);
+                let file = self.write_part(topic.id, &name, &inputs, &groups, day, raw_bytes, keep_day, swept)?;
+                change.add.push(file.meta.clone());
+                change.remove = remove;
+                merged.push(file);
+            }
+        }
+        self.unmask(topic, &mut change);
+        let changes = vec![Change { topic: topic.clone(), change, files: merged, keyed: Vec::new(), flushed: false }];
         self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
         self.commit(changes)
+    }
+
+    /// Adds the masks that no part needs once a change is made. No other change may add parts meanwhile that need them: flushes
+    /// do not, for their rows are above every mask, or below one that deletes and is kept while the queue has their records.
+    fn unmask(&self, topic: &Arc<TopicStore>, change: &mut TopicChange) {
+        let state = topic.state.lock();
+        let durable = &state.durable;
+        if durable.masks.is_empty() {
+            return;
+        }
+        let is_news = |part: &&PartMeta| !change.remove.contains(&part.id) && change.add.iter().all(|new| new.id != part.id);
+        let live = durable.parts.values().filter(is_news);
+        let staged = durable.staged.values().map(|(_, part)| part);
+        change.unmask = durable.masks.unneeded(live.chain(staged).chain(&change.add), &state.queue_starts);
     }
 
     /// Drops what is older than the store keeps, or more than it may take; how many parts that were.
@@ -140,6 +185,10 @@ impl Store {
             };
             changes.entry(topic.id).or_insert_with(change).change.remove.push(*part);
         }
+        for change in changes.values_mut() {
+            let topic = change.topic.clone();
+            self.unmask(&topic, &mut change.change);
+        }
         if changes.is_empty() {
             ballast::lay(&self.disk);
         } else {
@@ -149,6 +198,45 @@ impl Store {
         self.counters.parts_dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);
         Ok(dropped.len() as u64)
     }
+}
+
+/// The rows of a source that are to be written, group by group.
+fn swept_pieces(source: &Arc<PartSource>, input: usize, masks: &Arc<Masks>, pieces: &mut Vec<Piece>) -> Result<(), StoreError> {
+    let meta = &source.file.meta;
+    let masked = masks.meets(meta).then(|| Masked::new(source.clone(), masks.clone(), meta.swept));
+    for group in 0..source.groups() {
+        let hidden = match &masked {
+            Some(masked) => masked.hidden(group)?,
+            None => None,
+        };
+        let Some(hidden) = hidden else {
+            pieces.push(Piece { input, group, rows: None });
+            continue;
+        };
+        let count = u16::try_from(source.rows(group)).unwrap_or(u16::MAX);
+        let is_seen = |row: &u16| {
+            let row = usize::from(*row);
+            hidden.get(row / 64).is_none_or(|word| word >> (row % 64) & 1 == 0)
+        };
+        let rows: Vec<u16> = (0..count).filter(is_seen).collect();
+        if !rows.is_empty() {
+            pieces.push(Piece { input, group, rows: Some(rows) });
+        }
+    }
+    Ok(())
+}
+
+fn kept_rows(sources: &[Arc<PartSource>], piece: &Piece) -> u64 {
+    let all = || sources.get(piece.input).map_or(0, |source| source.rows(piece.group));
+    piece.rows.as_ref().map_or_else(all, Vec::len) as u64
+}
+
+/// A part that has rows which a mask may hide, if any.
+fn to_sweep<'a>(mut parts: impl Iterator<Item = &'a Arc<PartFile>>, masks: &Masks) -> Option<Arc<PartFile>> {
+    if masks.is_empty() {
+        return None;
+    }
+    parts.find(|file| !file.is_left_alone() && masks.meets(&file.meta)).cloned()
 }
 
 /// The parts to merge first, if any: enough of one day and of one order of size.

@@ -43,12 +43,14 @@ pub mod config;
 mod flush;
 mod group;
 mod keyed;
+pub mod mask;
 mod memtable;
 mod merge;
 mod open;
 mod part;
 pub mod query;
 pub mod source;
+mod stage;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -56,9 +58,10 @@ mod topic;
 pub mod watch;
 
 pub use append::Given;
-pub use commits::GenerationEntry;
+pub use commits::{GenerationEntry, JobEntry};
 pub use config::Config;
 pub use open::OpenReport;
+pub use stage::{Stage, Staged};
 pub use stats::{Counters, TopicStats};
 
 /// What can go wrong in the store; a variant is the caller's reaction.
@@ -90,6 +93,14 @@ pub enum StoreError {
         /// Its version.
         version: u32,
     },
+    /// There is no room for more of something.
+    #[error("there may be at most {most} {what} in a topic")]
+    Crowded {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
     /// The store is closing.
     #[error("the store is shutting down")]
     Closed,
@@ -110,6 +121,8 @@ pub struct Store {
     flushing: Mutex<()>,
     /// One merge or drop at a time; taken before `log`.
     merging: Mutex<()>,
+    /// One new mask at a time: each has a number of its own. Taken after `merging`, before `log`.
+    masking: Mutex<()>,
     /// Files of a commit that failed without saying whether it is durable.
     limbo: Mutex<Vec<Arc<PartFile>>>,
     /// The same of files of keyed state.

@@ -105,13 +105,19 @@ impl Store {
                 listed.insert(path.clone());
                 files.insert(part.id, Arc::new(PartFile::new(part.clone(), path, disk.clone(), cache.clone())));
             }
+            let mut staged = BTreeMap::new();
+            for (_, part) in state.staged.values() {
+                let path = part_path(*id, part.day, part.id);
+                listed.insert(path.clone());
+                staged.insert(part.id, Arc::new(PartFile::new(part.clone(), path, disk.clone(), cache.clone())));
+            }
             let pieces = state.keyed.values().flatten().filter_map(|piece| piece.file);
             listed.extend(pieces.map(|piece| keyed::path(*id, piece)));
             report.topics += 1;
-            topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone(), files)));
+            topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone(), files, staged)));
         }
         let greatest = sweep(&disk, &mut listed, &mut report).map_err(|error| refused(root, error))?;
-        let parts = log.topics.values().filter_map(|topic| topic.parts.keys().next_back().copied());
+        let parts = log.topics.values().flat_map(|topic| topic.parts.keys().chain(topic.staged.keys()).copied());
         let pieces = log.topics.values().flat_map(|topic| topic.keyed.values().flatten()).filter_map(|piece| piece.file);
         let named = parts.chain(pieces).max();
         let store = Self {
@@ -122,6 +128,7 @@ impl Store {
             log: Mutex::new(log),
             flushing: Mutex::new(()),
             merging: Mutex::new(()),
+            masking: Mutex::new(()),
             limbo: Mutex::new(Vec::new()),
             keyed_limbo: Mutex::new(Vec::new()),
             cache,

@@ -148,6 +148,38 @@ pub struct Lineage {
     pub generations: Vec<Generation>,
 }
 
+/// Rows that follow each other in a group, of one partition and generation, in the order of their offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// How many.
+    pub rows: usize,
+    /// Their partition.
+    pub partition: PartitionId,
+    /// Their generation.
+    pub generation: Generation,
+    /// No offset is less.
+    pub first: Offset,
+    /// None is greater.
+    pub last: Offset,
+}
+
+impl Lineage {
+    /// Its runs.
+    pub fn runs(&self) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        for ((partition, generation), offset) in self.partitions.iter().zip(&self.generations).zip(&self.offsets) {
+            match runs.last_mut() {
+                Some(run) if run.partition == *partition && run.generation == *generation && run.last <= *offset => {
+                    run.rows += 1;
+                    run.last = *offset;
+                }
+                _ => runs.push(Run { rows: 1, partition: *partition, generation: *generation, first: *offset, last: *offset }),
+            }
+        }
+        runs
+    }
+}
+
 /// An immutable run of row groups of one topic: a part, or a frozen look at a memtable.
 pub trait Source: Send + Sync + Debug {
     /// The topic.
@@ -191,6 +223,13 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// Damage.
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError>;
+    /// The runs of a group's rows; their bounds may be wider than the group's.
+    ///
+    /// # Errors
+    /// Damage.
+    fn runs(&self, group: usize) -> Result<Vec<Run>, StoreError> {
+        Ok(self.lineage(group)?.runs())
+    }
     /// Rows of a group that are deleted and must not be seen: set bits as in [`Present`]; `None` where there are none.
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>>;
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::commits::TopicState;
 use super::keyed::Delta;
+use super::mask;
 use super::memtable::{MemSource, Memtable};
 use super::part::read::{PartFile, PartSource};
 use super::source::Source;
@@ -47,6 +48,10 @@ pub struct State {
     pub name: Arc<str>,
     /// Files of the live parts, by number.
     pub parts: BTreeMap<u64, Arc<PartFile>>,
+    /// Files of staged parts, by number.
+    pub staged: BTreeMap<u64, Arc<PartFile>>,
+    /// Where the topic's queue was last said to begin.
+    pub queue_starts: BTreeMap<PartitionId, Offset>,
     /// Next offsets with the memtable's rows.
     pub next: BTreeMap<PartitionId, Offset>,
     /// Rows as they come.
@@ -68,13 +73,21 @@ pub struct State {
 impl TopicStore {
     /// A topic that has nothing.
     pub fn new(id: TopicId, name: &str) -> Self {
-        Self::from_log(id, TopicState { name: name.to_owned(), ..TopicState::default() }, BTreeMap::new())
+        let durable = TopicState { name: name.to_owned(), ..TopicState::default() };
+        Self::from_log(id, durable, BTreeMap::new(), BTreeMap::new())
     }
 
     /// A topic as the log has it.
-    pub fn from_log(id: TopicId, durable: TopicState, parts: BTreeMap<u64, Arc<PartFile>>) -> Self {
+    pub fn from_log(
+        id: TopicId,
+        durable: TopicState,
+        parts: BTreeMap<u64, Arc<PartFile>>,
+        staged: BTreeMap<u64, Arc<PartFile>>,
+    ) -> Self {
         let state = State {
             parts,
+            staged,
+            queue_starts: BTreeMap::new(),
             name: Arc::from(durable.name.as_str()),
             next: durable.cursors.clone(),
             durable,
@@ -113,24 +126,30 @@ impl State {
         for file in self.parts.values() {
             let touches = range.0.is_none_or(|from| file.meta.to_ns >= from) && range.1.is_none_or(|to| file.meta.from_ns < to);
             if touches {
-                sources.push(Arc::new(PartSource::new(file.clone(), id, self.name.clone())));
+                let source = Arc::new(PartSource::new(file.clone(), id, self.name.clone()));
+                sources.push(mask::over_part(source, &file.meta, &self.durable.masks));
             }
         }
         for frozen in self.frozen.iter().filter_map(|frozen| frozen.source.as_ref()) {
-            push_within(frozen, range, sources);
+            push_within(frozen, range, &self.durable.masks, sources);
         }
         if let Some(active) = self.active.look(id, &self.name) {
-            push_within(&active, range, sources);
+            push_within(&active, range, &self.durable.masks, sources);
         }
     }
 }
 
-fn push_within(source: &Arc<MemSource>, (from, to): (Option<i64>, Option<i64>), sources: &mut Vec<Arc<dyn Source>>) {
+fn push_within(
+    source: &Arc<MemSource>,
+    (from, to): (Option<i64>, Option<i64>),
+    masks: &Arc<mask::Masks>,
+    sources: &mut Vec<Arc<dyn Source>>,
+) {
     let touches = |group: usize| {
         let (least, greatest) = source.time_bounds(group);
         from.is_none_or(|from| greatest >= from) && to.is_none_or(|to| least < to)
     };
     if (0..source.groups()).any(touches) {
-        sources.push(source.clone());
+        sources.push(mask::over(source.clone(), masks));
     }
 }

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::base::limits::is_topic_name;
 use crate::relay::Change;
 use crate::relay::codec::spec::{AvroSpec, CodecName, CodecSpec};
-use crate::sandbox::ChainSpec;
+use crate::sandbox::{ChainSpec, PutBy};
 use crate::web::Web;
-use crate::web::error::Refusal;
+use crate::web::error::{Parameters, Refusal};
 
-/// `GET /api/v1/filters`
+/// `GET /api/v1/filters`: `version` is the one that the name stands for (0 is the box's own); null where all of them wait.
 pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
     let chains = web.relay.chains();
     let filters: Vec<Value> = web
@@ -30,25 +31,71 @@ pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
                 .filter(|chain| chain.chain.iter().any(|entry| entry.filter == filter.name))
                 .map(|chain| &*chain.topic)
                 .collect();
-            json!({ "name": filter.name, "sha256": filter.sha256, "stock": filter.stock, "bytes": filter.bytes, "used_by": users })
+            json!({
+                "name": filter.name,
+                "version": filter.version,
+                "sha256": filter.sha256,
+                "stock": filter.stock,
+                "bytes": filter.bytes,
+                "used_by": users,
+            })
         })
+        .chain(
+            web.sandbox
+                .waiting()
+                .into_iter()
+                .map(|name| json!({ "name": name, "version": null, "stock": false, "used_by": [] })),
+        )
         .collect();
     Json(json!({ "filters": filters }))
 }
 
-/// `PUT /api/v1/filters/{name}`
-pub async fn put_filter(State(web): State<Arc<Web>>, Path(name): Path<String>, wasm: Bytes) -> Result<Json<Value>, Refusal> {
+/// How a filter is put.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Put {
+    /// Whether it is used at once wherever its name is; else it waits to be tried and promoted.
+    #[serde(default = "yes")]
+    promote: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// `PUT /api/v1/filters/{name}?promote=true|false`: the body is a Wasm module. It is validated, compiled (at low priority) and kept
+/// as a version of the name; the same bytes again are the same version. With `promote` (the default) every chain that says the
+/// plain name goes over to it at its next batch; without, nothing that runs changes.
+///
+/// `{"name", "version", "sha256", "current", "compile_ns", "generations": [{"topic", "generation"}]}`
+pub async fn put_filter(
+    State(web): State<Arc<Web>>,
+    Path(name): Path<String>,
+    Parameters(put): Parameters<Put>,
+    headers: HeaderMap,
+    wasm: Bytes,
+) -> Result<Json<Value>, Refusal> {
     if !is_topic_name(&name) || name.starts_with('_') {
         return Err(Refusal::wrong(
             "a filter's name is made of letters, digits, `.`, `_` and `-`, and does not begin with `_`",
         ));
     }
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let by = if agent.starts_with("sawbox/") { PutBy::Cli } else { PutBy::Api };
     blocking(move || {
-        let info = web.sandbox.put(&name, &wasm).map_err(|error| Refusal::wrong(error.to_string()))?;
-        let opened = web.relay.filter_replaced(&name);
+        let version =
+            web.sandbox.put_version(&name, &wasm, by, put.promote).map_err(|error| Refusal::wrong(error.to_string()))?;
+        let opened = if put.promote { web.relay.filter_replaced(&name) } else { Vec::new() };
         let generations: Vec<Value> =
             opened.into_iter().map(|(topic, generation)| json!({ "topic": topic, "generation": generation })).collect();
-        Ok(json!({ "name": info.name, "sha256": info.sha256, "generations": generations }))
+        Ok(json!({
+            "name": name,
+            "version": version.version,
+            "sha256": version.sha256,
+            "current": version.current,
+            "compile_ns": version.compile_ns,
+            "generations": generations,
+        }))
     })
     .await
 }

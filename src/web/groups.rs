@@ -216,12 +216,13 @@ pub async fn reset(State(web): State<Arc<Web>>, Path(group): Path<String>, body:
         let moves = web.queue.plan_reset(&group, reset.topic.as_deref(), reset.partitions.as_deref(), to).map_err(refusal)?;
         let live = live(&web.queue, &group);
         if reset.apply {
-            match (&live, web.queue.apply_reset(&group, &moves)) {
-                (Some(why), _) => return Err(Refusal::conflict(why.clone())),
-                (None, Err(CommitError::Group(error))) => return Err(no(&error, &web.queue, &group)),
-                (None, Err(CommitError::Queue(error))) => return Err(refusal(error)),
-                (None, Ok(())) => {}
+            if let Some(why) = &live {
+                return Err(Refusal::conflict(why.clone()));
             }
+            web.queue.apply_reset(&group, &moves).map_err(|error| match error {
+                CommitError::Group(error) => no(&error, &web.queue, &group),
+                CommitError::Queue(error) => refusal(error),
+            })?;
         }
         let step =
             |step: &Move| json!({ "topic": step.topic.name(), "partition": step.partition, "from": step.from, "to": step.to });

@@ -17,7 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::web::{Web, groups, status, topics, traffic};
+use crate::web::{Web, groups, replay, status, topics, traffic, trial};
 
 /// One value of one metric.
 #[derive(Clone, Debug)]
@@ -152,6 +152,12 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::counter("lane_records", "Records handled since the start", labels(), lane.records));
         metrics.push(Metric::counter("lane_stored", "Rows stored since the start", labels(), lane.stored));
         metrics.push(Metric::counter("lane_dropped", "Records that filters dropped since the start", labels(), lane.dropped));
+        metrics.push(Metric::counter(
+            "lane_held",
+            "Records that filters kept to make rows of later, since the start",
+            labels(),
+            lane.held,
+        ));
         metrics.push(Metric::counter("lane_failed", "Records sent to the dead letters since the start", labels(), lane.failed));
     }
     for registry in web.relay.registries() {
@@ -174,7 +180,9 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::gauge("store_parts", "Parts", labels(), stats.parts));
         metrics.push(Metric::gauge("store_memtable_bytes", "Bytes of rows not yet in a part", labels(), stats.memtable_bytes));
     }
+    metrics.extend(replay::metrics(web));
     traffic::metrics(web, &mut metrics);
+    metrics.extend(trial::metrics(web));
     for source in web.extra_metrics.read().iter() {
         metrics.extend(source.0());
     }

@@ -29,13 +29,18 @@ pub mod config;
 mod control;
 pub mod elastic;
 pub mod error;
+mod explain;
 mod groups;
+mod life;
 mod metrics;
+mod origin;
+mod replay;
 mod rows;
 mod status;
 mod tail;
 mod topics;
 mod traffic;
+mod trial;
 
 /// An address the box listens on.
 #[derive(Clone, Debug)]
@@ -164,14 +169,26 @@ impl Web {
             )
             .route("/api/v1/topics/{topic}/trim", post(topics::trim))
             .route("/api/v1/topics/{topic}/chain", get(control::chain).put(control::put_chain))
+            .route("/api/v1/filters/{name}/versions", get(life::versions))
+            .route("/api/v1/filters/{name}/fixtures", post(life::fixtures))
+            .route("/api/v1/filters/{name}/promote", post(life::promote_version))
+            .route("/api/v1/topics/{topic}/generations", get(life::generations))
+            .route("/api/v1/topics/{topic}/promote", post(life::promote))
+            .route("/api/v1/topics/{topic}/rollback", post(life::roll_back))
+            .route("/api/v1/topics/{topic}/trial", post(trial::begin))
+            .route("/api/v1/trials", get(trial::trials))
+            .route("/api/v1/trials/{id}", get(trial::trial).delete(trial::cancel))
+            .route("/api/v1/explain/{topic}/{partition}/{offset}", get(explain::explain))
             .route("/api/v1/groups", get(groups::groups))
             .route("/api/v1/groups/{group}", get(groups::group).delete(groups::delete))
             .route("/api/v1/groups/{group}/reset", post(groups::reset))
             .merge(access::routes())
+            .merge(replay::routes())
             .route("/api/v1/quotas", get(traffic::quotas))
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))
             .route("/api/v1/routes/{name}", put(traffic::put_route).delete(traffic::remove_route))
+            .route_layer(axum::middleware::from_fn(origin::guard))
             .with_state(self.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! `sawbox user` and `sawbox acl` against a box: what people type, what they are told, and what it does on the Kafka port.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use crate::kafka_permits::signed_in;
@@ -79,4 +80,16 @@ fn users_and_permissions_from_the_command_line() {
     assert!(status == 400 && !said.contains("12345678"), "{said}");
     let (status, _) = running.send("POST", "/api/v1/users", "application/json", br#"{"name":"eve","password":"long enough"}"#);
     assert_eq!(status, 200);
+
+    // Nor can it change anything else: the box's own page may.
+    let address = running.address("page");
+    for (origin, status) in [("http://evil.example.org", "403"), (page.as_str(), "404")] {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let head =
+            format!("DELETE /api/v1/topics/t HTTP/1.1\r\nhost: {address}\r\norigin: {origin}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{origin}: {answer}");
+    }
 }

@@ -4,13 +4,18 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::protocol::StrBytes;
 use sawbox::base::disk::sim::SimDisk;
+use sawbox::base::units::Bytes;
 use sawbox::ingest::IngestError;
-use sawbox::ingest::config::{Beats, ClientAuth, Tls};
+use sawbox::ingest::config::{Beats, ClientAuth, Config, Tls};
+use sawbox::queue::Compression;
 use sawbox_appliance::lumberjack::{self, Client};
 use serde_json::json;
 
 use crate::ingest_rig::{Got, Rig, any_port, config, lines};
+use crate::kafka_wire::{self, batch, fetch_request, make, produce};
 
 #[test]
 fn lumberjack_of_both_versions() {
@@ -270,4 +275,19 @@ fn a_full_queue_pushes_back_and_v2_is_told_to_wait() {
     assert_eq!(rig.wait_for("beats", 2).len(), 2);
     assert!(waiting.join().unwrap().unwrap() > 2);
     rig.stop();
+}
+
+#[test]
+fn a_large_request_that_waits_keeps_no_records_out() {
+    let rig = Rig::new(&Config { memory: Bytes(1 << 20), ..config() });
+    make(&rig, "t", 1);
+    let mut consumer = kafka_wire::Client::connect(rig.address("kafka"));
+    let rack = StrBytes::from_string("r".repeat(4 << 20));
+    consumer.write(12, &fetch_request(&rig, 12, "t", 0, 120_000).with_rack_id(rack));
+    std::thread::sleep(Duration::from_millis(200));
+    let mut producer = kafka_wire::Client::connect(rig.address("kafka"));
+    let payload = "x".repeat(64 << 10);
+    assert_eq!(produce(&rig, &mut producer, "t", 0, batch(&[&payload], Compression::None)).error_code, 0);
+    let (_, response) = consumer.read::<FetchRequest>(12);
+    assert_eq!(response.responses[0].partitions[0].high_watermark, 1);
 }

@@ -1,7 +1,7 @@
 //! Signing in on the Kafka port over real sockets: SCRAM and PLAIN, TLS and client certificates, re-authentication, deletion, and
 //! bytes of strangers.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use sawbox::ingest::config::{ClientAuth, Config, Tls};
 
 use crate::ingest_rig::{Rig, config};
 use crate::kafka_permits::signed_in;
-use crate::kafka_wire::Client;
+use crate::kafka_wire::{Client, fetch_request, make};
 
 /// A client over any stream.
 struct Talk<S>(S);
@@ -200,6 +200,17 @@ fn a_deleted_users_connections_end_soon() {
     ann.ask(9, &MetadataRequest::default());
     rig.access.set_password("ann", "another horse", true).unwrap();
     assert!(ann.read_frame().is_err(), "a password that is changed for that ends connections, too");
+
+    // However many answers it waits for.
+    make(&rig, "t", 1);
+    let mut ann = signed_in(address, "ann", "another horse");
+    for _ in 0..64 {
+        ann.write(12, &fetch_request(&rig, 12, "t", 0, 120_000));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    rig.access.delete_user("ann").unwrap();
+    let end = ann.read_frame().unwrap_err().kind();
+    assert!(!matches!(end, ErrorKind::WouldBlock | ErrorKind::TimedOut), "the box did not hang up");
 }
 
 #[test]

@@ -346,6 +346,12 @@ fn requests_that_are_not_waited_for_are_answered_in_order() {
     assert_eq!(rig.records("t").len(), 201);
     client.write(7, &produce_request(&rig, 7, "nowhere", 0, 0, batch(&["silent"], Compression::None)));
     assert!(client.read_frame().is_err(), "an error without an answer ends the connection");
+    let malformed = || rig.ingest.kafka_counters().iter().map(|listener| listener.malformed).sum::<u64>();
+    assert_eq!(malformed(), 0, "its bytes were in order");
+    // A list of topics that is longer than its request.
+    let metadata = b"\0\0\0\x0e\0\x03\0\x01\0\0\0\x07\xff\xff\x7f\xff\xff\xff";
+    assert!(Client::connect(rig.address("kafka")).is_cut_by(metadata));
+    assert_eq!(malformed(), 1);
 }
 
 #[test]

@@ -362,8 +362,13 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
     world.check("started again")
 }
 
+/// More of them where a person or CI asks for it.
+fn cases() -> u32 {
+    std::env::var("SAWBOX_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn filters_remember_through_crashes_what_one_reading_of_the_log_says(

@@ -2,7 +2,8 @@
 //!
 //! The file is that of `sawbox filter test`: `[[case]]` tables with `payload`, `headers`, `fields`, `arrival`, `config`, `refused`, several
 //! `[[case.record]]`, and `expect` with `verdict`, `reason`, `fields`, `absent`, `time`, `emissions`. Natively a record of a case runs in
-//! one call with the others; what the sandbox alone can tell (fuel, memory, calls of another size) is left to it.
+//! one call with the others; what the sandbox alone can tell (fuel, memory, calls of another size, what waits and is given back) is left
+//! to it.
 
 use std::path::Path;
 use std::process::Command;

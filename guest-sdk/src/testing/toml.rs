@@ -1,8 +1,8 @@
 //! As much of TOML as fixtures need, so that a filter's own tests need no crate: tables, arrays of tables, dotted and quoted keys,
 //! strings of all four kinds, numbers, booleans, dates (as text), arrays, inline tables.
 //!
-//! Left out: escapes but `\n \r \t \" \\ \uXXXX`, hexadecimal and other special numbers. `sawbox filter test` reads all of TOML; what
-//! this does not read is an error here, never something else.
+//! Left out: escapes but `\n \r \t \" \\` and `\u` with four digits; hexadecimal and other special numbers. `sawbox filter test`
+//! reads all of TOML; what this does not read is an error here, never something else.
 
 /// A value.
 #[derive(Clone, Debug, PartialEq)]

@@ -37,12 +37,13 @@ export const guest = filter((setup) => {
 });
 
 // `12` is a number, `12a` is not, and what has more than 18 digits stays text.
-const isWholeNumber = (bytes) => bytes.length > 0 && bytes.length <= 18 && bytes.every((byte) => byte >= 0x30 && byte <= 0x39);
+const WHOLE_NUMBER = /^[0-9]{1,18}$/;
 
 function pair(key, value, verdict) {
-  verdict.set(key, isWholeNumber(value) ? BigInt(text(value)) : value);
+  // The engine is fast at what it does in one go: so text and patterns, and no loop over bytes.
+  const level = value.length <= 18 ? text(value) : "";
+  verdict.set(key, WHOLE_NUMBER.test(level) ? BigInt(level) : value);
   if (key !== "level") return;
-  const level = text(value);
   if (level === "debug") verdict.drop("debug line");
   if (level === "fatal") verdict.emit("alerts");
 }

@@ -111,18 +111,19 @@ proptest! {
 
 #[test]
 fn verbs_give_what_clients_need_and_no_more() {
-    use crate::access::grant::{Verb, expand, show};
+    use crate::access::binding::PatternKind::{Literal, Prefixed};
+    use crate::access::grant::{Verb, expand};
     let access = open(SimDisk::new(1));
     let ann = quick(&access, "ann");
     let give = |verb: Verb, kind, name: &str| {
         let resources = [(kind, name.to_owned())];
         let bindings = expand("ann", Host::Any, Permission::Allow, &resources, |kind| verb.operations(kind).to_vec());
         access.grant(&bindings).unwrap();
-        bindings.iter().map(show).collect::<Vec<_>>()
+        bindings.into_iter().map(|binding| (binding.pattern, binding.name)).collect::<Vec<_>>()
     };
-    assert_eq!(give(Verb::Produce, ResourceKind::Topic, "web-*"), ["web-*", "web-*"]);
-    assert_eq!(give(Verb::Consume, ResourceKind::Topic, "audit"), ["audit"]);
-    assert_eq!(give(Verb::Consume, ResourceKind::Group, "*"), ["*"]);
+    assert_eq!(give(Verb::Produce, ResourceKind::Topic, "web-*"), [(Prefixed, "web-".into()), (Prefixed, "web-".into())]);
+    assert_eq!(give(Verb::Consume, ResourceKind::Topic, "audit"), [(Literal, "audit".into())]);
+    assert_eq!(give(Verb::Consume, ResourceKind::Group, "*"), [(Literal, "*".into())]);
     assert!(give(Verb::Produce, ResourceKind::Group, "g").is_empty(), "nobody produces to a group");
     let may = |operation, resource| access.allows(&ann, HERE, operation, resource, true);
     let table = [

@@ -111,9 +111,17 @@ fn passwords_are_verified_and_replaced() {
     let shown = format!("{:?} {:?}", access.users(), access);
     assert!(shown.contains("ann") && !shown.contains("third"));
     assert!(!shown.contains("stored_key"), "{shown}");
-    // Somebody with a SHA-512 credential alone can use PLAIN, too.
+    // Somebody with a SHA-512 credential alone can use PLAIN, too, and a stranger does not notice.
+    let toil = || access.now.load().toil.map(|(_, iterations)| iterations);
+    assert_eq!(toil(), [8192, 0]);
     access.alter_credentials(&[], &[("ann".into(), Mechanism::ScramSha256)]).unwrap();
     assert!(access.sign_in("ann", b"third password").is_ok());
+    assert_eq!(toil(), [8192, 8192]);
+    let often = Hashed { mechanism: Mechanism::ScramSha256, salt: vec![1; 16], iterations: 10_000, salted: vec![2; 32] };
+    access.alter_credentials(&[("eve".into(), often)], &[]).unwrap();
+    assert_eq!(toil(), [10_000, 8192]);
+    assert!(access.sign_in("ann", b"third password").is_ok());
+    access.delete_user("eve").unwrap();
     access.alter_credentials(&[], &[("ann".into(), Mechanism::ScramSha512)]).unwrap();
     assert!(access.users().is_empty(), "nobody can be without a credential");
     assert!(matches!(access.alter_credentials(&[], &[("ann".into(), Mechanism::ScramSha512)]), Err(AccessError::Missing(_))));
@@ -185,4 +193,14 @@ fn numbers_of_users_and_permissions_are_capped() {
     assert!(matches!(access.grant(&many), Err(AccessError::Refused(_))), "too many in one request");
     let counted = access.counters();
     assert_eq!((counted.users, counted.bindings), (USERS as u64, BINDINGS as u64));
+    assert!(matches!(access.revoke(&[BindingFilter::default()]), Err(AccessError::Refused(_))));
+    // A user goes with all permissions, more than one request may change.
+    access.delete_user("instead").unwrap();
+    add("a").unwrap();
+    access.delete_user("a").unwrap();
+    // However many filters mean the same.
+    let t = BindingFilter { user: Some("b".into()), ..BindingFilter::default() };
+    assert!(matches!(access.revoke(&vec![t.clone(); CHANGES + 1]), Err(AccessError::Refused(_))));
+    assert_eq!(access.revoke(&vec![t; CHANGES]).unwrap().len(), CHANGES);
+    assert!(access.bindings(&BindingFilter::default()).is_empty());
 }

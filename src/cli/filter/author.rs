@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::cli::program;
-use crate::sandbox::lab;
+use crate::sandbox::{ChainSpec, lab};
 
 mod languages;
 mod toolchain;
@@ -59,6 +59,9 @@ pub enum AuthorCommand {
         /// The filter's configuration, a JSON object [default: that of the fixtures]
         #[arg(long, value_name = "JSON")]
         config: Option<String>,
+        /// Measure a whole chain of stock filters instead: a JSON list of {"filter", "when", "config"}
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "config"], requires = "records")]
+        chain: Option<PathBuf>,
         /// Milliseconds for each size of call
         #[arg(long, default_value_t = 1000)]
         millis: u64,
@@ -91,8 +94,12 @@ pub fn run(command: &AuthorCommand) -> anyhow::Result<()> {
         AuthorCommand::New { lang, name } => new(lang, name),
         AuthorCommand::Build { directory } => build(directory).map(|_| ()),
         AuthorCommand::Test { what, fixtures, json } => test(what, fixtures.as_deref(), *json),
-        AuthorCommand::Bench { what, records, config, millis, json } => {
-            bench(what, records.as_deref(), config.as_deref(), Duration::from_millis(*millis), *json)
+        AuthorCommand::Bench { what, records, config, chain, millis, json } => {
+            let each = Duration::from_millis(*millis);
+            match (chain, records) {
+                (Some(chain), Some(records)) => bench_chain(chain, records, each, *json),
+                _ => bench(what, records.as_deref(), config.as_deref(), each, *json),
+            }
         }
     }
 }
@@ -200,21 +207,36 @@ fn bench(what: &Path, records: Option<&Path>, config: Option<&str>, each: Durati
         None => of_fixtures,
     };
     if let Some(path) = records {
-        let text = std::fs::read(path).with_context(|| path.display().to_string())?;
-        payloads = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
-        payloads.truncate(lab::bench::RECORDS);
+        payloads = lines(path)?;
     }
+    let lone = lab::Lone::new(&*sandbox()?, &module.wasm, &config, &Map::new())?;
+    measure(&lone, &payloads, each, json)
+}
+
+fn bench_chain(chain: &Path, records: &Path, each: Duration, json: bool) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(chain).with_context(|| chain.display().to_string())?;
+    let chain: ChainSpec = serde_json::from_str(&text).with_context(|| format!("{} is no chain", chain.display()))?;
+    measure(&lab::Lone::of(&*sandbox()?, &chain)?, &lines(records)?, each, json)
+}
+
+fn lines(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
+    let text = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    Ok(lines.take(lab::bench::RECORDS).map(<[u8]>::to_vec).collect())
+}
+
+fn measure(lone: &lab::Lone, payloads: &[Vec<u8>], each: Duration, json: bool) -> anyhow::Result<()> {
     if payloads.is_empty() {
         bail!("there are no records to measure on: give --records FILE, with one a line");
     }
-    let report = lab::bench::run(&*sandbox()?, &module.wasm, &config, &payloads, &mut clock(), &[1, 64, 1024], each)?;
+    let report = lab::bench::run(lone, payloads, &mut clock(), &[1, 64, 1024], each);
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);
         return Ok(());
     }
-    let [stored, dropped, failed] = report.verdicts;
+    let [stored, dropped, failed, held] = report.verdicts;
     println!(
-        "{} records of {:.0} bytes; of all that were given to it {stored} stored, {dropped} dropped, {failed} failed",
+        "{} records of {:.0} bytes; of all that were given to it {stored} stored, {dropped} dropped, {failed} failed, {held} held",
         report.records, report.bytes_a_record
     );
     println!("{:>12} {:>12} {:>12} {:>10}", "RECORDS/CALL", "NS/RECORD", "FUEL/RECORD", "MB/S");
@@ -226,7 +248,7 @@ fn bench(what: &Path, records: Option<&Path>, config: Option<&str>, each: Durati
 
 /// Time that this thread has run, nanoseconds, so that other load on the machine does not count; where the system does not tell,
 /// the time on the wall.
-fn clock() -> impl FnMut() -> u64 {
+pub fn clock() -> impl FnMut() -> u64 {
     let begun = Instant::now();
     move || {
         let ran = std::fs::read_to_string("/proc/thread-self/schedstat").ok();

@@ -5,8 +5,9 @@
 //! was not started, and writes several answers with one call where they are ready together.
 //!
 //! Invariants: answers leave in the order of their requests. A frame longer than `max_request` ends the connection before memory
-//! is taken for it; one longer than [`SMALL`] waits for room in the receivers' memory first, and must then arrive in
-//! [`ARRIVAL`] and a second more for each [`PACE`], or who sends a byte an hour would hold what all others need.
+//! is taken for it; one longer than [`SMALL`] waits for room first, in the receivers' memory if it brings records and else in that
+//! of large requests, and must then arrive in [`ARRIVAL`] and a second more for each [`PACE`], or who sends a byte an hour would
+//! hold what all others need.
 //! Limits: [`PIPELINE`] requests of one connection at a time; an idle connection holds a buffer of [`BUFFER`].
 //! Crash story: none; unanswered requests are sent again.
 
@@ -53,6 +54,8 @@ const GRACE: Duration = Duration::from_secs(8);
 
 /// What ends the connections of a user who was deleted.
 const REVOKED: &str = "its user was deleted";
+/// What ends those of strangers.
+const LATE: &str = "it did not sign in in time";
 
 /// An answer in its place.
 struct Queued {
@@ -107,12 +110,14 @@ impl Connection {
         tokio::select! {
             written = &mut writing => written,
             read = &mut reading => {
-                // What was asked before is still answered; who waits for news is told that there is no time left.
                 drop(reading);
+                // Who is no user any more gets nothing more, not even what is ready.
+                if read.as_ref().is_err_and(|why| why == REVOKED) {
+                    return read;
+                }
+                // What was asked before is still answered; who waits for news is told that there is no time left.
                 end.send_replace(true);
-                // Who is no user any more gets nothing more.
-                let grace = if read.as_ref().is_err_and(|why| why == REVOKED) { Duration::ZERO } else { GRACE };
-                let written = tokio::time::timeout(grace, &mut writing).await.unwrap_or(Ok(()));
+                let written = tokio::time::timeout(GRACE, &mut writing).await.unwrap_or(Ok(()));
                 read.and(written)
             }
         }
@@ -125,6 +130,7 @@ impl Connection {
         let mut frames = Frames { read, buffer: BytesMut::new(), port: self.port.clone() };
         let mut users = self.port.server.access.changed();
         let strangers_end = Instant::now() + STRANGERS_TIME;
+        let muted = self.muted.clone();
         loop {
             if stop.is_stopped() {
                 return Ok(());
@@ -132,11 +138,19 @@ impl Connection {
             if self.sign_in.is_over() {
                 return Err("it did not sign in".to_owned());
             }
-            // The writer is gone: the socket is broken, which it tells itself.
-            let Ok(place) = answers.reserve().await else { return Ok(()) };
             let stranger = !self.sign_in.is_open();
             let most = if stranger { STRANGERS_FRAME } else { self.port.config.max_request.as_usize() };
-            let mut next = std::pin::pin!(frames.next(most));
+            let mut next = std::pin::pin!(async {
+                // The writer is gone: the socket is broken, which it tells itself.
+                let Ok(place) = answers.reserve().await else { return Ok(None) };
+                let Some((frame, room)) = frames.next(most).await? else { return Ok(None) };
+                // Here, where the next request is in hand: the answer that says how long may have left while it was waited for.
+                let until = muted.lock().take();
+                if let Some(until) = until {
+                    tokio::time::sleep_until(until).await;
+                }
+                Ok::<_, String>(Some((place, frame, room)))
+            });
             let taken = loop {
                 tokio::select! {
                     biased;
@@ -145,21 +159,16 @@ impl Connection {
                     },
                     taken = &mut next => break taken?,
                     () = stop.stopped() => return Ok(()),
-                    () = tokio::time::sleep_until(strangers_end), if stranger => {
-                        return Err("it did not sign in in time".to_owned());
-                    }
+                    () = tokio::time::sleep_until(strangers_end), if stranger => return Err(LATE.to_owned()),
                 }
             };
-            let Some((frame, room)) = taken else { return Ok(()) };
-            // Here, where the next request is in hand: the answer that says how long may have left while it was waited for.
-            let muted = self.muted.lock().take();
-            if let Some(until) = muted {
-                tokio::select! {
-                    () = tokio::time::sleep_until(until) => {}
-                    () = stop.stopped() => return Ok(()),
-                }
-            }
-            place.send(self.start(frame, room).await?);
+            let Some((place, frame, room)) = taken else { return Ok(()) };
+            let started = self.start(frame, room);
+            let queued = match stranger {
+                true => tokio::time::timeout_at(strangers_end, started).await.map_err(|_| LATE)?,
+                false => started.await,
+            };
+            place.send(queued?);
         }
     }
 
@@ -289,7 +298,16 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             in_time(time, whole).await?;
             return Ok(Some((self.buffer.split_to(size).freeze(), None)));
         }
-        let room = self.port.server.door.in_flight(size).await;
+        let begun = async {
+            loop {
+                if let Some(key) = self.buffer.first_chunk() {
+                    return Ok(i16::from_be_bytes(*key));
+                }
+                some(self.read.read_buf(&mut self.buffer).await)?;
+            }
+        };
+        let key = in_time(time, begun).await?;
+        let room = self.port.server.room_to_read(key, size).await;
         let mut frame = self.port.server.pool.take(size);
         // The buffer is smaller than the frame, but for what a shared allocation may have left of it.
         let have = self.buffer.len().min(size);
@@ -315,7 +333,7 @@ fn some(read: io::Result<usize>) -> Result<(), String> {
     }
 }
 
-async fn in_time(time: Duration, whole: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+async fn in_time<T>(time: Duration, whole: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     tokio::time::timeout(time, whole).await.unwrap_or_else(|_| Err("a request that took too long to arrive".to_owned()))
 }
 
@@ -351,7 +369,6 @@ where
         let reply = match reply {
             Ok(reply) => reply,
             Err(why) => {
-                port.kafka.malformed.fetch_add(1, Ordering::Relaxed);
                 out.write(&mut write, idle).await?;
                 return Err(why);
             }
@@ -407,7 +424,9 @@ impl Out {
         }
         self.bytes = 0;
         self.shares.clear();
-        write.flush().await.map_err(|error| error.to_string())
+        // TLS keeps the end of what it took until now.
+        let flushed = tokio::time::timeout(idle, write.flush()).await;
+        flushed.map_err(|_| "the client takes no answers")?.map_err(|error| error.to_string())
     }
 
     fn advance(&mut self, mut written: usize) {

@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
@@ -17,7 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::frame::{Head, Reply};
 use super::{Caller, api, guard};
 
-/// An answer under way; its error is what was wrong with the request, which ends the connection.
+/// An answer under way; its error ends the connection.
 pub(super) type Answer = Pin<Box<dyn Future<Output = Result<Reply, String>> + Send>>;
 
 /// Requests of up to so many elements are decoded without asking for room.
@@ -56,13 +57,8 @@ macro_rules! row {
 /// All of them.
 pub(super) static TABLE: &[Row] = &[
     // Version 0 is advertised and not served: without it librdkafka takes the broker for one that cannot decompress.
-    Row {
-        key: ApiKey::Produce,
-        min: 3,
-        max: 13,
-        advertised: 0,
-        run: |caller, version, body| Box::pin(async move { api::produce::produce(&caller, version, body, None).await?.await }),
-    },
+    // A connection runs it itself, for its order.
+    Row { key: ApiKey::Produce, min: 3, max: 13, advertised: 0, run: |_, _, _| Box::pin(std::future::ready(nowhere())) },
     Row {
         key: ApiKey::Fetch,
         min: 4,
@@ -117,7 +113,7 @@ pub(super) static TABLE: &[Row] = &[
 ];
 
 fn nowhere() -> Result<Reply, String> {
-    Err("a sign-in where there is no connection".to_owned())
+    Err("what a connection does itself was left to its table".to_owned())
 }
 
 /// A row's place, which is also its counter's.
@@ -142,9 +138,13 @@ async fn take<R: Request>(
     version: i16,
     body: Bytes,
 ) -> Result<(R, Option<OwnedSemaphorePermit>), String> {
-    let elements = check(key, version, &body)?;
+    let malformed = |why| {
+        caller.port.kafka.malformed.fetch_add(1, Ordering::Relaxed);
+        why
+    };
+    let elements = check(key, version, &body).map_err(malformed)?;
     let room = if elements <= LIGHT { None } else { caller.server.room_for(elements).await };
-    Ok((decode_checked(key, version, body)?, room))
+    Ok((decode_checked(key, version, body).map_err(malformed)?, room))
 }
 
 fn check(key: ApiKey, version: i16, body: &Bytes) -> Result<usize, String> {

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kafka_protocol::messages::ApiKey;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -30,7 +31,7 @@ use crate::queue::{Queue, QueueError, Scratch, Topic};
 
 use super::config::Kafka;
 use super::counters::{Counters, Quiet};
-use super::door::Door;
+use super::door::{Door, KIB, permits};
 use super::listener::{Stop, Wire};
 pub use counters::{KafkaCounters, KafkaReading};
 use pool::Pool;
@@ -71,6 +72,9 @@ pub(crate) struct Server {
     answers: Arc<Answers>,
     /// Buffers for large requests.
     pool: Arc<Pool>,
+    /// KiB of large requests that bring no records.
+    bodies: Arc<Semaphore>,
+    bodies_kib: usize,
     /// Elements of large requests that are being handled.
     elements: Arc<Semaphore>,
     most_elements: usize,
@@ -79,7 +83,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// A server before this queue; `memory` bounds the answers that carry records, and as much again large requests.
+    /// A server before this queue; `memory` bounds the answers that carry records, as much again large requests that bring none,
+    /// and as much their decoded forms. Those that bring records have room at the door.
     pub(crate) fn new(
         queue: Arc<Queue>,
         access: Arc<Access>,
@@ -98,6 +103,8 @@ impl Server {
         let pool = Arc::new(Pool::default());
         let most_elements = (memory / guard::ELEMENT_BYTES).max(1);
         let elements = Arc::new(Semaphore::new(most_elements));
+        let bodies_kib = (memory / KIB).max(1);
+        let bodies = Arc::new(Semaphore::new(bodies_kib));
         let hashes = Arc::new(Semaphore::new(sasl::HASHES));
         let (denials, answers, scratches) = (Quiet::default(), Answers::new(memory), Mutex::default());
         Arc::new(Self {
@@ -111,6 +118,8 @@ impl Server {
             waiters,
             answers,
             pool,
+            bodies,
+            bodies_kib,
             elements,
             most_elements,
             scratches,
@@ -119,6 +128,15 @@ impl Server {
 }
 
 impl Server {
+    /// Waits until a large request may be read: who brings records shares with all receivers, everybody else only with their like,
+    /// for a request may wait long for its answer, and its bytes with it. Hold what comes back as long as these.
+    async fn room_to_read(&self, key: i16, size: usize) -> Option<OwnedSemaphorePermit> {
+        match key == ApiKey::Produce as i16 {
+            true => self.door.in_flight(size).await,
+            false => permits(&self.bodies, size, self.bodies_kib).await,
+        }
+    }
+
     /// Waits until a request of so many elements may be decoded; hold what comes back as long as the request.
     async fn room_for(&self, elements: usize) -> Option<OwnedSemaphorePermit> {
         let elements = u32::try_from(elements.min(self.most_elements)).unwrap_or(u32::MAX);

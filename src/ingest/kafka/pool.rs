@@ -3,7 +3,7 @@
 //!
 //! A frame is handed on as slices of its buffer; the buffer comes back when the last slice is dropped, wherever that happens.
 //! Limits: [`KEPT`] buffers of at most [`LARGEST`] are kept; the last one returned is the next one given, while it is in the caches.
-//! What is under way is bounded elsewhere, by the receivers' memory (`door.rs`).
+//! What is under way is bounded elsewhere: what brings records by the receivers' memory (`door.rs`), the rest by the server's.
 
 use std::sync::Arc;
 

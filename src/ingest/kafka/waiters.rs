@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -29,7 +29,9 @@ pub(super) struct Waiters {
 impl Waiters {
     /// Wakes who waits for this partition.
     pub(super) fn wake(&self, partition: &Partition) {
-        if self.count.load(Ordering::SeqCst) == 0 {
+        // What moved is seen by who is not counted here: this fence and that of `register` are in some order.
+        fence(Ordering::SeqCst);
+        if self.count.load(Ordering::Relaxed) == 0 {
             return;
         }
         if let Some(waiting) = self.places.lock().get(&(partition.topic_id(), partition.id())) {
@@ -43,7 +45,8 @@ impl Waiters {
     pub(super) fn register(self: &Arc<Self>, partitions: impl Iterator<Item = Place>) -> Waiting {
         let (own, notify) = (self.clone(), Arc::new(Notify::new()));
         let places: Vec<Place> = partitions.collect();
-        self.count.fetch_add(1, Ordering::SeqCst);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
         let mut all = self.places.lock();
         for place in &places {
             all.entry(*place).or_default().push(notify.clone());
@@ -79,7 +82,7 @@ impl Drop for Waiting {
             }
         }
         drop(all);
-        self.own.count.fetch_sub(1, Ordering::SeqCst);
+        self.own.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{batch, by_payload, clock, config, one, open, read_all, text};
+use super::{batch, by_offset, by_payload, clock, config, one, open, read_all, text};
+use crate::base::clock::Clock;
 use crate::base::disk::Disk;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
@@ -271,6 +272,53 @@ fn written_durability_acknowledges_without_a_sync() {
     queue.tend();
     let (queue, _) = open(&disk.crash(), &clock, config());
     assert_eq!(read_all(&queue.topic("fast").unwrap().partition(0).unwrap(), 1).len(), 10, "the keeper synced it");
+}
+
+#[test]
+fn what_could_not_be_synced_is_not_vouched_for() {
+    let mut lost = 0;
+    for seed in 0..20 {
+        let (disk, clock) = (SimDisk::new(seed), clock());
+        let (queue, _) = open(&disk, &clock, config());
+        let settings = TopicSettings { durability: Durability::Written, ..TopicSettings::of(&config()) };
+        let partition = queue.create_topic("fast", settings).unwrap().partition(0).unwrap();
+        for _ in 0..10 {
+            partition.append(batch(&[vec![7; 2_000]], Compression::None)).wait().unwrap();
+        }
+        disk.fail_sync_after(0);
+        queue.tend();
+        assert_eq!(read_all(&partition, 1).len(), 10, "nobody has lost it yet");
+        // From now on the disk says that all is well.
+        assert_eq!(partition.append(one("behind")).wait().unwrap().base_offset, 10);
+        queue.shutdown();
+        let (queue, report) = open(&disk.crash(), &clock, config());
+        let all = read_all(&queue.topic("fast").unwrap().partition(0).unwrap(), 1);
+        let there = by_offset(&all);
+        assert!(there.contains_key(&10), "what came behind was synced");
+        for offset in (0..10).filter(|offset| !there.contains_key(offset)) {
+            lost += 1;
+            let said = report.damage.iter().any(|damage| (damage.from..damage.to).contains(&offset));
+            assert!(said, "seed {seed}: {offset} is gone, and nobody said so: {:?}", report.damage);
+        }
+    }
+    assert!(lost > 0, "nothing was tried");
+}
+
+#[test]
+fn a_time_of_append_leads_to_its_batch() {
+    let (disk, clock) = (SimDisk::new(1), clock());
+    let (queue, _) = open(&disk, &clock, Config { segment_bytes: Bytes(1 << 20), ..config() });
+    let partition = queue.ensure_topic("web").unwrap().partition(0).unwrap();
+    let mut times = Vec::new();
+    for nth in 0..70 {
+        clock.advance(Duration::from_secs(1));
+        times.push(clock.now_ns());
+        partition.append(big(nth)).wait().unwrap();
+    }
+    assert!(partition.view.read().sealed.len() == 1, "both kinds of segments");
+    for (nth, time) in (0..).zip(times) {
+        assert_eq!([-1, 0, 1].map(|by| partition.offset_at(time + by)), [nth, nth, nth + 1]);
+    }
 }
 
 #[test]

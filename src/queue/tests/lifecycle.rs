@@ -1,8 +1,12 @@
 //! Topics that change and end: deletion, growth, settings, through crashes and with those who look on.
 
+use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Barrier};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -12,7 +16,7 @@ use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
 use crate::base::units::{Bytes, Span};
 use crate::queue::settings::Key;
-use crate::queue::{Config, Queue, QueueError, Source, TopicSettings};
+use crate::queue::{Config, Queue, QueueError, Source, Ticket, TopicSettings};
 
 /// Whether anything of a topic lies on the disk.
 fn is_left(disk: &SimDisk, id: TopicId) -> bool {
@@ -266,4 +270,63 @@ fn what_is_not_stored_waits_for_nobody() {
     queue.tend();
     assert_eq!(stored.log_start(), 0, "the store has not come so far");
     assert!(plain.log_start() > 10, "{}", plain.log_start());
+}
+
+#[test]
+fn what_is_made_while_the_queue_closes_takes_nothing() {
+    let (queue, _) = open(&SimDisk::new(1), &clock(), config());
+    let topic = queue.ensure_topic("web").unwrap();
+    queue.shutdown();
+    // A topic does not know the queue that it belongs to: it may still grow.
+    topic.update_settings(TopicSettings { partitions: 2, ..TopicSettings::of(&config()) }).unwrap();
+    let tickets: Vec<Ticket> = topic.partitions().iter().map(|partition| partition.append(one("late"))).collect();
+    for mut ticket in tickets {
+        let settled = Pin::new(&mut ticket).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(settled, Poll::Ready(Err(QueueError::Closed))), "{settled:?}");
+    }
+    assert!(matches!(queue.ensure_topic("more"), Err(QueueError::Closed)));
+}
+
+#[test]
+fn a_hook_may_be_the_last_to_hold_the_queue() {
+    let (queue, _) = open(&SimDisk::new(1), &clock(), config());
+    let partition = queue.ensure_topic("web").unwrap().partition(0).unwrap();
+    let last = Arc::new(Mutex::new(None));
+    let takes = last.clone();
+    queue.on_durable(Box::new(move |_| {
+        let queue: Option<Arc<Queue>> = takes.lock().take();
+        drop(queue);
+    }));
+    *last.lock() = Some(queue);
+    partition.append(one("x")).wait().unwrap();
+    let dropped = (0..20_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        Arc::strong_count(&last) == 1
+    });
+    assert!(dropped, "the writer waits for itself");
+}
+
+#[test]
+fn nobody_hears_of_a_topic_after_its_end() {
+    let (queue, _) = open(&SimDisk::new(1), &clock(), config());
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (busy, go) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (own, waits, made) = (busy.clone(), go.clone(), heard.clone());
+    queue.on_topic(Box::new(move |_| {
+        own.wait();
+        waits.wait();
+        made.lock().push("made");
+    }));
+    let gone = heard.clone();
+    queue.on_delete(Box::new(move |_| gone.lock().push("gone")));
+    std::thread::scope(|scope| {
+        scope.spawn(|| queue.ensure_topic("web").unwrap());
+        busy.wait();
+        let deleting = scope.spawn(|| queue.delete_topic("web").unwrap());
+        // It would be done by now if it waited for nobody.
+        std::thread::sleep(Duration::from_millis(100));
+        go.wait();
+        deleting.join().unwrap();
+    });
+    assert_eq!(*heard.lock(), ["made", "gone"]);
 }

@@ -216,3 +216,20 @@ fn ids_are_given_once_and_batches_without_are_as_before() {
     assert!(it.queue.new_producer_id().unwrap() > 50_000);
     assert_eq!(text(&read_all(&it.partition, 1)).len(), 3);
 }
+
+#[test]
+fn in_doubt_a_batch_that_failed_is_what_must_come_next() {
+    let it = Box::new(1);
+    it.script(&[(0, 0, 1, "0..1"), (0, 1, 1, "1..2")]);
+    it.partition.log.lock().producers.doubt();
+    // A repetition that fails along with others says nothing of what comes next.
+    it.disk.fail_sync_after(0);
+    let [again, other] = {
+        let _busy = it.partition.log.lock();
+        [of(7, 0, 1, 1), of(8, 0, 0, 1)].map(|batch| it.partition.append(batch))
+    };
+    assert!(again.wait().is_err() && other.wait().is_err());
+    it.disk.fail_sync_after(0);
+    assert!(it.partition.append(of(7, 0, 5, 1)).wait().is_err());
+    it.script(&[(0, 6, 1, "out of order"), (0, 5, 1, "2..3"), (0, 6, 1, "3..4")]);
+}

@@ -9,8 +9,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Random, batch, clock, config, open, read_all, seeds};
+use super::{Random, batch, clock, config, one, open, read_all, seeds, via};
 use crate::base::clock::SimClock;
 use crate::base::disk::Disk;
 use crate::base::disk::sim::SimDisk;
@@ -100,7 +101,7 @@ impl World {
             let first: u32 = sent[..number].iter().sum();
             let bytes = batch(&payloads(*id, before + number, sent[number]), Compression::None);
             let bytes = stamped(&bytes, *id, *epoch, i32::try_from(first).unwrap());
-            tickets.push((client, number, self.partition(*home).append_via(&self.partition(way), bytes)));
+            tickets.push((client, number, via(&self.partition(*home), &self.partition(way), bytes)));
         }
         let mut failed: HashMap<usize, usize> = HashMap::new();
         for (at, number, ticket) in tickets {
@@ -245,7 +246,7 @@ fn what_failed_in_one_place_does_not_come_back_beside_its_repetition() {
                 let send = |world: &World, number: usize, way: usize| {
                     let bytes =
                         stamped(&batch(&payloads(1, number, 2), Compression::None), 1, 0, i32::try_from(number * 2).unwrap());
-                    world.partition(0).append_via(&world.partition(way), bytes).wait()
+                    via(&world.partition(0), &world.partition(way), bytes).wait()
                 };
                 let mut number = 0;
                 if durable_before {
@@ -273,7 +274,7 @@ fn home_judges_what_goes_elsewhere() {
     let world = World { disk: disk.clone(), ..World::new(1) };
     let send = |way: usize, epoch: i16, first: i32| {
         let bytes = stamped(&batch(&[b"x".to_vec()], Compression::None), 9, epoch, first);
-        world.partition(0).append_via(&world.partition(way), bytes).wait()
+        via(&world.partition(0), &world.partition(way), bytes).wait()
     };
     assert_eq!(send(0, 0, 0).unwrap().base_offset, 0);
     assert_eq!(send(1, 0, 1).unwrap().base_offset, 0);
@@ -290,7 +291,7 @@ fn home_judges_what_goes_elsewhere() {
     let target = world.partition(2);
     world.queue.as_ref().unwrap().delete_topic("other").unwrap();
     let bytes = stamped(&batch(&[b"x".to_vec()], Compression::None), 9, 1, 1);
-    assert!(matches!(world.partition(0).append_via(&target, bytes).wait(), Err(QueueError::Gone)));
+    assert!(matches!(via(&world.partition(0), &target, bytes).wait(), Err(QueueError::Gone)));
     assert_eq!(send(0, 1, 1).unwrap().base_offset, 2);
     drop(disk.list(std::path::Path::new("queue")));
 }
@@ -300,7 +301,7 @@ fn checkpoints_and_retention_keep_what_guests_are_known_by() {
     let mut world = World::new(5);
     let send = |world: &World, way: usize, first: i32| {
         let bytes = stamped(&batch(&[vec![b'x'; 40_000]], Compression::None), 9, 0, first);
-        world.partition(0).append_via(&world.partition(way), bytes).wait()
+        via(&world.partition(0), &world.partition(way), bytes).wait()
     };
     for first in 0..12 {
         send(&world, 1, first).unwrap();
@@ -320,4 +321,22 @@ fn checkpoints_and_retention_keep_what_guests_are_known_by() {
     assert!(send(&world, 1, 8).unwrap().duplicate);
     assert!(matches!(send(&world, 0, 13), Err(QueueError::OutOfOrderSequence)));
     assert_eq!(send(&world, 0, 12).unwrap().base_offset, 0);
+}
+
+#[test]
+fn a_panic_over_one_run_leaves_nothing_of_the_next_waiting() {
+    let world = World::new(1);
+    let queue = world.queue.as_ref().unwrap();
+    let first = AtomicBool::new(true);
+    queue.on_durable(Box::new(move |_| assert!(!first.swap(false, Ordering::Relaxed), "on purpose")));
+    let home = world.partition(0);
+    let [stray, own] = {
+        // The writer waits for the log while both come in.
+        let _busy = home.log.lock();
+        let bytes = stamped(&batch(&[b"x".to_vec()], Compression::None), 1, 0, 0);
+        [via(&home, &world.partition(1), bytes), home.append(one("y"))]
+    };
+    assert!(stray.wait().is_ok() && own.wait().is_err());
+    assert_eq!(queue.stats().pending_bytes, 0);
+    assert_eq!(home.append(one("z")).wait().unwrap().base_offset, 0);
 }

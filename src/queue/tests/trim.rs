@@ -8,7 +8,7 @@ use proptest::prelude::{any, prop, prop_assert_eq, proptest};
 use super::{Random, batch, clock, config, one, open, read_all, text};
 use crate::base::disk::sim::SimDisk;
 use crate::queue::batch::{BatchBuilder, Compression};
-use crate::queue::{Config, Partition, QueueError};
+use crate::queue::{Config, Durability, Partition, QueueError, TopicSettings, keeper};
 
 fn timed(times: &[i64], compression: Compression) -> Bytes {
     let mut builder = BatchBuilder::new();
@@ -51,6 +51,28 @@ fn deleted_records_stay_deleted() {
         assert_eq!(partition.append(one("next")).wait().unwrap().base_offset, 40);
         assert_eq!(text(&read_all(&partition, 1)), [(40, "next".to_owned())]);
     }
+}
+
+#[test]
+fn a_journal_written_anew_knows_also_those_that_cannot_be_synced() {
+    let (disk, clock) = (SimDisk::new(1), clock());
+    let (queue, _) = open(&disk, &clock, config());
+    let settings = TopicSettings { durability: Durability::Written, ..TopicSettings::of(&config()) };
+    let fast = queue.create_topic("fast", settings).unwrap().partition(0).unwrap();
+    let busy = queue.ensure_topic("busy").unwrap().partition(0).unwrap();
+    for nth in 0..10 {
+        fast.append(one(&nth.to_string())).wait().unwrap();
+    }
+    fast.delete_records(4).unwrap();
+    fast.append(one("written")).wait().unwrap();
+    busy.append(batch(&[vec![7; 10_000]], Compression::None)).wait().unwrap();
+    // The entry of the busy one fails half way, and then what was only written cannot be synced.
+    disk.fail_write_after(0);
+    disk.fail_sync_after(0);
+    keeper::checkpoint(&queue.shared, &|| queue.topics(), 5_000);
+    let (queue, report) = open(&disk.crash(), &clock, config());
+    assert_eq!(report.damaged_entries, 0, "it is written anew");
+    assert_eq!(queue.topic("fast").unwrap().partition(0).unwrap().log_start(), 4);
 }
 
 #[test]

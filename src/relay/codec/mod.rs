@@ -125,13 +125,24 @@ impl Codec {
     pub(crate) fn run<'b>(
         &self,
         chain: &Chain,
-        mut call: Records<'b>,
+        call: Records<'b>,
         arena: &'b Arena,
         documents: &mut Vec<u8>,
         state: &mut State,
     ) -> Result<Ran<'b>, NotNow> {
+        self.run_by(call, arena, documents, |decoded| chain.run(decoded, arena, state))
+    }
+
+    /// As [`Codec::run`], with what runs the chain over what was decoded.
+    pub(crate) fn run_by<'b>(
+        &self,
+        mut call: Records<'b>,
+        arena: &'b Arena,
+        documents: &mut Vec<u8>,
+        run: impl FnOnce(&Records<'b>) -> Output<'b>,
+    ) -> Result<Ran<'b>, NotNow> {
         if matches!(self, Self::Bytes) {
-            let output = chain.run(&call, arena, state);
+            let output = run(&call);
             return Ok(Ran { call, output, undecoded: 0, bytes: 0 });
         }
         documents.clear();
@@ -155,7 +166,7 @@ impl Codec {
             };
             decoded.records.push(RecordView { payload, ..*record });
         }
-        let mut output = chain.run(&decoded, arena, state);
+        let mut output = run(&decoded);
         let undecoded = call.records.len() - decoded.records.len();
         for (verdict, (given, record)) in output.verdicts.iter_mut().zip(decoded.records.iter().zip(came(&call.records, &seen)))
         {

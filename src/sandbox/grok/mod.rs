@@ -10,7 +10,8 @@
 //! order in which they stand in the expression; `:int` and `:float` read as far as the digits go; `[a][b]` is the field `a.b`.
 //! `\w`, `\d`, `\s` and `\b` are ASCII, as in Ruby, and text is bytes: invalid UTF-8 neither fails nor is lost.
 //!
-//! **Engines.** The linear-time engine (`regex::bytes`) is tried first. An expression with look-around, a back reference or an
+//! **Engines.** Most expressions are lowered to plain steps ([`lower`]), which cut a line at hand-written speed and mean what the
+//! linear-time engine (`regex::bytes`) means; that engine takes what cannot be lowered, and texts on which the steps give up. An expression with look-around, a back reference or an
 //! atomic group that matters runs on the backtracking engine, but only on texts that its *superset* matches in linear time:
 //! the same expression with assertions left out and atomic groups made plain, which matches wherever the exact one does.
 //! Backtracking is bounded by [`BACKTRACK_STEPS`]; a text that exhausts them is an error that the filter can tag, never a
@@ -23,6 +24,7 @@
 //! fifteenth of the speed. Why not only `fancy-regex`: most expressions need none of it, and linear time is a promise.
 
 mod expand;
+mod lower;
 pub mod patterns;
 mod syntax;
 #[cfg(test)]
@@ -33,6 +35,7 @@ use std::fmt;
 
 use crate::base::row::Value;
 
+use lower::{Lowered, Outcome};
 pub use patterns::Flavour;
 
 /// Longest expression after all names are replaced.
@@ -100,13 +103,23 @@ pub struct Grok {
 }
 
 enum Engine {
-    Linear(regex::bytes::Regex),
-    Bounded { superset: Option<regex::bytes::Regex>, exact: Box<fancy_regex::Regex> },
+    /// The lowered form answers; the automaton where there is none, or where it gave up.
+    Linear {
+        regex: regex::bytes::Regex,
+        lowered: Option<Box<Lowered>>,
+    },
+    Bounded {
+        superset: Option<regex::bytes::Regex>,
+        exact: Box<fancy_regex::Regex>,
+    },
 }
 
 /// Memory that a search needs; keep one per expression and thread.
-#[derive(Debug)]
-pub struct Scratch(Option<regex::bytes::CaptureLocations>);
+#[derive(Debug, Default)]
+pub struct Scratch {
+    locations: Option<regex::bytes::CaptureLocations>,
+    lowered: Option<lower::Memory>,
+}
 
 /// Compiles an expression with Logstash's legacy names and those of `custom`.
 ///
@@ -128,13 +141,19 @@ pub fn compile_as(expression: &str, custom: &Custom, flavour: Flavour) -> Result
     }
     let linear = linear(&parts.superset);
     let engine = match linear {
-        Ok(regex) if !parts.needs_exact => Engine::Linear(regex),
-        superset => Engine::Bounded { exact: Box::new(bounded(&parts.exact)?), superset: superset.ok() },
+        Ok((regex, is_ascii)) if !parts.needs_exact => {
+            let lowered = if is_ascii { Lowered::new(&parts.superset).map(Box::new) } else { None };
+            Engine::Linear { regex, lowered }
+        }
+        superset => {
+            Engine::Bounded { exact: Box::new(bounded(&parts.exact)?), superset: superset.ok().map(|(regex, _)| regex) }
+        }
     };
     Ok(Grok { engine, fields: parts.fields })
 }
 
-fn linear(pattern: &str) -> Result<regex::bytes::Regex, regex::Error> {
+/// The automaton, and whether its classes are ASCII's.
+fn linear(pattern: &str) -> Result<(regex::bytes::Regex, bool), regex::Error> {
     let build = |unicode| {
         regex::bytes::RegexBuilder::new(pattern)
             .unicode(unicode)
@@ -142,6 +161,7 @@ fn linear(pattern: &str) -> Result<regex::bytes::Regex, regex::Error> {
             .dot_matches_new_line(true)
             .size_limit(PROGRAM_BYTES)
             .build()
+            .map(|regex| (regex, !unicode))
     };
     // ASCII classes are what Ruby means and what is fast; an expression that names a class beyond ASCII gets Unicode's.
     build(false).or_else(|_| build(true))
@@ -171,14 +191,25 @@ impl Grok {
 
     /// Whether it runs in linear time on every text.
     pub fn is_linear(&self) -> bool {
-        matches!(self.engine, Engine::Linear(_))
+        matches!(self.engine, Engine::Linear { .. })
+    }
+
+    /// What runs it, in a word or two for people.
+    pub fn engine(&self) -> &'static str {
+        match &self.engine {
+            Engine::Linear { lowered: Some(_), .. } => "lowered",
+            Engine::Linear { lowered: None, .. } => "linear",
+            Engine::Bounded { .. } => "backtracking, bounded",
+        }
     }
 
     /// Memory for searches with this expression.
     pub fn scratch(&self) -> Scratch {
         match &self.engine {
-            Engine::Linear(regex) => Scratch(Some(regex.capture_locations())),
-            Engine::Bounded { .. } => Scratch(None),
+            Engine::Linear { lowered, .. } => {
+                Scratch { lowered: lowered.as_ref().map(|lowered| lowered.memory()), locations: None }
+            }
+            Engine::Bounded { .. } => Scratch::default(),
         }
     }
 
@@ -188,8 +219,18 @@ impl Grok {
     /// [`GrokError::Exhausted`] when the bounded engine gave up; nothing is appended then.
     pub fn search(&self, text: &[u8], scratch: &mut Scratch, found: &mut Vec<Found>) -> Result<bool, GrokError> {
         match &self.engine {
-            Engine::Linear(regex) => {
-                let locations = scratch.0.get_or_insert_with(|| regex.capture_locations());
+            Engine::Linear { regex, lowered } => {
+                if let (Some(lowered), Some(memory)) = (lowered, &mut scratch.lowered) {
+                    match lowered.search(text, memory) {
+                        Outcome::NotFound => return Ok(false),
+                        Outcome::Found => {
+                            self.collect(found, |group| memory.get(group));
+                            return Ok(true);
+                        }
+                        Outcome::GaveUp => {}
+                    }
+                }
+                let locations = scratch.locations.get_or_insert_with(|| regex.capture_locations());
                 if regex.captures_read(locations, text).is_none() {
                     return Ok(false);
                 }

@@ -74,6 +74,9 @@ pub(super) struct Host {
     pub(super) lent: Option<Lent>,
     starting: bool,
     log_lines: u32,
+    /// What the guest logged in this call goes here and nowhere else: level and text.
+    pub(super) quiet: bool,
+    pub(super) heard: Vec<(i32, String)>,
     /// What the guest said last before it trapped.
     panic: Option<String>,
     /// Lines that a runtime has begun on standard output and error.
@@ -115,6 +118,8 @@ impl Host {
             lent: None,
             starting: true,
             log_lines: 0,
+            quiet: false,
+            heard: Vec::new(),
             panic: None,
             lines: Default::default(),
             memory_limit,
@@ -128,6 +133,7 @@ impl Host {
         self.starting = false;
         self.patience = dns::BUDGET;
         self.log_lines = 0;
+        self.heard.clear();
         self.panic = None;
         self.lines.iter_mut().for_each(Vec::clear);
         self.memory_refused = false;
@@ -146,6 +152,10 @@ impl Host {
         }
         self.log_lines = self.log_lines.saturating_add(1);
         if self.log_lines > LOG_LINES {
+            return;
+        }
+        if self.quiet {
+            self.heard.push((level, text.into_owned()));
             return;
         }
         let filter = &*self.filter;

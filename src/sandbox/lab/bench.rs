@@ -1,6 +1,6 @@
-//! What a filter costs: nanoseconds, fuel and bytes a second, at calls of several sizes.
+//! What a filter or a chain costs: nanoseconds, fuel and bytes a second, at calls of several sizes.
 //!
-//! In: a module, a configuration, payloads, and whoever measures brings the clock (time of this thread's own work, so that other
+//! In: a filter or a chain, payloads, and whoever measures brings the clock (time of this thread's own work, so that other
 //! load on the machine does not count). Out: [`Report`]. What is measured is the whole way of a call: the frame that goes in, the
 //! filter under fuel, the checks of the answer, the rows.
 //!
@@ -9,11 +9,11 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
-use super::{Lone, LoneError};
+use super::Lone;
+use crate::base::limits::CALL_RECORDS;
 use crate::base::record::{RecordView, Records};
-use crate::sandbox::{Arena, Sandbox, VerdictKind};
+use crate::sandbox::{Arena, State, VerdictKind};
 
 /// Most records that are taken.
 pub const RECORDS: usize = 16_384;
@@ -27,8 +27,8 @@ pub struct Report {
     pub records: usize,
     /// Their mean length.
     pub bytes_a_record: f64,
-    /// Of them, those that were stored, dropped and failed.
-    pub verdicts: [usize; 3],
+    /// Of them, those that were stored, dropped, failed and held.
+    pub verdicts: [usize; 4],
     /// One for each size of call.
     pub calls: Vec<Measured>,
 }
@@ -46,54 +46,38 @@ pub struct Measured {
     pub mb_a_second: f64,
 }
 
-/// Measures. `now_ns` is the clock; each size of call is run for about twice `each`.
-///
-/// # Errors
-/// See [`LoneError`].
-pub fn run(
-    sandbox: &Sandbox,
-    wasm: &[u8],
-    config: &Map<String, Value>,
-    payloads: &[Vec<u8>],
-    now_ns: &mut dyn FnMut() -> u64,
-    calls: &[usize],
-    each: Duration,
-) -> Result<Report, LoneError> {
-    let lone = Lone::new(sandbox, wasm, config, &Map::new())?;
-    let mut records = Records::default();
-    for (offset, payload) in (0..).zip(payloads.iter().cycle().take(payloads.len().clamp(1024, RECORDS))) {
-        let arrival_ns = 1_767_225_600_000_000_000;
-        records.records.push(RecordView {
-            offset,
-            arrival_ns,
-            timestamp_ms: arrival_ns / 1_000_000,
-            key: None,
-            payload,
-            headers: (0, 0),
-        });
-    }
-    let count = records.records.len().max(1);
-    let bytes: usize = records.records.iter().map(|record| record.payload.len()).sum();
+/// Measures. `now_ns` is the clock; each size of call is run for about twice `each`. The records come in batches, as to a lane.
+pub fn run(lone: &Lone, payloads: &[Vec<u8>], now_ns: &mut dyn FnMut() -> u64, calls: &[usize], each: Duration) -> Report {
+    let all: Vec<&[u8]> =
+        payloads.iter().cycle().take(payloads.len().clamp(CALL_RECORDS, RECORDS)).map(Vec::as_slice).collect();
+    let batches: Vec<Records<'_>> = all.chunks(CALL_RECORDS).map(batch).collect();
+    let count = all.len().max(1);
+    let bytes: usize = all.iter().map(|payload| payload.len()).sum();
     #[allow(clippy::cast_precision_loss)]
     let (as_records, as_bytes) = (count as f64, bytes as f64);
     let mut report = Report { records: payloads.len().min(count), bytes_a_record: as_bytes / as_records, ..Report::default() };
     let mut arena = Arena::new();
     for &call_records in calls {
         let mut fuel = 0;
-        let mut once = |arena: &mut Arena, verdicts: &mut [usize; 3]| {
-            let output = lone.run(&records, arena, call_records);
-            *verdicts = [0; 3];
-            for verdict in &output.verdicts {
-                verdicts[match verdict.kind {
-                    VerdictKind::Store { .. } => 0,
-                    // What is held makes no row either.
-                    VerdictKind::Drop { .. } | VerdictKind::Hold => 1,
-                    VerdictKind::Fail { .. } => 2,
-                }] += 1;
+        let mut once = |arena: &mut Arena, verdicts: &mut [usize; 4]| {
+            *verdicts = [0; 4];
+            fuel = 0;
+            let mut state = State::default();
+            for batch in &batches {
+                let output = lone.run(batch, arena, &mut state, call_records);
+                for verdict in &output.verdicts {
+                    verdicts[match verdict.kind {
+                        VerdictKind::Store { .. } => 0,
+                        VerdictKind::Drop { .. } => 1,
+                        VerdictKind::Fail { .. } => 2,
+                        VerdictKind::Hold => 3,
+                    }] += 1;
+                }
+                fuel += output.stats.fuel;
+                drop(output);
+                arena.reset();
             }
-            fuel = output.stats.fuel / count as u64;
-            drop(output);
-            arena.reset();
+            fuel /= count as u64;
         };
         // The first run compiles patterns and warms the caches; then as often as the clock can tell: one that counts what a
         // thread ran moves on by milliseconds.
@@ -120,7 +104,21 @@ pub fn run(
         let took = best.max(1) as f64;
         report.calls.push(Measured { call_records, ns: took / as_records, fuel, mb_a_second: as_bytes * 1000.0 / took });
     }
-    Ok(report)
+    report
+}
+
+/// Records of these payloads, which arrived together.
+fn batch<'p>(payloads: &[&'p [u8]]) -> Records<'p> {
+    let arrival_ns = 1_767_225_600_000_000_000;
+    let record = |(offset, payload): (u64, &&'p [u8])| RecordView {
+        offset,
+        arrival_ns,
+        timestamp_ms: arrival_ns / 1_000_000,
+        key: None,
+        payload,
+        headers: (0, 0),
+    };
+    Records { records: (0..).zip(payloads).map(record).collect(), ..Records::default() }
 }
 
 #[cfg(test)]
@@ -135,13 +133,14 @@ mod tests {
     fn every_size_of_call_is_measured() {
         let bench = crate::sandbox::tests::bench();
         let access = crate::sandbox::stock::FILTERS.iter().find(|(name, _)| *name == "access-log").unwrap().1;
+        let lone = super::Lone::new(&bench.sandbox, access, &Map::new(), &Map::new()).unwrap();
         let mut now = 0;
         let mut clock = || {
             now += 1_000_000;
             now
         };
         let lines = vec![b"no such line".to_vec(); 3];
-        let report = super::run(&bench.sandbox, access, &Map::new(), &lines, &mut clock, &[1, 64], Duration::ZERO).unwrap();
+        let report = super::run(&lone, &lines, &mut clock, &[1, 64], Duration::ZERO);
         assert_eq!(report.records, 3);
         assert_eq!(report.verdicts.iter().sum::<usize>(), 1024);
         let sizes: Vec<usize> = report.calls.iter().map(|measured| measured.call_records).collect();

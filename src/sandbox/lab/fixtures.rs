@@ -11,7 +11,7 @@
 //! arrival = "2026-01-01T00:00:00Z"        # the only clock
 //!
 //! [case.expect]
-//! verdict = "store"                       # store (without a word), drop, fail
+//! verdict = "store"                       # store (without a word), drop, fail, hold
 //! reason = "no colon"                     # a part of it; for drop and fail
 //! fields = { level = "warn", took = 12 }  # everything that the filter changed, and nothing else
 //! absent = ["message"]                    # what must not be there
@@ -23,6 +23,9 @@
 //! payload = "one"
 //! expect = { fields = { seen = 1 } }
 //!
+//! [[case.expired]]                        # what the filter lets wait, given back after the last record, in order
+//! fields = { message = "one\ntwo" }
+//!
 //! [[case]]
 //! config = { separator = 3 }
 //! refused = "separator"                   # the filter must refuse the configuration, with this in its sentence
@@ -32,22 +35,23 @@
 //!
 //! Limits: [`CASES`], and the sandbox's own; a fixture can do no more harm than a record.
 
+mod format;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use base64::Engine;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
+
+use format::{Case, Decision, Emitted, File, Input};
 
 use super::{Lone, LoneError};
 use crate::base::record::{RecordView, Records};
 use crate::base::{row, time};
-use crate::sandbox::{Arena, FilterError, Output, Sandbox, Verdict, VerdictKind};
+use crate::sandbox::{Arena, FilterError, Output, Sandbox, State, Verdict, VerdictKind};
 
 /// Most cases of a file.
 const CASES: usize = 10_000;
-/// When records arrive that do not say: 2026-01-01T00:00:00Z. Never the present, or a fixture would age.
-const ARRIVAL_NS: i64 = 1_767_225_600_000_000_000;
 
 /// What came of a file of fixtures.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -95,117 +99,6 @@ impl std::fmt::Display for Report {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    config: Map<String, Value>,
-    #[serde(default, rename = "case")]
-    cases: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: Option<String>,
-    config: Option<Map<String, Value>>,
-    refused: Option<String>,
-    payload: Option<String>,
-    payload_base64: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    fields: Map<String, Value>,
-    arrival: Option<Instant>,
-    expect: Option<Expected>,
-    #[serde(default, rename = "record")]
-    records: Vec<Step>,
-}
-
-/// One record of a case, and what is expected of it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Step {
-    payload: Option<String>,
-    payload_base64: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    arrival: Option<Instant>,
-    #[serde(default)]
-    expect: Expected,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expected {
-    #[serde(default)]
-    verdict: Decision,
-    reason: Option<String>,
-    fields: Option<Map<String, Value>>,
-    #[serde(default)]
-    absent: Vec<String>,
-    time: Option<Instant>,
-    #[serde(default)]
-    emissions: Vec<Emitted>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Decision {
-    #[default]
-    Store,
-    Drop,
-    Fail,
-    Hold,
-}
-
-impl Decision {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Drop => "drop",
-            Self::Fail => "fail",
-            Self::Hold => "hold",
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Emitted {
-    topic: String,
-    payload: Option<String>,
-    headers: Option<BTreeMap<String, String>>,
-}
-
-/// An instant as TOML or people write it.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Instant {
-    Ns(i64),
-    Text(String),
-    Date(toml::value::Datetime),
-}
-
-impl Instant {
-    fn ns(&self) -> Result<i64, String> {
-        let text = match self {
-            Self::Ns(ns) => return Ok(*ns),
-            Self::Text(text) => text.clone(),
-            Self::Date(date) => date.to_string(),
-        };
-        time::parse(&text).ok_or_else(|| format!("`{text}` is no instant"))
-    }
-}
-
-/// A case's record with its bytes.
-struct Input<'c> {
-    payload: Vec<u8>,
-    headers: &'c BTreeMap<String, String>,
-    arrival_ns: i64,
-    expect: &'c Expected,
-}
-
 /// Runs a filter over its fixtures.
 ///
 /// # Errors
@@ -244,55 +137,6 @@ pub fn payloads(fixtures: &str) -> Result<(Map<String, Value>, Vec<Vec<u8>>), Fi
     Ok((file.config, payloads))
 }
 
-impl Case {
-    fn inputs(&self) -> Result<Vec<Input<'_>>, String> {
-        static NOTHING: Expected = Expected {
-            verdict: Decision::Store,
-            reason: None,
-            fields: None,
-            absent: Vec::new(),
-            time: None,
-            emissions: Vec::new(),
-        };
-        let alone = self.payload.is_some() || self.payload_base64.is_some() || self.expect.is_some();
-        if !self.records.is_empty() {
-            if alone {
-                return Err("give a `payload` or several `[[case.record]]`, not both".into());
-            }
-            return self.records.iter().map(Step::input).collect();
-        }
-        if self.refused.is_some() && !alone {
-            return Ok(Vec::new());
-        }
-        let expect = self.expect.as_ref().unwrap_or(&NOTHING);
-        let payload = bytes(self.payload.as_deref(), self.payload_base64.as_deref())?;
-        Ok(vec![Input { payload, headers: &self.headers, arrival_ns: arrival(self.arrival.as_ref())?, expect }])
-    }
-}
-
-impl Step {
-    fn input(&self) -> Result<Input<'_>, String> {
-        let payload = bytes(self.payload.as_deref(), self.payload_base64.as_deref())?;
-        Ok(Input { payload, headers: &self.headers, arrival_ns: arrival(self.arrival.as_ref())?, expect: &self.expect })
-    }
-}
-
-fn arrival(at: Option<&Instant>) -> Result<i64, String> {
-    at.map_or(Ok(ARRIVAL_NS), Instant::ns)
-}
-
-fn bytes(text: Option<&str>, base64: Option<&str>) -> Result<Vec<u8>, String> {
-    match (text, base64) {
-        (Some(_), Some(_)) => Err("give `payload` or `payload_base64`, not both".to_owned()),
-        (Some(text), None) => Ok(text.as_bytes().to_vec()),
-        (None, Some(text)) => {
-            let decoded = base64::engine::general_purpose::STANDARD.decode(text);
-            decoded.map_err(|error| format!("`payload_base64`: {error}"))
-        }
-        (None, None) => Ok(Vec::new()),
-    }
-}
-
 /// What is different, and the fuel it took. `Err`: the case itself is wrong.
 fn check(sandbox: &Sandbox, wasm: &[u8], case: &Case, config: &Map<String, Value>) -> Result<(Vec<String>, u64), String> {
     let inputs = case.inputs()?;
@@ -307,7 +151,8 @@ fn check(sandbox: &Sandbox, wasm: &[u8], case: &Case, config: &Map<String, Value
     };
     let records = records(&inputs);
     let arena = Arena::new();
-    let output = lone.run(&records, &arena, usize::MAX);
+    let mut state = State::default();
+    let output = lone.run(&records, &arena, &mut state, usize::MAX);
     let mut differences = Vec::new();
     for (number, (input, verdict)) in (1..).zip(inputs.iter().zip(&output.verdicts)) {
         let before = differences.len();
@@ -318,9 +163,10 @@ fn check(sandbox: &Sandbox, wasm: &[u8], case: &Case, config: &Map<String, Value
             }
         }
     }
+    expired(case, &lone, &mut state, &arena, &mut differences)?;
     // Again one by one, from nothing: the same must come of it.
     let again = Arena::new();
-    let one_by_one = lone.run(&records, &again, 1);
+    let one_by_one = lone.run(&records, &again, &mut State::default(), 1);
     for (number, (one, all)) in (1..).zip(one_by_one.verdicts.iter().zip(&output.verdicts)) {
         if differences.is_empty() && row(&one_by_one, one) != row(&output, all) {
             differences.push(format!(
@@ -331,6 +177,28 @@ fn check(sandbox: &Sandbox, wasm: &[u8], case: &Case, config: &Map<String, Value
         }
     }
     Ok((differences, output.stats.fuel))
+}
+
+/// What waits is given back, as after a long silence.
+fn expired(case: &Case, lone: &Lone, state: &mut State, arena: &Arena, differences: &mut Vec<String>) -> Result<(), String> {
+    let mut given = 0;
+    while let Some(back) = lone.expire(i64::MAX - 1, arena, state) {
+        for (record, verdict) in back.records.records.iter().zip(&back.output.verdicts) {
+            given += 1;
+            let Some(expect) = case.expired.get(given - 1) else { continue };
+            let headers = BTreeMap::new();
+            let (payload, arrival_ns) = (record.payload.to_vec(), record.arrival_ns);
+            let before = differences.len();
+            compare(case, &Input { payload, headers: &headers, arrival_ns, expect }, &back.output, verdict, differences)?;
+            for difference in &mut differences[before..] {
+                *difference = format!("expired {given}: {difference}");
+            }
+        }
+    }
+    if given != case.expired.len() {
+        differences.push(format!("expired: expected {} of what waits to be given back, are {given}", case.expired.len()));
+    }
+    Ok(())
 }
 
 fn records<'i>(inputs: &'i [Input<'_>]) -> Records<'i> {
@@ -390,8 +258,8 @@ fn compare(
     let (decision, reason) = match &verdict.kind {
         VerdictKind::Store { .. } => (Decision::Store, None),
         VerdictKind::Drop { reason } => (Decision::Drop, Some(reason)),
-        VerdictKind::Hold => (Decision::Hold, None),
         VerdictKind::Fail { reason, .. } => (Decision::Fail, Some(reason)),
+        VerdictKind::Hold => (Decision::Hold, None),
     };
     if decision != expect.verdict {
         let because = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -437,7 +305,7 @@ fn compare(
                 time::format(wanted),
                 time_ns.map_or_else(|| "not set".to_owned(), time::format)
             )),
-            VerdictKind::Drop { .. } | VerdictKind::Hold | VerdictKind::Fail { .. } => {}
+            VerdictKind::Drop { .. } | VerdictKind::Fail { .. } | VerdictKind::Hold => {}
         }
     }
     emissions(&expect.emissions, verdict, differences);

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use super::chain::Step;
 use super::instance::StartError;
-use super::{Arena, Chain, ChainRecord, EntryRecord, FilterError, Output, Sandbox, State, engine, stock};
+use super::{Arena, Chain, ChainRecord, ChainSpec, EntryRecord, Expired, FilterError, Output, Sandbox, State, engine, stock};
 use crate::base::record::Records;
 
 /// Name of a filter that has none.
@@ -29,7 +29,7 @@ const SETS_FIELDS: &str = "tag";
 /// A filter in a chain of its own.
 #[derive(Debug)]
 pub struct Lone {
-    chain: Chain,
+    chain: Arc<Chain>,
 }
 
 /// Why there is no [`Lone`].
@@ -82,11 +82,25 @@ impl Lone {
         }
         add(NAME, wasm, config)?;
         let record = ChainRecord { entries, engine: engine::ENGINE.to_owned() };
-        Ok(Self { chain: Chain::new(record, steps, Arc::clone(&sandbox.pool), Arc::clone(&sandbox.clock)) })
+        let chain = Chain::new(record, steps, Arc::clone(&sandbox.pool), Arc::clone(&sandbox.clock));
+        Ok(Self { chain: Arc::new(chain) })
     }
 
-    /// Runs it over records, at most `call_records` a call, as the first records of a partition.
-    pub fn run<'b>(&self, records: &Records<'b>, arena: &'b Arena, call_records: usize) -> Output<'b> {
-        self.chain.run_cut(records, arena, &mut State::default(), call_records)
+    /// A whole chain of filters that the sandbox knows.
+    ///
+    /// # Errors
+    /// [`LoneError::Broken`]: which entry is not right, and why.
+    pub fn of(sandbox: &Sandbox, chain: &ChainSpec) -> Result<Self, LoneError> {
+        Ok(Self { chain: sandbox.chain(&sandbox.resolve(chain)?)? })
+    }
+
+    /// Runs it over records, at most `call_records` a call. The records of a partition begin with an empty state.
+    pub fn run<'b>(&self, records: &Records<'b>, arena: &'b Arena, state: &mut State, call_records: usize) -> Output<'b> {
+        self.chain.run_cut(records, arena, state, call_records)
+    }
+
+    /// Gives back what waits, until some time; to be called until nothing comes. See [`Chain::expire`].
+    pub fn expire<'b>(&self, now_ns: i64, arena: &'b Arena, state: &mut State) -> Option<Expired<'b>> {
+        self.chain.expire(now_ns, arena, state)
     }
 }

@@ -296,6 +296,15 @@ fn a_filter_that_remembers_is_not_steady() {
     let records = plain(&[b"a", b"b", b"c"]);
     let why = bench.sandbox.check_steady(&wasm, &serde_json::Map::new(), &records).unwrap_err().to_string();
     assert!(why.contains("is not steady: of record 0"), "{why}");
+    // Keeps the first offset it ever saw, and drops a record if that is not 100: in its life it always says the same, and only
+    // one that was started later says something else.
+    let keeping = guest(
+        "(if (i64.eqz (i64.load (i32.const 256))) (then (i64.store (i32.const 256) (i64.load offset=24 (local.get $at)))))
+         (if (i64.ne (i64.load (i32.const 256)) (i64.const 100)) (then (i32.store8 (i32.const 4096) (i32.const 1))))",
+    );
+    let wasm = wat::parse_str(keeping).unwrap();
+    let why = bench.sandbox.check_steady(&wasm, &serde_json::Map::new(), &records).unwrap_err().to_string();
+    assert!(why.contains("of record 1 it says store") && why.contains("each in a fresh instance"), "{why}");
     let steady = wat::parse_str(guest("")).unwrap();
     bench.sandbox.check_steady(&steady, &serde_json::Map::new(), &records).unwrap();
 }

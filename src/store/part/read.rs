@@ -23,7 +23,7 @@ use crate::base::ids::TopicId;
 use crate::store::StoreError;
 use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
-use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Source};
+use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
 
 /// A live part's file.
 #[derive(Debug)]
@@ -34,19 +34,44 @@ pub struct PartFile {
     pub path: PathBuf,
     disk: Arc<dyn Disk>,
     cache: Arc<Cache>,
-    doomed: AtomicBool,
+    removal: Arc<Removal>,
     left_alone: AtomicBool,
+}
+
+/// Removes a file that is doomed when nobody has it any more.
+#[derive(Debug)]
+struct Removal {
+    part: u64,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    cache: Arc<Cache>,
+    doomed: AtomicBool,
 }
 
 impl PartFile {
     /// A part as the log lists it.
     pub fn new(meta: PartMeta, path: PathBuf, disk: Arc<dyn Disk>, cache: Arc<Cache>) -> Self {
-        Self { meta, path, disk, cache, doomed: AtomicBool::new(false), left_alone: AtomicBool::new(false) }
+        let (part, doomed) = (meta.id, AtomicBool::new(false));
+        let removal = Arc::new(Removal { part, path: path.clone(), disk: disk.clone(), cache: cache.clone(), doomed });
+        Self { meta, path, disk, cache, removal, left_alone: AtomicBool::new(false) }
+    }
+
+    /// The same file with what the log says of it now.
+    #[must_use]
+    pub fn as_meant(&self, meta: PartMeta) -> Self {
+        Self {
+            meta,
+            path: self.path.clone(),
+            disk: self.disk.clone(),
+            cache: self.cache.clone(),
+            removal: self.removal.clone(),
+            left_alone: AtomicBool::new(self.is_left_alone()),
+        }
     }
 
     /// Has the file removed when nobody reads it any more.
     pub fn doom(&self) {
-        self.doomed.store(true, Ordering::Release);
+        self.removal.doomed.store(true, Ordering::Release);
     }
 
     /// Keeps merges away from it.
@@ -76,10 +101,10 @@ impl PartFile {
     }
 }
 
-impl Drop for PartFile {
+impl Drop for Removal {
     fn drop(&mut self) {
         if self.doomed.load(Ordering::Acquire) {
-            self.cache.forget(self.meta.id);
+            self.cache.forget(self.part);
             // What can't be removed now is an orphan at the next start.
             let _ = self.disk.remove_file(&self.path);
         }
@@ -405,6 +430,26 @@ impl Source for PartSource {
             run += 1;
         }
         Ok(lineage)
+    }
+
+    fn runs(&self, group: usize) -> Result<Vec<Run>, StoreError> {
+        let directory = self.directory()?;
+        let start = directory.starts.get(group).copied().unwrap_or(0);
+        let end = start + self.rows(group) as u64;
+        let mut at = directory.run_ends.partition_point(|run_end| *run_end <= start);
+        let mut from = start;
+        let mut runs = Vec::new();
+        while let (Some(of), Some(run_end)) = (directory.runs.get(at), directory.run_ends.get(at)) {
+            let upto = (*run_end).min(end);
+            let rows = usize::try_from(upto.saturating_sub(from)).unwrap_or(usize::MAX);
+            runs.push(Run { rows, partition: of.partition, generation: of.generation, first: of.first, last: of.last });
+            if upto == end {
+                break;
+            }
+            from = upto;
+            at += 1;
+        }
+        Ok(runs)
     }
 
     fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {

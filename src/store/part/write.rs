@@ -24,12 +24,13 @@ use super::strings::{Coded, coded};
 use super::template::{self, Template};
 use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
 use crate::base::disk::Disk;
+use crate::base::ids::{Offset, PartitionId};
 use crate::base::row::MESSAGE;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
 
 /// What was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
     /// Bytes of the file.
     pub bytes: u64,
@@ -37,6 +38,8 @@ pub struct Written {
     pub rows: u64,
     /// Least and greatest time.
     pub time: (i64, i64),
+    /// Each partition with its least and greatest offset.
+    pub offsets: Vec<(PartitionId, Offset, Offset)>,
 }
 
 /// A dictionary block, packed.
@@ -410,6 +413,12 @@ impl Writer<'_> {
         let footer = Footer { sections, topic, topic_name, part, rows, time: (least, greatest) };
         self.out.put(&encode_footer(&footer))?;
         let bytes = self.out.finish()?;
-        Ok(Written { bytes, rows, time: (least, greatest) })
+        let mut offsets = BTreeMap::<PartitionId, (Offset, Offset)>::new();
+        for run in &self.runs {
+            let bounds = offsets.entry(run.partition).or_insert((run.first, run.last));
+            *bounds = (bounds.0.min(run.first), bounds.1.max(run.last));
+        }
+        let offsets = offsets.into_iter().map(|(partition, (first, last))| (partition, first, last)).collect();
+        Ok(Written { bytes, rows, time: (least, greatest), offsets })
     }
 }

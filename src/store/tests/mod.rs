@@ -3,6 +3,8 @@
 mod damage;
 mod derived;
 mod faults;
+mod keyed;
+mod masks;
 mod measure;
 mod model;
 mod shapes;

@@ -168,7 +168,7 @@ async fn append(caller: &Caller, topic: Result<&Arc<Topic>, ResponseError>, data
             let ticket = partition.append_judged(header, batch);
             return Ok((partition, ticket));
         };
-        let ticket = partition.append_via(&to, batch);
+        let ticket = partition.append_via(&to, header, batch);
         Ok((to, ticket))
     }
     .await;

@@ -35,7 +35,7 @@ pub(super) const PATTERNS: &[Entry] = &[
             r"%{IPORHOST:clientip}\t%{WORD:cs_method}\t%{HOSTNAME:cs_host}\t%{NOTSPACE:cs_uri_stem}\t",
             r"(?:-|%{INT:sc_status:int})\t%{NOTSPACE:referrer}\t%{NOTSPACE:agent}\t%{NOTSPACE:cs_uri_query}\t",
             r"%{NOTSPACE:cookies}\t%{WORD:x_edge_result_type}\t%{NOTSPACE:x_edge_request_id}\t%{HOSTNAME:x_host_header}\t",
-            r"%{URIPROTO:cs_protocol}\t%{INT:cs_bytes:int}\t%{NUMBER:time_taken:float}\t%{NOTSPACE:x_forwarded_for}\t",
+            r"%{URIPROTO:cs_protocol}\t%{INT:cs_bytes:int}\t(?<time_taken:float>%{NUMBER}(?:\t[^\n]*)?)\t%{NOTSPACE:x_forwarded_for}\t",
             r"%{NOTSPACE:ssl_protocol}\t%{NOTSPACE:ssl_cipher}\t%{NOTSPACE:x_edge_response_result_type}"
         ),
     ),

@@ -64,13 +64,15 @@ pub(super) const PATTERNS: &[Entry] = &[
             r"%{NOTSPACE:policy-name} %{NOTSPACE:from-zone} %{NOTSPACE:to-zone}"
         ),
     ),
-    // Zeek: columns between tabs, a dash for nothing
+    // Zeek: columns between tabs, a dash for nothing. Zeek has added columns over the years; as everybody's configuration
+    // expects of these names, one wide column takes those that are too many.
     ("BRO_COLUMN", r"[^\t\n]+"),
+    ("BRO_COLUMNS", r"[^\n]+"),
     (
         "BRO_HTTP",
         concat!(
             r"%{NUMBER:ts}\t%{BRO_COLUMN:uid}\t%{IP:orig_h}\t%{INT:orig_p}\t%{IP:resp_h}\t%{INT:resp_p}\t%{INT:trans_depth}\t",
-            r"%{BRO_COLUMN:method}\t%{BRO_COLUMN:domain}\t%{BRO_COLUMN:uri}\t%{BRO_COLUMN:referrer}\t%{BRO_COLUMN:user_agent}\t",
+            r"%{BRO_COLUMNS:method}\t%{BRO_COLUMN:domain}\t%{BRO_COLUMN:uri}\t%{BRO_COLUMN:referrer}\t%{BRO_COLUMN:user_agent}\t",
             r"%{BRO_COLUMN:request_body_len}\t%{BRO_COLUMN:response_body_len}\t%{BRO_COLUMN:status_code}\t%{BRO_COLUMN:status_msg}\t",
             r"%{BRO_COLUMN:info_code}\t%{BRO_COLUMN:info_msg}\t%{BRO_COLUMN:filename}\t%{BRO_COLUMN:bro_tags}\t%{BRO_COLUMN:username}\t",
             r"%{BRO_COLUMN:password}\t%{BRO_COLUMN:proxied}\t%{BRO_COLUMN:orig_fuids}\t%{BRO_COLUMN:orig_mime_types}\t",
@@ -81,7 +83,7 @@ pub(super) const PATTERNS: &[Entry] = &[
         "BRO_DNS",
         concat!(
             r"%{NUMBER:ts}\t%{BRO_COLUMN:uid}\t%{IP:orig_h}\t%{INT:orig_p}\t%{IP:resp_h}\t%{INT:resp_p}\t%{WORD:proto}\t",
-            r"%{INT:trans_id}\t%{BRO_COLUMN:query}\t%{BRO_COLUMN:qclass}\t%{BRO_COLUMN:qclass_name}\t%{BRO_COLUMN:qtype}\t",
+            r"%{INT:trans_id}\t%{BRO_COLUMNS:query}\t%{BRO_COLUMN:qclass}\t%{BRO_COLUMN:qclass_name}\t%{BRO_COLUMN:qtype}\t",
             r"%{BRO_COLUMN:qtype_name}\t%{BRO_COLUMN:rcode}\t%{BRO_COLUMN:rcode_name}\t%{BRO_COLUMN:AA}\t%{BRO_COLUMN:TC}\t",
             r"%{BRO_COLUMN:RD}\t%{BRO_COLUMN:RA}\t%{BRO_COLUMN:Z}\t%{BRO_COLUMN:answers}\t%{BRO_COLUMN:TTLs}\t%{BRO_COLUMN:rejected}"
         ),
@@ -91,14 +93,14 @@ pub(super) const PATTERNS: &[Entry] = &[
         concat!(
             r"%{NUMBER:ts}\t%{BRO_COLUMN:uid}\t%{IP:orig_h}\t%{INT:orig_p}\t%{IP:resp_h}\t%{INT:resp_p}\t%{WORD:proto}\t",
             r"%{BRO_COLUMN:service}\t%{BRO_COLUMN:duration}\t%{BRO_COLUMN:orig_bytes}\t%{BRO_COLUMN:resp_bytes}\t",
-            r"%{BRO_COLUMN:conn_state}\t%{BRO_COLUMN:local_orig}\t(?:[TF-]\t)?%{INT:missed_bytes}\t%{BRO_COLUMN:history}\t",
+            r"%{BRO_COLUMNS:conn_state}\t%{BRO_COLUMN:local_orig}\t%{INT:missed_bytes}\t%{BRO_COLUMN:history}\t",
             r"%{INT:orig_pkts}\t%{INT:orig_ip_bytes}\t%{INT:resp_pkts}\t%{INT:resp_ip_bytes}\t%{BRO_COLUMN:tunnel_parents}"
         ),
     ),
     (
         "BRO_FILES",
         concat!(
-            r"%{NUMBER:ts}\t%{BRO_COLUMN:fuid}\t%{IP:tx_hosts}\t%{IP:rx_hosts}\t%{BRO_COLUMN:conn_uids}\t%{BRO_COLUMN:source}\t",
+            r"%{NUMBER:ts}\t%{BRO_COLUMN:fuid}\t%{IP:tx_hosts}\t%{IP:rx_hosts}\t%{BRO_COLUMN:conn_uids}\t%{BRO_COLUMNS:source}\t",
             r"%{BRO_COLUMN:depth}\t%{BRO_COLUMN:analyzers}\t%{BRO_COLUMN:mime_type}\t%{BRO_COLUMN:filename}\t%{BRO_COLUMN:duration}\t",
             r"%{BRO_COLUMN:local_orig}\t%{BRO_COLUMN:is_orig}\t%{BRO_COLUMN:seen_bytes}\t%{BRO_COLUMN:total_bytes}\t",
             r"%{BRO_COLUMN:missing_bytes}\t%{BRO_COLUMN:overflow_bytes}\t%{BRO_COLUMN:timedout}\t%{BRO_COLUMN:parent_fuid}\t",

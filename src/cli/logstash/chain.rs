@@ -1,0 +1,487 @@
+//! From Logstash's plugins to the entries of a chain.
+//!
+//! The stock filters keep the meaning and the options of Logstash's plugins of their names, so most of a configuration goes over as
+//! it is. What differs is done here:
+//! * Branches become conditions: the plugins of an `else` get the negation of what stands before. Where a plugin of a branch may
+//!   change what a condition of it looks at, the decision is taken once, kept as a tag, and the tag removed at the end, because
+//!   Logstash too decides before it begins.
+//! * Lists of pairs (`rename => ["a", "b"]`) become tables, files of patterns are read in, and options that speak of Logstash's own
+//!   workings (`id`, `enable_metric` …) are left out without a word.
+//! * What a filter does only on success (`add_tag` and its like) and a filter here does not know becomes a `mutate` behind it.
+//!
+//! Every entry is tried on the filter itself ([`Knows::accepts`]): what it refuses is left out and said, in words, with the line.
+
+use serde_json::{Map, Value as Json};
+
+use super::condition;
+use super::parse::{Condition, Item, Pipeline, Plugin, Value};
+
+/// What must be known of the box to translate for it.
+pub(super) trait Knows {
+    /// Whether a filter takes a configuration.
+    ///
+    /// # Errors
+    /// The filter's own words.
+    fn accepts(&self, filter: &str, config: &Map<String, Json>) -> Result<(), String>;
+    /// The fields that a grok expression may set; `None` where it cannot be compiled.
+    fn captures(&self, expression: &str, definitions: &Map<String, Json>) -> Option<Vec<String>>;
+    /// The patterns in the files of a directory: names and what they stand for.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    fn patterns(&self, directory: &str) -> Result<Vec<(String, String)>, String>;
+}
+
+/// An entry of a chain.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) filter: String,
+    pub(super) when: Option<String>,
+    pub(super) config: Map<String, Json>,
+    /// Line of the plugin it comes from.
+    pub(super) line: usize,
+}
+
+/// Something that a person must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    pub(super) line: usize,
+    pub(super) text: String,
+}
+
+/// What became of a pipeline.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Translation {
+    pub(super) entries: Vec<Entry>,
+    pub(super) notes: Vec<Note>,
+    /// Plugins of `filter` sections, and how many of them made an entry.
+    pub(super) plugins: usize,
+    pub(super) translated: usize,
+}
+
+/// Plugins that have a filter of the same name.
+const SAME: [&str; 17] = [
+    "csv",
+    "date",
+    "dissect",
+    "dns",
+    "drop",
+    "geoip",
+    "grok",
+    "json",
+    "kv",
+    "multiline",
+    "mutate",
+    "redact",
+    "sample",
+    "syslog",
+    "throttle",
+    "translate",
+    "useragent",
+];
+/// What to do where there is no filter of a name.
+const ADVICE: [(&str, &str); 12] = [
+    ("aggregate", "a filter of your own can keep state between records: `sawbox filter new`"),
+    ("clone", "the filter `route` passes records on to another topic"),
+    ("elasticsearch", "filters have no network; load the table into a file and use `translate`"),
+    (
+        "fingerprint",
+        "every row has an identity: topic, partition and offset. For another one write a filter: `sawbox filter new`",
+    ),
+    ("jdbc_static", "filters have no network; load the table into a file and use `translate`"),
+    ("jdbc_streaming", "filters have no network; load the table into a file and use `translate`"),
+    ("metrics", "a query counts: `sawbox query '* | stats count() by bin(1m)'`"),
+    ("ruby", "write it as a filter, in a language of your choice: `sawbox filter new`"),
+    ("split", "one record makes one row here; `route` can emit"),
+    ("syslog_pri", "the filter `syslog` reads the whole line, priority and all"),
+    ("urldecode", "write a filter: `sawbox filter new`"),
+    ("uuid", "every row has an identity: topic, partition and offset"),
+];
+/// Options that are about Logstash's own workings.
+const ITS_OWN: [&str; 12] = [
+    "id",
+    "enable_metric",
+    "periodic_flush",
+    "timeout_millis",
+    "timeout_scope",
+    "patterns_files_glob",
+    "named_captures_only",
+    "lru_cache_size",
+    "cache_size",
+    "refresh_interval",
+    "refresh_behaviour",
+    "max_map_size",
+];
+/// What every plugin does where it succeeded.
+const ON_SUCCESS: [&str; 4] = ["add_field", "add_tag", "remove_field", "remove_tag"];
+/// Options that are tables, and may be written as lists of pairs.
+const TABLES: [&str; 14] = [
+    "add_field",
+    "convert",
+    "convert_datatype",
+    "copy",
+    "default_keys",
+    "dictionary",
+    "join",
+    "mapping",
+    "match",
+    "merge",
+    "pattern_definitions",
+    "rename",
+    "replace",
+    "split",
+];
+
+/// Translates the filters of a pipeline.
+pub(super) fn translate(pipeline: &Pipeline, knows: &dyn Knows) -> Translation {
+    let mut translator = Translator { knows, done: Translation::default(), metadata: Vec::new() };
+    translator.items(&pipeline.filters, None);
+    translator.forget_metadata();
+    translator.done
+}
+
+struct Translator<'k> {
+    knows: &'k dyn Knows,
+    done: Translation,
+    metadata: Vec<String>,
+}
+
+impl Translator<'_> {
+    fn note(&mut self, line: usize, text: impl Into<String>) {
+        self.done.notes.push(Note { line, text: text.into() });
+    }
+
+    fn items(&mut self, items: &[Item], when: Option<&str>) {
+        for item in items {
+            match item {
+                Item::Plugin(plugin) => self.plugin(plugin, when),
+                Item::Branch(arms) => self.branch(arms, when),
+            }
+        }
+    }
+
+    fn branch(&mut self, arms: &[(Option<Condition>, Vec<Item>)], outer: Option<&str>) {
+        let mut plugins = Vec::new();
+        arms.iter().for_each(|(_, items)| flatten(items, &mut plugins));
+        let line = plugins.first().map_or(0, |plugin| plugin.line);
+        let mut conditions = Vec::new();
+        let mut negated: Vec<String> = Vec::new();
+        for (condition, _) in arms {
+            let said = condition.as_ref().map(|condition| {
+                let is_alone = outer.is_none() && negated.is_empty();
+                let own = if is_alone { condition::when(condition) } else { condition::in_parentheses(condition) };
+                Ok::<_, String>((own?, condition::when(&Condition::Not(Box::new(condition.clone())))?))
+            });
+            let (own, not) = match said.transpose() {
+                Ok(Some((own, not))) => (Some(own), not),
+                Ok(None) => (None, String::new()),
+                Err(why) => {
+                    self.done.plugins += plugins.len();
+                    self.note(line, format!("the branch around this is left out: {why} cannot be a condition here"));
+                    return;
+                }
+            };
+            let parts = outer.map(str::to_owned).into_iter().chain(negated.iter().cloned()).chain(own);
+            conditions.push(parts.collect::<Vec<_>>().join(" and "));
+            negated.push(not);
+        }
+        if !self.may_change_its_mind(arms, &plugins) {
+            for ((_, items), when) in arms.iter().zip(&conditions) {
+                self.items(items, Some(when));
+            }
+            return;
+        }
+        let tag = |index: usize| format!("_if_{line}_{}", index + 1);
+        for (index, when) in conditions.into_iter().enumerate() {
+            let config = Map::from_iter([("add".to_owned(), Json::from(vec![tag(index)]))]);
+            self.done.entries.push(Entry { filter: "tag".into(), when: Some(when), config, line });
+        }
+        for (index, (_, items)) in arms.iter().enumerate() {
+            self.items(items, Some(&format!("tags:={}", condition::quoted(&tag(index)))));
+        }
+        let tags: Vec<String> = (0..arms.len()).map(tag).collect();
+        let any: Vec<String> = tags.iter().map(|tag| format!("tags:={}", condition::quoted(tag))).collect();
+        let config = Map::from_iter([("remove_tag".to_owned(), Json::from(tags))]);
+        self.done.entries.push(Entry { filter: "mutate".into(), when: Some(any.join(" or ")), config, line });
+    }
+
+    /// Whether a plugin of a branch, other than the last, may change what its conditions look at.
+    fn may_change_its_mind(&self, arms: &[(Option<Condition>, Vec<Item>)], plugins: &[&Plugin]) -> bool {
+        let mut looked_at = Vec::new();
+        arms.iter().filter_map(|(condition, _)| condition.as_ref()).for_each(|c| condition::fields(c, &mut looked_at));
+        let Some((_, before)) = plugins.split_last() else { return false };
+        before.iter().any(|plugin| match self.writes(plugin) {
+            None => true,
+            Some(written) => written.iter().any(|field| looked_at.iter().any(|looked_at| overlap(field, looked_at))),
+        })
+    }
+
+    /// The fields that a plugin may change; `None` is any.
+    fn writes(&self, plugin: &Plugin) -> Option<Vec<String>> {
+        let mut written = vec!["tags".to_owned()];
+        let option = |name: &str| plugin.options.iter().find(|(option, _)| option == name).map(|(_, value)| value);
+        let text = |name: &str, default: &str| match option(name) {
+            Some(Value::Text(text)) => dotted(text),
+            _ => default.to_owned(),
+        };
+        match plugin.name.as_str() {
+            "drop" => return Some(Vec::new()),
+            "mutate" => {}
+            "date" => written.push(text("target", "@timestamp")),
+            "json" | "kv" | "csv" | "useragent" | "geoip" => written.push(text("target", "")),
+            "translate" => written.push(text("target", &text("destination", ""))),
+            "grok" => {
+                let config = config(plugin);
+                let definitions = match config.get("pattern_definitions") {
+                    Some(Json::Object(definitions)) => definitions.clone(),
+                    _ => Map::new(),
+                };
+                let Some(Json::Object(wanted)) = config.get("match") else { return None };
+                for expression in wanted.values().flat_map(strings) {
+                    written.extend(self.knows.captures(&expression, &definitions)?);
+                }
+            }
+            "dissect" => match option("mapping").map(json) {
+                Some(Json::Object(mapping)) => {
+                    let names = mapping.values().filter_map(Json::as_str).flat_map(|text| text.split("%{").skip(1));
+                    let names = names.filter_map(|rest| rest.split('}').next());
+                    written.extend(names.map(|name| dotted(name.trim_matches(['+', '?', '&', '*', '-', '>']))));
+                }
+                _ => return None,
+            },
+            _ => return None,
+        }
+        if written.iter().any(String::is_empty) {
+            return None;
+        }
+        for (name, value) in &plugin.options {
+            if plugin.name == "mutate" || ON_SUCCESS.contains(&name.as_str()) {
+                match json(value) {
+                    Json::Object(table) => {
+                        written.extend(
+                            table.iter().flat_map(|(from, to)| [dotted(from), to.as_str().map_or_else(String::new, dotted)]),
+                        );
+                    }
+                    other => written.extend(strings(&other).iter().map(|name| dotted(name))),
+                }
+            }
+        }
+        written.retain(|name| !name.is_empty());
+        Some(written)
+    }
+
+    fn plugin(&mut self, plugin: &Plugin, when: Option<&str>) {
+        self.done.plugins += 1;
+        let Plugin { name, line, .. } = plugin;
+        if !SAME.contains(&name.as_str()) {
+            let advice =
+                ADVICE.iter().find(|(plugin, _)| plugin == name).map_or("write a filter: `sawbox filter new`", |(_, a)| a);
+            self.note(*line, format!("`{name}` is left out: there is no filter for it; {advice}"));
+            return;
+        }
+        let mut config = config(plugin);
+        self.metadata.extend(plugin.options.iter().flat_map(|(_, value)| metadata(&json(value))));
+        if dates(&config) {
+            self.note(
+                *line,
+                format!("`{name}` writes a date with `%{{+…}}`; that stays as it stands: take the time from `_time`"),
+            );
+        }
+        if let Some(directories) = config.remove("patterns_dir") {
+            self.read_patterns(&strings(&directories), &mut config, *line);
+        }
+        let mut behind = Map::new();
+        loop {
+            let Err(why) = self.knows.accepts(name, &config) else { break };
+            // A filter names what it does not know first, in backticks.
+            let unknown =
+                why.strip_prefix('`').and_then(|rest| rest.split_once("` is unknown")).map(|(option, _)| option.to_owned());
+            let Some((option, value)) = unknown.and_then(|option| config.remove_entry(&option)) else {
+                self.note(*line, format!("`{name}` is left out, since the filter says: {why}"));
+                return;
+            };
+            if ON_SUCCESS.contains(&option.as_str()) {
+                behind.insert(option, value);
+            } else {
+                self.note(*line, format!("`{name}`: the option `{option}` is left out; the filter here does not have it"));
+            }
+        }
+        let failure = failure_tag(name, &config);
+        let own = when.map(str::to_owned);
+        self.done.entries.push(Entry { filter: name.clone(), when: own.clone(), config, line: *line });
+        self.done.translated += 1;
+        if !behind.is_empty() {
+            let ok = failure.map(|tag| format!("not tags:={}", condition::quoted(&tag)));
+            let parts: Vec<String> = own.map(|own| format!("({own})")).into_iter().chain(ok).collect();
+            let when = (!parts.is_empty()).then(|| parts.join(" and "));
+            self.done.entries.push(Entry { filter: "mutate".into(), when, config: behind, line: *line });
+        }
+    }
+
+    fn read_patterns(&mut self, directories: &[String], config: &mut Map<String, Json>, line: usize) {
+        let mut definitions = Map::new();
+        for directory in directories {
+            match self.knows.patterns(directory) {
+                Ok(patterns) => definitions.extend(patterns.into_iter().map(|(name, pattern)| (name, Json::from(pattern)))),
+                Err(why) => self.note(line, format!("the patterns in {directory} are missing: {why}")),
+            }
+        }
+        if let Some(Json::Object(own)) = config.remove("pattern_definitions") {
+            definitions.extend(own);
+        }
+        if !definitions.is_empty() {
+            config.insert("pattern_definitions".into(), Json::Object(definitions));
+        }
+    }
+
+    /// Logstash keeps `@metadata` from its outputs; here such fields are fields like others, so they are removed at the end.
+    fn forget_metadata(&mut self) {
+        self.metadata.sort_unstable();
+        self.metadata.dedup();
+        if !self.metadata.is_empty() {
+            let names = std::mem::take(&mut self.metadata);
+            let config = Map::from_iter([("remove_field".to_owned(), Json::from(names))]);
+            self.done.entries.push(Entry { filter: "mutate".into(), when: None, config, line: 0 });
+        }
+    }
+}
+
+fn flatten<'a>(items: &'a [Item], plugins: &mut Vec<&'a Plugin>) {
+    for item in items {
+        match item {
+            Item::Plugin(plugin) => plugins.push(plugin),
+            Item::Branch(arms) => arms.iter().for_each(|(_, items)| flatten(items, plugins)),
+        }
+    }
+}
+
+/// Whether two fields are the same, or one is inside the other.
+fn overlap(one: &str, other: &str) -> bool {
+    let inside = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
+    one == other || inside(one, other) || inside(other, one)
+}
+
+/// `[a][b]` as `a.b`.
+fn dotted(name: &str) -> String {
+    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(inner) => inner.replace("][", "."),
+        None => name.to_owned(),
+    }
+}
+
+/// The options of a plugin as a filter takes them.
+fn config(plugin: &Plugin) -> Map<String, Json> {
+    let mut config = Map::new();
+    for (name, value) in &plugin.options {
+        if ITS_OWN.contains(&name.as_str()) {
+            continue;
+        }
+        let value = match json(value) {
+            Json::Array(list) if TABLES.contains(&name.as_str()) && plugin.name != "date" && list.len() % 2 == 0 => {
+                pairs(&list)
+            }
+            // Only an option itself is a switch; in a table "true" is a text.
+            Json::String(text) if text == "true" || text == "false" => Json::Bool(text == "true"),
+            other => other,
+        };
+        match (config.get_mut(name), value) {
+            // Logstash lets an option be given again: then it adds to the first.
+            (Some(Json::Object(first)), Json::Object(more)) => first.extend(more),
+            (Some(Json::Array(first)), Json::Array(more)) => first.extend(more),
+            (_, value) => {
+                config.insert(name.clone(), value);
+            }
+        }
+    }
+    config
+}
+
+/// A list of names and values as a table; a name that occurs again has a list.
+fn pairs(list: &[Json]) -> Json {
+    let mut table = Map::new();
+    for pair in list.chunks_exact(2) {
+        let [name, value] = pair else { continue };
+        let name = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+        match table.get_mut(&name) {
+            Some(Json::Array(values)) => values.push(value.clone()),
+            Some(first) => *first = Json::Array(vec![first.clone(), value.clone()]),
+            None => {
+                table.insert(name, value.clone());
+            }
+        }
+    }
+    Json::Object(table)
+}
+
+fn json(value: &Value) -> Json {
+    match value {
+        Value::Text(text) => Json::from(text.as_str()),
+        Value::Number(number) => serde_json::from_str(number).unwrap_or_else(|_| Json::from(number.as_str())),
+        Value::List(list) => list.iter().map(json).collect(),
+        Value::Table(table) => {
+            let flat: Vec<Json> = table.iter().flat_map(|(name, value)| [Json::from(name.as_str()), json(value)]).collect();
+            pairs(&flat)
+        }
+        Value::Plugin(plugin) => Json::from(plugin.name.as_str()),
+    }
+}
+
+fn strings(value: &Json) -> Vec<String> {
+    match value {
+        Json::String(text) => vec![text.clone()],
+        Json::Array(list) => list.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Every text in a value.
+fn texts<'a>(value: &'a Json, all: &mut Vec<&'a str>) {
+    match value {
+        Json::String(text) => all.push(text),
+        Json::Array(list) => list.iter().for_each(|value| texts(value, all)),
+        Json::Object(table) => table.iter().for_each(|(name, value)| {
+            all.push(name);
+            texts(value, all);
+        }),
+        _ => {}
+    }
+}
+
+/// The fields under `@metadata` that a value names.
+fn metadata(value: &Json) -> Vec<String> {
+    let mut all = Vec::new();
+    texts(value, &mut all);
+    let mut names = Vec::new();
+    for text in all {
+        for rest in text.split("[@metadata]").skip(1) {
+            let inner: String = rest.chars().take_while(|c| !c.is_whitespace() && !matches!(c, '}' | ':' | '"')).collect();
+            if inner.starts_with('[') && inner.ends_with(']') {
+                names.push(format!("@metadata.{}", dotted(&inner)));
+            }
+        }
+    }
+    names
+}
+
+fn dates(config: &Map<String, Json>) -> bool {
+    let mut all = Vec::new();
+    config.values().for_each(|value| texts(value, &mut all));
+    all.iter().any(|text| text.contains("%{+"))
+}
+
+/// The tag that says that a filter did not succeed.
+fn failure_tag(filter: &str, config: &Map<String, Json>) -> Option<String> {
+    if let Some(own) = config.get("tag_on_failure") {
+        return strings(own).into_iter().next();
+    }
+    let tag = match filter {
+        "grok" => "_grokparsefailure",
+        "json" => "_jsonparsefailure",
+        "date" => "_dateparsefailure",
+        "csv" => "_csvparsefailure",
+        "dissect" => "_dissectfailure",
+        "geoip" => "_geoip_lookup_failure",
+        _ => return None,
+    };
+    Some(tag.to_owned())
+}

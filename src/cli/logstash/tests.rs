@@ -1,0 +1,222 @@
+//! What a pipeline becomes.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::chain::{Knows, Translation, translate};
+use super::parse::parse;
+
+/// Takes everything but what a test says.
+struct Any;
+
+impl Knows for Any {
+    fn accepts(&self, filter: &str, config: &Map<String, Json>) -> Result<(), String> {
+        for (option, value) in config {
+            if option.starts_with("not_here") || (filter == "grok" && option.starts_with("add_")) {
+                return Err(format!("`{option}` is unknown; there is: match"));
+            }
+            if *value == json!("nonsense") {
+                return Err(format!("`{option}` must be sensible"));
+            }
+        }
+        Ok(())
+    }
+
+    fn captures(&self, expression: &str, _: &Map<String, Json>) -> Option<Vec<String>> {
+        let names = expression.split("%{").skip(1).filter_map(|rest| rest.split('}').next()?.split(':').nth(1));
+        Some(names.map(str::to_owned).collect())
+    }
+
+    fn patterns(&self, directory: &str) -> Result<Vec<(String, String)>, String> {
+        match directory {
+            "/etc/logstash/patterns" => Ok(vec![("ID".into(), "[0-9]+".into())]),
+            _ => Err("it is not there".into()),
+        }
+    }
+}
+
+fn translated(text: &str) -> Translation {
+    translate(&parse(text).unwrap(), &Any)
+}
+
+/// `(filter, when, config)` of each entry.
+fn entries(text: &str) -> Vec<(String, String, Json)> {
+    let translation = translated(text);
+    let entry = |entry: super::chain::Entry| (entry.filter, entry.when.unwrap_or_default(), Json::Object(entry.config));
+    translation.entries.into_iter().map(entry).collect()
+}
+
+fn notes(text: &str) -> String {
+    translated(text).notes.iter().map(|note| format!("{}: {}\n", note.line, note.text)).collect()
+}
+
+#[test]
+fn a_usual_pipeline_goes_over_as_it_is() {
+    let got = entries(
+        r#"
+        input { beats { port => 5044 } }           # not ours
+        filter {
+          grok {
+            match => { "message" => "%{COMBINEDAPACHELOG}" }
+            id => "apache"
+            remove_field => [ "message" ]
+          }
+          date { match => [ "timestamp", "dd/MMM/yyyy:HH:mm:ss Z" ] locale => en }
+          mutate { convert => ["bytes", "integer", "reqms", "float"]  rename => { "[host][name]" => "host" } }
+          drop { percentage => 40 }
+        }
+        output { if [x] { elasticsearch { hosts => ["es:9200"] } } }"#,
+    );
+    assert_eq!(
+        got,
+        [
+            (
+                "grok".to_owned(),
+                String::new(),
+                json!({"match": {"message": "%{COMBINEDAPACHELOG}"}, "remove_field": ["message"]})
+            ),
+            ("date".to_owned(), String::new(), json!({"match": ["timestamp", "dd/MMM/yyyy:HH:mm:ss Z"], "locale": "en"})),
+            (
+                "mutate".to_owned(),
+                String::new(),
+                json!({"convert": {"bytes": "integer", "reqms": "float"}, "rename": {"[host][name]": "host"}}),
+            ),
+            ("drop".to_owned(), String::new(), json!({"percentage": 40})),
+        ]
+    );
+}
+
+#[test]
+fn conditions_are_said_in_the_search_language() {
+    for (condition, when) in [
+        ("[type] == \"nginx\"", "type:=\"nginx\""),
+        ("[a][b] != 5 and ![c]", "a.b!=5 and not c:*"),
+        ("\"_grokparsefailure\" in [tags]", "tags:=\"_grokparsefailure\""),
+        ("\"x y\" not in [message]", "not message:=*x\\ y*"),
+        ("[level] in [\"warn\", \"error\"] or [status] >= 500", "(level:=\"warn\" or level:=\"error\") or status>=500"),
+        ("[path] =~ /^\\/a\\.b$/ and ([x] or 5 < [y])", "path:~\"^/a\\\\.b$\" and (x:* or y>5)"),
+        ("[path] !~ \"x\"", "not path:~\"x\""),
+        ("[a] xor [b]", "(a:* or b:*) and not (a:* and b:*)"),
+        ("[@timestamp] and [weird name] == true", "_time:* and \"weird name\":=true"),
+    ] {
+        let got = entries(&format!("filter {{ if {condition} {{ drop {{ }} }} }}"));
+        assert_eq!(got, [("drop".to_owned(), when.to_owned(), json!({}))], "{condition}");
+        // What is said must be understood.
+        crate::base::predicate::parse(when).unwrap_or_else(|error| panic!("{when}: {error}"));
+    }
+    let said = notes("filter { if [a] == [b] { drop { } } }");
+    assert!(said.contains("1: ") && said.contains("two fields"), "{said}");
+}
+
+#[test]
+fn an_else_gets_the_negation_of_what_stands_before() {
+    let got = entries(
+        r#"filter { if [type] == "a" { date { match => ["t", "ISO8601"] } } else if [type] == "b" or [x] { drop { } } else { if [y] { kv { target => "k" } } } }"#,
+    );
+    let when: Vec<&str> = got.iter().map(|(_, when, _)| when.as_str()).collect();
+    assert_eq!(
+        when,
+        ["type:=\"a\"", "not type:=\"a\" and (type:=\"b\" or x:*)", "not type:=\"a\" and not (type:=\"b\" or x:*) and y:*",]
+    );
+    when.iter().for_each(|when| drop(crate::base::predicate::parse(when).unwrap()));
+}
+
+#[test]
+fn a_decision_is_taken_once_where_the_branch_changes_what_it_looks_at() {
+    let changes = r#"filter { if [type] == "a" { mutate { replace => { "type" => "b" } } drop { } } else { drop { } } }"#;
+    let got = entries(changes);
+    let short: Vec<(&str, &str)> = got.iter().map(|(filter, when, _)| (filter.as_str(), when.as_str())).collect();
+    assert_eq!(
+        short,
+        [
+            ("tag", "type:=\"a\""),
+            ("tag", "not type:=\"a\""),
+            ("mutate", "tags:=\"_if_1_1\""),
+            ("drop", "tags:=\"_if_1_1\""),
+            ("drop", "tags:=\"_if_1_2\""),
+            ("mutate", "tags:=\"_if_1_1\" or tags:=\"_if_1_2\""),
+        ]
+    );
+    assert_eq!(got[5].2, json!({"remove_tag": ["_if_1_1", "_if_1_2"]}));
+    for same in [
+        r#"filter { if [type] == "a" { mutate { replace => { "other" => "b" } } drop { } } }"#,
+        r#"filter { if [type] == "a" { grok { match => { "message" => "%{WORD:w}" } } drop { } } }"#,
+        r#"filter { if [type] == "a" { mutate { replace => { "type" => "b" } } } }"#,
+    ] {
+        assert!(entries(same).iter().all(|(filter, ..)| filter != "tag"), "{same}");
+    }
+    for may in [
+        r#"filter { if [type] == "a" { json { source => "message" } drop { } } }"#,
+        r#"filter { if "x" in [tags] { grok { match => { "message" => "%{WORD:w}" } } drop { } } }"#,
+        r#"filter { if [a][b] { mutate { remove_field => ["a"] } drop { } } }"#,
+    ] {
+        assert!(entries(may).iter().any(|(filter, ..)| filter == "tag"), "{may}");
+    }
+}
+
+#[test]
+fn what_is_left_out_is_said() {
+    let text = r#"
+filter {
+  ruby { code => "event.set('a', 1)" }
+  grok { match => { "message" => "%{ID:n}" } patterns_dir => ["/etc/logstash/patterns", "./mine"] add_tag => ["ok"] }
+  mutate { not_here => 1 add_field => { "index" => "logs-%{+YYYY.MM}" "[@metadata][x]" => "true" } }
+  date { match => "nonsense" }
+}"#;
+    let said = notes(text);
+    for part in [
+        "3: `ruby`",
+        "sawbox filter new",
+        "4: the patterns in ./mine",
+        "5: `mutate`: the option `not_here`",
+        "%{+",
+        "6: `date`",
+        "sensible",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+    let got = entries(text);
+    assert_eq!(got[0].2, json!({"match": {"message": "%{ID:n}"}, "pattern_definitions": {"ID": "[0-9]+"}}));
+    assert_eq!(got[1], ("mutate".into(), "not tags:=\"_grokparsefailure\"".into(), json!({"add_tag": ["ok"]})));
+    assert_eq!(got[2].2["add_field"]["[@metadata][x]"], json!("true"));
+    assert_eq!(got[3].2, json!({"remove_field": ["@metadata.x"]}));
+    let translation = translated(text);
+    assert_eq!((translation.plugins, translation.translated), (4, 2));
+}
+
+#[test]
+fn values_are_read_as_logstash_reads_them() {
+    let got = entries(r#"filter { mutate { gsub => ["m", "\\n", 'it''s'] } }"#.replace("'it''s'", r"'it\'s \d'").as_str());
+    assert_eq!(got[0].2, json!({"gsub": ["m", r"\\n", r"it's \d"]}));
+    let got = entries(
+        r#"filter { grok { match => { "message" => ["a", "b"] } break_on_match => false } csv { separator => "	" columns => [a, b-c] } }"#,
+    );
+    assert_eq!(got[0].2, json!({"match": {"message": ["a", "b"]}, "break_on_match": false}));
+    assert_eq!(got[1].2, json!({"separator": "\t", "columns": ["a", "b-c"]}));
+    let got = entries(r#"filter { grok { match => ["message", "x", "message", "y"] } }"#);
+    assert_eq!(got[0].2, json!({"match": {"message": ["x", "y"]}}));
+}
+
+#[test]
+fn mistakes_have_a_line_and_a_column() {
+    for (text, place, says) in [
+        ("filter {\n  grok {\n    match > 5\n  }\n}", (3, 11), "=>"),
+        ("filter {\n  if [a] == {", (2, 13), "a field"),
+        ("filters { }", (1, 8), "`filters`"),
+        ("filter { grok { a => \"b } }", (1, 22), "never closed"),
+        ("filter { grok { } ", (1, 19), "missing"),
+        ("filter { if [a] =~ /x { drop {} }", (1, 34), "never closed"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert!(error.message.contains(says), "{text}: {error}");
+        assert_eq!((error.line, error.column), place, "{text}: {error}");
+    }
+    let deep = format!("filter {{ {}", "if [a] { ".repeat(200));
+    assert!(parse(&deep).unwrap_err().message.contains("deep"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_is_written_makes_it_panic(text in "(filter \\{|if |else |\\[a\\]|\\]|\\[|\\}|\\{|=>|==|\"|'|/|grok |a |,|5|\\\\|#|\n|é| ){0,40}") {
+        let _ = parse(&text);
+    }
+}

@@ -1,0 +1,213 @@
+//! Parts that nobody sees yet, and the one commit that puts them in the place of others: what a replay writes.
+//!
+//! ```text
+//! put_job ─→ stage, append … commit_stage ─→ … ─→ finish_job     or, at any time: put_job with open = false
+//!   │              rows in memory   │ parts staged + how far          parts live, masks, covered parts gone,
+//!   job known                       │ it has come, in one commit      generation known: in one commit
+//! ```
+//! Invariants: a staged part and the record that says how far the job came are one commit, so a job that goes on after a crash makes
+//! no row twice and leaves none out. Nothing of a job is seen before [`Store::finish_job`] returned, all of it from then on.
+//! Limits: a [`Stage`] is as large as its caller lets it grow; it is not part of the memtables' budget.
+//! Crash story: as a flush's. Staged files are named in the log; those that are not are orphans.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::commits::{GenerationEntry, JobEntry, PartMeta, TopicChange};
+use super::flush::{Change, doom};
+use super::mask::{MASKS, Mask, Masks};
+use super::memtable::Memtable;
+use super::part::read::PartFile;
+use super::topic::TopicStore;
+use super::{Store, StoreError};
+use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::row::Rows;
+
+/// Rows of a job that are in no part yet.
+#[derive(Debug)]
+pub struct Stage {
+    topic: TopicId,
+    name: Arc<str>,
+    table: Memtable,
+}
+
+impl Stage {
+    /// An empty one.
+    pub fn new(topic: TopicId, name: &Arc<str>) -> Self {
+        Self { topic, name: name.clone(), table: Memtable::default() }
+    }
+
+    /// Adds rows of one partition in offset order.
+    pub fn append(&mut self, partition: PartitionId, generation: Generation, rows: &Rows<'_>) {
+        self.table.append(partition, generation, rows, 0);
+    }
+
+    /// Memory that it holds, about.
+    pub fn bytes(&self) -> usize {
+        self.table.bytes()
+    }
+
+    /// Rows in it.
+    pub fn rows(&self) -> u64 {
+        self.table.rows()
+    }
+}
+
+/// Parts that were written for a job; gone when they are dropped uncommitted.
+#[derive(Debug)]
+pub struct Staged {
+    topic: TopicId,
+    name: Arc<str>,
+    files: Vec<Arc<PartFile>>,
+    known: bool,
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.known {
+            self.files.iter().for_each(|file| file.doom());
+        }
+    }
+}
+
+impl Store {
+    /// The jobs of all topics: open ones, and the last closed ones.
+    pub fn jobs(&self) -> Vec<(TopicId, JobEntry)> {
+        let jobs = |topic: Arc<TopicStore>| {
+            let state = topic.state.lock();
+            state.durable.jobs.values().map(|job| (topic.id, job.clone())).collect::<Vec<_>>()
+        };
+        self.all_topics().into_iter().flat_map(jobs).collect()
+    }
+
+    /// Rows and bytes that a job has staged.
+    pub fn staged(&self, topic: TopicId, job: u64) -> (u64, u64) {
+        let Some(topic) = self.topic(topic) else { return (0, 0) };
+        let state = topic.state.lock();
+        let own = state.durable.staged.values().filter(|(owner, _)| *owner == job);
+        own.fold((0, 0), |(rows, bytes), (_, part)| (rows + part.rows, bytes + part.bytes))
+    }
+
+    /// Makes a job known, or what it has become. One that is no longer open loses its staged parts.
+    ///
+    /// # Errors
+    /// The disk's; then it is as before.
+    pub fn put_job(&self, topic: TopicId, name: &str, job: JobEntry) -> Result<(), StoreError> {
+        let topic = self.topic_or_new(topic, name);
+        let change = TopicChange { jobs: vec![job], ..TopicChange::default() };
+        self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
+    }
+
+    /// Writes the rows to parts that nobody knows yet; [`Store::commit_stage`] makes them known. `stage` is empty afterwards, whatever
+    /// the outcome.
+    ///
+    /// # Errors
+    /// The disk's, [`StoreError::Closed`]; the rows are to be made again then.
+    pub fn write_stage(&self, stage: &mut Stage) -> Result<Staged, StoreError> {
+        let table = std::mem::take(&mut stage.table);
+        let mut staged = Staged { topic: stage.topic, name: stage.name.clone(), files: Vec::new(), known: false };
+        if table.rows() > 0 {
+            let source = Arc::new(table.into_source(stage.topic, &stage.name));
+            staged.files = self.write_days(stage.topic, &stage.name, source)?;
+        }
+        Ok(staged)
+    }
+
+    /// Makes written parts known as staged, and says with them how far their job has come.
+    ///
+    /// # Errors
+    /// The disk's; then neither is so, and the rows are to be made again.
+    pub fn commit_stage(&self, mut staged: Staged, job: JobEntry) -> Result<(), StoreError> {
+        let topic = self.topic_or_new(staged.topic, &staged.name);
+        staged.known = true;
+        let files = std::mem::take(&mut staged.files);
+        let stage = files.iter().map(|file| (job.id, file.meta.clone())).collect();
+        let change = TopicChange { stage, jobs: vec![job], ..TopicChange::default() };
+        let changes = vec![Change { topic, change, files, keyed: Vec::new(), flushed: false }];
+        self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
+        self.commit(changes)
+    }
+
+    /// Puts what a job staged in the place of what was there: of the generation's ranges only its own rows are seen from here on.
+    /// Every offset of the ranges must be below the partition's durable next one. Durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's; then nothing has changed, and it may be tried again.
+    pub fn finish_job(&self, topic: TopicId, name: &str, job: JobEntry, generation: GenerationEntry) -> Result<(), StoreError> {
+        let topic = self.topic_or_new(topic, name);
+        // No merge may take parts away that this drops, no other mask the number that this one takes.
+        let _one = self.merging.lock();
+        let _number = self.masking.lock();
+        let change = {
+            let state = topic.state.lock();
+            let durable = &state.durable;
+            let seq = durable.next_mask();
+            let ranges = &generation.ranges;
+            let covered = |part: &&PartMeta| {
+                let within = |(partition, first, last): &(PartitionId, Offset, Offset)| {
+                    ranges.iter().any(|(own, from, end)| own == partition && from <= first && last < end)
+                };
+                !part.offsets.is_empty() && part.offsets.iter().all(within)
+            };
+            let remove: Vec<u64> = durable.parts.values().filter(covered).map(|part| part.id).collect();
+            let staged = durable.staged.values().filter(|(owner, _)| *owner == job.id).map(|(_, part)| part);
+            let add = staged.map(|part| {
+                // The mask to come lets all of its rows be seen; only a deletion while it was made says more.
+                let swept = if durable.masks.deletes_of(part) { part.swept } else { seq };
+                PartMeta { swept, ..part.clone() }
+            });
+            let add: Vec<PartMeta> = add.collect();
+            let mask = |&(partition, first, end): &(PartitionId, Offset, Offset)| Mask {
+                seq,
+                partition,
+                first,
+                end,
+                keep: Some(generation.generation),
+            };
+            let masks: Vec<Mask> = ranges.iter().map(mask).collect();
+            let mut after = (*durable.masks).clone();
+            masks.iter().for_each(|mask| after.add(mask));
+            let left = durable.parts.values().filter(|part| !remove.contains(&part.id));
+            let unmask = after.unneeded(left.chain(&add), &state.queue_starts);
+            TopicChange { add, remove, masks, unmask, generations: vec![generation], jobs: vec![job], ..TopicChange::default() }
+        };
+        self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
+    }
+
+    /// Deletes the rows of these offsets, `(partition, first, end)`, for good: those that are there, and those that a lane or a
+    /// replay would make of them again. Durable when it returns; the parts that have them are written anew later.
+    ///
+    /// # Errors
+    /// The disk's; [`StoreError::Crowded`] where a topic has too many of them already. Nothing is deleted then.
+    pub fn delete_rows(&self, topic: TopicId, name: &str, offsets: &[(PartitionId, Offset, Offset)]) -> Result<(), StoreError> {
+        let topic = self.topic_or_new(topic, name);
+        let _number = self.masking.lock();
+        let (seq, known) = {
+            let state = topic.state.lock();
+            (state.durable.next_mask(), state.durable.masks.len())
+        };
+        // One in the midst of another makes three.
+        if offsets.len().saturating_mul(2).saturating_add(known) > MASKS {
+            return Err(StoreError::Crowded { what: "deleted stretches of offsets", most: MASKS });
+        }
+        let mask = |&(partition, first, end): &(PartitionId, Offset, Offset)| Mask { seq, partition, first, end, keep: None };
+        let masks = offsets.iter().map(mask).collect();
+        let change = TopicChange { masks, ..TopicChange::default() };
+        self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
+    }
+
+    /// What is masked of a topic, for those who make rows: [`Masks::is_gone`] says which are not to be made.
+    pub fn masks(&self, topic: TopicId) -> Option<Arc<Masks>> {
+        let topic = self.topic(topic)?;
+        let masks = topic.state.lock().durable.masks.clone();
+        (!masks.is_empty()).then_some(masks)
+    }
+
+    /// Says where a topic's queue begins: records below will never be handled again, so a deletion of them may be forgotten once
+    /// no part has them.
+    pub fn set_queue_starts(&self, topic: TopicId, starts: BTreeMap<PartitionId, Offset>) {
+        if let Some(topic) = self.topic(topic) {
+            topic.state.lock().queue_starts = starts;
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Replays, rollbacks and deletions, checked against a model that knows nothing of how they work.
+//!
+//! The real houses run over a disk in memory that loses power in the middle of anything (`lineage_model.rs` checks what lives
+//! without them). The model knows appends, promotions with their offsets, replays with their ranges, deletions. After any
+//! interleaving with steps of lanes and replays, flushes, merges, trimming, pauses, cancellations and crashes:
+//! * at every moment, the visible rows of each offset are those of one generation, each once, and of deleted offsets there are none;
+//! * what a replay made is seen wholly or not at all, and what it could not read any more stays as it was;
+//! * once all is drained, rows are exactly what that generation's filter makes of each record;
+//! * a replay that was acknowledged is there after a crash, and goes on to the same end; one that was cancelled leaves nothing;
+//! * nothing is emitted again.
+//!
+//! `SAWBOX_SEEDS` says how many histories are run.
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
+
+use sawbox::base::ids::Generation;
+use sawbox::relay::{Range, ReplayState};
+use sawbox::store;
+
+use crate::replay_world::{MARKS, PARTITIONS, World, spec};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Append(u32, Vec<u8>),
+    /// Steps of the lanes, chosen by number.
+    Steps(Vec<u8>),
+    Flush,
+    Merge,
+    Promote(usize),
+    /// To one of the generations there are, by number.
+    RollBack(u8),
+    /// Of about these offsets (in eighths of what there is), through this filter or the newest chain.
+    Replay {
+        from: u8,
+        to: u8,
+        mark: Option<usize>,
+        all: bool,
+    },
+    /// So many steps of a replay that is open, on the range of this number.
+    StepReplay(u8, u8),
+    Checkpoint(u8),
+    Pause(u8),
+    Resume(u8),
+    Cancel(u8),
+    /// A few offsets, at about this place.
+    Delete(u32, u8, u8),
+    /// The queue's records below about this place go.
+    Trim(u32, u8),
+    FailSoon(u64),
+    Crash,
+    /// What mostly matters, in a row: records, a replay of all of them, so many steps of it with or without a checkpoint; then the
+    /// power fails, at once or amid so many more changes of the disk.
+    Scene {
+        mark: usize,
+        steps: u8,
+        checkpoint: bool,
+        more: Option<u64>,
+    },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let kinds = proptest::collection::vec(proptest::sample::select(b"xxxxedf".to_vec()), 1..12);
+    let mark = proptest::option::of(0..MARKS.len());
+    prop_oneof![
+        8 => (0..PARTITIONS, kinds).prop_map(|(partition, kinds)| Op::Append(partition, kinds)),
+        8 => proptest::collection::vec(any::<u8>(), 1..12).prop_map(Op::Steps),
+        3 => Just(Op::Flush),
+        2 => Just(Op::Merge),
+        2 => (0..MARKS.len()).prop_map(Op::Promote),
+        1 => any::<u8>().prop_map(Op::RollBack),
+        5 => (0u8..9, 0u8..9, mark, any::<bool>()).prop_map(|(from, to, mark, all)| Op::Replay { from, to, mark, all }),
+        8 => (any::<u8>(), 1u8..6).prop_map(|(which, steps)| Op::StepReplay(which, steps)),
+        2 => any::<u8>().prop_map(Op::Checkpoint),
+        1 => any::<u8>().prop_map(Op::Pause),
+        1 => any::<u8>().prop_map(Op::Resume),
+        1 => any::<u8>().prop_map(Op::Cancel),
+        2 => (0..PARTITIONS, 0u8..9, 1u8..5).prop_map(|(partition, place, count)| Op::Delete(partition, place, count)),
+        1 => (0..PARTITIONS, 0u8..6).prop_map(|(partition, place)| Op::Trim(partition, place)),
+        2 => (0u64..40).prop_map(Op::FailSoon),
+        2 => Just(Op::Crash),
+        3 => (0..MARKS.len(), 0u8..12, any::<bool>(), proptest::option::of(0u64..60))
+            .prop_map(|(mark, steps, checkpoint, more)| Op::Scene { mark, steps, checkpoint, more }),
+    ]
+}
+
+fn operate(world: &mut World, op: &Op) -> Result<(), TestCaseError> {
+    match op {
+        Op::Append(partition, kinds) => world.append(*partition, kinds),
+        Op::Steps(chosen) => chosen.iter().for_each(|number| {
+            world.step(*number);
+        }),
+        // A disk that is off refuses, here and below; nothing changes then.
+        Op::Flush => {
+            let _ = world.life().store.flush_all();
+        }
+        Op::Merge => {
+            let _ = world.life().store.merge_all();
+        }
+        Op::Promote(mark) => {
+            let _ = world.life().relay.promote("web", spec(MARKS[*mark]));
+        }
+        Op::RollBack(which) => {
+            let all: Vec<Generation> = world.promoted.keys().chain(world.made.keys()).copied().collect();
+            let to = all[usize::from(*which) % all.len()];
+            let mark = world.promoted.get(&to).map(|(mark, _)| *mark).unwrap_or_else(|| world.made[&to].0);
+            if let Ok(generation) = world.life().relay.roll_back("web", to)
+                && !world.disk.is_off()
+            {
+                world.learn()?;
+                prop_assert_eq!(world.promoted.get(&generation).map(|(mark, _)| *mark), Some(mark), "rolled back to another");
+            }
+        }
+        Op::Replay { from, to, mark, all } => return world.replay(*from, *to, *mark, *all),
+        Op::StepReplay(which, steps) => {
+            if let Some(id) = world.open(*which) {
+                for step in 0..*steps {
+                    let _ = world.life().relay.step_replay(id, usize::from(step));
+                }
+            }
+        }
+        Op::Checkpoint(which) => {
+            let _ = world.open(*which).map(|id| world.life().relay.checkpoint_replay(id));
+        }
+        Op::Pause(which) => {
+            let _ = world.open(*which).map(|id| world.life().relay.set_replay(id, ReplayState::Paused));
+        }
+        Op::Resume(which) => {
+            let _ = world.open(*which).map(|id| world.life().relay.set_replay(id, ReplayState::Running));
+        }
+        Op::Cancel(which) => {
+            if let Some(id) = world.open(*which)
+                && world.life().relay.set_replay(id, ReplayState::Cancelled).is_ok()
+                && !world.disk.is_off()
+            {
+                world.learn()?;
+                prop_assert_eq!(world.replays[&id].state, ReplayState::Cancelled);
+                let web = world.web().id();
+                prop_assert_eq!(world.life().store.staged(web, id), (0, 0), "a cancelled replay's rows");
+            }
+        }
+        Op::Delete(partition, place, count) => {
+            let first = world.place(*partition, *place);
+            let end = (first + u64::from(*count)).min(world.place(*partition, 8));
+            if first < end {
+                let range = Range { partition: *partition, first, end };
+                match world.life().relay.delete_rows("web", &[range]) {
+                    Ok(_) => world.deleted.extend((first..end).map(|offset| (*partition, offset))),
+                    Err(_) => world.unsure.push((*partition, first, end)),
+                }
+            }
+        }
+        Op::Trim(partition, place) => {
+            let before = world.place(*partition, *place);
+            let committed = world.life().store.cursor(world.web().id(), *partition).unwrap_or(0);
+            world.learn()?;
+            let web = world.web();
+            let _ = web.partition(*partition).expect("configured").delete_records(before.min(committed));
+        }
+        Op::FailSoon(operations) => world.disk.power_off_after(*operations),
+        Op::Crash => return world.crash(),
+        Op::Scene { mark, steps, checkpoint, more } => {
+            (0..PARTITIONS).for_each(|partition| world.append(partition, b"xxedxxxfxxxx"));
+            if world.disk.is_off() {
+                return Ok(());
+            }
+            world.disk.power_off_after(u64::MAX);
+            world.drain()?;
+            world.replay(0, 8, Some(*mark), true)?;
+            let Some(id) = world.open(u8::MAX) else { return Ok(()) };
+            let step = |steps: u8| {
+                (0..steps).for_each(|step| {
+                    let _ = world.life().relay.step_replay(id, usize::from(step));
+                });
+            };
+            step(*steps);
+            if *checkpoint {
+                let _ = world.life().relay.checkpoint_replay(id);
+            }
+            if let Some(more) = more {
+                world.disk.power_off_after(*more);
+                step(40);
+            }
+            return world.crash();
+        }
+    }
+    if !world.disk.is_off() {
+        world.learn()?;
+    }
+    Ok(())
+}
+
+fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
+    let mut world = World::new(seed);
+    for op in ops {
+        operate(&mut world, op)?;
+        if !world.disk.is_off() {
+            world.check(&format!("after {op:?}"))?;
+        }
+    }
+    if world.disk.is_off() {
+        world.crash()?;
+    } else {
+        // An armed failure must not strike the end, which is about what a healthy box comes to.
+        world.disk.power_off_after(u64::MAX);
+        world.learn()?;
+    }
+    world.finish()?;
+    world.check_whole("all done")?;
+    let refused = |error: store::StoreError| TestCaseError::fail(error.to_string());
+    world.life().store.flush_all().map_err(refused)?;
+    world.life().store.merge_all().map_err(refused)?;
+    world.check_whole("merged")?;
+    let web = world.web().id();
+    // Swept: what is masked is in no part any more, and no mask but deletions is left.
+    let left = world.life().store.masks(web).map(|masks| masks.all()).unwrap_or_default();
+    prop_assert!(left.iter().all(|mask| mask.keep.is_none()), "masks that nobody needs: {:?}", left);
+    let rows: u64 = world.life().store.stats().iter().filter(|stats| stats.name == "web").map(|stats| stats.rows).sum();
+    prop_assert_eq!(rows, world.check("merged")?.len() as u64, "rows that nobody sees");
+    world.crash()?;
+    world.check_whole("started again")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_are_one_generations_through_replays_and_crashes(seed in any::<u64>(), ops in proptest::collection::vec(op(), 1..50)) {
+        run(seed, &ops)?;
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("SAWBOX_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
+}
