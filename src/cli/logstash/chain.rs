@@ -263,8 +263,7 @@ impl Translator<'_> {
             self.read_patterns(&strings(&directories), &mut config, *line);
         }
         let mut behind = Map::new();
-        loop {
-            let Err(why) = self.knows.accepts(name, &config) else { break };
+        while let Err(why) = self.knows.accepts(name, &config) {
             // A filter names what it does not know first, in backticks.
             let unknown =
                 why.strip_prefix('`').and_then(|rest| rest.split_once("` is unknown")).map(|(option, _)| option.to_owned());

@@ -25,7 +25,7 @@ fn ask_within(dns: &Dns, key: &str, at: i64, mut left: Duration) -> String {
     match dns.get(key.as_bytes(), at, &mut left, &mut room) {
         Got::Value(value) => String::from_utf8(value.to_vec()).unwrap(),
         Got::Nothing => "nothing".into(),
-        Got::NoAnswer => "no answer".into(),
+        Got::Late => "no answer".into(),
     }
 }
 
@@ -78,7 +78,7 @@ fn a_budget_is_for_all_questions_of_a_call() {
     let mut left = BUDGET;
     for number in 0..50 {
         let mut room = Vec::new();
-        assert!(matches!(dns.get(format!("slow.{number}").as_bytes(), 0, &mut left, &mut room), Got::NoAnswer));
+        assert!(matches!(dns.get(format!("slow.{number}").as_bytes(), 0, &mut left, &mut room), Got::Late));
     }
     assert!(left.is_zero());
 }
