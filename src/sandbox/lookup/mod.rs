@@ -60,7 +60,7 @@ pub(super) enum Lookup {
 pub(super) enum Got<'l> {
     Value(&'l [u8]),
     Nothing,
-    NoAnswer,
+    Late,
 }
 
 impl Lookup {
