@@ -390,6 +390,10 @@ impl Shared {
 
     /// A filter of this generation failed too often.
     pub(crate) fn quarantine(&self, generations: &Arc<Generations>, generation: Generation, failed: u64, of: u64) {
+        if generations.newest().is_some_and(|(newest, _)| newest != generation) {
+            // Records from before, made again after a crash: somebody has promoted another chain since.
+            return;
+        }
         self.quarantines.fetch_add(1, Ordering::Relaxed);
         let chosen = self.config.topics.get(&*generations.name).and_then(|topic| topic.quarantine);
         let then = chosen.unwrap_or(self.config.quarantine.then);
