@@ -113,7 +113,11 @@ pub fn run(command: &DeadCommand) -> anyhow::Result<()> {
         DeadCommand::Bundle { topic, letter, output, remote } => {
             let bundle = fetch(topic, letter, remote)?;
             std::fs::write(output, &bundle).with_context(|| output.display().to_string())?;
-            println!("{} has {} bytes, the record's among them; anybody with a sawbox can run it:", output.display(), bundle.len());
+            println!(
+                "{} has {} bytes, the record's among them; anybody with a sawbox can run it:",
+                output.display(),
+                bundle.len()
+            );
             println!("  {} filter reproduce {}", program(), output.display());
             Ok(())
         }
@@ -185,7 +189,8 @@ fn list(topic: &str, limit: usize, as_json: bool, remote: &Remote) -> anyhow::Re
     }
     let mut table = vec![["LETTER", "BURIED", "GENERATION", "FILTER", "REASON", "RECORD"].map(String::from)];
     for letter in answer["last"].as_array().into_iter().flatten() {
-        let text: String = word(&letter["payload"]["text"]).chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text: String =
+            word(&letter["payload"]["text"]).chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
         table.push([
             format!("{}@{}", word(&letter["partition"]), word(&letter["offset"])),
             word(&letter["buried"]),
@@ -216,7 +221,9 @@ fn show(topic: &str, letter: &str, as_json: bool, remote: &Remote) -> anyhow::Re
     println!("origin      {}, came {}", word(&one["origin"]), word(&one["arrival"]));
     match one["filter"].as_str() {
         Some("") | None => println!("reason      {} (the record has its row)", word(&one["reason"])),
-        Some(filter) => println!("failed in   {filter}, generation {}\nreason      {}", word(&one["generation"]), word(&one["reason"])),
+        Some(filter) => {
+            println!("failed in   {filter}, generation {}\nreason      {}", word(&one["generation"]), word(&one["reason"]))
+        }
     }
     for header in one["headers"].as_array().into_iter().flatten() {
         println!("header      {}: {}", word(&header[0]), word(&header[1]));
@@ -230,7 +237,8 @@ fn show(topic: &str, letter: &str, as_json: bool, remote: &Remote) -> anyhow::Re
 }
 
 fn reproduce(bytes: &[u8], what: &str, as_json: bool) -> anyhow::Result<()> {
-    let report = bundle::run(bytes, SimDisk::new(0), Arc::new(RealClock::new())).with_context(|| format!("cannot run {what}"))?;
+    let report =
+        bundle::run(bytes, SimDisk::new(0), Arc::new(RealClock::new())).with_context(|| format!("cannot run {what}"))?;
     if as_json {
         print_json(&json!(report))?;
     } else {
@@ -294,7 +302,11 @@ fn retry(command: &DeadCommand) -> anyhow::Result<()> {
     }
     let mut table = vec![["LETTER", "FILTER", "REASON"].map(String::from)];
     for one in answer["failures"].as_array().into_iter().flatten() {
-        table.push([format!("{}@{}", word(&one["partition"]), word(&one["offset"])), word(&one["filter"]), word(&one["reason"])]);
+        table.push([
+            format!("{}@{}", word(&one["partition"]), word(&one["offset"])),
+            word(&one["filter"]),
+            word(&one["reason"]),
+        ]);
     }
     if table.len() > 1 {
         print_table(&table);

@@ -227,7 +227,8 @@ fn a_bundle_fails_elsewhere_as_it_did_here() {
 /// Houses with their threads, on this disk.
 fn threaded(disk: &Arc<SimDisk>, config: Config) -> (Arc<Queue>, Arc<Store>, Arc<Relay>) {
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
-    let (queue, _) = Queue::open(disk.clone(), clock.clone(), queue::Config { writers: 1, ..queue::Config::default() }).expect("queue");
+    let (queue, _) =
+        Queue::open(disk.clone(), clock.clone(), queue::Config { writers: 1, ..queue::Config::default() }).expect("queue");
     let (store, _) = Store::open(disk.clone(), clock.clone(), store::Config::default()).expect("store");
     let relay = Relay::start(queue.clone(), store.clone(), sandbox(), clock, config).expect("relay");
     (queue, store, relay)

@@ -23,7 +23,8 @@ impl Relay {
             return Err(missing("is of another topic of that name, which was deleted; its chain went with it"));
         }
         let promoted = shared.generations(&own).get(number);
-        let promoted = promoted.ok_or_else(|| missing(&format!("failed in generation {number}, which is not known any more")))?;
+        let promoted =
+            promoted.ok_or_else(|| missing(&format!("failed in generation {number}, which is not known any more")))?;
         let mut notes = Vec::new();
         if letter.is_of_emission() {
             notes.push("the chain did not fail: it emitted what could not be sent, and the record has its row".to_owned());

@@ -147,14 +147,8 @@ impl Relay {
     pub fn graveyard(&self, topic: &str) -> Result<Graveyard, RelayError> {
         let dead = self.dead_of(topic)?;
         let bytes = dead.partitions().iter().map(|partition| partition.size_bytes()).sum();
-        let mut found = Graveyard {
-            topic: topic.to_owned(),
-            letters: 0,
-            bytes,
-            oldest_ns: None,
-            newest_ns: None,
-            reasons: Vec::new(),
-        };
+        let mut found =
+            Graveyard { topic: topic.to_owned(), letters: 0, bytes, oldest_ns: None, newest_ns: None, reasons: Vec::new() };
         let mut reasons: BTreeMap<(String, String), u64> = BTreeMap::new();
         self.letters(&dead, |letter| {
             found.letters += 1;
@@ -166,8 +160,7 @@ impl Relay {
             }
             ControlFlow::Continue(())
         })?;
-        found.reasons =
-            reasons.into_iter().map(|((filter, reason), letters)| Reason { filter, reason, letters }).collect();
+        found.reasons = reasons.into_iter().map(|((filter, reason), letters)| Reason { filter, reason, letters }).collect();
         found.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.letters));
         found.reasons.truncate(REASONS);
         Ok(found)
@@ -252,8 +245,7 @@ impl Relay {
                     };
                     let number = |name: &str| own(name).and_then(|text| text.parse::<i64>().ok());
                     // Letters of older boxes have the milliseconds alone.
-                    let arrival_ns =
-                        number(header::ARRIVAL).unwrap_or_else(|| record.timestamp_ms.saturating_mul(1_000_000));
+                    let arrival_ns = number(header::ARRIVAL).unwrap_or_else(|| record.timestamp_ms.saturating_mul(1_000_000));
                     let others = headers.iter().filter(|(name, _)| !OWN.iter().any(|own| own.as_bytes() == *name));
                     let letter = Letter {
                         partition: partition.id(),

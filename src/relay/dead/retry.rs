@@ -136,7 +136,8 @@ impl Relay {
                 report.of_emissions += 1;
                 return ControlFlow::Continue(());
             }
-            let place = letter.origin.filter(|(id, ..)| *id == generations.topic).map(|(_, partition, offset)| (partition, offset));
+            let place =
+                letter.origin.filter(|(id, ..)| *id == generations.topic).map(|(_, partition, offset)| (partition, offset));
             let settled = |(partition, offset): (PartitionId, Offset)| {
                 shared.store.cursor(generations.topic, partition).is_some_and(|cursor| offset < cursor)
             };
@@ -232,8 +233,7 @@ impl Relay {
 
 impl RetryRequest {
     fn wants(&self, letter: &Letter) -> bool {
-        let within =
-            |range: &Range| range.partition == letter.partition && (range.first..range.end).contains(&letter.offset);
+        let within = |range: &Range| range.partition == letter.partition && (range.first..range.end).contains(&letter.offset);
         self.filter.as_ref().is_none_or(|filter| *filter == letter.filter)
             && self.reason.as_ref().is_none_or(|reason| letter.reason.contains(reason.as_str()))
             && self.offsets.as_ref().is_none_or(|ranges| ranges.iter().any(within))
@@ -250,8 +250,14 @@ impl RetryReport {
     fn note(&mut self, ready: &Ready) {
         let notes = [
             (self.emissions_not_sent > 0, "what the records emitted was not sent to other topics"),
-            (self.of_emissions > 0, "letters of what could not be emitted stay: their records have rows, and emissions are not sent again"),
-            (self.not_now > 0, "letters whose records a lane or a replay is at stay (or their topic was deleted and made again); try them later"),
+            (
+                self.of_emissions > 0,
+                "letters of what could not be emitted stay: their records have rows, and emissions are not sent again",
+            ),
+            (
+                self.not_now > 0,
+                "letters whose records a lane or a replay is at stay (or their topic was deleted and made again); try them later",
+            ),
             (self.left > 0, "there were more letters than one retry takes; ask again"),
             (ready.chain.remembers(), "filters of the chain remember: each record was tried as if nothing had come before it"),
         ];
@@ -291,7 +297,13 @@ fn one<'b>(
     Ok(said)
 }
 
-fn take<'b>(output: Output<'b>, arrival_ns: i64, offset: Offset, emissions: &mut u64, each: &mut impl FnMut(&Rows<'b>)) -> Said {
+fn take<'b>(
+    output: Output<'b>,
+    arrival_ns: i64,
+    offset: Offset,
+    emissions: &mut u64,
+    each: &mut impl FnMut(&Rows<'b>),
+) -> Said {
     let Output { names, cells, verdicts, .. } = output;
     let mut rows = Rows { names, heads: Vec::new(), cells };
     let mut said = Said::Dropped;

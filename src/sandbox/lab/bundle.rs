@@ -245,7 +245,8 @@ impl Sandbox {
         }
         let chain = self.apart(&bundle.chain, false)?;
         if chain.remembers() {
-            let note = "a filter of the chain remembers what came before; here it begins with nothing, so it may say something else";
+            let note =
+                "a filter of the chain remembers what came before; here it begins with nothing, so it may say something else";
             bundle.notes.push(note.to_owned());
         }
         bundle.outcome = self.outcome(&bundle)?;
@@ -318,7 +319,11 @@ mod tests {
         ]))
         .unwrap();
         let chain = bench.sandbox.resolve(&spec).unwrap();
-        let record = Record { payload: Blob(payload.to_vec()), headers: vec![(Blob(b"host".to_vec()), Blob(b"web1".to_vec()))], ..Record::default() };
+        let record = Record {
+            payload: Blob(payload.to_vec()),
+            headers: vec![(Blob(b"host".to_vec()), Blob(b"web1".to_vec()))],
+            ..Record::default()
+        };
         let bundle = Bundle {
             sawbox_bundle: VERSION,
             sawbox: "test".to_owned(),
