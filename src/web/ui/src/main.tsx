@@ -6,6 +6,7 @@ import type { JSX } from 'preact';
 import { Box } from './box/box';
 import { Explore } from './explore/explore';
 import { panelOpen } from './explore/fields';
+import { Filters } from './filters/view';
 import { followLive, toggleLive } from './live';
 import { Notice } from './parts/bits';
 import { draft, run } from './search';
@@ -17,7 +18,7 @@ function Page(): JSX.Element {
   return (
     <>
       <TopBar />
-      {view.value === 'box' ? <Box /> : <Explore />}
+      {view.value === 'box' ? <Box /> : view.value === 'filters' ? <Filters /> : <Explore />}
       <Notice />
     </>
   );
@@ -60,7 +61,7 @@ followAddress(() => {
 draft.value = asked.value;
 
 effect(() => {
-  document.title = view.value === 'box' ? 'Box · Sawbox' : asked.value ? `${asked.value} · Sawbox` : 'Sawbox';
+  document.title = view.value === 'box' ? 'Box · Sawbox' : view.value === 'filters' ? 'Filters · Sawbox' : asked.value ? `${asked.value} · Sawbox` : 'Sawbox';
 });
 
 addEventListener('DOMContentLoaded', () => {
