@@ -4,6 +4,7 @@ import { effect } from '@preact/signals';
 import { render } from 'preact';
 import type { JSX } from 'preact';
 import { Box } from './box/box';
+import { Explained } from './explore/explain';
 import { Explore } from './explore/explore';
 import { panelOpen } from './explore/fields';
 import { Filters } from './filters/view';
@@ -19,6 +20,7 @@ function Page(): JSX.Element {
     <>
       <TopBar />
       {view.value === 'box' ? <Box /> : view.value === 'filters' ? <Filters /> : <Explore />}
+      <Explained />
       <Notice />
     </>
   );

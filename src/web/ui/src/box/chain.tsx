@@ -4,12 +4,12 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import * as api from '../api';
 import type { TopicState } from '../api';
-import { written } from '../filters/life';
+import { chainText } from '../filters/life';
 import { Dialog, say } from '../parts/bits';
 import { boxFilters, refresh } from './poll';
 
 export function ChainEditor({ topic, onClose }: { topic: TopicState; onClose: () => void }): JSX.Element {
-  const [text, setText] = useState(JSON.stringify(written(topic.chain), null, 2));
+  const [text, setText] = useState(chainText(topic.chain));
   const [problem, setProblem] = useState('');
   const [busy, setBusy] = useState(false);
   const put = async (): Promise<void> => {

@@ -10,7 +10,7 @@ import { columns } from '../state';
 import { bothZones, rowMs } from '../time';
 import { TopList } from '../parts/toplist';
 import { knownTopics, learnTopics } from '../topics';
-import { Explain } from './explain';
+import { explained } from './explain';
 import { ownFields } from './rowmodel';
 import { TypeMark, typeOf } from './types';
 
@@ -77,7 +77,6 @@ function FieldRow({ name, value, open, onTop }: { name: string; value: unknown; 
 }
 
 function Lineage({ data }: { data: Record<string, unknown> }): JSX.Element {
-  const [explained, setExplained] = useState(false);
   useEffect(() => learnTopics(), []);
   const topic = plain(data['_topic']);
   const offset = Number(data['_offset']);
@@ -100,11 +99,10 @@ function Lineage({ data }: { data: Record<string, unknown> }): JSX.Element {
       <p class="chain-words">{chainWords(state, generation)}</p>
       {Number.isFinite(ms) && <pre class="zones">{bothZones(ms, plain(data['_time']))}</pre>}
       <div class="lineage-acts">
-        {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={() => setExplained(true)}>Explain</button>}
+        {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={() => void (explained.value = { topic, partition: plain(data['_partition']), offset: plain(data['_offset']) })}>Explain</button>}
         {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={around}>Rows around this one</button>}
         <CopyButton text={`${topic}/${plain(data['_partition'])}/${plain(data['_offset'])}/${n}`} what="Origin" label="Copy origin" />
       </div>
-      {explained && <Explain topic={topic} partition={plain(data['_partition'])} offset={plain(data['_offset'])} onClose={() => setExplained(false)} />}
     </aside>
   );
 }

@@ -1,5 +1,6 @@
 // What became of one record: as it came, what every filter of its generation did with it, and where it ended.
 
+import { signal } from '@preact/signals';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import * as api from '../api';
@@ -18,7 +19,15 @@ const IS: Record<string, [string, string]> = {
   missing: ['The store does not have the row, which is a bug in the box.', 'bad'], different: ['The store has another row, which is a bug in the box.', 'bad'],
 };
 
-export function Explain({ topic, partition, offset, onClose }: { topic: string; partition: number | string; offset: number | string; onClose: () => void }): JSX.Element {
+/** The record that is explained. It is shown beside the views, so that it stays when its row scrolls away. */
+export const explained = signal<{ topic: string; partition: number | string; offset: number | string } | null>(null);
+
+export function Explained(): JSX.Element | null {
+  const wanted = explained.value;
+  return wanted && <Explain key={`${wanted.topic}/${wanted.partition}/${wanted.offset}`} {...wanted} onClose={() => void (explained.value = null)} />;
+}
+
+function Explain({ topic, partition, offset, onClose }: { topic: string; partition: number | string; offset: number | string; onClose: () => void }): JSX.Element {
   const [found, setFound] = useState<Explanation | null>(null);
   const [problem, setProblem] = useState('');
   const [again, setAgain] = useState(0);

@@ -112,6 +112,11 @@ export function watchLife(): () => void {
   };
 }
 
+/** A chain as JSON, an entry a line where it is short. */
+export const chainText = (chain: ChainEntry[]): string =>
+  chain.length ? `[\n${written(chain).map((entry) => `  ${JSON.stringify(entry).length < 100 ? spaced(entry) : JSON.stringify(entry, null, 2).replace(/\n/g, '\n  ')}`).join(',\n')}\n]` : '[]';
+const spaced = (entry: ChainEntry): string => `{ ${Object.entries(entry).map(([key, value]) => `"${key}": ${JSON.stringify(value)}`).join(', ')} }`;
+
 /** Entries as people write them: no hashes, nothing that is empty; a version is named where the plain name means another. */
 export function written(chain: ChainEntry[], known: FilterState[] | null = boxFilters.peek().value): ChainEntry[] {
   return chain.map(({ filter, version, when, config }) => {

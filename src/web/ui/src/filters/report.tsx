@@ -5,7 +5,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import * as api from '../api';
 import { boxFilters, refresh } from '../box/poll';
-import { Explain } from '../explore/explain';
+import { explained } from '../explore/explain';
 import { count, duration, plural, share } from '../format';
 import { Bones, Confirm, Failed, say } from '../parts/bits';
 import { trialId, writeAddress } from '../state';
@@ -29,7 +29,7 @@ function verdict(trial: Trial): string {
   const others = KINDS.slice(1).filter(([kind]) => report[kind] > 0);
   const of = plural(report.records, 'record');
   if (!others.length) return report.emissions_differ ? `Every row is the same; what ${plural(report.emissions_differ, 'record')} of ${count(report.records)} would send to other topics is not.` : `Of ${of}, none would be different.`;
-  return `Of ${of}, ${others.map(([kind, name]) => `${count(report[kind])} ${report[kind] === 1 && kind === 'changed' ? 'is' : report[kind] === 1 ? 'would be' : kind === 'changed' ? 'are' : 'would be'} ${name.toLowerCase()}`).join(', ')}.`;
+  return `Of ${of}: ${others.map(([kind, name]) => `${count(report[kind])} ${name.toLowerCase()}`).join(', ')}; ${report.same ? 'the others the same' : 'none the same'}.`;
 }
 
 export function TrialReport({ id }: { id: string }): JSX.Element {
@@ -67,7 +67,7 @@ export function TrialReport({ id }: { id: string }): JSX.Element {
 
 function Shown({ trial, problem, onClose, onAgain }: { trial: Trial; problem: string; onClose: () => void; onAgain: () => void }): JSX.Element {
   const [promoting, setPromoting] = useState(false);
-  const [explained, setExplained] = useState<{ partition: number; offset: number } | null>(null);
+  const explain = ({ partition, offset }: At): void => void (explained.value = { topic: trial.topic, partition, offset });
   const { report, state } = trial;
   const running = state === 'running';
   const discard = (): void => {
@@ -96,8 +96,8 @@ function Shown({ trial, problem, onClose, onAgain }: { trial: Trial; problem: st
         <Costs live={report.live} candidate={report.candidate} />
         <Asides report={report} />
       </div>
-      {Object.keys(report.fields ?? {}).length > 0 && <Fields fields={report.fields ?? {}} onExplain={setExplained} />}
-      {(report.examples?.length ?? 0) > 0 && <Examples examples={report.examples ?? []} onExplain={setExplained} />}
+      {Object.keys(report.fields ?? {}).length > 0 && <Fields fields={report.fields ?? {}} onExplain={explain} />}
+      {(report.examples?.length ?? 0) > 0 && <Examples examples={report.examples ?? []} onExplain={explain} />}
       <details class="tried"><summary>The two chains</summary>
         <div class="report-columns">
           <div class="chain"><h4>Now, generation {trial.live.generation ?? 0}</h4><ChainList chain={trial.live.chain} none={NO_CHAIN} /></div>
@@ -105,7 +105,6 @@ function Shown({ trial, problem, onClose, onAgain }: { trial: Trial; problem: st
         </div>
       </details>
       {promoting && <Promote trial={trial} onClose={() => setPromoting(false)} onDone={onClose} />}
-      {explained && <Explain topic={trial.topic} partition={explained.partition} offset={explained.offset} onClose={() => setExplained(null)} />}
     </div>
   );
 }
@@ -128,7 +127,7 @@ function Counts({ report }: { report: Report }): JSX.Element {
 function difference(live: number, candidate: number): JSX.Element {
   if (!live || live === candidate) return <span class="quiet">{live === candidate ? 'the same' : ''}</span>;
   const percent = ((candidate - live) / live) * 100;
-  return <span class={percent > 10 ? 'warn' : percent < -10 ? 'good' : 'quiet'}>{percent > 0 ? '+' : '−'}{Math.abs(percent) < 10 ? Math.abs(percent).toFixed(1) : count(Math.round(Math.abs(percent)))} %</span>;
+  return <span class={percent > 10 ? 'warn' : percent < -10 ? 'good' : 'quiet'}>{Math.abs(percent) < 0.05 ? '±' : percent > 0 ? '+' : '−'}{Math.abs(percent) < 10 ? Math.abs(percent).toFixed(1) : count(Math.round(Math.abs(percent)))} %</span>;
 }
 
 function Costs({ live, candidate }: { live: Cost; candidate: Cost }): JSX.Element {

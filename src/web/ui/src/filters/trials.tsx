@@ -85,7 +85,7 @@ const isObject = (value: unknown): boolean => typeof value === 'object' && value
 function TrialForm({ topics, wanted }: { topics: TopicState[]; wanted: Draft }): JSX.Element {
   const names = outside(topics).map((topic) => topic.name);
   const [topic, setTopic] = useState(names.includes(wanted.topic) ? wanted.topic : names[0] ?? '');
-  const chainOf = (name: string): string => JSON.stringify(life.written(topics.find((one) => one.name === name)?.chain ?? []), null, 2);
+  const chainOf = (name: string): string => life.chainText(topics.find((one) => one.name === name)?.chain ?? []);
   const [whole, setWhole] = useState(!wanted.filter);
   const [chain, setChain] = useState(chainOf(topic));
   const known = boxFilters.value.value ?? [];
@@ -143,7 +143,7 @@ function TrialForm({ topics, wanted }: { topics: TopicState[]; wanted: Draft }):
     <form class="trial-form" data-trial-form onSubmit={(submit) => { submit.preventDefault(); void begin(); }}>
       <div class="trial-line">
         <label class="field-input">Topic <select value={topic} onChange={(change) => { setTopic(change.currentTarget.value); setChain(chainOf(change.currentTarget.value)); }}>{names.map((name) => <option key={name} value={name}>{name}</option>)}</select></label>
-        <div class="field-input">Try
+        <div class="field-input">What
           <div class="segments" role="group" aria-label="What is tried">
             <button type="button" aria-pressed={whole} onClick={() => setWhole(true)}>A chain</button>
             <button type="button" aria-pressed={!whole} onClick={() => setWhole(false)}>A filter’s version</button>
@@ -154,7 +154,7 @@ function TrialForm({ topics, wanted }: { topics: TopicState[]; wanted: Draft }):
       </div>
       {whole ? (
         <label class="field-input">Chain as JSON: what runs now, to be changed
-          <textarea class="code-area" rows={Math.min(18, chain.split('\n').length + 1)} spellcheck={false} value={chain} aria-label="Chain to try, as JSON" onInput={(input) => setChain(input.currentTarget.value)} />
+          <textarea class="code-area" rows={Math.max(6, Math.min(18, chain.split('\n').length + 1))} spellcheck={false} value={chain} aria-label="Chain to try, as JSON" onInput={(input) => setChain(input.currentTarget.value)} />
           <small>Filters: {known.map((one) => one.name).join(', ')}. <code>name@3</code> is version 3 of a filter.</small>
         </label>
       ) : (

@@ -1,5 +1,5 @@
-// The filters' view: what chains the topics have and had, trials before a change, the filters themselves, replays of what was
-// handled already, and what no filter could handle.
+// The filters' view: what chains the topics have and had, trials before a change, replays of what was handled already, what
+// no filter could handle, and the filters themselves.
 
 import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
@@ -24,9 +24,9 @@ export function Filters(): JSX.Element {
           <Chains topics={value} stale={problem} />
           <Trials topics={value} />
         </>}
-        <FilterCatalogue />
         <Replays topics={value ?? []} />
         {value && <DeadLetters topics={value} />}
+        <FilterCatalogue />
       </div>
     </main>
   );
