@@ -471,15 +471,17 @@ const tests = {
     assert.deepEqual((await live()).chain.map((entry) => [entry.filter, entry.when]), said.candidate.chain.map((entry) => [entry.filter, entry.when]));
     assert.equal((await live()).generation, before.generation + 1);
 
+    const replays = (await apiJson('replays', {})).replays.length;
     await page.locator('[data-replays]').getByRole('button', { name: 'Replay records' }).click();
     const replay = page.locator('[data-replay-form]');
     await replay.getByRole('button', { name: 'Everything' }).click();
     await replay.getByRole('button', { name: 'See what it would do' }).click();
     await page.locator('[data-plan]').waitFor();
     assert.ok(Number(await page.locator('[data-plan]').getAttribute('data-plan')) >= said.report.records, 'the plan says how much');
-    assert.equal((await apiJson('replays', {})).replays.length, 0, 'looking starts nothing');
+    assert.equal((await apiJson('replays', {})).replays.length, replays, 'looking starts nothing');
     await replay.getByRole('button', { name: 'Start the replay' }).click();
-    await page.locator('[data-replay][data-state="done"]').waitFor({ timeout: TRIAL_MS });
+    await until('it is in the list', async () => (await page.locator('[data-replay]').count()) === replays + 1);
+    await page.locator('[data-replay][data-state="done"]').first().waitFor({ timeout: TRIAL_MS });
     await picture(page, 'replay');
     assert.ok((await apiTotal(`${WEB} request:"/f5.txt"`)) > 0, 'rows that were dropped are there');
 
@@ -500,20 +502,21 @@ const tests = {
     await page.locator('[data-trials]').getByRole('button', { name: 'Try a change' }).click();
     const form = page.locator('[data-trial-form]');
     await form.getByRole('button', { name: 'A filter’s version' }).click();
-    await form.locator('[data-trial-wasm]').setInputFiles({ name: 'drop.wasm', mimeType: 'application/wasm', buffer: await readFile(new URL('../../filters/dist/tag.wasm', import.meta.url)) });
+    await form.locator('[data-trial-wasm]').setInputFiles({ name: 'drop.wasm', mimeType: 'application/wasm', buffer: await readFile(new URL('../../filters/dist/drop.wasm', import.meta.url)) });
     await page.locator('dialog input').first().fill('access-log');
     await page.locator('dialog button[type=submit]').click();
     await until('it is chosen', async () => (await page.locator('dialog').count()) === 0);
-    await until('its version is chosen', async () => (await form.getByLabel('Version').inputValue()) === '1');
-    assert.equal(await form.getByLabel('Filter', { exact: true }).inputValue(), 'access-log');
+    await until('its version is chosen', async () => (await form.locator('[data-trial-version]').inputValue()) === '1');
+    assert.equal(await form.locator('[data-trial-filter]').inputValue(), 'access-log');
     assert.deepEqual(await apiJson('topics/web/chain', {}), before);
     await form.getByRole('button', { name: 'Begin the trial' }).click();
     const report = page.locator('[data-report]');
-    await page.locator('[data-report][data-state="done"], [data-trial-form] [role=alert]').first().waitFor({ timeout: TRIAL_MS });
-    if (await report.count()) {
-      await report.getByRole('button', { name: 'Discard' }).click();
-      await until('it is forgotten', async () => (await report.count()) === 0);
-    }
+    await page.locator('[data-report][data-state="done"]').waitFor({ timeout: TRIAL_MS });
+    const said = (await apiJson(`trials/${await report.getAttribute('data-report')}`, {})).report;
+    assert.equal(await report.locator('[data-count="newly_dropped"]').innerText(), said.newly_dropped.toLocaleString('en'));
+    assert.ok(said.newly_dropped > 100, 'a filter that drops everything was tried');
+    await report.getByRole('button', { name: 'Discard' }).click();
+    await until('it is forgotten', async () => (await report.count()) === 0);
     await page.locator('[data-filter="access-log"] button').click();
     const versions = page.locator('[data-versions="access-log"]');
     await versions.locator('[data-version="1"]').getByRole('button', { name: 'Promote' }).waitFor();

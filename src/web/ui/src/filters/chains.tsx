@@ -17,7 +17,7 @@ import { ChainList, NO_CHAIN, When, chainWords, rangeWords } from './shown';
 import { askTrial } from './trials';
 
 const openTopic = signal<string | null>(null);
-const MADE: Record<string, string> = { default: 'nobody: the default', config: 'the configuration', hot: 'a person, while it ran', replay: 'a replay' };
+const MADE: Record<string, string> = { default: 'nobody', config: 'the configuration', hot: 'somebody', replay: 'a replay' };
 const MANY = 20;
 
 export const outside = (topics: TopicState[]): TopicState[] =>
@@ -91,18 +91,18 @@ function ChainDetail({ topic }: { topic: TopicState }): JSX.Element {
         {all && (
           <div class="table-scroll">
             <table class="grid" data-generations-of={topic.name}>
-              <thead><tr><th class="number">No.</th><th>Since</th><th>Made by</th><th>Chain</th><th>From</th><th /></tr></thead>
+              <thead><tr><th class="number">No.</th><th /><th>Since</th><th>Made by</th><th>Chain</th><th>From</th></tr></thead>
               <tbody>
                 {newest.slice(0, more ? newest.length : MANY).map((one) => (
                   <tr key={one.generation} data-generation-row={one.generation}>
                     <td class="number">{one.generation}</td>
+                    <td>{one.live ? <span class="mark good"><i />live</span> : one.made_by === 'replay' ? null : <button type="button" class="textual" onClick={() => setBack(one)}>Roll back</button>}</td>
                     <td><When at={one.at} /></td>
-                    <td title={MADE[one.made_by]}>{one.made_by}{one.why && <small class="why"> {one.why}</small>}</td>
+                    <td class="why">{MADE[one.made_by] ?? one.made_by}{one.why && <small> {one.why}</small>}</td>
                     <td class="chain-short" title={JSON.stringify(life.written(one.chain))}>{chainWords(one.chain)}</td>
                     <td class="chain-short" title={one.ranges?.length ? rangeWords(one.ranges) : one.from.map(({ partition, offset }) => `partition ${partition} from ${count(offset)}`).join('\n')}>
                       {one.ranges?.length ? rangeWords(one.ranges) : one.from.map(({ partition, offset }) => `${partition}/${count(offset)}`).join(' ')}
                     </td>
-                    <td class="end">{one.live ? <span class="mark good"><i />live</span> : one.made_by === 'replay' ? null : <button type="button" class="textual" onClick={() => setBack(one)}>Roll back</button>}</td>
                   </tr>
                 ))}
               </tbody>

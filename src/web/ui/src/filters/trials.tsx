@@ -160,8 +160,8 @@ function TrialForm({ topics, wanted }: { topics: TopicState[]; wanted: Draft }):
       ) : (
         <>
           <div class="trial-line">
-            <label class="field-input">Filter <select value={filter} onChange={(change) => { setFilter(change.currentTarget.value); setVersion(''); }}>{known.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}</select></label>
-            <label class="field-input">Version <select value={version} onChange={(change) => setVersion(change.currentTarget.value)}>
+            <label class="field-input">Filter <select value={filter} data-trial-filter onChange={(change) => { setFilter(change.currentTarget.value); setVersion(''); }}>{known.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}</select></label>
+            <label class="field-input">Version <select value={version} data-trial-version onChange={(change) => setVersion(change.currentTarget.value)}>
               <option value="">the newest</option>
               {[...versions].reverse().map((one) => <option key={one.version} value={String(one.version)}>{one.version === 0 ? '0, the box’s own' : one.version}{one.current ? ' (current)' : ''}</option>)}
             </select></label>
