@@ -19,8 +19,12 @@ use crate::web::Web;
 use crate::web::error::{Parameters, Refusal};
 
 /// `GET /api/v1/filters`: `version` is the one that the name stands for (0 is the box's own); null where all of them wait.
+///
+/// `counters`, since the box's start and over all topics, are null of one that was given nothing: `records`, the verdicts `stored`,
+/// `dropped`, `held` and `failed`, `emissions`, `calls`, `traps`, `fuel`, `time_ns`, `memory_bytes` (the largest), `starts`.
 pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
     let chains = web.relay.chains();
+    let counters = web.sandbox.counters();
     let filters: Vec<Value> = web
         .sandbox
         .filters()
@@ -38,6 +42,7 @@ pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
                 "stock": filter.stock,
                 "bytes": filter.bytes,
                 "used_by": users,
+                "counters": counters.iter().find(|one| one.filter == filter.name),
             })
         })
         .chain(

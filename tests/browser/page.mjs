@@ -5,11 +5,16 @@
 // `CHROMIUM` names the browser, `SHOTS` a folder for pictures, `EXPECT_ROWS` the exact number of rows in `web`.
 
 import { strict as assert } from 'node:assert';
+import { readFile } from 'node:fs/promises';
 import { chromium } from 'playwright-core';
 
 const ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
 const WEB = '_topic:web';
 const PATIENCE_MS = 15_000;
+/** A trial in a slow build, on a busy machine. */
+const TRIAL_MS = 90_000;
+/** A box that has nothing to say of its dead letters answers with 404. */
+const NO_DEAD = [/404 \(/];
 
 let server = null;
 let base = process.argv[2];
@@ -273,7 +278,7 @@ const tests = {
     return page;
   },
 
-  async 'the box: topics, partitions, chain, filters, listeners'() {
+  async 'the box: topics, partitions, chain, listeners'() {
     const page = await open({ view: 'box' });
     const { topics } = await apiJson('topics', {});
     const web = topics.find((topic) => topic.name === 'web');
@@ -285,9 +290,6 @@ const tests = {
       assert.ok(chain.includes(entry.filter), `${entry.filter} in ${chain}`);
       if (entry.when) assert.ok(chain.includes(entry.when), `${entry.when} in ${chain}`);
     }
-    const { filters } = await apiJson('filters', {});
-    assert.ok(filters.length > 0);
-    for (const filter of filters) await page.locator(`[data-filter="${filter.name}"]`).waitFor();
     const { listeners } = await apiJson('status', {});
     assert.equal(await page.locator('[data-listeners] li').count(), listeners.length);
     await page.locator('[data-outputs]').waitFor();
@@ -300,8 +302,8 @@ const tests = {
   },
 
   async 'a file that is no filter is refused with a sentence'() {
-    allowed = [/400 \(/, /4[0-9]{2} \(/];
-    const page = await open({ view: 'box' });
+    allowed = [/4[0-9]{2} \(/];
+    const page = await open({ view: 'filters' });
     const { filters } = await apiJson('filters', {});
     await page.locator(`[data-filter="${filters[0].name}"]`).waitFor();
     const put = async (name, bytes) => {
@@ -367,6 +369,7 @@ const tests = {
   },
 
   async 'narrow: nothing sticks out, the fields are a drawer'() {
+    allowed = NO_DEAD;
     const page = await open({ q: WEB, last: 'all' }, { viewport: { width: 390, height: 800 } });
     await settled(page);
     const sticking = () => page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.querySelector('main').scrollWidth) - innerWidth);
@@ -383,6 +386,142 @@ const tests = {
     await page.locator('[data-topic="web"]').waitFor();
     assert.ok((await sticking()) <= 0, 'the box sticks out');
     await picture(page, 'narrow-box');
+    await page.locator('[data-view="filters"]').click();
+    await page.locator('[data-chain-topic="web"] button').click();
+    await page.locator('[data-generations-of="web"]').waitFor();
+    assert.ok((await sticking()) <= 0, 'the filters stick out');
+    await page.locator('[data-chain-detail]').getByRole('button', { name: 'Try a change' }).click();
+    await page.locator('[data-trial-form] textarea').waitFor();
+    assert.ok((await sticking()) <= 0, 'a trial’s form sticks out');
+    await picture(page, 'narrow-filters');
+    return page;
+  },
+
+  async 'a row is explained: as it came, each filter’s step, where it ended'() {
+    const q = `${WEB} verb:GET response:200`;
+    const page = await open({ q, last: 'all' });
+    await settled(page);
+    await page.locator('.row').first().click();
+    const first = JSON.parse((await api('query', { q, limit: 1 })).text.split('\n')[0]);
+    const said = await apiJson(`explain/web/${first._partition}/${first._offset}`, {});
+    await page.locator('[data-lineage]').first().getByRole('button', { name: 'Explain' }).click();
+    const shown = page.locator('[data-explain]');
+    await shown.waitFor();
+    assert.equal((await shown.locator('.raw pre').innerText()).trim(), said.record.payload.text.trim());
+    assert.deepEqual(await shown.locator('[data-step]').evaluateAll((steps) => steps.map((step) => [step.dataset.step, step.dataset.outcome])), said.steps.map((step) => [step.filter, step.outcome]));
+    for (const [name, value] of Object.entries(said.steps[0].added)) assert.ok((await shown.locator('[data-step]').first().innerText()).includes(String(value).slice(0, 100)), `${name} was added`);
+    assert.match(await shown.locator('[aria-label="Where it ended"]').innerText(), /stored/);
+    await picture(page, 'explain');
+    await page.keyboard.press('Escape');
+    await until('the explanation is gone', async () => (await page.locator('dialog').count()) === 0);
+    assert.match(await page.evaluate(() => document.activeElement.textContent), /Explain/, 'the focus is back where it was');
+    return page;
+  },
+
+  async 'a trial says what a change would do; it is promoted, replayed, rolled back'() {
+    allowed = [...NO_DEAD, /400 \(/];
+    const page = await open({ view: 'filters' });
+    const before = (await apiJson('topics', {})).topics.find((topic) => topic.name === 'web');
+    await page.locator('[data-chain-topic="web"] button').click();
+    const detail = page.locator('[data-chain-detail]');
+    const words = await detail.locator('[data-chain]').innerText();
+    for (const entry of before.chain) assert.ok(words.includes(entry.filter) && words.includes(entry.when ?? ''), `${entry.filter} in ${words}`);
+    await page.locator('[data-generation-row]').first().waitFor();
+    assert.equal(await page.locator('[data-generation-row]').count(), (await apiJson('topics/web/generations', {})).generations.length);
+
+    await detail.getByRole('button', { name: 'Try a change' }).click();
+    const form = page.locator('[data-trial-form]');
+    const attempt = async (chain) => {
+      await form.locator('textarea').fill(typeof chain === 'string' ? chain : JSON.stringify(chain));
+      await form.getByRole('button', { name: 'Begin the trial' }).click();
+    };
+    await attempt('[ {"filter": ]');
+    assert.match(await form.getByRole('alert').innerText(), /not JSON/);
+    await attempt([{ filter: 'no-such-filter' }]);
+    await until('the box’s own sentence', async () => /no-such-filter/.test(await form.getByRole('alert').innerText().catch(() => '')));
+    // Health checks are kept, 404s dropped, and a stranger's tag looks like HTML.
+    const tag = '<img src=x onerror="document.title=1">';
+    await attempt([before.chain[0], { filter: 'tag', when: 'response:503', config: { add: [tag] } }, { filter: 'drop', when: 'response:404' }].map(({ filter, when, config }) => ({ filter, when: when ?? undefined, config: config ?? undefined })));
+    const report = page.locator('[data-report]');
+    await report.waitFor();
+    await page.locator('[data-report][data-state="done"]').waitFor({ timeout: TRIAL_MS });
+    const id = await report.getAttribute('data-report');
+    assert.equal(new URL(page.url()).searchParams.get('trial'), id, 'a report has an address');
+    const said = await apiJson(`trials/${id}`, {});
+    const counts = {};
+    for (const node of await report.locator('[data-count]').all()) counts[await node.getAttribute('data-count')] = Number((await node.innerText()).replace(/,/g, ''));
+    for (const [kind, shown] of Object.entries(counts)) assert.equal(shown, said.report[kind], kind);
+    assert.equal(Object.values(counts).reduce((sum, one) => sum + one, 0), said.report.records);
+    assert.ok(counts.changed > 0 && counts.newly_dropped > 0 && counts.newly_kept > 0, JSON.stringify(counts));
+    assert.deepEqual((await report.locator('[data-field-diff]').evaluateAll((items) => items.map((item) => item.dataset.fieldDiff))).sort(), Object.keys(said.report.fields).sort());
+    const changed = report.locator('[data-field-diff="tags"]');
+    assert.ok((await changed.innerText()).includes(tag), 'the new value is shown as the text it is');
+    assert.equal(await page.locator('main img').count(), 0);
+    const example = said.report.examples.find(({ kind }) => kind === 'newly_dropped');
+    const shownExample = report.locator('[data-example="newly_dropped"]').first();
+    assert.equal((await shownExample.locator('.raw pre').innerText()).trim(), example.raw.text.trim());
+    await picture(page, 'trial');
+    await page.reload();
+    await page.locator('[data-report][data-state="done"]').waitFor();
+
+    await report.getByRole('button', { name: 'Promote' }).click();
+    await page.locator('dialog [data-confirm]').click();
+    await page.getByText(/web is at generation/).first().waitFor();
+    const live = async () => apiJson('topics/web/chain', {});
+    assert.deepEqual((await live()).chain.map((entry) => [entry.filter, entry.when]), said.candidate.chain.map((entry) => [entry.filter, entry.when]));
+    assert.equal((await live()).generation, before.generation + 1);
+
+    const replays = (await apiJson('replays', {})).replays.length;
+    await page.locator('[data-replays]').getByRole('button', { name: 'Replay records' }).click();
+    const replay = page.locator('[data-replay-form]');
+    await replay.getByRole('button', { name: 'Everything' }).click();
+    await replay.getByRole('button', { name: 'See what it would do' }).click();
+    await page.locator('[data-plan]').waitFor();
+    assert.ok(Number(await page.locator('[data-plan]').getAttribute('data-plan')) >= said.report.records, 'the plan says how much');
+    assert.equal((await apiJson('replays', {})).replays.length, replays, 'looking starts nothing');
+    await replay.getByRole('button', { name: 'Start the replay' }).click();
+    await until('it is in the list', async () => (await page.locator('[data-replay]').count()) === replays + 1);
+    await page.locator('[data-replay][data-state="done"]').first().waitFor({ timeout: TRIAL_MS });
+    await picture(page, 'replay');
+    assert.ok((await apiTotal(`${WEB} request:"/f5.txt"`)) > 0, 'rows that were dropped are there');
+
+    await page.locator('[data-chain-topic="web"]').waitFor();
+    if ((await page.locator('[data-chain-detail]').count()) === 0) await page.locator('[data-chain-topic="web"] button').click();
+    await page.locator(`[data-generation-row="${before.generation}"]`).getByRole('button', { name: 'Roll back' }).click();
+    await page.locator('dialog [data-confirm]').click();
+    await page.getByText(/has the chain of generation/).first().waitFor();
+    assert.deepEqual((await live()).chain, before.chain);
+    await until('the view says so', async () => Number(await page.locator('[data-generation]').first().getAttribute('data-generation')) === (await live()).generation);
+    return page;
+  },
+
+  async 'a module is put to be tried, and nothing that runs changes until its version is promoted'() {
+    allowed = NO_DEAD;
+    const page = await open({ view: 'filters' });
+    const before = await apiJson('topics/web/chain', {});
+    await page.locator('[data-trials]').getByRole('button', { name: 'Try a change' }).click();
+    const form = page.locator('[data-trial-form]');
+    await form.getByRole('button', { name: 'A filter’s version' }).click();
+    await form.locator('[data-trial-wasm]').setInputFiles({ name: 'drop.wasm', mimeType: 'application/wasm', buffer: await readFile(new URL('../../filters/dist/drop.wasm', import.meta.url)) });
+    await page.locator('dialog input').first().fill('access-log');
+    await page.locator('dialog button[type=submit]').click();
+    await until('it is chosen', async () => (await page.locator('dialog').count()) === 0);
+    await until('its version is chosen', async () => (await form.locator('[data-trial-version]').inputValue()) === '1');
+    assert.equal(await form.locator('[data-trial-filter]').inputValue(), 'access-log');
+    assert.deepEqual(await apiJson('topics/web/chain', {}), before);
+    await form.getByRole('button', { name: 'Begin the trial' }).click();
+    const report = page.locator('[data-report]');
+    await page.locator('[data-report][data-state="done"]').waitFor({ timeout: TRIAL_MS });
+    const said = (await apiJson(`trials/${await report.getAttribute('data-report')}`, {})).report;
+    assert.equal(await report.locator('[data-count="newly_dropped"]').innerText(), said.newly_dropped.toLocaleString('en'));
+    assert.ok(said.newly_dropped > 100, 'a filter that drops everything was tried');
+    await report.getByRole('button', { name: 'Discard' }).click();
+    await until('it is forgotten', async () => (await report.count()) === 0);
+    await page.locator('[data-filter="access-log"] button').click();
+    const versions = page.locator('[data-versions="access-log"]');
+    await versions.locator('[data-version="1"]').getByRole('button', { name: 'Promote' }).waitFor();
+    assert.match(await versions.locator('[data-version="0"]').innerText(), /current/);
+    await picture(page, 'versions');
     return page;
   },
 

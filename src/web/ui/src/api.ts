@@ -10,13 +10,19 @@ export interface PartitionState {
   partition: number; log_start: number; high_watermark: number; bytes: number; next: number; committed: number;
   lag_records: number; generation: number; state: string; last_error: string | null;
 }
-export interface ChainEntry { filter: string; when?: string | null; sha256?: string; config?: Record<string, unknown> | null }
+export interface ChainEntry { filter: string; version?: number | null; when?: string | null; sha256?: string; config?: Record<string, unknown> | null }
 export interface TopicState {
   name: string; id: string; internal: boolean; partitions: PartitionState[]; rows: number; store_bytes: number; queue_bytes: number;
   parts: number; generation: number; chain: ChainEntry[];
   counters: { records: number; stored: number; dropped: number; failed: number };
 }
-export interface FilterState { name: string; sha256: string; stock: boolean; bytes: number; used_by: string[] }
+/** Since the box's start, over all topics. */
+export interface FilterCounters {
+  records: number; stored: number; dropped: number; held: number; failed: number; emissions: number;
+  calls: number; traps: number; fuel: number; time_ns: number; memory_bytes: number; starts: number;
+}
+/** `version` is null, and module and size are missing, where nothing was promoted yet. */
+export interface FilterState { name: string; version?: number | null; sha256?: string; stock: boolean; bytes?: number; used_by: string[]; counters?: FilterCounters | null }
 export interface OutputState { name: string; type: string; lag_records: number; sent: number; failed: number; state: string; last_error: string | null }
 export interface GroupState {
   group: string; kind: string; state: string; protocol: string; generation: number; members: number; topics: string[];
@@ -32,7 +38,7 @@ export interface BoxStatus {
   version: string; uptime_seconds: number; data_dir: string; listeners: { name: string; address: string }[];
   memory_bytes: number; disk: { available: number; total: number };
 }
-export interface PutFilterAnswer { name: string; sha256: string; generations: { topic: string; generation: number }[] }
+export interface PutFilterAnswer { name: string; version?: number; sha256: string; current?: boolean; generations: { topic: string; generation: number }[] }
 
 /** A row as it came, and the text it came as (numbers beyond 2^53 survive there). */
 export interface Row { readonly data: Record<string, unknown>; readonly text: string }
@@ -99,8 +105,14 @@ async function call(path: string, signal: AbortSignal | null, params?: Params, i
   return response;
 }
 
-async function json<T>(path: string, signal: AbortSignal | null, params?: Params): Promise<T> {
+export async function json<T>(path: string, signal: AbortSignal | null, params?: Params): Promise<T> {
   return (await (await call(path, signal, params)).json()) as T;
+}
+
+/** A body of JSON (or none) sent somewhere, and the answer. */
+export async function send<T>(method: string, path: string, body?: unknown, signal: AbortSignal | null = null): Promise<T> {
+  const init = body === undefined ? { method } : { method, body: JSON.stringify(body), headers: { 'content-type': 'application/json' } };
+  return (await (await call(path, signal, {}, init)).json()) as T;
 }
 
 export interface Span { q: string; from: string | null; to: string | null }
@@ -122,9 +134,10 @@ export const groups = async (signal: AbortSignal | null): Promise<GroupState[]> 
 export const group = (name: string, signal: AbortSignal | null): Promise<GroupDetail> => json(`groups/${encodeURIComponent(name)}`, signal);
 export const status = (signal: AbortSignal | null): Promise<BoxStatus> => json('status', signal);
 
-export async function putFilter(name: string, wasm: Blob): Promise<PutFilterAnswer> {
+/** Without `promote` nothing that runs changes: the version waits to be tried. */
+export async function putFilter(name: string, wasm: Blob, promote: boolean): Promise<PutFilterAnswer> {
   const init = { method: 'PUT', body: wasm, headers: { 'content-type': 'application/wasm' } };
-  return (await (await call(`filters/${encodeURIComponent(name)}`, null, {}, init)).json()) as PutFilterAnswer;
+  return (await (await call(`filters/${encodeURIComponent(name)}`, null, { promote }, init)).json()) as PutFilterAnswer;
 }
 
 export async function putChain(topic: string, chain: string): Promise<unknown> {

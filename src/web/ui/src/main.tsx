@@ -4,8 +4,10 @@ import { effect } from '@preact/signals';
 import { render } from 'preact';
 import type { JSX } from 'preact';
 import { Box } from './box/box';
+import { Explained } from './explore/explain';
 import { Explore } from './explore/explore';
 import { panelOpen } from './explore/fields';
+import { Filters } from './filters/view';
 import { followLive, toggleLive } from './live';
 import { Notice } from './parts/bits';
 import { draft, run } from './search';
@@ -17,7 +19,8 @@ function Page(): JSX.Element {
   return (
     <>
       <TopBar />
-      {view.value === 'box' ? <Box /> : <Explore />}
+      {view.value === 'box' ? <Box /> : view.value === 'filters' ? <Filters /> : <Explore />}
+      <Explained />
       <Notice />
     </>
   );
@@ -60,7 +63,7 @@ followAddress(() => {
 draft.value = asked.value;
 
 effect(() => {
-  document.title = view.value === 'box' ? 'Box · Sawbox' : asked.value ? `${asked.value} · Sawbox` : 'Sawbox';
+  document.title = view.value === 'box' ? 'Box · Sawbox' : view.value === 'filters' ? 'Filters · Sawbox' : asked.value ? `${asked.value} · Sawbox` : 'Sawbox';
 });
 
 addEventListener('DOMContentLoaded', () => {

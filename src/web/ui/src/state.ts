@@ -7,7 +7,8 @@ import { batch, signal } from '@preact/signals';
 import type { Range } from './time';
 import { spanMs } from './time';
 
-export type View = 'search' | 'box';
+export type View = 'search' | 'filters' | 'box';
+export const VIEWS: [View, string][] = [['search', 'Search'], ['filters', 'Filters'], ['box', 'Box']];
 export const DEFAULT_SPAN = '1h';
 export const LIMITS = [100, 200, 500, 1000, 5000];
 const DEFAULT_LIMIT = 200;
@@ -20,6 +21,8 @@ export const limit = signal(DEFAULT_LIMIT);
 export const columns = signal<string[]>([]);
 export const wrap = signal(false);
 export const live = signal(false);
+/** The trial whose report is looked at. */
+export const trialId = signal('');
 
 function readRange(params: URLSearchParams): Range {
   const from = Date.parse(params.get('from') ?? '');
@@ -33,7 +36,7 @@ function readRange(params: URLSearchParams): Range {
 function read(): void {
   const params = new URLSearchParams(location.search);
   batch(() => {
-    view.value = params.get('view') === 'box' ? 'box' : 'search';
+    view.value = VIEWS.find(([name]) => name === params.get('view'))?.[0] ?? 'search';
     asked.value = params.get('q') ?? '';
     range.value = readRange(params);
     const rows = Number(params.get('limit'));
@@ -41,6 +44,7 @@ function read(): void {
     columns.value = params.getAll('col').filter(Boolean);
     wrap.value = params.get('wrap') === '1';
     live.value = params.get('live') === '1';
+    trialId.value = params.get('trial') ?? '';
   });
 }
 
@@ -58,6 +62,7 @@ function written(): string {
   for (const name of columns.value) params.append('col', name);
   if (wrap.value) params.set('wrap', '1');
   if (live.value) params.set('live', '1');
+  if (trialId.value && view.value === 'filters') params.set('trial', trialId.value);
   const text = params.toString();
   return text ? `?${text}` : location.pathname;
 }

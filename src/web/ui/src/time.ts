@@ -80,6 +80,8 @@ export function clock(ms: number, seconds = true): string {
 export function stamp(ms: number): string {
   return `${day(ms)} ${clock(ms)}.${String(cut(ms, utc.value).ms).padStart(3, '0')}`;
 }
+/** Day and time to the second. */
+export const moment = (ms: number): string => `${day(ms)} ${clock(ms)}`;
 /** The same instant in both zones, for a tooltip. */
 export function bothZones(ms: number, exact?: string): string {
   const local = cut(ms, false);

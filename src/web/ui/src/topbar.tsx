@@ -8,7 +8,7 @@ import { IconButton } from './parts/bits';
 import { Logo } from './parts/icons';
 import { run } from './search';
 import type { View } from './state';
-import { live, view, writeAddress } from './state';
+import { VIEWS, live, view, writeAddress } from './state';
 import { isDark, toggleTheme } from './theme';
 
 function open(next: View): void {
@@ -23,8 +23,8 @@ export function TopBar(): JSX.Element {
     <header class={`topbar ${searching ? '' : 'plain'}`}>
       <a class="brand" href="/" onClick={(click) => { if (!click.metaKey && !click.ctrlKey) { click.preventDefault(); open('search'); } }}><Logo /><span>Sawbox</span></a>
       <nav class="views" aria-label="Views">
-        {(['search', 'box'] as const).map((name) => (
-          <button key={name} type="button" data-view={name} aria-current={view.value === name ? 'page' : undefined} onClick={() => open(name)}>{name === 'search' ? 'Search' : 'Box'}</button>
+        {VIEWS.map(([name, word]) => (
+          <button key={name} type="button" data-view={name} aria-current={view.value === name ? 'page' : undefined} onClick={() => open(name)}>{word}</button>
         ))}
       </nav>
       {searching ? <SearchBox /> : <span class="gap" />}

@@ -4,7 +4,6 @@ import type { JSX } from 'preact';
 import { useEffect } from 'preact/hooks';
 import { bytes, count, duration, short } from '../format';
 import { Bar, Bones, CopyButton, Failed } from '../parts/bits';
-import { FilterCatalogue } from './filters';
 import { FirstLogs } from './firstlogs';
 import { Groups } from './groups';
 import { Outputs } from './outputs';
@@ -24,7 +23,6 @@ export function Box(): JSX.Element {
         {!topics.value && !topics.problem && <Bones lines={6} />}
         {topics.value && (outside.length ? <Topics topics={topics.value} stale={topics.problem} /> : <FirstLogs />)}
         <Groups />
-        <FilterCatalogue />
         <Outputs />
         <Listeners />
         {outside.length > 0 && <details class="card more"><summary>How to send logs</summary><FirstLogs /></details>}

@@ -3,17 +3,13 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import * as api from '../api';
-import type { ChainEntry, TopicState } from '../api';
+import type { TopicState } from '../api';
+import { chainText } from '../filters/life';
 import { Dialog, say } from '../parts/bits';
 import { boxFilters, refresh } from './poll';
 
-/** Entries as people write them: no hashes, nothing that is empty. */
-function writable(chain: ChainEntry[]): string {
-  return JSON.stringify(chain.map(({ filter, when, config }) => ({ filter, ...(when ? { when } : {}), ...(config && Object.keys(config).length ? { config } : {}) })), null, 2);
-}
-
 export function ChainEditor({ topic, onClose }: { topic: TopicState; onClose: () => void }): JSX.Element {
-  const [text, setText] = useState(writable(topic.chain));
+  const [text, setText] = useState(chainText(topic.chain));
   const [problem, setProblem] = useState('');
   const [busy, setBusy] = useState(false);
   const put = async (): Promise<void> => {

@@ -49,7 +49,7 @@ function measure(topics: TopicState[]): void {
   rates.value = next;
 }
 
-async function part<T>(into: { value: Part<T> }, work: Promise<T>, then?: (value: T) => void): Promise<void> {
+export async function part<T>(into: { value: Part<T> }, work: Promise<T>, then?: (value: T) => void): Promise<void> {
   try {
     const value = await work;
     then?.(value);

@@ -10,6 +10,7 @@ import { columns } from '../state';
 import { bothZones, rowMs } from '../time';
 import { TopList } from '../parts/toplist';
 import { knownTopics, learnTopics } from '../topics';
+import { explained } from './explain';
 import { ownFields } from './rowmodel';
 import { TypeMark, typeOf } from './types';
 
@@ -98,6 +99,7 @@ function Lineage({ data }: { data: Record<string, unknown> }): JSX.Element {
       <p class="chain-words">{chainWords(state, generation)}</p>
       {Number.isFinite(ms) && <pre class="zones">{bothZones(ms, plain(data['_time']))}</pre>}
       <div class="lineage-acts">
+        {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={() => void (explained.value = { topic, partition: plain(data['_partition']), offset: plain(data['_offset']) })}>Explain</button>}
         {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={around}>Rows around this one</button>}
         <CopyButton text={`${topic}/${plain(data['_partition'])}/${plain(data['_offset'])}/${n}`} what="Origin" label="Copy origin" />
       </div>

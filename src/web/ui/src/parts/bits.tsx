@@ -88,16 +88,37 @@ export function Popover({ label, title, class: name = '', align = 'start', child
   );
 }
 
-export function Dialog({ title, onClose, children }: { title: string; onClose: () => void; children: ComponentChildren }): JSX.Element {
+export function Dialog({ title, onClose, wide = false, children }: { title: string; onClose: () => void; wide?: boolean; children: ComponentChildren }): JSX.Element {
   const node = useRef<HTMLDialogElement>(null);
   useEffect(() => { node.current?.showModal(); }, []);
   return (
-    <dialog ref={node} class="dialog" aria-label={title} onClose={onClose} onClick={(click) => { if (click.target === node.current) node.current?.close(); }}>
+    <dialog ref={node} class={`dialog ${wide ? 'wide' : ''}`} aria-label={title} onClose={onClose} onClick={(click) => { if (click.target === node.current) node.current?.close(); }}>
       <div class="dialog-inside">
         <header><h2>{title}</h2><IconButton icon="close" label="Close" onClick={() => node.current?.close()} /></header>
         {children}
       </div>
     </dialog>
+  );
+}
+
+interface ConfirmProps { title: string; action: string; busy: string; onClose: () => void; work: () => Promise<string>; children: ComponentChildren }
+/** Asks before something is done; `work` answers with what to say when it is, and what it throws is shown. */
+export function Confirm({ title, action, busy: doing, onClose, work, children }: ConfirmProps): JSX.Element {
+  const [problem, setProblem] = useState('');
+  const [busy, setBusy] = useState(false);
+  const go = (): void => {
+    setBusy(true);
+    setProblem('');
+    work().then((words) => { say(words); onClose(); }, (error: unknown) => { setProblem(error instanceof Error ? error.message : String(error)); setBusy(false); });
+  };
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <form onSubmit={(submit) => { submit.preventDefault(); go(); }}>
+        {children}
+        {problem && <p class="bad" role="alert">{problem}</p>}
+        <footer><button type="button" class="button" onClick={onClose}>Cancel</button><button type="submit" class="button primary" disabled={busy} data-confirm>{busy ? doing : action}</button></footer>
+      </form>
+    </Dialog>
   );
 }
 
