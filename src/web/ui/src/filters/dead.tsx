@@ -9,6 +9,7 @@ import * as api from '../api';
 import type { TopicState } from '../api';
 import { refresh } from '../box/poll';
 import { count, plural } from '../format';
+import { explainOrigin } from '../explore/explain';
 import { Bones, Dialog, Failed, IconButton, say } from '../parts/bits';
 import { Icon } from '../parts/icons';
 import { ask } from '../search';
@@ -88,7 +89,7 @@ function Letters({ dead }: { dead: Graveyard }): JSX.Element {
                 <tr key={`${letter.partition}/${letter.offset}`}>
                   <td><code>{letter.partition}/{letter.offset}</code></td><td><When at={letter.buried} /></td><td>{letter.filter}</td><td class="why">{letter.reason}</td>
                   <td class="chain-short"><Value value={letter.payload?.text ?? letter.payload?.base64} /></td>
-                  <td class="end"><a class="textual" href={life.bundleAddress(dead.topic, letter)} download={`${dead.topic}-${letter.partition}-${letter.offset}.json`} title="A file with which `sawbox filter reproduce` fails anywhere">Bundle</a></td>
+                  <td class="end">{explainOrigin(letter.origin) && <><button type="button" class="textual" onClick={explainOrigin(letter.origin) ?? undefined}>Explain</button> </>}<a class="textual" href={life.bundleAddress(dead.topic, letter)} download={`${dead.topic}-${letter.partition}-${letter.offset}.json`} title="A file with which `sawbox filter reproduce` fails anywhere">Bundle</a></td>
                 </tr>
               ))}
             </tbody>
