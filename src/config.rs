@@ -55,12 +55,14 @@ pub struct Lanes {
     pub hops: u32,
     /// What happens to a topic whose filter keeps failing.
     pub quarantine: relay::config::Quarantine,
+    /// What is kept of records that no filter could handle.
+    pub dead_letters: relay::config::DeadLetters,
 }
 
 impl Default for Lanes {
     fn default() -> Self {
-        let relay::Config { workers, hops, quarantine, .. } = relay::Config::default();
-        Self { workers, hops, quarantine }
+        let relay::Config { workers, hops, quarantine, dead_letters, .. } = relay::Config::default();
+        Self { workers, hops, quarantine, dead_letters }
     }
 }
 
@@ -274,12 +276,12 @@ impl Loaded {
 impl Config {
     /// What the relay is told.
     pub fn relay(&self) -> relay::Config {
-        let Lanes { workers, hops, quarantine } = self.relay.clone();
+        let Lanes { workers, hops, quarantine, dead_letters } = self.relay.clone();
         let (topics, outputs) = (self.topics.clone(), self.outputs.clone());
         let filters_dir = Some(self.data_dir.join("filters"));
         let schema_registries = self.schema_registries.clone();
         let defaults = relay::Config::default();
-        relay::Config { workers, hops, quarantine, topics, outputs, schema_registries, filters_dir, ..defaults }
+        relay::Config { workers, hops, quarantine, dead_letters, topics, outputs, schema_registries, filters_dir, ..defaults }
     }
 
     /// Every listener: its key, its address, and `tcp` or `udp`.

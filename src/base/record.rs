@@ -54,4 +54,8 @@ pub mod header {
     pub const FILTER: &str = "_filter";
     /// On dead letters and outputs: the generation that handled the record, decimal. Not `_generation`: that is the row's own.
     pub const GENERATION: &str = "_origin_generation";
+    /// On dead letters: when the record arrived, nanoseconds since 1970, decimal.
+    pub const ARRIVAL: &str = "_origin_arrival";
+    /// On dead letters: what its sender took for its time, milliseconds since 1970, decimal.
+    pub const TIMESTAMP: &str = "_origin_timestamp";
 }

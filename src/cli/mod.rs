@@ -13,6 +13,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 mod access;
 mod bench;
 mod client;
+mod dead;
 mod demo;
 mod explain;
 mod filter;
@@ -38,7 +39,7 @@ Start here:
   echo hello | sawbox send first && sawbox query hello
 
 Environment:
-  SAWBOX_URL         the box that query, tail, send, topic, filter, explain, replay, user and acl speak to
+  SAWBOX_URL         the box that query, tail, send, topic, filter, explain, dead, replay, user and acl speak to
   SAWBOX_CONFIG      configuration file of run and check
   SAWBOX_LOG         what run and demo log: info, debug, sawbox::queue=trace
 
@@ -85,6 +86,9 @@ enum Command {
     Filter(filter::FilterCommand),
     /// What became of one record, and why: as it came, each filter's step, where it ended
     Explain(explain::ExplainArguments),
+    /// Dead letters: records that no filter could handle; reproduce the failure, try them again
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
     /// Replays: parse history again through another chain; delete rows for good
     #[command(subcommand)]
     Replay(replay::ReplayCommand),
@@ -162,6 +166,7 @@ pub fn main() -> ExitCode {
         Command::Route(command) => traffic::route(&command),
         Command::Filter(command) => filter::run(&command),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Dead(command) => dead::run(&command),
         Command::Replay(command) => replay::replay(&command),
         Command::Logstash(command) => logstash::run(command),
         Command::User(command) => access::user(&command),

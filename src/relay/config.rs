@@ -29,6 +29,8 @@ pub struct Config {
     pub hops: u32,
     /// What happens to a topic whose filter keeps failing.
     pub quarantine: Quarantine,
+    /// What is kept of records that no filter could handle.
+    pub dead_letters: DeadLetters,
     /// Topics with settings or a chain of their own; all others work with defaults.
     pub topics: BTreeMap<String, TopicConfig>,
     /// Where matching rows are also sent.
@@ -55,6 +57,7 @@ impl Default for Config {
             workers: 0,
             hops: 8,
             quarantine: Quarantine::default(),
+            dead_letters: DeadLetters::default(),
             topics: BTreeMap::new(),
             outputs: Vec::new(),
             schema_registries: Vec::new(),
@@ -93,6 +96,8 @@ pub struct TopicConfig {
     pub avro: Option<AvroSpec>,
     /// Its filters, in order; without it as `codec` says.
     pub chain: Option<ChainSpec>,
+    /// What to do when its filters fail too often; without it what `relay.quarantine` says.
+    pub quarantine: Option<Then>,
 }
 
 impl TopicConfig {
@@ -183,6 +188,22 @@ impl Default for Quarantine {
     }
 }
 
+/// The ring of dead letters that each topic has: a bad filter cannot fill the disk.
+#[derive(Deserialize, Serialize, Clone, Copy, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetters {
+    /// Most bytes of them; the oldest go first.
+    pub bytes: Bytes,
+    /// How long they wait for somebody to look at them.
+    pub keep: Span,
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        Self { bytes: Bytes(256 * 1024 * 1024), keep: Span(Duration::from_secs(14 * 24 * 3600)) }
+    }
+}
+
 /// What a lane does about a filter that fails too often.
 #[derive(Deserialize, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
@@ -191,7 +212,9 @@ pub enum Then {
     DeadLetter,
     /// Promote the default chain, so that records pass as they are.
     Pass,
-    /// Stop until a person promotes a chain.
+    /// Go back to the last generation with another chain; once: if that fails too often as well, go on.
+    Previous,
+    /// Stop until a person promotes a chain, over restarts too.
     Hold,
 }
 
@@ -349,6 +372,9 @@ impl Config {
         }
         if self.quarantine.of == 0 || self.quarantine.traps >= self.quarantine.of {
             return Err("quarantine: `traps` must be below `of`, else it never acts".into());
+        }
+        if self.dead_letters.bytes.0 < 1 << 20 || self.dead_letters.keep.0 < Duration::from_secs(60) {
+            return Err("dead_letters: at least `bytes = \"1MiB\"` and `keep = \"1m\"`".into());
         }
         for (name, topic) in &self.topics {
             if !limits::is_topic_name(name) {

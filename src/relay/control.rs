@@ -13,6 +13,10 @@ use crate::relay::watch::Watch;
 pub(crate) enum Control {
     /// A filter of this generation fails too often: let records pass as they are.
     Pass { topic: TopicId, generation: Generation },
+    /// Likewise: go back to the chain before.
+    Previous { topic: TopicId, generation: Generation },
+    /// The lanes are held: make that outlive this life.
+    Hold { topic: TopicId, generation: Generation },
     /// Something happened in the filters' folder.
     Look,
     /// End.
@@ -38,6 +42,8 @@ pub(crate) fn run(relay: &Arc<Relay>, asked: &Receiver<Control>, mut watch: Opti
         };
         match next {
             Ok(Control::Pass { topic, generation }) => relay.pass(topic, generation),
+            Ok(Control::Previous { topic, generation }) => relay.previous(topic, generation),
+            Ok(Control::Hold { topic, generation }) => relay.keep_held(topic, generation),
             Ok(Control::Look) => look = true,
             Ok(Control::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {

@@ -69,12 +69,15 @@ pub(crate) struct Promoted {
     /// What made somebody promote it, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) why: Option<String>,
+    /// Why its lanes are held by a quarantine, until another generation is promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<String>,
 }
 
 impl Promoted {
     /// One that is yet to be promoted, for no particular reason.
     pub(crate) fn new(made_by: MadeBy, spec: Option<ChainSpec>, chain: ChainRecord, codec: Option<CodecRecord>) -> Self {
-        Self { made_by, spec, chain, codec, at_ns: None, why: None }
+        Self { made_by, spec, chain, codec, at_ns: None, why: None, held: None }
     }
 }
 
@@ -116,13 +119,21 @@ struct Entry {
 /// What a replay made anew.
 struct Replayed {
     generation: Generation,
+    /// Ascending, none within another.
     ranges: Vec<(PartitionId, Offset, Offset)>,
     promoted: Arc<Promoted>,
 }
 
 impl Replayed {
     fn has(&self, partition: PartitionId, offset: Offset) -> bool {
-        self.ranges.iter().any(|(own, first, end)| *own == partition && (*first..*end).contains(&offset))
+        self.range(partition, offset).is_some()
+    }
+
+    /// The range that holds an offset: a retry has thousands.
+    fn range(&self, partition: PartitionId, offset: Offset) -> Option<(PartitionId, Offset, Offset)> {
+        let behind = self.ranges.partition_point(|(own, first, _)| (*own, *first) <= (partition, offset));
+        let range = *self.ranges.get(behind.checked_sub(1)?)?;
+        (range.0 == partition && offset < range.2).then_some(range)
     }
 }
 
@@ -156,7 +167,8 @@ struct Inner {
     highest: Option<Generation>,
     claimed: BTreeMap<PartitionId, Offset>,
     promoting: bool,
-    held: bool,
+    /// Why, where a quarantine holds them.
+    held: Option<String>,
 }
 
 /// The generations of one topic.
@@ -178,7 +190,8 @@ impl Generations {
         for entry in entries {
             match serde_json::from_slice::<Promoted>(&entry.chain) {
                 Ok(promoted) if !entry.ranges.is_empty() => {
-                    let (generation, ranges, promoted) = (entry.generation, entry.ranges, Arc::new(promoted));
+                    let (generation, mut ranges, promoted) = (entry.generation, entry.ranges, Arc::new(promoted));
+                    ranges.sort_unstable();
                     replays.push(Replayed { generation, ranges, promoted });
                 }
                 Ok(promoted) => known.push(Entry {
@@ -192,7 +205,8 @@ impl Generations {
         }
         known.sort_by_key(|entry| entry.generation);
         replays.sort_by_key(|entry| entry.generation);
-        let inner = Inner { entries: known, replays, highest, ..Inner::default() };
+        let held = known.last().and_then(|entry| entry.promoted.held.clone());
+        let inner = Inner { held, entries: known, replays, highest, ..Inner::default() };
         (Self { topic, name, inner: Mutex::new(inner), promotion: Mutex::new(false) }, wrong)
     }
 
@@ -209,7 +223,7 @@ impl Generations {
         if inner.promoting {
             return Claim::Wait;
         }
-        if inner.held {
+        if inner.held.is_some() {
             return Claim::Held;
         }
         let Some(index) = inner.entries.iter().rposition(|entry| entry.from(partition) <= at).or({
@@ -249,13 +263,37 @@ impl Generations {
     }
 
     /// Stops the lanes at their next batch until a chain is promoted.
-    pub(crate) fn hold(&self) {
-        self.inner.lock().held = true;
+    pub(crate) fn hold(&self, why: String) {
+        self.inner.lock().held = Some(why);
+    }
+
+    /// Makes [`Generations::hold`] outlive this life of the box; nothing where a chain was promoted meanwhile.
+    pub(crate) fn keep_held(&self, store: &Store, generation: Generation) -> Result<(), RelayError> {
+        let _one = self.promotion.lock();
+        let (promoted, from) = {
+            let inner = self.inner.lock();
+            let Some(entry) = inner.entries.last().filter(|entry| entry.generation == generation) else { return Ok(()) };
+            if inner.held.is_none() || entry.promoted.held == inner.held {
+                return Ok(());
+            }
+            (Promoted { held: inner.held.clone(), ..Promoted::clone(&entry.promoted) }, entry.from.clone())
+        };
+        let bytes = serde_json::to_vec(&promoted).map_err(|error| RelayError::Config(error.to_string()))?;
+        store.promote(self.topic, &self.name, generation, &bytes, &from)?;
+        if let Some(entry) = self.inner.lock().entries.iter_mut().find(|entry| entry.generation == generation) {
+            entry.promoted = Arc::new(promoted);
+        }
+        Ok(())
+    }
+
+    /// Why the lanes are held, where they are.
+    pub(crate) fn held(&self) -> Option<String> {
+        self.inner.lock().held.clone()
     }
 
     /// Whether [`Generations::hold`] is in force.
     pub(crate) fn is_held(&self) -> bool {
-        self.inner.lock().held
+        self.inner.lock().held.is_some()
     }
 
     /// The newest generation.
@@ -381,9 +419,7 @@ impl Generations {
     pub(crate) fn around(&self, partition: PartitionId, offset: Offset) -> Option<Handled> {
         let inner = self.inner.lock();
         if let Some(replayed) = inner.replays.iter().rfind(|entry| entry.has(partition, offset)) {
-            let holds =
-                |(own, first, end): &&(PartitionId, Offset, Offset)| *own == partition && (*first..*end).contains(&offset);
-            let &(_, first, end) = replayed.ranges.iter().find(holds)?;
+            let (_, first, end) = replayed.range(partition, offset)?;
             let promoted = replayed.promoted.clone();
             return Some(Handled { generation: replayed.generation, promoted, first, end, is_replay: true });
         }
@@ -438,7 +474,7 @@ impl Generations {
         let mut inner = self.inner.lock();
         inner.promoting = false;
         outcome?;
-        inner.held = false;
+        inner.held = None;
         // Compiled chains of generations that no lane needs any more give their memory back.
         for entry in &mut inner.entries {
             entry.ready = None;

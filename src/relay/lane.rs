@@ -113,9 +113,15 @@ enum End {
 /// Why a slice must be done again.
 enum Trouble {
     Failed(RelayError),
-    Blocked(Blocked),
+    Blocked(Box<Blocked>),
     /// Too much waits already, or a target is growing.
     Crowded,
+}
+
+impl Trouble {
+    fn blocked(why: Blocked) -> Self {
+        Self::Blocked(Box::new(why))
+    }
 }
 
 impl<E: Into<RelayError>> From<E> for Trouble {
@@ -208,7 +214,11 @@ impl Lane {
                 return Step::Again;
             }
             Ok(End::Stopped) => {
-                core.show(if core.generations.is_held() { "held" } else { "waiting" });
+                let held = core.generations.held();
+                core.show(if held.is_some() { "held" } else { "waiting" });
+                if let Some(why) = held {
+                    core.trouble(&why);
+                }
                 return Step::Waiting;
             }
             Ok(End::Awaits(pending, generation)) => {
@@ -224,7 +234,8 @@ impl Lane {
                 }
             }
             Err(Trouble::Failed(error)) => (Some(error.to_string()), LONGEST_PAUSE),
-            Err(Trouble::Blocked(Blocked { error, topic, probe })) => {
+            Err(Trouble::Blocked(why)) => {
+                let Blocked { error, topic, probe } = *why;
                 self.probe = probe;
                 (Some(format!("topic `{topic}`: {error}")), LONGEST_FULL_PAUSE)
             }
@@ -364,10 +375,10 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             return Ok(End::Done);
         }
         if core.shared.is_full(&probe.topic) {
-            return Err(Trouble::Blocked(Blocked::by(CAPPED, probe)));
+            return Err(Trouble::blocked(Blocked::by(CAPPED, probe)));
         }
         if let Err(error) = probe.send().await {
-            return Err(Trouble::Blocked(Blocked::by(error, probe)));
+            return Err(Trouble::blocked(Blocked::by(error, probe)));
         }
     }
     let (start, durable) = (core.partition.log_start(), core.partition.high_watermark());
@@ -468,8 +479,8 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
     }
     if !outbox.is_empty() || !expired.is_empty() {
         let _waiting = Waiting::begin(&core.shared.waiting_bytes, bytes).ok_or(Trouble::Crowded)?;
-        expired.flush(|topic| core.shared.is_full(topic)).await.map_err(Trouble::Blocked)?;
-        outbox.flush(|topic| core.shared.is_full(topic)).await.map_err(Trouble::Blocked)?;
+        expired.flush(|topic| core.shared.is_full(topic)).await.map_err(Trouble::blocked)?;
+        outbox.flush(|topic| core.shared.is_full(topic)).await.map_err(Trouble::blocked)?;
     }
     for held in &held {
         work.give(held)?;

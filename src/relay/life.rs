@@ -100,6 +100,9 @@ pub struct Wish {
     pub config: Option<Map<String, Value>>,
 }
 
+/// A topic, and its generations that use something.
+pub type UsedBy = (Arc<str>, Vec<Generation>);
+
 impl Relay {
     /// Every generation of a topic, the oldest first.
     ///
@@ -124,8 +127,8 @@ impl Relay {
     }
 
     /// Which generations of which topics were made of each version of a filter: by its hash, topic by topic.
-    pub fn users(&self, filter: &str) -> BTreeMap<String, Vec<(Arc<str>, Vec<Generation>)>> {
-        let mut users: BTreeMap<String, Vec<(Arc<str>, Vec<Generation>)>> = BTreeMap::new();
+    pub fn users(&self, filter: &str) -> BTreeMap<String, Vec<UsedBy>> {
+        let mut users: BTreeMap<String, Vec<UsedBy>> = BTreeMap::new();
         for topic in self.shared().all_generations() {
             let mut of_topic: BTreeMap<String, Vec<Generation>> = BTreeMap::new();
             for Listed { generation, promoted, .. } in topic.list() {

@@ -11,6 +11,7 @@
 //! growth.rs       targets get more partitions   history.rs  retained records, read again
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
 //! trial/          a chain beside the live one     explain/        what became of a record, and why
+//! dead/           dead letters: shown, as a file that fails anywhere, tried again
 //! life.rs         versions and generations: listed, promoted, rolled back
 //! replay/         history parsed again
 //! ```
@@ -42,6 +43,7 @@ pub mod config;
 mod configured;
 mod control;
 mod cut;
+pub mod dead;
 mod error;
 pub mod explain;
 mod generations;
@@ -138,6 +140,7 @@ impl Relay {
         }
         // Set once, here.
         let _ = shared.deliveries.set(deliveries);
+        shared.bound_dead_letters();
         for topic in queue.topics() {
             for partition in topic.partitions() {
                 let groups = queue.groups().of_topic(topic.id()).into_iter();
@@ -273,6 +276,11 @@ impl Relay {
     pub fn outputs(&self) -> Vec<OutputStatus> {
         let deliveries = self.shared.deliveries.get().map(Vec::as_slice).unwrap_or_default();
         deliveries.iter().map(|delivery| delivery.status()).collect()
+    }
+
+    /// Dead letters that were resolved by retries since the start.
+    pub fn retried(&self) -> u64 {
+        self.shared.retried.load(Ordering::Relaxed)
     }
 
     /// How often a filter failed too often.

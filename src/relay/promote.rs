@@ -8,10 +8,13 @@ use std::sync::Arc;
 use crate::base::ids::{Generation, TopicId};
 use crate::relay::codec::spec::CodecSpec;
 use crate::relay::config::TopicConfig;
-use crate::relay::generations::{Generations, MadeBy, Promoted};
+use crate::relay::generations::{Generations, Listed, MadeBy, Promoted};
 use crate::relay::output::GROUP_PREFIX;
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::{ChainRecord, ChainSpec, FilterInfo};
+
+/// Begins the reason of a generation that a quarantine went back to.
+const WENT_BACK: &str = "quarantined: ";
 
 /// What is to be another; `None` stays as it is, `Some(None)` is as nobody had said anything.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +117,7 @@ impl Relay {
         mut promoted: Promoted,
     ) -> Result<Generation, RelayError> {
         promoted.at_ns = Some(self.shared.clock.now_ns());
+        promoted.held = None;
         self.refuse_circle(generations, &promoted.chain)?;
         // Off the lanes: compiling takes as long as it takes.
         let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
@@ -176,6 +180,36 @@ impl Relay {
     fn is_all_stock(&self, chain: &ChainRecord) -> bool {
         let filters = self.shared.sandbox.filters();
         chain.entries.iter().all(|entry| filters.iter().any(|filter| filter.stock && *filter.name == *entry.filter))
+    }
+
+    /// Makes it durable that a quarantined topic is held.
+    pub(crate) fn keep_held(&self, topic: TopicId, generation: Generation) {
+        let Some(generations) = self.shared.all_generations().into_iter().find(|g| g.topic == topic) else { return };
+        if let Err(error) = generations.keep_held(&self.shared.store, generation) {
+            tracing::error!(topic = %generations.name, %error, "held, but a restart will not know; it finds out anew");
+        }
+    }
+
+    /// A quarantined topic goes back to the chain before, unless its chain was replaced meanwhile, or is such a one already.
+    pub(crate) fn previous(&self, topic: TopicId, generation: Generation) {
+        let Some(generations) = self.shared.all_generations().into_iter().find(|g| g.topic == topic) else { return };
+        let Some((_, live)) = generations.newest().filter(|(newest, _)| *newest == generation) else { return };
+        if live.why.as_deref().is_some_and(|why| why.starts_with(WENT_BACK)) {
+            tracing::error!(topic = %generations.name, generation, "the chain before fails too often as well; it stays");
+            return;
+        }
+        let is_other = |one: &Listed| {
+            one.ranges.is_empty() && (one.promoted.chain != live.chain || one.promoted.codec != live.codec)
+        };
+        let Some(before) = generations.list().into_iter().rev().find(is_other) else {
+            tracing::error!(topic = %generations.name, generation, "there is no chain before to go back to; it stays");
+            return;
+        };
+        let why = Some(format!("{WENT_BACK}a filter of generation {generation} failed too often; generation {} again", before.generation));
+        let promoted = Promoted { made_by: MadeBy::Hot, why, ..Promoted::clone(&before.promoted) };
+        if let Err(error) = self.promote_resolved(&generations, promoted) {
+            tracing::error!(topic = %generations.name, %error, "cannot go back to the chain before");
+        }
     }
 
     /// A quarantined topic's records pass without its chain, unless that was replaced meanwhile. What they are stays.

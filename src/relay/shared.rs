@@ -6,7 +6,6 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use hashbrown::HashMap;
@@ -15,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::base::clock::Clock;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{self, Bound, Predicate};
-use crate::base::units::{Bytes, Span};
+use crate::base::units::Bytes;
 use crate::queue::{Partition, Queue, QueueError, Source, Topic, TopicSettings};
 use crate::relay::RelayError;
 use crate::relay::codec::Codec;
@@ -33,11 +32,6 @@ use crate::relay::schedule::{Pool, Task};
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::sandbox::{ChainRecord, ChainSpec, Sandbox, State};
 use crate::store::Store;
-
-/// What a topic of dead letters keeps: a ring, so that a bad filter cannot fill the disk.
-const DEAD_BYTES: Bytes = Bytes(256 * 1024 * 1024);
-/// How long dead letters wait for somebody to look at them.
-const DEAD_SPAN: Span = Span(Duration::from_secs(14 * 24 * 3600));
 
 /// Whether lanes take a topic's records into the store.
 fn has_lanes(topic: &Topic) -> bool {
@@ -69,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
     pub(crate) control: Sender<Control>,
     pub(crate) quarantines: AtomicU64,
+    /// Dead letters that retries resolved.
+    pub(crate) retried: AtomicU64,
     /// Payload bytes of slices that wait for emissions.
     pub(crate) waiting_bytes: AtomicUsize,
     pub(crate) deliveries: OnceLock<Vec<Arc<Delivery>>>,
@@ -114,6 +110,7 @@ impl Shared {
             config,
             control,
             quarantines: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
             waiting_bytes: AtomicUsize::new(0),
             deliveries: OnceLock::new(),
             selections,
@@ -337,10 +334,24 @@ impl Shared {
     pub(crate) fn dead_topic(&self, name: &str) -> Result<Arc<Topic>, QueueError> {
         self.own_topic(&format!("{DEAD_PREFIX}{name}"), || TopicSettings {
             partitions: 1,
-            retention: Some(DEAD_SPAN),
-            retention_bytes: Some(DEAD_BYTES),
+            retention: Some(self.config.dead_letters.keep),
+            retention_bytes: Some(self.config.dead_letters.bytes),
             ..TopicSettings::default()
         })
+    }
+
+    /// At the start: what the configuration says of dead letters holds for those that are there.
+    pub(crate) fn bound_dead_letters(&self) {
+        for topic in self.queue.topics().into_iter().filter(|topic| topic.name().starts_with(DEAD_PREFIX)) {
+            let there = topic.settings();
+            let (keep, bytes) = (Some(self.config.dead_letters.keep), Some(self.config.dead_letters.bytes));
+            let settings = TopicSettings { retention: keep, retention_bytes: bytes, ..(*there).clone() };
+            if *there != settings
+                && let Err(error) = topic.update_settings(settings)
+            {
+                tracing::warn!(topic = %topic.name(), %error, "the bounds of its dead letters stay as they were");
+            }
+        }
     }
 
     /// The topic of an output.
@@ -380,13 +391,28 @@ impl Shared {
     /// A filter of this generation failed too often.
     pub(crate) fn quarantine(&self, generations: &Arc<Generations>, generation: Generation, failed: u64, of: u64) {
         self.quarantines.fetch_add(1, Ordering::Relaxed);
-        let then = self.config.quarantine.then;
-        tracing::error!(topic = %generations.name, generation, failed, of, ?then, "a filter fails too often");
+        let chosen = self.config.topics.get(&*generations.name).and_then(|topic| topic.quarantine);
+        let then = chosen.unwrap_or(self.config.quarantine.then);
+        let (topic, name) = (generations.topic, &generations.name);
+        let what = match then {
+            Then::DeadLetter => "they are dead letters",
+            Then::Pass => "records pass without the chain",
+            Then::Previous => "the chain before takes over",
+            Then::Hold => "the topic's lanes are held",
+        };
+        let todo = format!("look with `sawbox dead ls {name}`, mend the filter, `sawbox filter promote`, `sawbox dead retry {name}`");
+        tracing::error!(topic = %name, generation, failed, of, what, todo, "a filter fails too often");
+        // Not here: what must be durable waits for the disk, and this is a lane. If the relay is closing, the next start finds out.
         match then {
             Then::DeadLetter => {}
-            Then::Hold => generations.hold(),
-            // Not here: a promotion waits for the disk, and this is a lane. If the relay is closing, the next start finds out.
-            Then::Pass => drop(self.control.send(Control::Pass { topic: generations.topic, generation })),
+            Then::Hold => {
+                generations.hold(format!(
+                    "held: generation {generation} failed on {failed} of {of} records; mend the filter and promote a chain (`sawbox filter promote`, `sawbox filter rollback {name}`)"
+                ));
+                drop(self.control.send(Control::Hold { topic, generation }));
+            }
+            Then::Previous => drop(self.control.send(Control::Previous { topic, generation })),
+            Then::Pass => drop(self.control.send(Control::Pass { topic, generation })),
         }
     }
 }

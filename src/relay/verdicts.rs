@@ -1,7 +1,7 @@
 //! From what a chain answered to rows, and to what leaves the lane sideways.
 //!
 //! A record that no filter could handle is a dead letter: topic `_dead.<topic>`, its bytes as they came, its headers, and
-//! `_reason`, `_filter`, `_generation`, `_origin` beside them. A dead letter that fails again is stored as it is: it never
+//! `_reason`, `_filter`, `_origin_generation`, `_origin` beside them, and what a retry needs: `_origin_arrival`, `_origin_timestamp`. A dead letter that fails again is stored as it is: it never
 //! makes another. An emission that cannot be sent as the filter asked (no such name, too large, too many hops) makes a dead
 //! letter of its record, while the row is stored all the same.
 
@@ -20,7 +20,15 @@ use crate::sandbox::{Emission, Output, Verdict, VerdictKind};
 /// Prefix of dead letters' topics.
 pub(crate) const DEAD_PREFIX: &str = "_dead.";
 /// Headers that only the box writes.
-const OWN: [&str; 5] = [header::ORIGIN, header::HOPS, header::REASON, header::FILTER, header::GENERATION];
+pub(crate) const OWN: [&str; 7] = [
+    header::ORIGIN,
+    header::HOPS,
+    header::REASON,
+    header::FILTER,
+    header::GENERATION,
+    header::ARRIVAL,
+    header::TIMESTAMP,
+];
 /// What is left of the message of a row that is too large for an output's record.
 const CUT_MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -189,12 +197,15 @@ impl<'b> Room<'_, 'b> {
         let topic = self.core.shared.dead_topic(&self.core.generations.name)?;
         let (origin, generation) = (self.origin(record, 0), self.generation.to_string());
         let hops = self.hops(record).saturating_add(1).to_string();
+        let (arrival, timestamp) = (record.arrival_ns.to_string(), record.timestamp_ms.to_string());
         let mut headers = kept(self.call.headers_of(record));
         headers.push((header::REASON.as_bytes(), reason.as_bytes()));
         headers.push((header::FILTER.as_bytes(), filter.as_bytes()));
         headers.push((header::GENERATION.as_bytes(), generation.as_bytes()));
         headers.push((header::ORIGIN.as_bytes(), origin.as_bytes()));
         headers.push((header::HOPS.as_bytes(), hops.as_bytes()));
+        headers.push((header::ARRIVAL.as_bytes(), arrival.as_bytes()));
+        headers.push((header::TIMESTAMP.as_bytes(), timestamp.as_bytes()));
         let whole = Sending { headers: &headers, ..sending(self.position, record, record.payload) };
         match self.outbox.push(&topic, &whole) {
             // Headers so large that the letter fits no batch: without the sender's own it does.

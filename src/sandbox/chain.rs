@@ -177,7 +177,7 @@ impl Chain {
                 true => (0..rows.rows.len()).collect(),
                 false => select(step, of_step, &scratch.names, records, &rows),
             };
-            let (fuel, mut took, mut heard) = (stats.fuel, Duration::ZERO, Vec::new());
+            let (fuel, mut took, mut heard) = (stats.fuel + stats.lost, Duration::ZERO, Vec::new());
             if !selected.is_empty() {
                 let mut run = Run {
                     step,
@@ -199,7 +199,7 @@ impl Chain {
                 Counters::add(&step.guest.counters.time_ns, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
             }
             if let Some(seen) = seen.as_deref_mut() {
-                seen.note(&selected, &rows, &scratch.names, (stats.fuel - fuel, took), heard);
+                seen.note(&selected, &rows, &scratch.names, (stats.fuel + stats.lost - fuel, took), heard);
             }
         }
         let output = rows.finish_all(&scratch.names, stats);
@@ -361,6 +361,7 @@ impl Run<'_, '_> {
             }
             Err(error) => {
                 self.stats.traps += 1;
+                self.stats.lost += instance.spent;
                 Counters::add(&counters.traps, 1);
                 counters.memory_bytes.fetch_max(instance.memory_bytes() as u64, Ordering::Relaxed);
                 Err(error)
@@ -376,6 +377,7 @@ impl Run<'_, '_> {
         let size = given.size();
         let for_records = limits.fuel_per_record.saturating_mul(call.len() as u64);
         let fuel = limits.fuel_per_byte.saturating_mul(size.bytes as u64).saturating_add(for_records);
+        self.stats.limit = fuel;
         let rows = &*self.rows;
         instance.arrived(call.iter().map(|&index| self.records.records[index].arrival_ns));
         let Some(scope) = self.scope else {

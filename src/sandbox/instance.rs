@@ -73,6 +73,8 @@ pub(super) struct Instance {
     start_bytes: usize,
     /// Whether it has answered a call before.
     pub(super) used: bool,
+    /// Fuel that the last call used, whatever became of it.
+    pub(super) spent: u64,
 }
 
 /// How frames come to it.
@@ -108,7 +110,7 @@ impl Instance {
             Err(Broken::Engine(error)) => return Err(StartError::Broken(explain(&error, store.data_mut(), fuel))),
         };
         let start_bytes = store.data().memory_bytes();
-        Ok((Self { store, carriage, start_bytes, used: false }, needs))
+        Ok((Self { store, carriage, start_bytes, used: false, spent: 0 }, needs))
     }
 
     /// Tells it when the records of the next call arrived, if it wants to know.
@@ -126,14 +128,16 @@ impl Instance {
     pub(super) fn call(&mut self, size: Size, fuel: u64, fill: impl FnOnce(&mut Writer<'_>)) -> Result<Called, CallError> {
         let room = size.frame_bytes().ok_or_else(|| CallError("the records are too large for one frame".to_owned()))?;
         self.store.data_mut().begin_call();
-        let (packed, input_bytes) = self.try_call(size, room, fuel, fill).map_err(|error| match error {
+        self.spent = 0;
+        let called = self.try_call(size, room, fuel, fill);
+        self.spent = fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
+        let (packed, input_bytes) = called.map_err(|error| match error {
             Broken::Sentence(StartError::Refused(why) | StartError::Broken(why)) => CallError(why),
             Broken::Engine(error) => CallError(explain(&error, self.store.data_mut(), fuel)),
         })?;
         self.store.data().settle();
         self.used = true;
-        let left = self.store.get_fuel().unwrap_or(0);
-        Ok(Called { packed, input_bytes, fuel: fuel.saturating_sub(left) })
+        Ok(Called { packed, input_bytes, fuel: self.spent })
     }
 
     fn try_call(&mut self, size: Size, room: u32, fuel: u64, fill: impl FnOnce(&mut Writer<'_>)) -> Result<(u64, u32), Broken> {
@@ -315,6 +319,9 @@ fn needs(answer: &[u8]) -> Result<Needs, StartError> {
     }
 }
 
+/// Frames of a backtrace that are told.
+const FRAMES: usize = 16;
+
 /// A trap in words that are the same on every machine and at every run.
 fn explain(error: &wasmtime::Error, host: &mut Host, fuel: u64) -> String {
     let mut text = match error.downcast_ref::<Trap>() {
@@ -332,6 +339,16 @@ fn explain(error: &wasmtime::Error, host: &mut Host, fuel: u64) -> String {
     };
     if host.memory_refused {
         text.push_str(&format!(" (it asked for more than {} of memory)", host.memory_limit));
+    }
+    if host.quiet
+        && let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>()
+    {
+        let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
+            Some(name) => name.to_owned(),
+            None => format!("function {}", frame.func_index()),
+        };
+        let frames: Vec<String> = backtrace.frames().iter().take(FRAMES).map(name).collect();
+        host.heard.push((1, format!("backtrace: {}", frames.join(" < "))));
     }
     text
 }

@@ -98,6 +98,10 @@ pub struct Stats {
     pub traps: u32,
     /// Fuel used by calls that came back.
     pub fuel: u64,
+    /// Fuel used by calls that failed.
+    pub lost: u64,
+    /// Fuel that the last call might use.
+    pub limit: u64,
 }
 
 impl<'b> Output<'b> {

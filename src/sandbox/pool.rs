@@ -95,6 +95,11 @@ impl Pool {
         Self::new(limits, Arc::clone(&self.shared.lookups))
     }
 
+    /// What a file held that chains look things up in.
+    pub(super) fn lookup_bytes(&self, sha256: &str, most: u64) -> Option<Vec<u8>> {
+        self.shared.lookups.bytes(sha256, most)
+    }
+
     pub(super) fn limits(&self) -> &Config {
         &self.limits
     }

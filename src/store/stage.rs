@@ -174,6 +174,66 @@ impl Store {
         self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
     }
 
+    /// Makes what was written live in one commit with what it stands for: of the generation's ranges only its own rows are seen from
+    /// here on, and the rows of `letters`, another topic's, are gone for good. Every offset of the ranges must be below the
+    /// partition's durable next one. Durable when it returns.
+    ///
+    /// # Errors
+    /// The disk's; [`StoreError::Crowded`]. Then nothing has changed, and what was staged is gone.
+    pub fn finish_retry(
+        &self,
+        topic: TopicId,
+        name: &str,
+        mut staged: Vec<Staged>,
+        generation: Option<GenerationEntry>,
+        letters: (TopicId, &str, &[(PartitionId, Offset, Offset)]),
+    ) -> Result<(), StoreError> {
+        let (own, dead) = (self.topic_or_new(topic, name), self.topic_or_new(letters.0, letters.1));
+        let _one = self.merging.lock();
+        let _number = self.masking.lock();
+        let (seq, known) = {
+            let state = dead.state.lock();
+            (state.durable.next_mask(), state.durable.masks.len())
+        };
+        if letters.2.len().saturating_mul(2).saturating_add(known) > MASKS {
+            return Err(StoreError::Crowded { what: "resolved dead letters", most: MASKS });
+        }
+        let mask = |&(partition, first, end): &(PartitionId, Offset, Offset)| Mask { seq, partition, first, end, keep: None };
+        let resolved = TopicChange { masks: letters.2.iter().map(mask).collect(), ..TopicChange::default() };
+        let mut files = Vec::new();
+        let made = generation.map(|generation| {
+            let state = own.state.lock();
+            let durable = &state.durable;
+            let seq = durable.next_mask();
+            for staged in &mut staged {
+                staged.known = true;
+                for file in std::mem::take(&mut staged.files) {
+                    // As in `finish_job`: only a deletion meanwhile says more than the mask to come.
+                    let swept = if durable.masks.deletes_of(&file.meta) { file.meta.swept } else { seq };
+                    files.push(Arc::new(file.as_meant(PartMeta { swept, ..file.meta.clone() })));
+                }
+            }
+            let mask = |&(partition, first, end): &(PartitionId, Offset, Offset)| Mask {
+                seq,
+                partition,
+                first,
+                end,
+                keep: Some(generation.generation),
+            };
+            let masks: Vec<Mask> = generation.ranges.iter().map(mask).collect();
+            let add: Vec<PartMeta> = files.iter().map(|file: &Arc<PartFile>| file.meta.clone()).collect();
+            let mut after = (*durable.masks).clone();
+            masks.iter().for_each(|mask| after.add(mask));
+            let unmask = after.unneeded(durable.parts.values().chain(&add), &state.queue_starts);
+            TopicChange { add, masks, unmask, generations: vec![generation], ..TopicChange::default() }
+        });
+        let of = |topic, change, files| Change { topic, change, files, keyed: Vec::new(), flushed: false };
+        let mut changes = vec![of(dead, resolved, Vec::new())];
+        changes.extend(made.map(|change| of(own, change, files)));
+        self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
+        self.commit(changes)
+    }
+
     /// Deletes the rows of these offsets, `(partition, first, end)`, for good: those that are there, and those that a lane or a
     /// replay would make of them again. Durable when it returns; the parts that have them are written anew later.
     ///

@@ -26,6 +26,7 @@ use crate::store::Store;
 mod access;
 mod assets;
 pub mod config;
+mod dead;
 mod control;
 pub mod elastic;
 pub mod error;
@@ -184,6 +185,7 @@ impl Web {
             .route("/api/v1/groups/{group}/reset", post(groups::reset))
             .merge(access::routes())
             .merge(replay::routes())
+            .merge(dead::routes())
             .route("/api/v1/quotas", get(traffic::quotas))
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))

@@ -70,7 +70,7 @@ struct Asked {
 /// One offset, or `[first, end)`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stretch {
+pub(super) struct Stretch {
     partition: PartitionId,
     offset: Option<Offset>,
     first: Option<Offset>,
@@ -91,7 +91,7 @@ impl Stretch {
     }
 }
 
-fn ranges(stretches: &[Stretch]) -> Result<Vec<Range>, Refusal> {
+pub(super) fn ranges(stretches: &[Stretch]) -> Result<Vec<Range>, Refusal> {
     stretches.iter().map(Stretch::range).collect()
 }
 
@@ -187,7 +187,7 @@ fn shown(status: &ReplayStatus) -> Value {
     value
 }
 
-fn refusal(error: &RelayError) -> Refusal {
+pub(super) fn refusal(error: &RelayError) -> Refusal {
     match error {
         RelayError::NoTopic(_) | RelayError::NoReplay(_) | RelayError::Missing(_) => Refusal::missing(error.to_string()),
         RelayError::Config(_) | RelayError::Filter(_) => Refusal::wrong(error.to_string()),

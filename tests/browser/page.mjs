@@ -440,7 +440,7 @@ const tests = {
     await attempt([{ filter: 'no-such-filter' }]);
     await until('the box’s own sentence', async () => /no-such-filter/.test(await form.getByRole('alert').innerText().catch(() => '')));
     // Health checks are kept, 404s dropped, and a stranger's tag looks like HTML.
-    const tag = '<img src=x onerror="document.title=1">';
+    const tag = `<img src=x onerror="document.title=${Date.now()}">`;
     await attempt([before.chain[0], { filter: 'tag', when: 'response:503', config: { add: [tag] } }, { filter: 'drop', when: 'response:404' }].map(({ filter, when, config }) => ({ filter, when: when ?? undefined, config: config ?? undefined })));
     const report = page.locator('[data-report]');
     await report.waitFor();

@@ -84,10 +84,11 @@ def test_from_nothing_to_rows(language, environment, lines, shared_box, tmp_path
     assert module.exists()
     assert "7 fixtures, all as expected" in sawbox("test")
 
-    # A fixture that does not hold fails, and says what differs.
-    fixtures = (project / "fixtures.toml").read_text()
-    (project / "wrong.toml").write_text(fixtures.replace("took = 12", "took = 13"))
-    assert "field took: expected 13, is 12" in sawbox("test", "--fixtures", "wrong.toml", fails=True)
+    # A fixture that does not hold fails, and says what differs. (Once is enough: each run compiles the module.)
+    if language == "c":
+        fixtures = (project / "fixtures.toml").read_text()
+        (project / "wrong.toml").write_text(fixtures.replace("took = 12", "took = 13"))
+        assert "field took: expected 13, is 12" in sawbox("test", "--fixtures", "wrong.toml", fails=True)
 
     (project / "lines").write_text("\n".join(lines))
     report = json.loads(sawbox("bench", "--json", "--millis", "50", "--records", "lines"))

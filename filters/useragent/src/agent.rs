@@ -78,17 +78,17 @@ fn robot(tokens: &Tokens<'_>) -> Option<(Part, Part)> {
 
 /// The words a robot is known by. `CUBOT` is a maker of telephones; a build is never a robot.
 fn is_robot(name: &[u8]) -> bool {
-    const WORDS: [&[u8]; 6] = [b"bot", b"crawl", b"spider", b"slurp", b"fetcher", b"feedparser"];
-    let has = |word: &[u8]| {
-        let mut places =
-            (0..name.len().saturating_sub(word.len() - 1)).filter(|at| name[*at..*at + word.len()].eq_ignore_ascii_case(word));
-        // `Abbott`, `Bottle`: a word goes on. `Googlebot-Image`, `bot2`: it does not.
-        places.any(|at| word.len() > 3 || !matches!(name.get(at + word.len()), Some(next) if next.is_ascii_lowercase()))
+    let has = |at: usize, word: &[u8]| name.get(at..at + word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word));
+    // `Abbott`, `Bottle`: a short word goes on. `Googlebot-Image`, `bot2`: it does not.
+    let ends = |at: usize| !name.get(at).is_some_and(u8::is_ascii_lowercase);
+    let is_at = |at: usize| match name[at] | 0x20 {
+        b'b' => has(at, b"bot") && ends(at + 3),
+        b'c' => has(at, b"crawl"),
+        b'f' => has(at, b"fetcher") || has(at, b"feedparser"),
+        b's' => has(at, b"spider") || has(at, b"slurp"),
+        _ => false,
     };
-    name.len() >= 3
-        && WORDS.iter().any(|word| has(word))
-        && !(name.len() >= 5 && name[..5].eq_ignore_ascii_case(b"cubot"))
-        && !name.ends_with(b" Build")
+    (0..name.len()).any(is_at) && !has(0, b"cubot") && !name.ends_with(b" Build")
 }
 
 /// A robot's name: `Sogou web spider` is one, though its words are three products.
@@ -175,7 +175,8 @@ fn lead(tokens: &Tokens<'_>) -> Option<(Part, Part)> {
     let name = tokens.at(first.name);
     if name == b"Mozilla" {
         let at = tokens.all().iter().position(|token| tokens.at(token.name) == b"compatible")?;
-        let token = tokens.all().get(at + 1).filter(|token| token.version.0 < token.version.1)?;
+        let has_both = |token: &&Token| token.name.0 < token.name.1 && token.version.0 < token.version.1;
+        let token = tokens.all().get(at + 1).filter(has_both)?;
         return Some((Part::Said(token.name), version(tokens, token.version)));
     }
     if let Some(family) = tables::find(&LIBRARIES, name) {

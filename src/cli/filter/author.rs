@@ -69,6 +69,14 @@ pub enum AuthorCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Run a dead letter's bundle again (`sawbox dead bundle`): does it fail in the same way, after the same fuel
+    Reproduce {
+        /// The file
+        bundle: PathBuf,
+        /// The report as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `filter.toml`.
@@ -92,6 +100,7 @@ struct Module {
 pub fn run(command: &AuthorCommand) -> anyhow::Result<()> {
     match command {
         AuthorCommand::New { lang, name } => new(lang, name),
+        AuthorCommand::Reproduce { bundle, json } => crate::cli::dead::reproduce_file(bundle, *json),
         AuthorCommand::Build { directory } => build(directory).map(|_| ()),
         AuthorCommand::Test { what, fixtures, json } => test(what, fixtures.as_deref(), *json),
         AuthorCommand::Bench { what, records, config, chain, millis, json } => {

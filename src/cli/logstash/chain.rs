@@ -14,7 +14,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::condition;
-use super::parse::{Condition, Item, Pipeline, Plugin, Value};
+use super::options::{config, dates, dotted, failure_tag, json, metadata, renamed, strings};
+use super::tree::{Condition, Item, Pipeline, Plugin, Value, not};
 
 /// What must be known of the box to translate for it.
 pub(super) trait Knows {
@@ -97,40 +98,8 @@ const ADVICE: [(&str, &str); 12] = [
     ("urldecode", "write a filter: `sawbox filter new`"),
     ("uuid", "every row has an identity: topic, partition and offset"),
 ];
-/// Options that are about Logstash's own workings.
-const ITS_OWN: [&str; 12] = [
-    "id",
-    "enable_metric",
-    "periodic_flush",
-    "timeout_millis",
-    "timeout_scope",
-    "patterns_files_glob",
-    "named_captures_only",
-    "lru_cache_size",
-    "cache_size",
-    "refresh_interval",
-    "refresh_behaviour",
-    "max_map_size",
-];
 /// What every plugin does where it succeeded.
 const ON_SUCCESS: [&str; 4] = ["add_field", "add_tag", "remove_field", "remove_tag"];
-/// Options that are tables, and may be written as lists of pairs.
-const TABLES: [&str; 14] = [
-    "add_field",
-    "convert",
-    "convert_datatype",
-    "copy",
-    "default_keys",
-    "dictionary",
-    "join",
-    "mapping",
-    "match",
-    "merge",
-    "pattern_definitions",
-    "rename",
-    "replace",
-    "split",
-];
 
 /// Translates the filters of a pipeline.
 pub(super) fn translate(pipeline: &Pipeline, knows: &dyn Knows) -> Translation {
@@ -170,7 +139,7 @@ impl Translator<'_> {
             let said = condition.as_ref().map(|condition| {
                 let is_alone = outer.is_none() && negated.is_empty();
                 let own = if is_alone { condition::when(condition) } else { condition::in_parentheses(condition) };
-                Ok::<_, String>((own?, condition::when(&Condition::Not(Box::new(condition.clone())))?))
+                Ok::<_, String>((own?, condition::when(&not(condition.clone()))?))
             });
             let (own, not) = match said.transpose() {
                 Ok(Some((own, not))) => (Some(own), not),
@@ -280,6 +249,9 @@ impl Translator<'_> {
             return;
         }
         let mut config = config(plugin);
+        if name == "throttle" {
+            renamed(&mut config);
+        }
         self.metadata.extend(plugin.options.iter().flat_map(|(_, value)| metadata(&json(value))));
         if dates(&config) {
             self.note(
@@ -291,8 +263,7 @@ impl Translator<'_> {
             self.read_patterns(&strings(&directories), &mut config, *line);
         }
         let mut behind = Map::new();
-        loop {
-            let Err(why) = self.knows.accepts(name, &config) else { break };
+        while let Err(why) = self.knows.accepts(name, &config) {
             // A filter names what it does not know first, in backticks.
             let unknown =
                 why.strip_prefix('`').and_then(|rest| rest.split_once("` is unknown")).map(|(option, _)| option.to_owned());
@@ -359,129 +330,4 @@ fn flatten<'a>(items: &'a [Item], plugins: &mut Vec<&'a Plugin>) {
 fn overlap(one: &str, other: &str) -> bool {
     let inside = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('.'));
     one == other || inside(one, other) || inside(other, one)
-}
-
-/// `[a][b]` as `a.b`.
-fn dotted(name: &str) -> String {
-    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(inner) => inner.replace("][", "."),
-        None => name.to_owned(),
-    }
-}
-
-/// The options of a plugin as a filter takes them.
-fn config(plugin: &Plugin) -> Map<String, Json> {
-    let mut config = Map::new();
-    for (name, value) in &plugin.options {
-        if ITS_OWN.contains(&name.as_str()) {
-            continue;
-        }
-        let value = match json(value) {
-            Json::Array(list) if TABLES.contains(&name.as_str()) && plugin.name != "date" && list.len() % 2 == 0 => {
-                pairs(&list)
-            }
-            // Only an option itself is a switch; in a table "true" is a text.
-            Json::String(text) if text == "true" || text == "false" => Json::Bool(text == "true"),
-            other => other,
-        };
-        match (config.get_mut(name), value) {
-            // Logstash lets an option be given again: then it adds to the first.
-            (Some(Json::Object(first)), Json::Object(more)) => first.extend(more),
-            (Some(Json::Array(first)), Json::Array(more)) => first.extend(more),
-            (_, value) => {
-                config.insert(name.clone(), value);
-            }
-        }
-    }
-    config
-}
-
-/// A list of names and values as a table; a name that occurs again has a list.
-fn pairs(list: &[Json]) -> Json {
-    let mut table = Map::new();
-    for pair in list.chunks_exact(2) {
-        let [name, value] = pair else { continue };
-        let name = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
-        match table.get_mut(&name) {
-            Some(Json::Array(values)) => values.push(value.clone()),
-            Some(first) => *first = Json::Array(vec![first.clone(), value.clone()]),
-            None => {
-                table.insert(name, value.clone());
-            }
-        }
-    }
-    Json::Object(table)
-}
-
-fn json(value: &Value) -> Json {
-    match value {
-        Value::Text(text) => Json::from(text.as_str()),
-        Value::Number(number) => serde_json::from_str(number).unwrap_or_else(|_| Json::from(number.as_str())),
-        Value::List(list) => list.iter().map(json).collect(),
-        Value::Table(table) => {
-            let flat: Vec<Json> = table.iter().flat_map(|(name, value)| [Json::from(name.as_str()), json(value)]).collect();
-            pairs(&flat)
-        }
-        Value::Plugin(plugin) => Json::from(plugin.name.as_str()),
-    }
-}
-
-fn strings(value: &Json) -> Vec<String> {
-    match value {
-        Json::String(text) => vec![text.clone()],
-        Json::Array(list) => list.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Every text in a value.
-fn texts<'a>(value: &'a Json, all: &mut Vec<&'a str>) {
-    match value {
-        Json::String(text) => all.push(text),
-        Json::Array(list) => list.iter().for_each(|value| texts(value, all)),
-        Json::Object(table) => table.iter().for_each(|(name, value)| {
-            all.push(name);
-            texts(value, all);
-        }),
-        _ => {}
-    }
-}
-
-/// The fields under `@metadata` that a value names.
-fn metadata(value: &Json) -> Vec<String> {
-    let mut all = Vec::new();
-    texts(value, &mut all);
-    let mut names = Vec::new();
-    for text in all {
-        for rest in text.split("[@metadata]").skip(1) {
-            let inner: String = rest.chars().take_while(|c| !c.is_whitespace() && !matches!(c, '}' | ':' | '"')).collect();
-            if inner.starts_with('[') && inner.ends_with(']') {
-                names.push(format!("@metadata.{}", dotted(&inner)));
-            }
-        }
-    }
-    names
-}
-
-fn dates(config: &Map<String, Json>) -> bool {
-    let mut all = Vec::new();
-    config.values().for_each(|value| texts(value, &mut all));
-    all.iter().any(|text| text.contains("%{+"))
-}
-
-/// The tag that says that a filter did not succeed.
-fn failure_tag(filter: &str, config: &Map<String, Json>) -> Option<String> {
-    if let Some(own) = config.get("tag_on_failure") {
-        return strings(own).into_iter().next();
-    }
-    let tag = match filter {
-        "grok" => "_grokparsefailure",
-        "json" => "_jsonparsefailure",
-        "date" => "_dateparsefailure",
-        "csv" => "_csvparsefailure",
-        "dissect" => "_dissectfailure",
-        "geoip" => "_geoip_lookup_failure",
-        _ => return None,
-    };
-    Some(tag.to_owned())
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::parse::{Comparison, Condition, Operand};
+use super::tree::{Comparison, Condition, Operand};
 
 /// Fields that hold lists, where `in` asks for an element.
 const LISTS: [&str; 1] = ["tags"];

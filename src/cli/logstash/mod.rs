@@ -1,6 +1,6 @@
 //! `sawbox logstash import`: a Logstash pipeline's filters as a chain.
 //!
-//! [`parse`] reads the language, [`chain`] makes entries of plugins and branches, [`condition`] says a condition in the search
+//! [`parse`] reads the language, [`chain`] makes entries of plugins and branches, [`options`] configuration of their options, [`condition`] says a condition in the search
 //! language. Standard output gets configuration that `sawbox check` accepts; standard error what a person must know, in words, each
 //! with its file and line. Nothing of Logstash runs here, and no box is asked.
 #![allow(clippy::disallowed_methods)] // the files of the person who types, not of the box
@@ -22,9 +22,11 @@ use crate::sandbox::{Config, Sandbox};
 
 mod chain;
 mod condition;
+mod options;
 mod parse;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 /// Longest pipeline that is read.
 const PIPELINE_BYTES: u64 = 8 << 20;

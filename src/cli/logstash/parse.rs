@@ -1,10 +1,12 @@
 //! Reads Logstash's configuration language.
 //!
-//! In: the text of a pipeline. Out: the plugins and branches of its `filter` sections ([`Item`]), with their lines; `input` and
+//! In: the text of a pipeline. Out: the plugins and branches of its `filter` sections ([`super::tree`]), with their lines; `input` and
 //! `output` sections are read over and named. The grammar is small (Logstash's own is a hundred lines), so this is a recursive
 //! descent over bytes; it never panics and nests at most [`DEPTH`] deep.
 //!
 //! A string keeps its backslashes: Logstash reads escapes only with `config.support_escapes`, but for the quote itself.
+
+use super::tree::{Comparison, Condition, Item, Operand, Pipeline, Plugin, Value, not};
 
 /// Deepest nesting of branches, values and parentheses.
 const DEPTH: usize = 64;
@@ -16,78 +18,6 @@ pub(super) struct SyntaxError {
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) message: String,
-}
-
-/// A pipeline.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Pipeline {
-    /// What its `filter` sections hold, in order.
-    pub(super) filters: Vec<Item>,
-    /// Plugins of other sections: section, plugin, line.
-    pub(super) others: Vec<(String, String, usize)>,
-}
-
-/// A plugin, or a choice between lists of them.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Item {
-    Plugin(Plugin),
-    /// `if`, `else if`, `else`; the last has no condition.
-    Branch(Vec<(Option<Condition>, Vec<Item>)>),
-}
-
-/// A plugin and its options.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Plugin {
-    pub(super) name: String,
-    pub(super) line: usize,
-    pub(super) options: Vec<(String, Value)>,
-}
-
-/// A value of an option.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
-    Text(String),
-    Number(String),
-    List(Vec<Value>),
-    Table(Vec<(String, Value)>),
-    /// A codec with options of its own.
-    Plugin(Plugin),
-}
-
-/// What an `if` asks.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Condition {
-    All(Vec<Condition>),
-    Any(Vec<Condition>),
-    Not(Box<Condition>),
-    /// A field that is there and not false.
-    Truth(Operand),
-    Compare(Operand, Comparison, Operand),
-    /// `in`
-    In(Operand, Operand),
-    /// `=~`
-    Matches(Operand, String),
-}
-
-/// `==` and its like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-/// One side of a comparison.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Operand {
-    /// `[a][b]`, as `a.b`.
-    Field(String),
-    Text(String),
-    Number(String),
-    List(Vec<Operand>),
 }
 
 /// Reads a pipeline.
@@ -488,13 +418,6 @@ impl<'a> Reader<'a> {
         }
         self.at = self.text.len() - rest.len();
         (!parts.is_empty()).then(|| parts.join("."))
-    }
-}
-
-fn not(condition: Condition) -> Condition {
-    match condition {
-        Condition::Not(inner) => *inner,
-        other => Condition::Not(Box::new(other)),
     }
 }
 

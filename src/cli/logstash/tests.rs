@@ -154,6 +154,12 @@ fn a_decision_is_taken_once_where_the_branch_changes_what_it_looks_at() {
 }
 
 #[test]
+fn throttle_says_its_tag_and_its_fields_in_its_own_words() {
+    let got = entries(r#"filter { throttle { key => "%{host}%{[a][b]}" after_count => 2 add_tag => "often" } }"#);
+    assert_eq!(got, [("throttle".into(), String::new(), json!({"key": ["host", "a.b"], "after_count": 2, "tag": "often"}))]);
+}
+
+#[test]
 fn what_is_left_out_is_said() {
     let text = r#"
 filter {

@@ -48,7 +48,7 @@ use registry::Registries;
 use spec::{AvroRecord, CodecRecord};
 
 /// The filter that dead letters name.
-const FILTER: &str = "codec";
+pub(crate) const FILTER: &str = "codec";
 /// Documents of one call: past it the call ends early.
 const CALL_BYTES: usize = 8 * 1024 * 1024;
 /// What Confluent's framing begins with.

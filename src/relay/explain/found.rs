@@ -139,13 +139,13 @@ fn is_same(made: &[Value<'_>], stored: &OutValue) -> bool {
         }
         ([Value::Bool(made)], OutValue::Bool(stored)) => made == stored,
         (many, OutValue::List(items)) => {
-            let is_item = |(made, stored): (&Value<'_>, &Box<[u8]>)| match made {
-                Value::Str(made) => **made == **stored,
-                Value::Int(made) => made.to_string().as_bytes() == &**stored,
-                Value::Float(made) => made.to_string().as_bytes() == &**stored,
-                Value::Bool(made) => made.to_string().as_bytes() == &**stored,
+            let is_item = |(made, stored): (&Value<'_>, &[u8])| match made {
+                Value::Str(made) => **made == *stored,
+                Value::Int(made) => made.to_string().as_bytes() == stored,
+                Value::Float(made) => made.to_string().as_bytes() == stored,
+                Value::Bool(made) => made.to_string().as_bytes() == stored,
             };
-            many.len() == items.len() && many.iter().zip(items).all(is_item)
+            many.len() == items.len() && many.iter().zip(items.iter().map(|item| &**item)).all(is_item)
         }
         _ => false,
     }

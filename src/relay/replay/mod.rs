@@ -87,16 +87,22 @@ pub struct ReplayPlan {
 pub(crate) struct Replays {
     jobs: Mutex<BTreeMap<u64, Arc<Job>>>,
     /// One at a time becomes another.
-    starting: Mutex<()>,
+    pub(crate) starting: Mutex<()>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// Whether threads are wanted: not where somebody moves replays by hand.
     threaded: AtomicBool,
-    stop: AtomicBool,
+    pub(crate) stop: AtomicBool,
 }
 
 impl Replays {
     fn all(&self) -> Vec<Arc<Job>> {
         self.jobs.lock().values().cloned().collect()
+    }
+
+    /// Whether a replay that is not over has this record.
+    pub(crate) fn is_at(&self, topic: TopicId, (partition, offset): (PartitionId, Offset)) -> bool {
+        let range = [Range { partition, first: offset, end: offset + 1 }];
+        self.jobs.lock().values().any(|job| job.generations.topic == topic && job.state().is_open() && job.touches(&range))
     }
 
     fn get(&self, id: u64) -> Option<Arc<Job>> {
@@ -193,7 +199,7 @@ impl Relay {
         let id = shared.replays.jobs.lock().keys().next_back().map_or(1, |last| last + 1);
         let record = Record {
             state: ReplayState::Running,
-            promoted: Promoted { made_by: MadeBy::Replay, at_ns: Some(shared.clock.now_ns()), why: None, ..promoted },
+            promoted: Promoted { made_by: MadeBy::Replay, at_ns: Some(shared.clock.now_ns()), why: None, held: None, ..promoted },
             parts: pieces.into_iter().map(Progress::new).collect(),
             out_of_reach: plan.out_of_reach,
             throttle: request.throttle,

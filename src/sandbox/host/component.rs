@@ -134,7 +134,7 @@ fn host(links: &mut LinkerInstance<'_, Host>, name: &str) -> Option<wasmtime::Re
             let got: Result<Option<Vec<u8>>, ()> = match host.lookup_get(lookup.cast_signed(), record, &key)? {
                 Got::Value(value) => Ok(Some(value.to_vec())),
                 Got::Nothing => Ok(None),
-                Got::NoAnswer => Err(()),
+                Got::Late => Err(()),
             };
             if let Ok(Some(value)) = &got {
                 charge(&mut store, value.len() as u64)?;

@@ -142,6 +142,6 @@ fn lookup_get(
             Ok(len)
         }
         Got::Nothing => Ok(NOTHING),
-        Got::NoAnswer => Ok(NO_ANSWER),
+        Got::Late => Ok(NO_ANSWER),
     }
 }

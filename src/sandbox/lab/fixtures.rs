@@ -121,11 +121,14 @@ pub fn run(sandbox: &Sandbox, wasm: &[u8], fixtures: &str) -> Result<Report, Fil
     Ok(report)
 }
 
+/// A configuration, and payloads for it.
+pub type Payloads = (Map<String, Value>, Vec<Vec<u8>>);
+
 /// The payloads of a file of fixtures: something to measure a filter on that has no records.
 ///
 /// # Errors
 /// Why it is no such file.
-pub fn payloads(fixtures: &str) -> Result<(Map<String, Value>, Vec<Vec<u8>>), FilterError> {
+pub fn payloads(fixtures: &str) -> Result<Payloads, FilterError> {
     let refused = |why: String| FilterError::Refused(format!("the fixtures: {why}"));
     let file: File = toml::from_str(fixtures).map_err(|error| refused(error.to_string()))?;
     let mut payloads = Vec::new();

@@ -10,6 +10,7 @@
 //! Why no small host of its own: it would drift from the real one, and an author's tests would pass on what the box refuses.
 
 pub mod bench;
+pub mod bundle;
 pub mod fixtures;
 
 use std::sync::Arc;

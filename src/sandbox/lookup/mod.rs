@@ -36,7 +36,7 @@ use crate::base::units::Bytes;
 /// Where the operator's files are.
 const FILES: &str = "lookups";
 /// Where the copies are.
-const COPIES: &str = "sandbox/lookups";
+pub(super) const COPIES: &str = "sandbox/lookups";
 
 /// What a generation keeps of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ pub(super) enum Lookup {
 pub(super) enum Got<'l> {
     Value(&'l [u8]),
     Nothing,
-    NoAnswer,
+    Late,
 }
 
 impl Lookup {
@@ -181,6 +181,15 @@ impl Lookups {
             kept.map_err(|error| format!("the file `{name}` cannot be kept for the chain: {error}"))?;
         }
         Ok(sha256)
+    }
+
+    /// A copy's bytes, where it is here and not too large.
+    pub(super) fn bytes(&self, sha256: &str, most: u64) -> Option<Vec<u8>> {
+        if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let map = self.disk.map(&PathBuf::from(COPIES).join(sha256)).ok()?;
+        (map.len() as u64 <= most && hex(&Sha256::digest(&*map)) == sha256).then(|| map.to_vec())
     }
 
     /// Opens a copy.

@@ -9,7 +9,7 @@ fn value(lookup: &Lookup, key: &str) -> Option<String> {
     let mut room = Vec::new();
     match lookup.get(key.as_bytes(), 0, &mut Duration::default(), &mut room) {
         Got::Value(value) => Some(String::from_utf8(value.to_vec()).unwrap()),
-        Got::Nothing | Got::NoAnswer => None,
+        Got::Nothing | Got::Late => None,
     }
 }
 

@@ -204,7 +204,7 @@ fn chains_are_refused_with_the_place() {
     for (spec, expected) in [
         (
             r#"[{"filter": "nope"}]"#,
-            "there is no filter `nope`; there is: access-log, dedup, drop, grok, json, multiline, route, tag, throttle",
+            "there is no filter `nope`; there is: access-log, csv, date, dedup, dissect, dns, drop, geoip, grok, json, kv, multiline",
         ),
         (r#"[{"filter": "tag", "config": {"colour": 1}}]"#, "filter 1 of the chain, `tag`: `colour` is unknown"),
         (

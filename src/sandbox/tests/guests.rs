@@ -37,7 +37,7 @@ fn init_len(init: &str) -> usize {
 }
 
 /// Does to each record what its first byte says, and stores the others.
-pub(super) fn choosy() -> String {
+pub(in crate::sandbox) fn choosy() -> String {
     let more = r#"
         (func $deep (param i32) (result i32)
             (i32.add (call $deep (i32.add (local.get 0) (i32.const 1))) (local.get 0)))"#;

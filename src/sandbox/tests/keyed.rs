@@ -82,10 +82,11 @@ fn scopes() -> [Scope; 3] {
 
 impl Model {
     fn bytes(&self) -> usize {
-        let entry = |((_, key), (value, _, waits)): (&(usize, usize), &(Vec<u8>, i64, Option<u64>))| {
-            9 + KEYS[*key].len() + 9 + value.len() + if waits.is_some() { 8 } else { 0 } + ENTRY_BYTES
-        };
-        self.entries.iter().map(entry).sum()
+        let mut sum = 0;
+        for ((_, key), (value, _, waits)) in &self.entries {
+            sum += 9 + KEYS[*key].len() + 9 + value.len() + if waits.is_some() { 8 } else { 0 } + ENTRY_BYTES;
+        }
+        sum
     }
 
     fn write(&mut self, state: &mut State, op: &Op) -> Result<(), TestCaseError> {

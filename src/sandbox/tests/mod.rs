@@ -4,7 +4,7 @@
 mod chains;
 mod components;
 mod fuzz;
-mod guests;
+pub(super) mod guests;
 mod hostile;
 mod imports;
 mod keyed;

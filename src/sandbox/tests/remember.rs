@@ -145,7 +145,7 @@ fn a_full_state_loses_no_line() {
     let long = vec![b' '; 1500];
     let lines: Vec<&[u8]> = vec![b"a", &long, &long, &long, b"b", b"c"];
     let mut state = State::default();
-    let mut said = run_all(&chain, &[lines.clone()], &mut state);
+    let mut said = run_all(&chain, std::slice::from_ref(&lines), &mut state);
     expire(&chain, i64::MAX, &mut state, &mut said);
     let text = said.join("\n");
     assert!(text.contains("_multiline_state_full"), "{text}");

@@ -52,7 +52,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         r#"[{"filter": "tag", "config": {"fields": {"n": "1.000,5", "b": "yes", "l": ["1", "2"]}}}, {"filter": "mutate", "config": {"convert": {"n": "float_eu", "b": "boolean", "l": "integer"}, "join": {"l": "+"}}}]"#,
         "x",
-        r#"store message="x" n=1000.5 b=true l="1+2""#,
+        r#"store message="x" b=true l="1+2" n=1000.5"#,
     ),
     (
         r#"[{"filter": "redact", "config": {"patterns": {"customer": "C-(\\d+)"}, "add_tag": ["redacted"]}}]"#,

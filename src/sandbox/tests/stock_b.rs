@@ -229,11 +229,26 @@ impl Mmdb {
         file.extend_from_slice(&[0; 16]);
         file.extend_from_slice(&self.data);
         file.extend_from_slice(b"\xab\xcd\xefMaxMind.com");
-        let about = json!({
-            "node_count": count, "record_size": 24, "ip_version": 4, "binary_format_major_version": 2,
-            "binary_format_minor_version": 0, "build_epoch": 1, "database_type": "Test", "languages": [], "description": {},
-        });
-        encode(&about, &mut file);
+        // What describes it: name, control byte (type and length), value.
+        file.push(0xe9);
+        let numbers: [(&str, &[u8], u64); 6] = [
+            ("node_count", &[0xc4], count as u64),
+            ("record_size", &[0xa2], 24),
+            ("ip_version", &[0xa2], 4),
+            ("binary_format_major_version", &[0xa2], 2),
+            ("binary_format_minor_version", &[0xa2], 0),
+            ("build_epoch", &[0x08, 0x02], 1),
+        ];
+        for (name, control, value) in numbers {
+            encode(&json!(name), &mut file);
+            file.extend_from_slice(control);
+            let len = usize::from(control[0] & 0x1f);
+            file.extend_from_slice(&value.to_be_bytes()[8 - len..]);
+        }
+        for (name, value) in [("database_type", json!("Test")), ("languages", json!([])), ("description", json!({}))] {
+            encode(&json!(name), &mut file);
+            encode(&value, &mut file);
+        }
         file
     }
 }

@@ -55,7 +55,8 @@ pub fn measure(sawbox: &Path, dist: &Path, text: &[u8], table: &mut Table) -> an
 
 fn live_rate(sawbox: &Path) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir()?;
-    let output = Command::new(sawbox).args(["bench", "--json", "--bytes", BYTES, "--data-dir"]).arg(folder.path().join("b")).output()?;
+    let output =
+        Command::new(sawbox).args(["bench", "--json", "--bytes", BYTES, "--data-dir"]).arg(folder.path().join("b")).output()?;
     ensure!(output.status.success(), "sawbox bench: {}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout)?;
     report["records_per_second"].as_f64().context("sawbox bench gave no rate")

@@ -149,26 +149,25 @@ fn native_ns(lines: &[&[u8]]) -> f64 {
         cells.clear();
         for text in lines {
             let Some(line) = line::parse(text) else { continue };
-            let mut put = |name: u16, cell: Option<Cell<'_>>| cells.extend(cell.map(|cell| (name, cell)));
-            put(0, Some(Cell::Text(line.clientip)));
-            put(1, line.vhost.map(Cell::Text));
-            put(2, line.ident.map(Cell::Text));
-            put(3, line.auth.map(Cell::Text));
-            put(4, Some(Cell::Number(line.time_ns)));
+            put(&mut cells, 0, Some(Cell::Text(line.clientip)));
+            put(&mut cells, 1, line.vhost.map(Cell::Text));
+            put(&mut cells, 2, line.ident.map(Cell::Text));
+            put(&mut cells, 3, line.auth.map(Cell::Text));
+            put(&mut cells, 4, Some(Cell::Number(line.time_ns)));
             match line.request {
                 Request::Good { verb, target, version } => {
-                    put(5, Some(Cell::Text(verb)));
-                    put(6, Some(Cell::Text(target)));
-                    put(7, version.map(Cell::Text));
+                    put(&mut cells, 5, Some(Cell::Text(verb)));
+                    put(&mut cells, 6, Some(Cell::Text(target)));
+                    put(&mut cells, 7, version.map(Cell::Text));
                 }
-                Request::Raw(raw) => put(8, Some(Cell::Text(raw))),
+                Request::Raw(raw) => put(&mut cells, 8, Some(Cell::Text(raw))),
             }
-            put(9, line.response.map(Cell::Number));
-            put(10, line.bytes.map(Cell::Number));
-            put(11, line.referrer.map(Cell::Text));
-            put(12, line.agent.map(Cell::Text));
-            put(13, line.reqsec.map(Cell::Number));
-            put(14, line.reqms.map(Cell::Number));
+            put(&mut cells, 9, line.response.map(Cell::Number));
+            put(&mut cells, 10, line.bytes.map(Cell::Number));
+            put(&mut cells, 11, line.referrer.map(Cell::Text));
+            put(&mut cells, 12, line.agent.map(Cell::Text));
+            put(&mut cells, 13, line.reqsec.map(Cell::Number));
+            put(&mut cells, 14, line.reqms.map(Cell::Number));
         }
         for (name, cell) in &cells {
             match cell {
@@ -177,6 +176,10 @@ fn native_ns(lines: &[&[u8]]) -> f64 {
             }
         }
     })
+}
+
+fn put<'a>(cells: &mut Vec<(u16, Cell<'a>)>, name: u16, cell: Option<Cell<'a>>) {
+    cells.extend(cell.map(|cell| (name, cell)));
 }
 
 fn onig_ns(lines: &[&[u8]]) -> anyhow::Result<f64> {

@@ -39,7 +39,7 @@ pub(super) enum Answer {
     /// There is none.
     Nothing,
     /// Nobody said in time.
-    NoAnswer,
+    Late,
 }
 
 /// An answer and the arrival times it is for.
@@ -203,7 +203,7 @@ fn encode(question: &str, span: &Span, out: &mut Vec<u8>) {
     let (kind, text) = match &span.answer {
         Answer::Text(text) => (0, &**text),
         Answer::Nothing => (1, ""),
-        Answer::NoAnswer => (2, ""),
+        Answer::Late => (2, ""),
     };
     out.push(kind);
     for part in [question, text] {
@@ -232,7 +232,7 @@ fn decode(rest: &mut &[u8]) -> Option<(Arc<str>, Span)> {
     let answer = match kind {
         0 => Answer::Text(text),
         1 => Answer::Nothing,
-        _ => Answer::NoAnswer,
+        _ => Answer::Late,
     };
     Some((question, Span { from: i64::from_le_bytes(*from), until: i64::from_le_bytes(*until), answer }))
 }
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(answers.put(&question, 100, 50, text("a")), text("a"));
         assert_eq!(answers.put(&question, 149, 50, text("b")), text("a"), "another asked at the same time");
         assert_eq!(answers.put(&question, 90, 50, Answer::Nothing), Answer::Nothing, "an older record");
-        assert_eq!(answers.put(&question, 150, 10, Answer::NoAnswer), Answer::NoAnswer);
+        assert_eq!(answers.put(&question, 150, 10, Answer::Late), Answer::Late);
         let told = |answers: &Answers| [89, 90, 99, 100, 149, 150, 159, 160].map(|now| answers.get("q", now));
         let expected = [
             None,
@@ -265,8 +265,8 @@ mod tests {
             Some(Answer::Nothing),
             Some(text("a")),
             Some(text("a")),
-            Some(Answer::NoAnswer),
-            Some(Answer::NoAnswer),
+            Some(Answer::Late),
+            Some(Answer::Late),
             None,
         ];
         assert_eq!(told(&answers), expected);

@@ -166,7 +166,7 @@ fn work(waiting: &Receiver<Question>, board: &Board, clock: &dyn Clock) {
         let answer = match resolver::resolve(question.ask, &question.text, &question.servers) {
             Ok(Some(text)) => Answer::Text(text.into()),
             Ok(None) => Answer::Nothing,
-            Err(()) => Answer::NoAnswer,
+            Err(()) => Answer::Late,
         };
         let mut state = board.state.lock();
         state.asked.remove(&question.key);
@@ -198,7 +198,7 @@ impl Dns {
                 Got::Value(room)
             }
             Answer::Nothing => Got::Nothing,
-            Answer::NoAnswer => Got::NoAnswer,
+            Answer::Late => Got::Late,
         }
     }
 
@@ -212,7 +212,7 @@ impl Dns {
         match answer {
             Answer::Text(_) => self.hit_ns,
             Answer::Nothing => self.failed_ns,
-            Answer::NoAnswer => NO_ANSWER_NS,
+            Answer::Late => NO_ANSWER_NS,
         }
     }
 
@@ -245,7 +245,7 @@ impl Dns {
         if !state.asked.contains(name) {
             let question = Question { key: Arc::clone(name), ask: self.ask, text, servers: Arc::clone(&self.servers) };
             if self.resolver.questions.try_send(question).is_err() {
-                return Answer::NoAnswer;
+                return Answer::Late;
             }
             state.asked.insert(Arc::clone(name));
         }
@@ -262,7 +262,7 @@ impl Dns {
                 return answer.clone();
             }
         }
-        Answer::NoAnswer
+        Answer::Late
     }
 }
 
