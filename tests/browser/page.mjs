@@ -440,7 +440,7 @@ const tests = {
     await attempt([{ filter: 'no-such-filter' }]);
     await until('the box’s own sentence', async () => /no-such-filter/.test(await form.getByRole('alert').innerText().catch(() => '')));
     // Health checks are kept, 404s dropped, and a stranger's tag looks like HTML.
-    const tag = '<img src=x onerror="document.title=1">';
+    const tag = `<img src=x onerror="document.title=${Date.now()}">`;
     await attempt([before.chain[0], { filter: 'tag', when: 'response:503', config: { add: [tag] } }, { filter: 'drop', when: 'response:404' }].map(({ filter, when, config }) => ({ filter, when: when ?? undefined, config: config ?? undefined })));
     const report = page.locator('[data-report]');
     await report.waitFor();
@@ -490,8 +490,8 @@ const tests = {
     await page.locator(`[data-generation-row="${before.generation}"]`).getByRole('button', { name: 'Roll back' }).click();
     await page.locator('dialog [data-confirm]').click();
     await page.getByText(/has the chain of generation/).first().waitFor();
-    assert.deepEqual((await live()).chain, before.chain);
-    await until('the view says so', async () => Number(await page.locator('[data-generation]').first().getAttribute('data-generation')) === (await live()).generation);
+    assert.deepEqual((await live()).chain.map((entry) => [entry.filter, entry.when, entry.config]), before.chain.map((entry) => [entry.filter, entry.when, entry.config]));
+    await until('the view says so', async () => Number(await page.locator('[data-chain-topic="web"] [data-generation]').getAttribute('data-generation')) === (await live()).generation);
     return page;
   },
 
@@ -501,12 +501,14 @@ const tests = {
     const before = await apiJson('topics/web/chain', {});
     await page.locator('[data-trials]').getByRole('button', { name: 'Try a change' }).click();
     const form = page.locator('[data-trial-form]');
+    await form.locator('select').first().selectOption('web');
     await form.getByRole('button', { name: 'A filter’s version' }).click();
     await form.locator('[data-trial-wasm]').setInputFiles({ name: 'drop.wasm', mimeType: 'application/wasm', buffer: await readFile(new URL('../../filters/dist/drop.wasm', import.meta.url)) });
     await page.locator('dialog input').first().fill('access-log');
     await page.locator('dialog button[type=submit]').click();
     await until('it is chosen', async () => (await page.locator('dialog').count()) === 0);
-    await until('its version is chosen', async () => (await form.locator('[data-trial-version]').inputValue()) === '1');
+    const newest = String(Math.max(...(await apiJson('filters/access-log/versions', {})).versions.map(({ version }) => version)));
+    await until('its version is chosen', async () => (await form.locator('[data-trial-version]').inputValue()) === newest);
     assert.equal(await form.locator('[data-trial-filter]').inputValue(), 'access-log');
     assert.deepEqual(await apiJson('topics/web/chain', {}), before);
     await form.getByRole('button', { name: 'Begin the trial' }).click();
@@ -519,7 +521,7 @@ const tests = {
     await until('it is forgotten', async () => (await report.count()) === 0);
     await page.locator('[data-filter="access-log"] button').click();
     const versions = page.locator('[data-versions="access-log"]');
-    await versions.locator('[data-version="1"]').getByRole('button', { name: 'Promote' }).waitFor();
+    await versions.locator(`[data-version="${newest}"]`).getByRole('button', { name: 'Promote' }).waitFor();
     assert.match(await versions.locator('[data-version="0"]').innerText(), /current/);
     await picture(page, 'versions');
     return page;

@@ -5,6 +5,7 @@ import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { life } from './life.mjs';
 import { Refused, parse, run } from './query.mjs';
 import { accessRow, makeRows } from './rows.mjs';
 
@@ -24,6 +25,7 @@ export function mock(total = 12_000, { flowing = true } = {}) {
   const generations = { web: 3, shop: 1 };
   const filters = new Map(['access-log', 'drop', 'grok', 'json', 'tag'].map((name, at) => [name, { name, sha256: hex(64 - at) + 'abcdef'.slice(0, at), stock: true, bytes: 41_000 + at * 13_337 }]));
   let arrived = rows.length;
+  const lives = life({ chains, filters, generations, rows });
 
   const inSpan = (params) => {
     const from = params.get('from') ? Date.parse(params.get('from')) : -Infinity;
@@ -84,8 +86,8 @@ export function mock(total = 12_000, { flowing = true } = {}) {
       return { fields: [...known.values()].sort((a, b) => a.name.localeCompare(b.name)).map((field) => ({ ...field, types: [...field.types] })) };
     },
     topics: () => ({ topics: topics() }),
-    filters: () => ({ filters: [...filters.values()].map((filter) => ({ ...filter, used_by: Object.keys(chains).filter((name) => chains[name].some((entry) => entry.filter === filter.name)) })) }),
-    groups: () => ({ groups: [] }),
+    filters: () => ({ filters: [...filters.values()].map((filter, at) => ({ ...filter, version: 0, counters: at % 2 ? null : { records: 91_400 * (at + 1), stored: 90_100, dropped: 1_290, held: 0, failed: at, emissions: 0, calls: 1_400, traps: 0, fuel: 91_400 * 5_100, time_ns: 91_400 * 6_900, memory_bytes: 1_179_648, starts: 1 }, used_by: Object.keys(chains).filter((name) => chains[name].some((entry) => entry.filter === filter.name)) })) }),
+    groups: () => ({ groups: total ? [{ group: '_lane', kind: 'lanes', state: 'Stable', protocol: '', generation: 1, members: 0, topics: ['web', 'shop'], lag_records: 0, lag_bytes: 0, lag_seconds: 0 }] : [] }),
     outputs: () => ({ outputs: total ? [
       { name: 'zabbix', type: 'zabbix', lag_records: 0, sent: 61, failed: 0, state: 'running', last_error: null },
       { name: 'pager', type: 'webhook', lag_records: 214, sent: 1_290, failed: 37, state: 'waiting', last_error: 'POST https://hooks.example.org/pager: connection refused; the next try is in 28 s.' },
@@ -134,6 +136,7 @@ export function mock(total = 12_000, { flowing = true } = {}) {
     if (put && request.method === 'PUT') {
       const name = decodeURIComponent(put[2]);
       const sent = await body(request);
+      if (put[1] === 'filters' && params.get('promote') === 'false' && sent.length >= 8) return json(lives.put(name, sent.length, 'drop'));
       if (put[1] === 'filters') {
         if (sent.length < 8) return json({ error: { message: `The module ${name} was refused: it ends in the middle of its header. The running one stays.` } }, 400);
         const used = Object.keys(chains).filter((topic_) => chains[topic_].some((entry) => entry.filter === name));
@@ -147,6 +150,9 @@ export function mock(total = 12_000, { flowing = true } = {}) {
       generations[name]++;
       return json({ topic: name, generation: generations[name] });
     }
+    const sent = request.method === 'POST' ? JSON.parse((await body(request)).toString() || '{}') : {};
+    const told = lives.answer(request.method, path, sent);
+    if (told) return json(...told);
     if (!(path in answers)) return json({ error: { message: `Nothing is at ${path}.` } }, 404);
     return json(answers[path](params));
   }

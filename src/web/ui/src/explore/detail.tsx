@@ -10,7 +10,7 @@ import { columns } from '../state';
 import { bothZones, rowMs } from '../time';
 import { TopList } from '../parts/toplist';
 import { knownTopics, learnTopics } from '../topics';
-import { explained } from './explain';
+import { explainOrigin, explained } from './explain';
 import { ownFields } from './rowmodel';
 import { TypeMark, typeOf } from './types';
 
@@ -78,6 +78,7 @@ function FieldRow({ name, value, open, onTop }: { name: string; value: unknown; 
 
 function Lineage({ data }: { data: Record<string, unknown> }): JSX.Element {
   useEffect(() => learnTopics(), []);
+  const before = explainOrigin(data['_origin']);
   const topic = plain(data['_topic']);
   const offset = Number(data['_offset']);
   const n = Number(data['_n'] ?? 0);
@@ -100,6 +101,7 @@ function Lineage({ data }: { data: Record<string, unknown> }): JSX.Element {
       {Number.isFinite(ms) && <pre class="zones">{bothZones(ms, plain(data['_time']))}</pre>}
       <div class="lineage-acts">
         {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={() => void (explained.value = { topic, partition: plain(data['_partition']), offset: plain(data['_offset']) })}>Explain</button>}
+        {before && <button type="button" class="button" onClick={before}>Explain its origin</button>}
         {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={around}>Rows around this one</button>}
         <CopyButton text={`${topic}/${plain(data['_partition'])}/${plain(data['_offset'])}/${n}`} what="Origin" label="Copy origin" />
       </div>

@@ -22,6 +22,12 @@ const IS: Record<string, [string, string]> = {
 /** The record that is explained. It is shown beside the views, so that it stays when its row scrolls away. */
 export const explained = signal<{ topic: string; partition: number | string; offset: number | string } | null>(null);
 
+/** Explains the record that an origin (`<topic id>/<partition>@<offset>`) names; null where it names none. */
+export function explainOrigin(origin: unknown): (() => void) | null {
+  const [, topic, partition, offset] = /^([0-9a-f-]+)\/([0-9]+)@([0-9]+)/.exec(String(origin ?? '')) ?? [];
+  return topic && partition && offset ? () => void (explained.value = { topic, partition, offset }) : null;
+}
+
 export function Explained(): JSX.Element | null {
   const wanted = explained.value;
   return wanted && <Explain key={`${wanted.topic}/${wanted.partition}/${wanted.offset}`} {...wanted} onClose={() => void (explained.value = null)} />;
@@ -38,7 +44,7 @@ function Explain({ topic, partition, offset, onClose }: { topic: string; partiti
     return () => abort.abort();
   }, [topic, partition, offset, again]);
   return (
-    <Dialog wide title={`What became of ${topic}/${partition}/${offset}`} onClose={onClose}>
+    <Dialog wide title={`What became of ${found?.topic ?? topic}/${partition}/${offset}`} onClose={onClose}>
       {problem ? <Failed title="It could not be explained" text={problem} onRetry={() => setAgain(again + 1)} /> : found ? <Shown found={found} /> : <Bones lines={6} />}
     </Dialog>
   );

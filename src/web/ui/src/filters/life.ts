@@ -83,8 +83,30 @@ export const actReplay = (id: number, action: 'pause' | 'resume' | 'cancel'): Pr
 
 export const trials = signal<Part<Trial[]>>({ value: null, problem: '' });
 export const replays = signal<Part<Replay[]>>({ value: null, problem: '' });
+export interface Graveyard { topic: string; letters: number; bytes: number; oldest: string | null; newest: string | null; reasons: { filter: string; reason: string; letters: number }[] }
+export interface Letter { partition: number; offset: number; buried: string | null; origin: string; filter: string; reason: string; generation: number; payload: Raw | null }
+export interface Retried {
+  tried: number; stored: number; dropped: number; deleted: number; failed: number; failures: { partition: number; offset: number; filter: string; reason: string }[];
+  of_emissions: number; not_now: number; left: number; generation: number | null; notes?: string[];
+}
 /** What the box says of its dead letters; null where it says nothing. */
-export const dead = signal<unknown>(null);
+export const dead = signal<Graveyard[] | null>(null);
+/** One letter as a file that fails anywhere; to be downloaded. */
+export const bundleAddress = (topic: string, { partition, offset }: Letter): string => `/api/v1/dead/${name(topic)}/${partition}/${offset}/bundle`;
+export const letters = async (topic: string, signal_: AbortSignal | null): Promise<Letter[]> =>
+  (await api.json<{ last?: Letter[] }>(`dead/${name(topic)}`, signal_, { limit: 20 })).last ?? [];
+export const retry = (topic: string, dry_run: boolean): Promise<Retried> => api.send('POST', `dead/${name(topic)}/retry`, { dry_run });
+
+let knowsDead = true;
+/** A box that knows nothing of it is asked once. */
+export async function refreshDead(signal_: AbortSignal | null = null): Promise<void> {
+  if (!knowsDead) return;
+  try {
+    dead.value = (await api.json<{ topics?: Graveyard[] }>('dead', signal_)).topics ?? [];
+  } catch (error) {
+    if (error instanceof api.ApiError && error.status === 404) knowsDead = false;
+  }
+}
 
 export async function refreshLife(signal_: AbortSignal | null = null): Promise<void> {
   await Promise.all([
@@ -97,14 +119,14 @@ export async function refreshLife(signal_: AbortSignal | null = null): Promise<v
 export function watchLife(): () => void {
   const abort = new AbortController();
   let timer = 0;
+  let turn = 0;
   const stop = watch();
   const round = async (): Promise<void> => {
-    if (!document.hidden) await refreshLife(abort.signal);
+    // The letters are counted on the disk, so they are asked for less often.
+    if (!document.hidden) await Promise.all([refreshLife(abort.signal), ...(turn++ % 4 ? [] : [refreshDead(abort.signal)])]);
     if (!abort.signal.aborted) timer = window.setTimeout(() => void round(), 1_500);
   };
   void round();
-  // A box that knows nothing of it says so once.
-  api.json<unknown>('dead', abort.signal).then((answer) => void (dead.value = answer), () => undefined);
   return () => {
     stop();
     abort.abort();
