@@ -187,6 +187,7 @@ impl Program {
     }
 
     /// The next way to try: a step and a place in the text.
+    #[inline(never)]
     #[allow(clippy::cast_possible_truncation)]
     fn back(
         &self,
@@ -234,7 +235,7 @@ impl Program {
     }
 
     /// The shortest run of a set's bytes from `at` on, behind which what follows may begin.
-    #[inline]
+    #[inline(never)]
     fn longer(&self, text: &[u8], at: usize, set: u16, after: u16) -> Option<usize> {
         let sets = &self.sets;
         match sets.next(after, text, at, text.len()) {

@@ -122,7 +122,7 @@ impl Sets {
     }
 
     /// The end of the run of a set's bytes that begins at `at` and may reach to `limit`.
-    #[inline]
+    #[inline(never)] // the loop over steps stays small, so its jumps are predicted one by one
     pub(super) fn run(&self, set: SetId, text: &[u8], at: usize, limit: usize) -> usize {
         let bytes = &text[at..limit];
         let end = |found: Option<usize>| found.map_or(limit, |found| at + found);
@@ -149,7 +149,7 @@ impl Sets {
     }
 
     /// The first place from `at` on, before `limit`, whose byte is in a set.
-    #[inline]
+    #[inline(never)]
     pub(super) fn next(&self, set: SetId, text: &[u8], at: usize, limit: usize) -> Option<usize> {
         let bytes = text.get(at..limit)?;
         let found = match self.ones[usize::from(set)] {
@@ -163,7 +163,7 @@ impl Sets {
     }
 
     /// The last place in `from..to` whose byte is in a set.
-    #[inline]
+    #[inline(never)]
     pub(super) fn last(&self, set: SetId, text: &[u8], from: usize, to: usize) -> Option<usize> {
         let bytes = text.get(from..to)?;
         let found = match self.ones[usize::from(set)] {
