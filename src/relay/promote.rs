@@ -198,14 +198,16 @@ impl Relay {
             tracing::error!(topic = %generations.name, generation, "the chain before fails too often as well; it stays");
             return;
         }
-        let is_other = |one: &Listed| {
-            one.ranges.is_empty() && (one.promoted.chain != live.chain || one.promoted.codec != live.codec)
-        };
+        let is_other =
+            |one: &Listed| one.ranges.is_empty() && (one.promoted.chain != live.chain || one.promoted.codec != live.codec);
         let Some(before) = generations.list().into_iter().rev().find(is_other) else {
             tracing::error!(topic = %generations.name, generation, "there is no chain before to go back to; it stays");
             return;
         };
-        let why = Some(format!("{WENT_BACK}a filter of generation {generation} failed too often; generation {} again", before.generation));
+        let why = Some(format!(
+            "{WENT_BACK}a filter of generation {generation} failed too often; generation {} again",
+            before.generation
+        ));
         let promoted = Promoted { made_by: MadeBy::Hot, why, ..Promoted::clone(&before.promoted) };
         if let Err(error) = self.promote_resolved(&generations, promoted) {
             tracing::error!(topic = %generations.name, %error, "cannot go back to the chain before");

@@ -404,7 +404,8 @@ impl Shared {
             Then::Previous => "the chain before takes over",
             Then::Hold => "the topic's lanes are held",
         };
-        let todo = format!("look with `sawbox dead ls {name}`, mend the filter, `sawbox filter promote`, `sawbox dead retry {name}`");
+        let todo =
+            format!("look with `sawbox dead ls {name}`, mend the filter, `sawbox filter promote`, `sawbox dead retry {name}`");
         tracing::error!(topic = %name, generation, failed, of, what, todo, "a filter fails too often");
         // Not here: what must be durable waits for the disk, and this is a lane. If the relay is closing, the next start finds out.
         match then {

@@ -20,15 +20,8 @@ use crate::sandbox::{Emission, Output, Verdict, VerdictKind};
 /// Prefix of dead letters' topics.
 pub(crate) const DEAD_PREFIX: &str = "_dead.";
 /// Headers that only the box writes.
-pub(crate) const OWN: [&str; 7] = [
-    header::ORIGIN,
-    header::HOPS,
-    header::REASON,
-    header::FILTER,
-    header::GENERATION,
-    header::ARRIVAL,
-    header::TIMESTAMP,
-];
+pub(crate) const OWN: [&str; 7] =
+    [header::ORIGIN, header::HOPS, header::REASON, header::FILTER, header::GENERATION, header::ARRIVAL, header::TIMESTAMP];
 /// What is left of the message of a row that is too large for an output's record.
 const CUT_MESSAGE_BYTES: usize = 64 * 1024;
 

@@ -162,7 +162,12 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::gauge("lane_quarantined", "1 while a quarantine holds it", labels(), is_held.into()));
         metrics.push(Metric::counter("lane_failed", "Records sent to the dead letters since the start", labels(), lane.failed));
     }
-    metrics.push(Metric::counter("quarantines", "Times that a topic's filters failed too often", vec![], web.relay.quarantines()));
+    metrics.push(Metric::counter(
+        "quarantines",
+        "Times that a topic's filters failed too often",
+        vec![],
+        web.relay.quarantines(),
+    ));
     metrics.push(Metric::counter("dead_letters_resolved", "Dead letters that retries resolved", vec![], web.relay.retried()));
     for registry in web.relay.registries() {
         let labels = || vec![("registry", registry.url.to_string())];

@@ -199,7 +199,13 @@ impl Relay {
         let id = shared.replays.jobs.lock().keys().next_back().map_or(1, |last| last + 1);
         let record = Record {
             state: ReplayState::Running,
-            promoted: Promoted { made_by: MadeBy::Replay, at_ns: Some(shared.clock.now_ns()), why: None, held: None, ..promoted },
+            promoted: Promoted {
+                made_by: MadeBy::Replay,
+                at_ns: Some(shared.clock.now_ns()),
+                why: None,
+                held: None,
+                ..promoted
+            },
             parts: pieces.into_iter().map(Progress::new).collect(),
             out_of_reach: plan.out_of_reach,
             throttle: request.throttle,
