@@ -474,10 +474,11 @@ const tests = {
     const replays = (await apiJson('replays', {})).replays.length;
     await page.locator('[data-replays]').getByRole('button', { name: 'Replay records' }).click();
     const replay = page.locator('[data-replay-form]');
+    await replay.locator('select').first().selectOption('web');
     await replay.getByRole('button', { name: 'Everything' }).click();
     await replay.getByRole('button', { name: 'See what it would do' }).click();
     await page.locator('[data-plan]').waitFor();
-    assert.ok(Number(await page.locator('[data-plan]').getAttribute('data-plan')) >= said.report.records, 'the plan says how much');
+    assert.ok(Number(await page.locator('[data-plan]').getAttribute('data-plan')) >= said.report.records, `the plan says ${await page.locator('[data-plan]').innerText()}`);
     assert.equal((await apiJson('replays', {})).replays.length, replays, 'looking starts nothing');
     await replay.getByRole('button', { name: 'Start the replay' }).click();
     await until('it is in the list', async () => (await page.locator('[data-replay]').count()) === replays + 1);
