@@ -2,11 +2,13 @@
 //!
 //! One rule is not plain: `(?:A|S)*`, S one byte of a set that no A begins with, becomes `S*(?:A S*)*`: the same matches in the
 //! same order, but runs of S are taken as runs. Quoted strings are written so: `"(?:\\.|[^\\"])*"`.
+//! And where several ways in a row begin alike, with a run and a byte that ends it, one look ahead tells whether any of them can
+//! succeed: the ways to write an IPv6 address, where there mostly is none.
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
 use super::program::{At, Draft, Op, Program};
-use super::sets::ByteSet;
+use super::sets::{ByteSet, SetId};
 
 /// Not worked out yet.
 const LATER: u16 = 0;
@@ -132,7 +134,16 @@ fn condition(look: Look) -> Option<At> {
 
 fn alternation(draft: &mut Draft, parts: &[Hir]) -> Option<()> {
     let mut jumps = Vec::new();
+    let mut looks: Vec<(u32, usize)> = Vec::new();
+    let mut starts = Vec::new();
     for (index, part) in parts.iter().enumerate() {
+        starts.push(draft.here());
+        if looks.last().is_none_or(|(_, until)| *until <= index)
+            && let Some((head, until)) = alike(parts, index)
+        {
+            let set = draft.set(&head.set)?;
+            looks.push((draft.push(head.ahead(set))?, until));
+        }
         if index + 1 == parts.len() {
             emit(draft, part)?;
             break;
@@ -147,7 +158,70 @@ fn alternation(draft: &mut Draft, parts: &[Hir]) -> Option<()> {
     for jump in jumps {
         *draft.ops.get_mut(jump as usize)? = Op::Jump(end);
     }
+    for (look, until) in looks {
+        if let Op::Ahead { other, .. } = draft.ops.get_mut(look as usize)? {
+            *other = *starts.get(until)?;
+        }
+    }
     Some(())
+}
+
+/// How a way begins: a run, and the byte that ends it.
+#[derive(PartialEq, Eq)]
+struct Head {
+    set: ByteSet,
+    min: u16,
+    max: u16,
+    byte: u8,
+}
+
+impl Head {
+    fn of(part: &Hir) -> Option<Self> {
+        let mut atoms = Vec::new();
+        leading(part, &mut atoms);
+        let (run, then) = (atoms.first()?, atoms.get(1)?);
+        let HirKind::Repetition(Repetition { min, max, sub, .. }) = run.kind() else { return None };
+        let HirKind::Literal(literal) = then.kind() else { return None };
+        let (set, byte) = (single(sub)?, *literal.0.first()?);
+        let (min, max) = (u16::try_from(*min).ok()?, u16::try_from((*max)?).ok()?);
+        (min > 0 && !set.has(byte)).then_some(Self { set, min, max, byte })
+    }
+
+    fn ahead(&self, set: SetId) -> Op {
+        Op::Ahead { set, min: self.min, max: self.max, byte: self.byte, other: 0 }
+    }
+}
+
+/// The first two things that something consumes in any case, as far as that is plain.
+fn leading<'h>(hir: &'h Hir, atoms: &mut Vec<&'h Hir>) {
+    match hir.kind() {
+        HirKind::Concat(parts) => {
+            for part in parts {
+                let before = atoms.len();
+                leading(part, atoms);
+                let plain = matches!(part.kind(), HirKind::Literal(_)) || single_run(part);
+                if atoms.len() >= 2 || atoms.len() == before || !plain {
+                    return;
+                }
+            }
+        }
+        HirKind::Capture(capture) => leading(&capture.sub, atoms),
+        HirKind::Repetition(repetition) if repetition.min > 0 && !single_run(hir) => leading(&repetition.sub, atoms),
+        _ => atoms.push(hir),
+    }
+}
+
+/// Whether it is a run of one set.
+fn single_run(hir: &Hir) -> bool {
+    matches!(hir.kind(), HirKind::Repetition(repetition) if single(&repetition.sub).is_some())
+}
+
+/// The head that this way and those after it up to another one share: at least two do, and there is another one.
+fn alike(parts: &[Hir], index: usize) -> Option<(Head, usize)> {
+    let head = Head::of(parts.get(index)?)?;
+    let same = parts[index..].iter().take_while(|part| Head::of(part).as_ref() == Some(&head)).count();
+    let until = index + same;
+    (same > 1 && until < parts.len()).then_some((head, until))
 }
 
 /// A choice between what comes next and something else, said by [`close`].

@@ -43,6 +43,8 @@ pub(super) enum Op {
     Save(u32),
     /// `first` is preferred.
     Split { first: u32, second: u32, on_first: SetId, on_second: SetId },
+    /// Looks ahead for `min` to `max` bytes of a set and then this byte, which is not in it; goes on elsewhere where they are not there.
+    Ahead { set: SetId, min: u16, max: u16, byte: u8, other: u32 },
     /// Goes on elsewhere.
     Jump(u32),
     /// A condition.
@@ -126,6 +128,7 @@ impl Draft {
                 }
                 Op::Save(_) | Op::Look(_) => left.push(next),
                 Op::Split { first, second, .. } => left.extend([first, second]),
+                Op::Ahead { other, .. } => left.extend([next, other]),
                 Op::Jump(to) => left.push(to),
                 Op::Match => return Some(ByteSet::ALL),
             }

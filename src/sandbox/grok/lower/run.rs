@@ -166,6 +166,13 @@ impl Program {
                     place = if one { first } else { second };
                     one || other
                 }
+                Op::Ahead { set, min, max, byte, other } => {
+                    let limit = text.len().min(at.saturating_add(usize::from(max)));
+                    let end = sets.run(set, text, at, limit);
+                    let is = end - at >= usize::from(min) && text.get(end) == Some(&byte);
+                    place = if is { place + 1 } else { other };
+                    true
+                }
                 Op::Jump(to) => {
                     place = to;
                     true

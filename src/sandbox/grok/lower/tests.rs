@@ -31,6 +31,7 @@ fn expression() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         4 => "[abc:]",
         2 => prop::sample::select(vec!["ab", "a:b", "[ab]", "[^a]", "[^:a]", r"\w", r"\W", ".", r"(?:\\.|[^:\\])*", "[bc:]"]).prop_map(String::from),
+        1 => prop::sample::select(vec!["(?:(?:[ab]{1,2}:){2}c|[ab]{1,2}:b|:|a)", "(?:([ab]{1,3}):a|[ab]{1,3}:c|b?)"]).prop_map(String::from),
         1 => prop::sample::select(vec![r"\b", r"\B", "^", "$", r"\A", r"\z", "", "(?i:aB)", r"\b{start}", r"\b{end}"]).prop_map(String::from),
     ];
     leaf.prop_recursive(5, 40, 4, |inner| {
