@@ -229,6 +229,9 @@ fn wrong_chain(loaded: &Loaded, engine: &sandbox::Sandbox) -> Option<config::Pro
 pub fn check(loaded: &Loaded) -> anyhow::Result<()> {
     ingest::check(&loaded.config.ingest).map_err(|error| loaded.ingest_problem(&error))?;
     let engine = sandbox_in_memory(&loaded.config.sandbox, Some(&loaded.config.data_dir))?;
+    if let Some(folder) = &loaded.config.relay().filters_dir {
+        relay::provide(folder, &engine);
+    }
     wrong_chain(loaded, &engine).map_or(Ok(()), |problem| Err(problem.into()))
 }
 

@@ -81,6 +81,7 @@ pub use life::{GenerationStatus, Kept, Opened, Promotion, Wish};
 pub use promote::Change;
 pub use replay::{Deleted, Progress, ReplayChain, ReplayPlan, ReplayRequest, ReplayState, ReplayStatus, ReplayStep};
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
+pub use watch::provide;
 
 /// All lanes, their generations, and the outputs.
 pub struct Relay {
@@ -158,6 +159,9 @@ impl Relay {
         let relay = Arc::new(Self { shared, asked, threads, watcher, trials });
         // Before anything is promoted: a replay's number is not to be given away twice.
         relay.shared.replays.load(&relay.shared);
+        if let Some(folder) = &relay.shared().config.filters_dir {
+            watch::provide(folder, &relay.shared().sandbox);
+        }
         relay.promote_configured()?;
         // Weak: the queue and the store outlive the relay, and must not keep it.
         let lanes = Arc::downgrade(&relay.shared);

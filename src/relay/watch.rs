@@ -11,10 +11,13 @@
 //! again after a restart: whoever rolled back meanwhile meant it. What is dropped here is promoted at once; a version that is to
 //! be tried first is put through the API or by `sawbox filter put --no-promote`.
 //!
+//! Before the first chain is made at a start, [`provide`] takes the filters that the catalog does not know by name yet: a box that is
+//! set up with a configuration and a folder has all that the configuration names.
+//!
 //! Why `std::fs` here: it is the user's folder, with the user's files; nothing durable of the box lies in it.
 #![allow(clippy::disallowed_methods, reason = "the user's folder, not the box's: no crash story to simulate")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -26,7 +29,7 @@ use sha2::{Digest, Sha256};
 use crate::relay::control::Control;
 
 use crate::relay::{Relay, RelayError};
-use crate::sandbox::{ChainSpec, EntrySpec, PutBy};
+use crate::sandbox::{ChainSpec, EntrySpec, PutBy, Sandbox};
 
 /// Longest file looked at: above what the sandbox takes, so that it is the one to say no.
 const MODULE_BYTES: u64 = 64 * 1024 * 1024;
@@ -181,6 +184,21 @@ impl Watch {
                     tracing::warn!(file = %beside.display(), %error, "cannot say so beside the file");
                 }
             }
+        }
+    }
+}
+
+/// Puts the folder's filters whose names nobody knows yet, so that chains can name them. What cannot be taken is said by the look
+/// that follows every start.
+pub fn provide(folder: &Path, sandbox: &Sandbox) {
+    let known: BTreeSet<String> = sandbox.filters().into_iter().map(|filter| filter.name).collect();
+    for path in modules(folder).into_keys() {
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()).filter(|name| !known.contains(*name)) else {
+            continue;
+        };
+        let put = read(&path).and_then(|bytes| Ok(sandbox.put_version(name, &bytes, PutBy::Folder, true)?));
+        if let Err(error) = put {
+            tracing::debug!(file = %path.display(), %error, "filter not provided");
         }
     }
 }

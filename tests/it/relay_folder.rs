@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sawbox::relay::Config;
+use sawbox::relay::{Config, TopicConfig};
 
 use crate::lineage_model::visible;
-use crate::relay_box::{Houses, eventually};
+use crate::relay_box::{Houses, eventually, spec};
 use crate::relay_guest;
 
 fn start(folder: &Path) -> Houses {
@@ -82,5 +82,20 @@ fn a_filter_for_a_topic_that_is_not_there_makes_it() {
     houses.handled("fresh");
     assert_eq!(mark(&houses, "fresh", 0), Some((1, "f".into())));
     eventually("the box's own topics are refused", || folder.path().join("_dead.web").join("no.error.txt").exists());
+    houses.stop();
+}
+
+#[test]
+fn a_chain_of_the_configuration_may_name_what_only_lies_in_the_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("own.wasm"), relay_guest::wasm('o')).expect("whole");
+    std::fs::write(folder.path().join("half.wasm"), &relay_guest::wasm('h')[..100]).expect("half");
+    let mut config = Config { filters_dir: Some(folder.path().to_owned()), ..Config::default() };
+    config.topics.insert("fresh".into(), TopicConfig { chain: Some(spec("own")), ..TopicConfig::default() });
+    let houses = Houses::start(config);
+    houses.append("fresh", 0, &["x one"]);
+    houses.handled("fresh");
+    assert_eq!(mark(&houses, "fresh", 0).map(|(_, mark)| mark), Some("o".into()));
+    eventually("what is no filter is said", || folder.path().join("half.error.txt").exists());
     houses.stop();
 }

@@ -161,10 +161,9 @@ fn operate(world: &mut World, op: &Op) -> Result<(), TestCaseError> {
         Op::Crash => return world.crash(),
         Op::Scene { mark, steps, checkpoint, more } => {
             (0..PARTITIONS).for_each(|partition| world.append(partition, b"xxedxxxfxxxx"));
-            if world.disk.is_off() {
+            if !world.disk.keep_on() {
                 return Ok(());
             }
-            world.disk.power_off_after(u64::MAX);
             world.drain()?;
             world.replay(0, 8, Some(*mark), true)?;
             let Some(id) = world.open(u8::MAX) else { return Ok(()) };
@@ -198,12 +197,11 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
             world.check(&format!("after {op:?}"))?;
         }
     }
-    if world.disk.is_off() {
-        world.crash()?;
-    } else {
-        // An armed failure must not strike the end, which is about what a healthy box comes to.
-        world.disk.power_off_after(u64::MAX);
+    // An armed failure must not strike the end, which is about what a healthy box comes to.
+    if world.disk.keep_on() {
         world.learn()?;
+    } else {
+        world.crash()?;
     }
     world.finish()?;
     world.check_whole("all done")?;

@@ -99,6 +99,14 @@ impl SimDisk {
         self.lock().off_after = Some(operations);
     }
 
+    /// Calls off a failure that is yet to come; whether the power is still on. One step: with threads at work, it could fail between a
+    /// question and a call.
+    pub fn keep_on(&self) -> bool {
+        let mut state = self.lock();
+        state.off_after = None;
+        !state.off
+    }
+
     /// Whether the power has failed.
     pub fn is_off(&self) -> bool {
         self.lock().off
