@@ -26,6 +26,8 @@ enum State {
     Least(Vec<Option<Number>>),
     Greatest(Vec<Option<Number>>),
     Percentile(Vec<Quantiles>, f64),
+    Numbers(Vec<u64>),
+    Squares(Vec<f64>),
 }
 
 /// Whole numbers are added exactly, the others as doubles.
@@ -86,6 +88,8 @@ impl Figure {
             Function::Min(_) => State::Least(Vec::new()),
             Function::Max(_) => State::Greatest(Vec::new()),
             Function::Percentile(_, hundredths) => State::Percentile(Vec::new(), *hundredths),
+            Function::Numbers(_) => State::Numbers(Vec::new()),
+            Function::Squares(_) => State::Squares(Vec::new()),
         };
         let times = agg.function.field() == Some(row::TIME);
         Self { state, times }
@@ -146,6 +150,14 @@ impl Figure {
                 let quantiles = at(all, group);
                 each_number(datum, |number| quantiles.add(number.as_f64()));
             }
+            State::Numbers(counts) => {
+                let count = at(counts, group);
+                each_number(datum, |_| *count += 1);
+            }
+            State::Squares(sums) => {
+                let sum = at(sums, group);
+                each_number(datum, |number| *sum += number.as_f64() * number.as_f64());
+            }
         }
     }
 
@@ -159,7 +171,10 @@ impl Figure {
             }
         }
         match (&mut self.state, other.state) {
-            (State::Count(own), State::Count(theirs)) | (State::CountOf(own), State::CountOf(theirs)) => {
+            (State::Squares(own), State::Squares(theirs)) => both(own, theirs, groups, |own, their| *own += their),
+            (State::Count(own), State::Count(theirs))
+            | (State::CountOf(own), State::CountOf(theirs))
+            | (State::Numbers(own), State::Numbers(theirs)) => {
                 both(own, theirs, groups, |own, their| *own += their);
             }
             (State::Distinct(own), State::Distinct(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
@@ -191,7 +206,8 @@ impl Figure {
     /// Bytes of memory, about.
     pub fn bytes(&self) -> usize {
         match &self.state {
-            State::Count(all) | State::CountOf(all) => all.capacity() * 8,
+            State::Count(all) | State::CountOf(all) | State::Numbers(all) => all.capacity() * 8,
+            State::Squares(all) => all.capacity() * 8,
             State::Distinct(all) => all.iter().map(Distinct::bytes).sum::<usize>() + all.capacity() * 48,
             State::Sum(all) | State::Avg(all) => all.capacity() * size_of::<Sum>(),
             State::Least(all) | State::Greatest(all) => all.capacity() * 24,
@@ -225,7 +241,8 @@ impl Figure {
             Some(Number::Float(float)) => OutValue::Float(float),
         };
         match &self.state {
-            State::Count(counts) | State::CountOf(counts) => count(counts),
+            State::Count(counts) | State::CountOf(counts) | State::Numbers(counts) => count(counts),
+            State::Squares(sums) => OutValue::Float(sums.get(index).copied().unwrap_or(0.0)),
             State::Distinct(sets) => {
                 OutValue::Int(sets.get(index).map_or(0, |set| i64::try_from(set.count()).unwrap_or(i64::MAX)))
             }

@@ -32,6 +32,7 @@ mod out;
 mod parse;
 mod plan;
 mod render;
+mod rounding;
 mod rows;
 mod scan;
 mod search;
@@ -41,6 +42,7 @@ mod sort;
 mod split;
 mod stats;
 mod table;
+mod tops;
 mod view;
 
 #[cfg(test)]
@@ -57,6 +59,8 @@ pub use facets::{FieldSummary, Histogram, TopValues};
 pub use out::{OutRow, OutValue, virtual_field, write_string, write_time};
 pub use parse::{parse, parse_at};
 pub use plan::{Agg, Bin, Function, Key, Pipe, Query, SortKey};
+pub use rounding::Rounding;
+pub use tops::{Top, Tops};
 
 use crate::store::Store;
 use crate::store::source::Source;
@@ -209,7 +213,19 @@ pub fn fields(store: &Store, request: &Request, cancel: &Cancel) -> Result<(Vec<
     Ok((fields, whole.mark(stats)))
 }
 
+/// The first few kept rows of each group.
+///
+/// # Errors
+/// As [`run`].
+pub fn tops(store: &Store, request: &Request, top: &Top, cancel: &Cancel) -> Result<Tops, QueryError> {
+    let whole = Whole::of(store);
+    let mut found = tops_of(&sources(store, request), request, top, cancel)?;
+    found.stats = whole.mark(found.stats);
+    Ok(found)
+}
+
 pub use facets::{fields_of, histogram_of, top_values_of};
+pub use tops::tops_of;
 
 /// Whether the store had all rows when a query began; asked before its snapshot is taken.
 #[derive(Clone, Copy)]

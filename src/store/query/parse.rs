@@ -233,6 +233,8 @@ impl<'a> Pipes<'a> {
             ("avg", Some(field)) => Function::Avg(field),
             ("min", Some(field)) => Function::Min(field),
             ("max", Some(field)) => Function::Max(field),
+            ("count_numbers", Some(field)) => Function::Numbers(field),
+            ("sum_squares", Some(field)) => Function::Squares(field),
             (other, field) => match (percentile(other), field) {
                 (Some(hundredths), Some(field)) => Function::Percentile(field, hundredths),
                 _ => {
@@ -328,5 +330,6 @@ fn percentile(name: &str) -> Option<f64> {
 
 /// Whether it is a figure over a field.
 fn is_figure(name: &str) -> bool {
-    matches!(name, "count_distinct" | "sum" | "avg" | "min" | "max") || percentile(name).is_some()
+    matches!(name, "count_distinct" | "sum" | "avg" | "min" | "max" | "count_numbers" | "sum_squares")
+        || percentile(name).is_some()
 }
