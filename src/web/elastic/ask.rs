@@ -205,7 +205,7 @@ impl Asked {
             if let Some(field) = self.params.get("df") {
                 defaults.fields = vec![field.clone()];
             }
-            all.push(lucene::query(text, defaults).map_err(|why| format!("q: {why}"))?);
+            all.push(lucene::query(text, &mut defaults).map_err(|why| format!("q: {why}"))?);
         }
         Ok(Predicate::and(all))
     }
@@ -243,8 +243,13 @@ impl Asked {
         let mut request = self.request(query);
         request.limit = limit;
         request.newest_first = newest_first;
+        self.run_request(web, &request)
+    }
+
+    /// Runs a request.
+    pub fn run_request(&self, web: &Web, request: &Request) -> Result<Vec<OutRow>, String> {
         let mut rows = Vec::new();
-        let stats = query::run(&web.store, &request, &self.cancel, &mut |row| {
+        let stats = query::run(&web.store, request, &self.cancel, &mut |row| {
             rows.push(row);
             ControlFlow::Continue(())
         });

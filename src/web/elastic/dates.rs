@@ -195,6 +195,11 @@ impl Dates {
         Err(format!("`{text}` is no date of the format that is asked for (without one: ISO 8601, milliseconds, or date maths)"))
     }
 
+    /// Whether what it writes is told to the nanosecond.
+    pub fn is_exact(&self) -> bool {
+        matches!(self.formats.first(), Some(How::Iso(true)))
+    }
+
     /// Writes an instant in the first of its formats.
     pub fn write(&mut self, ns: i64) -> String {
         match self.formats.first() {

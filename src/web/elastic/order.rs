@@ -265,7 +265,11 @@ impl Order {
 fn time(value: &Value, descending: bool, format: Option<Dates>, now_ns: i64) -> Result<(Predicate, Predicate), String> {
     let stretch = match (value, format) {
         (Value::Number(_), None) => value.as_i64().and_then(|ms| ms.checked_mul(MS)).map(|ns| ns..=ns.saturating_add(MS - 1)),
-        (Value::String(text), format) => Some(format.unwrap_or_else(|| Dates::new(now_ns)).read(text)?),
+        (Value::String(text), format) => {
+            let mut dates = format.unwrap_or_else(|| Dates::new(now_ns));
+            let stretch = dates.read(text)?;
+            Some(if dates.is_exact() { *stretch.start()..=*stretch.start() } else { stretch })
+        }
         _ => None,
     };
     let stretch = stretch.ok_or_else(|| format!("`search_after`: {value} is no date"))?;

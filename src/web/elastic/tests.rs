@@ -146,7 +146,7 @@ proptest! {
                 }
             }
         }
-        let _ = lucene::query(&text, lucene::Defaults::new(0));
+        let _ = lucene::query(&text, &mut lucene::Defaults::new(0));
     }
 }
 
@@ -159,6 +159,13 @@ fn hostile_requests_are_refused() {
     assert!(dsl::predicate(&deep, 0).is_err_and(|why| why.contains("deep")));
     let many: Vec<Value> = (0..100_000).map(Value::from).collect();
     assert!(dsl::predicate(&json!({ "terms": { "a": many } }), 0).is_err_and(|why| why.contains("tests")));
+    let patterns: Vec<Value> = (0..1000).map(|n| json!({ "wildcard": { "a": format!("*{n}*") } })).collect();
+    assert!(dsl::predicate(&json!({ "bool": { "should": patterns } }), 0).is_err_and(|why| why.contains("pattern")));
+    let expressions = "/a{900}/ ".repeat(3000);
+    assert!(dsl::predicate(&json!({ "query_string": { "query": expressions } }), 0).is_err_and(|why| why.contains("pattern")));
+    let fields: Vec<String> = (0..1000).map(|n| format!("f{n}")).collect();
+    let many = json!({ "multi_match": { "query": "a ".repeat(1000), "fields": fields } });
+    assert!(dsl::predicate(&many, 0).is_err_and(|why| why.contains("tests")));
     let mut nested = json!({ "a": { "avg": { "field": "x" } } });
     for _ in 0..30 {
         nested = json!({ "a": { "terms": { "field": "x" }, "aggs": nested } });

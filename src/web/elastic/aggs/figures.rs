@@ -42,6 +42,13 @@ pub enum Figure {
 impl Figure {
     /// Reads one; none, if it is of another kind.
     pub fn read(word: &str, body: &Map<String, Value>, now_ns: i64, place: Place) -> Result<Option<Self>, String> {
+        let on_time = body.get("field").and_then(Value::as_str).is_some_and(|name| field_name(name) == TIME);
+        if on_time && matches!(word, "sum" | "stats" | "extended_stats" | "percentile_ranks") {
+            return Err(format!("`{word}` of @timestamp is not supported; min, max, avg and percentiles are"));
+        }
+        if word == "value_count" && body.get("missing").is_some_and(|missing| !missing.is_null()) {
+            return Err("`missing` of `value_count` is not supported".to_owned());
+        }
         let missing = || number(body, "missing");
         let percents = |name: &str| -> Result<Option<Vec<f64>>, String> {
             let Some(written) = body.get(name).filter(|written| !written.is_null()) else { return Ok(None) };

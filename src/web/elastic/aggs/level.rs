@@ -7,7 +7,7 @@
 //! The first terms of the outermost level are chosen by the engine, where nothing but rows, values or a figure orders them; deeper
 //! levels are then asked of those terms alone.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -25,12 +25,17 @@ use crate::web::elastic::ask::{Asked, No};
 
 /// Most terms that deeper levels are narrowed to.
 const NARROW: usize = 1000;
+/// Most queries of a request: lists of filters multiply.
+const QUERIES: usize = 2000;
+/// Most combinations of keys of one query, unless the engine chooses the first of them: each becomes a bucket in memory.
+const COMBINATIONS: usize = 100_000;
 
 /// Runs aggregations.
 pub struct Runner<'a> {
     web: &'a Web,
     asked: &'a Asked,
     buckets: Cell<usize>,
+    queries: Cell<usize>,
 }
 
 /// Where a level stands.
@@ -85,7 +90,7 @@ fn whole(value: Option<&OutValue>) -> u64 {
 impl<'a> Runner<'a> {
     /// For one request.
     pub fn new(web: &'a Web, asked: &'a Asked) -> Self {
-        Self { web, asked, buckets: Cell::new(BUCKETS) }
+        Self { web, asked, buckets: Cell::new(BUCKETS), queries: Cell::new(QUERIES) }
     }
 
     /// The rows of a predicate, and what aggregations say of them.
@@ -102,6 +107,21 @@ impl<'a> Runner<'a> {
             No(axum::http::StatusCode::BAD_REQUEST, "too_many_buckets_exception", why)
         })?;
         self.buckets.set(left);
+        Ok(())
+    }
+
+    /// The rows of a query, each a list of values.
+    fn rows(&self, query: Query, combinations: usize) -> Result<Vec<Vec<OutValue>>, No> {
+        self.spend_query()?;
+        let mut request = self.asked.request(query);
+        request.limits.groups = combinations.min(request.limits.groups);
+        let rows = self.asked.run_request(self.web, &request)?;
+        Ok(rows.into_iter().map(|row| row.fields.into_iter().map(|(_, value)| value).collect()).collect())
+    }
+
+    fn spend_query(&self) -> Result<(), String> {
+        let left = self.queries.get().checked_sub(1);
+        self.queries.set(left.ok_or_else(|| format!("these aggregations take more than {QUERIES} queries"))?);
         Ok(())
     }
 
@@ -157,8 +177,9 @@ impl<'a> Runner<'a> {
             query = query.pipe(Pipe::Sort(first.sort.clone())).pipe(Pipe::Limit(first.most));
         }
         let mut tree = Tree::new();
-        for row in self.asked.run(self.web, query, usize::MAX, true)? {
-            let mut values = row.fields.into_iter().map(|(_, value)| value);
+        let combinations = if first.is_some() { usize::MAX } else { COMBINATIONS };
+        for row in self.rows(query, combinations)? {
+            let mut values = row.into_iter();
             let keys: Vec<OutValue> = values.by_ref().take(context.keys.len()).collect();
             let columns: Vec<OutValue> = values.collect();
             let mut rest = columns.as_slice();
@@ -218,6 +239,7 @@ impl<'a> Runner<'a> {
                 }
                 Kind::Keyed(keyed) => Value::Object(self.list(agg, keyed, Vec::new(), 0)?),
                 Kind::Split(split) => {
+                    self.spend(split.parts.len()).map_err(|No(_, _, why)| why)?;
                     let buckets = (0..split.parts.len()).map(|at| self.part(agg, at, None)).collect::<Result<Vec<_>, _>>()?;
                     Value::Object(self.parts(agg, split, buckets)?)
                 }
@@ -235,6 +257,11 @@ impl<'a> Runner<'a> {
         if let Some(range) = range {
             let mut inner = context.clone();
             inner.keys.extend(keyed.keys(above, range)?);
+            if let Keyed::Terms(terms) = keyed
+                && let Some(chosen) = terms.chosen()
+            {
+                inner.predicate = Predicate::And(vec![inner.predicate, chosen]);
+            }
             if let Some(dates) = keyed.dates() {
                 inner.step = Some((above, dates.clone()));
             }
@@ -257,7 +284,12 @@ impl<'a> Runner<'a> {
                 _ => node.having.get(&index).copied().unwrap_or(0),
             };
             let value = self.list(agg, keyed, list, rows.max(having))?;
-            self.spend(value.get("buckets").map_or(0, |buckets| buckets.as_array().map_or(0, Vec::len)))?;
+            let shown = value.get("buckets").map_or(0, |buckets| match buckets {
+                Value::Array(all) => all.len(),
+                Value::Object(named) => named.len(),
+                _ => 0,
+            });
+            self.spend(shown)?;
             node.out.insert(agg.name.clone(), Value::Object(value));
         }
         Ok(())
@@ -265,15 +297,26 @@ impl<'a> Runner<'a> {
 
     /// A list of buckets, of so many rows in all.
     fn list(&self, agg: &Agg, keyed: &Keyed, buckets: Vec<Bucket>, rows: u64) -> Result<Map<String, Value>, String> {
-        // The same for all of them.
-        let empty = std::cell::OnceCell::new();
+        // The same for all of them; what is in it counts each time.
+        let (empty, too_many) = (OnceCell::new(), Cell::new(false));
         let nothing = || -> Map<String, Value> {
-            let made: &Result<Map<String, Value>, String> = empty.get_or_init(|| self.empty(&agg.inside));
-            made.clone().unwrap_or_default()
+            let made: &(Result<Map<String, Value>, String>, usize) = empty.get_or_init(|| {
+                let before = self.buckets.get();
+                let made = self.empty(&agg.inside);
+                (made, before - self.buckets.get())
+            });
+            if too_many.get() || self.spend(1 + made.1).is_err() {
+                too_many.set(true);
+                return Map::new();
+            }
+            made.0.clone().unwrap_or_default()
         };
         let buckets = keyed.arrange(buckets, &nothing)?;
-        if let Some(Err(why)) = empty.get() {
+        if let Some((Err(why), _)) = empty.get() {
             return Err(why.clone());
+        }
+        if too_many.get() {
+            return Err(format!("there are more than {BUCKETS} buckets"));
         }
         let shown: u64 = buckets.iter().map(|bucket| bucket.count).sum();
         let buckets = pipeline::within(&agg.inside, buckets)?;
@@ -332,8 +375,7 @@ impl<'a> Runner<'a> {
             let numbers = Column::new(Function::Numbers(field.clone())).named("n");
             let query = Query::new(Predicate::And(predicate)).pipe(Pipe::Stats(vec![numbers], context.keys.clone()));
             let mut found: HashMap<Vec<u8>, f64> = HashMap::new();
-            for row in self.asked.run(self.web, query, usize::MAX, true)? {
-                let values: Vec<OutValue> = row.fields.into_iter().map(|(_, value)| value).collect();
+            for values in self.rows(query, COMBINATIONS)? {
                 let (keys, number) = values.split_at(context.keys.len().min(values.len()));
                 found.insert(path(keys), number.first().and_then(OutValue::number).map_or(0.0, |number| number.as_f64()));
             }
@@ -356,7 +398,9 @@ impl<'a> Runner<'a> {
         let Some((top, newest_first)) = figure.tops(&context.keys) else { return Ok(()) };
         let mut found = HashMap::new();
         if top.rows > 0 {
+            self.spend_query()?;
             let mut request = self.asked.request(Query::new(context.predicate.clone()));
+            request.limits.groups = COMBINATIONS;
             request.newest_first = newest_first;
             let tops = query::tops(&self.web.store, &request, &top, &self.asked.cancel).map_err(|error| error.to_string())?;
             self.asked.note(&tops.stats);
@@ -375,9 +419,7 @@ impl<'a> Runner<'a> {
         // Bounds that are far from the rows would make many steps for nothing.
         let ends = [Function::Min(TIME.to_owned()), Function::Max(TIME.to_owned())].map(Column::new).to_vec();
         let query = Query::new(context.predicate.clone()).pipe(Pipe::Stats(ends, Vec::new()));
-        let rows = self.asked.run(self.web, query, 1, true)?;
-        let times = rows.first().map(|row| row.fields.iter().map(|(_, value)| value).collect::<Vec<_>>());
-        Ok(match times.as_deref() {
+        Ok(match self.rows(query, 1)?.first().map(Vec::as_slice) {
             Some([OutValue::Time(least), OutValue::Time(greatest)]) => Some(((*least).max(from), (*greatest).min(to))),
             _ => None,
         })

@@ -27,6 +27,8 @@ use read::{each, flag, maybe_text, object, only, scalar, single, text};
 pub const DEPTH: usize = 32;
 /// Most tests of one query.
 pub const LEAVES: usize = 16_384;
+/// What a pattern or an expression counts as: compiled, it takes memory.
+pub const PATTERN: usize = 64;
 
 /// Reads queries.
 #[derive(Debug)]
@@ -50,8 +52,7 @@ impl Reader {
     }
 
     fn spend(&mut self, tests: usize) -> Result<(), String> {
-        self.left = self.left.checked_sub(tests).ok_or_else(|| format!("a query has at most {LEAVES} tests"))?;
-        Ok(())
+        spend(&mut self.left, tests)
     }
 
     fn dates(&self) -> Dates {
@@ -101,31 +102,29 @@ impl Reader {
             }
             "query_string" | "simple_query_string" => {
                 let body = object(body, kind)?;
-                let found = lucene::clause(kind, body, self.now_ns)?;
-                let mut leaves = Vec::new();
-                found.leaves(&mut leaves);
-                self.spend(leaves.len())?;
-                Ok(found)
+                lucene::clause(kind, body, self.now_ns, &mut self.left)
             }
             "term" => {
-                let (field, value, options) = one_field(body, kind, &["value", "boost", "case_insensitive", "_name"], "value")?;
-                leaf::term(field, &value, any_case(options)?, &mut self.dates())
+                let known = ["value", "boost", "case_insensitive", "_name"];
+                let (field, value, options) = one_field(body, kind, &known, "value")?;
+                let any_case = any_case(options)?;
+                self.spend(if any_case { PATTERN } else { 0 })?;
+                leaf::term(field, &value, any_case, &mut self.dates())
             }
             "terms" => self.terms(object(body, kind)?),
             "match" | "match_phrase" | "match_phrase_prefix" | "match_bool_prefix" | "multi_match" => {
-                let found = text::clause(kind, body, &mut self.dates())?;
-                let mut leaves = Vec::new();
-                found.leaves(&mut leaves);
-                self.spend(leaves.len())?;
-                Ok(found)
+                let mut dates = self.dates();
+                text::clause(kind, body, &mut dates, &mut self.left)
             }
             "prefix" => {
+                self.spend(PATTERN)?;
                 let known = ["value", "boost", "case_insensitive", "rewrite", "_name"];
                 let (field, value, options) = one_field(body, kind, &known, "value")?;
                 let pieces = vec![crate::base::predicate::Piece::Text(value.into()), crate::base::predicate::Piece::Run];
                 leaf::like(field, pieces, any_case(options)?)
             }
             "wildcard" => {
+                self.spend(PATTERN)?;
                 let known = ["value", "wildcard", "boost", "case_insensitive", "rewrite", "_name"];
                 let inner = if body.as_object().is_some_and(|body| body.values().any(|one| one.get("wildcard").is_some())) {
                     "wildcard"
@@ -136,6 +135,7 @@ impl Reader {
                 leaf::wildcard(field, &value, any_case(options)?)
             }
             "regexp" => {
+                self.spend(PATTERN)?;
                 let known = ["value", "flags", "boost", "case_insensitive", "max_determinized_states", "rewrite", "_name"];
                 let (field, value, options) = one_field(body, kind, &known, "value")?;
                 leaf::regexp(field, &value, any_case(options)?)
@@ -231,6 +231,17 @@ impl Reader {
             &mut dates,
         )
     }
+}
+
+/// Takes tests from those that are left.
+///
+/// # Errors
+/// There are none left.
+pub fn spend(left: &mut usize, tests: usize) -> Result<(), String> {
+    *left = left.checked_sub(tests).ok_or_else(|| {
+        format!("a query has at most {LEAVES} tests, of which a pattern or an expression counts as {PATTERN}")
+    })?;
+    Ok(())
 }
 
 fn any_case(options: Option<&Map<String, Value>>) -> Result<bool, String> {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::leaf;
 use super::read::{each, maybe_text, object, only, scalar, single, text, whole};
+use super::{PATTERN, leaf, spend};
 use crate::base::predicate::Predicate;
 use crate::web::elastic::dates::Dates;
 
@@ -38,9 +38,9 @@ enum How {
 }
 
 /// A clause of the family.
-pub fn clause(kind: &str, body: &Value, dates: &mut Dates) -> Result<Predicate, String> {
+pub fn clause(kind: &str, body: &Value, dates: &mut Dates, left: &mut usize) -> Result<Predicate, String> {
     if kind == "multi_match" {
-        return several(object(body, kind)?, dates);
+        return several(object(body, kind)?, dates, left);
     }
     let (field, value) = single(body, kind)?;
     let how = match kind {
@@ -57,6 +57,7 @@ pub fn clause(kind: &str, body: &Value, dates: &mut Dates) -> Result<Predicate, 
         }
         value => (scalar(value, kind)?, Words { all: false, least: None, how }),
     };
+    spend(left, words.cost(&written))?;
     words.of(field, &written, dates)
 }
 
@@ -84,6 +85,16 @@ impl Words {
         };
         let least = options.get("minimum_should_match").map(|least| scalar(least, "minimum_should_match")).transpose()?;
         Ok(Self { all, least, how })
+    }
+
+    /// What the tests of a field count as.
+    fn cost(&self, text: &str) -> usize {
+        match self.how {
+            How::Phrase => 1,
+            How::PhrasePrefix => PATTERN,
+            How::Words => leaf::words(text).count(),
+            How::Prefix => leaf::words(text).count() + PATTERN,
+        }
     }
 
     /// One test a word.
@@ -126,7 +137,7 @@ pub fn without_boost(field: &str) -> &str {
     field.split_once('^').map_or(field, |(field, _)| field)
 }
 
-fn several(body: &Map<String, Value>, dates: &mut Dates) -> Result<Predicate, String> {
+fn several(body: &Map<String, Value>, dates: &mut Dates, left: &mut usize) -> Result<Predicate, String> {
     refuse_unknown(body, "multi_match", &["query", "fields", "type", "operator", "minimum_should_match"])?;
     let query = scalar(body.get("query").ok_or("`multi_match` wants `query`")?, "multi_match")?;
     let fields: Vec<&str> = match body.get("fields") {
@@ -144,6 +155,7 @@ fn several(body: &Map<String, Value>, dates: &mut Dates) -> Result<Predicate, St
         other => return Err(format!("the type `{other}` of `multi_match` is not supported")),
     };
     let words = Words::new(body, how)?;
+    spend(left, words.cost(&query).saturating_mul(fields.len()))?;
     if kind == "cross_fields" {
         // Each word in any of the fields.
         let columns = fields.iter().map(|field| words.tests(field, &query, dates)).collect::<Result<Vec<_>, _>>()?;

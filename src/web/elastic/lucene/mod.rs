@@ -14,8 +14,8 @@
 use serde_json::{Map, Value};
 
 use super::dates::Dates;
-use super::dsl::leaf;
 use super::dsl::read::{each, flag, maybe_text, only, scalar, text, whole};
+use super::dsl::{LEAVES, leaf, spend};
 use crate::base::predicate::Predicate;
 
 mod lex;
@@ -39,16 +39,19 @@ pub struct Defaults {
     pub least: Option<String>,
     /// How dates are read.
     pub dates: Dates,
+    /// How many tests there may be.
+    pub left: usize,
 }
 
 impl Defaults {
     /// Of all fields, any clause.
     pub fn new(now_ns: i64) -> Self {
-        Self { fields: vec!["*".to_owned()], all: false, least: None, dates: Dates::new(now_ns) }
+        Self { fields: vec!["*".to_owned()], all: false, least: None, dates: Dates::new(now_ns), left: LEAVES }
     }
 
     /// Asks the default fields.
     fn any_field(&mut self, test: impl Fn(&str, &mut Dates) -> Result<Predicate, String>) -> Result<Predicate, String> {
+        spend(&mut self.left, cost.saturating_mul(self.fields.len()))?;
         let dates = &mut self.dates;
         let any = self.fields.iter().map(|field| test(field, dates)).collect::<Result<_, _>>()?;
         Ok(Predicate::or(any))
@@ -75,7 +78,7 @@ impl Defaults {
 ///
 /// # Errors
 /// What is not understood, and where.
-pub fn query(written: &str, defaults: Defaults) -> Result<Predicate, String> {
+pub fn query(written: &str, defaults: &mut Defaults) -> Result<Predicate, String> {
     if written.len() > TEXT_BYTES {
         return Err(format!("a query has at most {TEXT_BYTES} bytes"));
     }
@@ -86,7 +89,7 @@ pub fn query(written: &str, defaults: Defaults) -> Result<Predicate, String> {
 ///
 /// # Errors
 /// What is not understood, by name.
-pub fn clause(kind: &str, body: &Map<String, Value>, now_ns: i64) -> Result<Predicate, String> {
+pub fn clause(kind: &str, body: &Map<String, Value>, now_ns: i64, left: &mut usize) -> Result<Predicate, String> {
     let known = [
         "query",
         "default_field",
@@ -126,7 +129,7 @@ pub fn clause(kind: &str, body: &Map<String, Value>, now_ns: i64) -> Result<Pred
     if body.get("flags").is_some_and(|flags| !matches!(flags.to_string().as_str(), "\"ALL\"" | "\"all\"" | "-1" | "null")) {
         return Err(format!("`flags` of `{kind}` is supported as ALL alone"));
     }
-    let mut defaults = Defaults::new(now_ns);
+    let mut defaults = Defaults { left: *left, ..Defaults::new(now_ns) };
     defaults.dates = defaults.dates.in_zone(maybe_text(body, "time_zone")?)?;
     if let Some(field) = maybe_text(body, "default_field")? {
         defaults.fields = vec![field.to_owned()];
@@ -137,7 +140,9 @@ pub fn clause(kind: &str, body: &Map<String, Value>, now_ns: i64) -> Result<Pred
     }
     defaults.all = operator(maybe_text(body, "default_operator")?)?;
     defaults.least = body.get("minimum_should_match").map(|least| scalar(least, "minimum_should_match")).transpose()?;
-    let found = if kind == "query_string" { query(written, defaults) } else { simple::query(written, defaults) };
+    let ask = if kind == "query_string" { query } else { simple::query };
+    let found = ask(written, &mut defaults);
+    *left = defaults.left;
     found.map_err(|why| format!("`{kind}`: {why}"))
 }
 

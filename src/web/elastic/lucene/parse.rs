@@ -3,14 +3,14 @@
 use super::Defaults;
 use super::lex::{Letters, Term};
 use crate::base::predicate::Predicate;
-use crate::web::elastic::dsl::DEPTH;
 use crate::web::elastic::dsl::leaf::{self, End};
+use crate::web::elastic::dsl::{DEPTH, PATTERN, spend};
 
 /// A query that is being read.
 #[derive(Debug)]
 pub struct Parser<'a> {
     letters: Letters<'a>,
-    defaults: Defaults,
+    defaults: &'a mut Defaults,
     depth: usize,
 }
 
@@ -24,7 +24,7 @@ enum Occurs {
 
 impl<'a> Parser<'a> {
     /// At the start.
-    pub fn new(text: &'a str, defaults: Defaults) -> Self {
+    pub fn new(text: &'a str, defaults: &'a mut Defaults) -> Self {
         Self { letters: Letters::new(text), defaults, depth: 0 }
     }
 
@@ -143,14 +143,14 @@ impl<'a> Parser<'a> {
                 if field == Some("_exists_") {
                     return Ok(leaf::exists(&text));
                 }
-                self.ask(field, |field, dates| leaf::phrase(field, &text, dates))
+                self.ask(1, field, |field, dates| leaf::phrase(field, &text, dates))
             }
             Some('/') => {
                 let Some(expression) = self.letters.enclosed('/') else {
                     return Err(self.wrong("a `/` begins an expression and another one ends it; `\\/` is the letter"));
                 };
                 self.boost()?;
-                self.ask(field, |field, _| leaf::regexp(field, &expression, false))
+                self.ask(PATTERN, field, |field, _| leaf::regexp(field, &expression, false))
             }
             Some('[' | '{') => self.range(field),
             Some('<' | '>') => {
@@ -160,7 +160,7 @@ impl<'a> Parser<'a> {
                 let end = self.end()?;
                 let end = (end.as_str(), inclusive);
                 let (lower, upper) = if above { (Some(end), None) } else { (None, Some(end)) };
-                self.ask(field, |field, dates| leaf::range(field, lower, upper, dates))
+                self.ask(1, field, |field, dates| leaf::range(field, lower, upper, dates))
             }
             None | Some(')') => Err(self.wrong("a value is expected")),
             Some(_) => {
@@ -209,7 +209,7 @@ impl<'a> Parser<'a> {
             (text != "*").then_some((text, inclusive))
         }
         let (lower, upper) = (end(&lower, from), end(&upper, to));
-        self.ask(field, |field, dates| leaf::range(field, lower, upper, dates))
+        self.ask(1, field, |field, dates| leaf::range(field, lower, upper, dates))
     }
 
     fn term(&mut self, field: Option<&str>, term: &Term) -> Result<Predicate, String> {
@@ -224,9 +224,9 @@ impl<'a> Parser<'a> {
             _ => {}
         }
         if term.is_pattern() {
-            return self.ask(field, |field, _| leaf::like_words(field, term.pieces.clone()));
+            return self.ask(PATTERN, field, |field, _| leaf::like_words(field, term.pieces.clone()));
         }
-        self.ask(field, |field, dates| leaf::phrase(field, &term.text, dates))
+        self.ask(1, field, |field, dates| leaf::phrase(field, &term.text, dates))
     }
 
     /// `^2` means nothing without scores; `~` would mean something.
@@ -245,12 +245,16 @@ impl<'a> Parser<'a> {
 
     fn ask(
         &mut self,
+        cost: usize,
         field: Option<&str>,
         test: impl Fn(&str, &mut crate::web::elastic::dates::Dates) -> Result<Predicate, String>,
     ) -> Result<Predicate, String> {
         match field {
-            Some(field) => test(field, &mut self.defaults.dates),
-            None => self.defaults.any_field(test),
+            Some(field) => {
+                spend(&mut self.defaults.left, cost)?;
+                test(field, &mut self.defaults.dates)
+            }
+            None => self.defaults.any_field(cost, test),
         }
     }
 }

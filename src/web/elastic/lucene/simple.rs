@@ -4,14 +4,13 @@
 use super::lex::Letters;
 use super::{Defaults, TEXT_BYTES};
 use crate::base::predicate::Predicate;
-use crate::web::elastic::dsl::DEPTH;
-use crate::web::elastic::dsl::leaf;
+use crate::web::elastic::dsl::{DEPTH, PATTERN, leaf};
 
 /// Reads a query.
 ///
 /// # Errors
 /// It is too long or too deep.
-pub fn query(written: &str, mut defaults: Defaults) -> Result<Predicate, String> {
+pub fn query(written: &str, defaults: &mut Defaults) -> Result<Predicate, String> {
     if written.len() > TEXT_BYTES {
         return Err(format!("a query has at most {TEXT_BYTES} bytes"));
     }
@@ -19,7 +18,7 @@ pub fn query(written: &str, mut defaults: Defaults) -> Result<Predicate, String>
     let mut found = Vec::new();
     while letters.peek().is_some() {
         // A `)` that closes nothing is passed over.
-        found.extend(clauses(&mut letters, &mut defaults, 0)?);
+        found.extend(clauses(&mut letters, defaults, 0)?);
         letters.take(")");
     }
     Ok(if found.is_empty() {
@@ -137,5 +136,5 @@ fn asked(defaults: &mut Defaults, text: &str, begins: bool) -> Result<Option<Pre
     let test = |field: &str, dates: &mut crate::web::elastic::dates::Dates| {
         if begins { Ok(leaf::phrase_prefix(field, text)) } else { leaf::phrase(field, text, dates) }
     };
-    defaults.any_field(test).map(Some)
+    defaults.any_field(if begins { PATTERN } else { 1 }, test).map(Some)
 }

@@ -4,12 +4,13 @@
 //! not its words. Buckets of no rows (`min_doc_count: 0`) are not made up.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use regex::bytes::Regex;
 use serde_json::{Map, Value, json};
 
 use super::{Bucket, bucket, key_of, out_value};
-use crate::base::predicate::REGEX_BYTES;
+use crate::base::predicate::{Predicate, REGEX_BYTES};
 use crate::store::query::{Key, OutValue};
 use crate::web::elastic::aggs::parse::field;
 use crate::web::elastic::aggs::path::Path;
@@ -19,6 +20,8 @@ use crate::web::elastic::dsl::read::{count, each, object, only, scalar};
 const USUAL: usize = 10;
 /// Most values of `include` and `exclude`.
 const VALUES: usize = 10_000;
+/// Most of them that rows are asked for.
+const CHOSEN: usize = 1000;
 
 /// `terms`.
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ pub enum By {
 #[derive(Clone, Debug)]
 enum Names {
     Like(Regex),
-    These(Vec<String>),
+    These(HashSet<String>),
 }
 
 impl Names {
@@ -80,7 +83,7 @@ impl Names {
         };
         match self {
             Self::Like(regex) => regex.is_match(&text),
-            Self::These(values) => values.iter().any(|value| value.as_bytes() == text),
+            Self::These(values) => std::str::from_utf8(&text).is_ok_and(|text| values.contains(text)),
         }
     }
 }
@@ -134,6 +137,16 @@ impl Terms {
         match &self.missing {
             Some(missing) => key.or(missing.clone()),
             None => key,
+        }
+    }
+
+    /// Rows that have one of the values that are wanted, where those are few.
+    pub fn chosen(&self) -> Option<Predicate> {
+        match (&self.include, &self.missing) {
+            (Some(Names::These(values)), None) if values.len() <= CHOSEN => {
+                Some(Predicate::or(values.iter().map(|value| Predicate::exact(self.field.as_str(), value)).collect()))
+            }
+            _ => None,
         }
     }
 
