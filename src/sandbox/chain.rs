@@ -387,7 +387,8 @@ impl Run<'_, '_> {
             let called = instance.call(size, fuel, |writer| given.write(rows, writer))?;
             let answer = instance.answer(&called, call.len(), 0)?;
             let saved = self.rows.save(call);
-            return match given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena) {
+            let answer = (&answer, called.answer_bytes(0));
+            return match given.apply(&guest.filter, answer, self.known, self.names, self.rows, self.arena) {
                 Ok(tally) => Ok(Some((tally, called.fuel))),
                 Err(error) => {
                     self.rows.restore(call, saved);
@@ -409,7 +410,8 @@ impl Run<'_, '_> {
         let saved = self.rows.save(call);
         let mut apply = |called: Called| {
             let answer = instance.answer(&called, call.len(), read)?;
-            let tally = given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena)?;
+            let answer = (&answer, called.answer_bytes(read));
+            let tally = given.apply(&guest.filter, answer, self.known, self.names, self.rows, self.arena)?;
             Ok((tally, called.fuel))
         };
         let outcome = called.and_then(&mut apply);
