@@ -135,10 +135,7 @@ impl Store {
         if durable.masks.is_empty() {
             return;
         }
-        let is_news = |part: &&PartMeta| !change.remove.contains(&part.id) && change.add.iter().all(|new| new.id != part.id);
-        let live = durable.parts.values().filter(is_news);
-        let staged = durable.staged.values().map(|(_, part)| part);
-        change.unmask = durable.masks.unneeded(live.chain(staged).chain(&change.add), &state.queue_starts);
+        change.unmask = state.unneeded(&durable.masks, &change.remove, &change.add);
     }
 
     /// Drops what is older than the store keeps, or more than it may take; how many parts that were.
