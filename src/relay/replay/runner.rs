@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::base::ids::{Offset, PartitionId};
-use crate::relay::history::Manners;
+use crate::base::ids::PartitionId;
+use crate::relay::history::{Manners, joined};
 use crate::relay::replay::job::{Job, Record, ReplayState};
 use crate::relay::replay::work::Did;
 use crate::relay::shared::Shared;
@@ -161,7 +161,7 @@ impl Job {
             let partition = part.range.partition;
             part.made.iter().map(|(first, end)| (partition, *first, *end)).collect::<Vec<_>>()
         };
-        let ranges = joined(record.parts.iter().flat_map(made));
+        let ranges = joined(record.parts.iter().flat_map(made).collect());
         let entry = self.entry(&done)?;
         if ranges.is_empty() {
             shared.store.put_job(topic, name, entry)?;
@@ -177,20 +177,6 @@ impl Job {
         *record = done;
         Ok(true)
     }
-}
-
-/// Ranges in order, those that follow each other as one.
-fn joined(all: impl Iterator<Item = (PartitionId, Offset, Offset)>) -> Vec<(PartitionId, Offset, Offset)> {
-    let mut all: Vec<_> = all.collect();
-    all.sort_unstable();
-    all.dedup_by(|next, last| {
-        let follows = next.0 == last.0 && next.1 == last.2;
-        if follows {
-            last.2 = next.2;
-        }
-        follows
-    });
-    all
 }
 
 /// What a thread does.
