@@ -150,7 +150,7 @@ impl Relay {
                 return ControlFlow::Continue(());
             }
             count += 1;
-            bytes += letter.payload.len();
+            bytes += letter.bytes();
             chosen.entry(place).or_default().push(letter);
             ControlFlow::Continue(())
         })?;
