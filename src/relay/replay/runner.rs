@@ -136,6 +136,8 @@ impl Job {
         self.note(before, work.behind());
         if let (Ok(Did::All), Some(ended)) = (&did, self.ended.get(index)) {
             ended.store(true, Ordering::Release);
+            // What it worked with is not needed any more.
+            work.start_over(self, index);
         }
         did
     }
@@ -249,11 +251,11 @@ fn work(shared: &Shared, job: &Arc<Job>, index: usize, manners: &Manners<'_>) {
         let is_on = manners.give_way().is_ok() && job.state() == ReplayState::Running;
         if !is_on {
             // What is in memory need not be made again.
-            if job.state().is_open()
-                && let Some(work) = job.works.get(index)
-            {
+            if let Some(work) = job.works.get(index) {
                 let mut work = work.lock();
-                if let Err(error) = work.checkpoint(shared, job, index) {
+                if !job.state().is_open() {
+                    work.start_over(job, index);
+                } else if let Err(error) = work.checkpoint(shared, job, index) {
                     tracing::debug!(replay = job.id, %error, "what was not durable is made again");
                     work.start_over(job, index);
                 }
