@@ -128,7 +128,7 @@ impl Store {
     }
 
     /// Adds the masks that no part needs once a change is made. No other change may add parts meanwhile that need them: flushes
-    /// do not, for their rows are above every mask, or below one that deletes and is kept while the queue has their records.
+    /// do not, for their rows are above every mask, or below one that is kept for them ([`super::mask::ToCome`]).
     fn unmask(&self, topic: &Arc<TopicStore>, change: &mut TopicChange) {
         let state = topic.state.lock();
         let durable = &state.durable;
