@@ -50,7 +50,7 @@ const PARTS_AN_ENTRY: usize = 10_000;
 /// Masks in one entry of a checkpoint.
 const MASKS_AN_ENTRY: usize = 50_000;
 /// Closed jobs of a topic that are remembered.
-const CLOSED_JOBS: usize = 16;
+pub const CLOSED_JOBS: usize = 16;
 const VERSION: u32 = 2;
 
 /// What the log says of a part.

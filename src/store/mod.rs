@@ -58,7 +58,7 @@ mod topic;
 pub mod watch;
 
 pub use append::Given;
-pub use commits::{GenerationEntry, JobEntry};
+pub use commits::{CLOSED_JOBS, GenerationEntry, JobEntry};
 pub use config::Config;
 pub use open::OpenReport;
 pub use stage::{Stage, Staged};
