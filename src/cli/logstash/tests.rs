@@ -243,6 +243,10 @@ fn mistakes_have_a_line_and_a_column() {
     }
     let deep = format!("filter {{ {}", "if [a] { ".repeat(200));
     assert!(parse(&deep).unwrap_err().message.contains("deep"));
+    for word in ["xor", "nand"] {
+        let long = format!("filter {{ if [a]{} {{ }} }}", format!(" {word} [a]").repeat(60));
+        assert!(parse(&long).unwrap_err().message.contains("in a row"));
+    }
 }
 
 proptest::proptest! {
