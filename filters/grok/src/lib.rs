@@ -17,11 +17,13 @@
 //! * `tag_on_failure` (default `_grokparsefailure`; one or a list): when no pattern matched.
 //! * `tag_on_timeout` (default `_groktimeout`): when a pattern with look-around was given up on this text. That is never the
 //!   same as no match.
+//! * `add_field`, `remove_field`, `add_tag`, `remove_tag`: where a pattern matched ([`sawbox_guest::common`]).
 //!
 //! Captures of nothing set nothing. `%{NUMBER:bytes:int}` and `:float` make numbers. Patterns are compiled once, in the host,
 //! on a linear-time engine where that is possible.
 
-use sawbox_guest::{Filter, Json, Match, Name, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
+use sawbox_guest::common::tags_on_failure;
+use sawbox_guest::{Filter, Json, Match, Name, OnSuccess, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
 
 /// The filter.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Grok {
     tag_on_failure: Vec<String>,
     tag_on_timeout: String,
     message: Read,
+    on_success: OnSuccess,
 }
 
 /// A field and what is tried on it.
@@ -60,7 +63,7 @@ enum Kind {
 impl Filter for Grok {
     fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
         let config = setup.config();
-        config.only(&[
+        let own = [
             "match",
             "pattern",
             "patterns",
@@ -70,7 +73,8 @@ impl Filter for Grok {
             "overwrite",
             "tag_on_failure",
             "tag_on_timeout",
-        ])?;
+        ];
+        config.only(&[&own[..], &OnSuccess::KEYS].concat())?;
         let kind = match config.str_or("ecs_compatibility", "disabled")? {
             "disabled" => PatternKind::Grok,
             "v1" | "v8" => PatternKind::GrokEcs,
@@ -90,16 +94,13 @@ impl Filter for Grok {
             fields.push(Field { read: setup.reads(field), is_message: field == "message", patterns });
         }
         setup.needs_payload(fields.iter().any(|field| field.is_message) || sets_message(&fields));
-        let tag_on_failure = match config.get("tag_on_failure") {
-            None => vec!["_grokparsefailure".to_owned()],
-            Some(_) => config.strings("tag_on_failure")?.into_iter().map(str::to_owned).collect(),
-        };
         Ok(Self {
             fields,
             break_on_match: config.bool_or("break_on_match", true)?,
-            tag_on_failure,
+            tag_on_failure: tags_on_failure(config, "_grokparsefailure")?,
             tag_on_timeout: config.str_or("tag_on_timeout", "_groktimeout")?.to_owned(),
             message: setup.reads("message"),
+            on_success: OnSuccess::new(setup)?,
         })
     }
 
@@ -141,6 +142,9 @@ impl Filter for Grok {
             verdict.tag(&self.tag_on_timeout);
         } else if !matched {
             self.tag_on_failure.iter().for_each(|tag| verdict.tag(tag));
+        }
+        if matched {
+            self.on_success.apply(record, verdict);
         }
     }
 }

@@ -168,6 +168,17 @@ fn giving_up_is_not_a_mismatch() {
 }
 
 #[test]
+fn success_does_what_every_filter_can_and_failure_does_not() {
+    let config =
+        r#"{"pattern": "%{WORD:w}!", "add_field": {"seen": "%{w}ed"}, "add_tag": "ok", "remove_tag": "_grokparsefailure"}"#;
+    let failed_before = |line: &str| Input::new(line).field("tags", "_grokparsefailure");
+    check(config, failed_before("kick!"), "w=kick seen=kicked tags=ok");
+    check(config, failed_before("kick"), "tags=_grokparsefailure");
+    check(r#"{"pattern": "x", "remove_field": "a"}"#, Input::new("x").field("a", "1"), "");
+    check(r#"{"pattern": "x", "remove_field": "a"}"#, Input::new("y").field("a", "1"), "a=1 tags=_grokparsefailure");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for (config, says) in [
         ("{}", "give `match`"),
