@@ -7,7 +7,7 @@
 //! ```
 //! | key | default | means |
 //! | --- | --- | --- |
-//! | `key` | must be given | a field, or a list of them: records with the same values are counted together. `[]`: all of them. A field that a record lacks counts as empty. Logstash's `"%{host}%{message}"` is `["host", "message"]` |
+//! | `key` | must be given | a field, or a list of them: records with the same values are counted together. `[]`: all of them. A field that a record lacks is another value than an empty one. Logstash's `"%{host}%{message}"` is `["host", "message"]` |
 //! | `before_count` | none | records of a period before this one are throttled: with 3, the first two |
 //! | `after_count` | none | records of a period after so many are throttled: with 5, the sixth and all that follow |
 //! | `period` | 3600 | seconds, from the first record of the key by arrival time; then counting begins anew |
