@@ -22,7 +22,7 @@
 //! Shippers that send again what they were not told had arrived make new records; this is the filter for them: give it a `key` that is
 //! different for every message, such as the file and the offset in it.
 
-use sawbox_guest::{Filter, Kept, Record, Setup, Value, Verdict, kept};
+use sawbox_guest::{Filter, Kept, Record, Setup, Value, Verdict, field, kept};
 
 /// The filter.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Filter for Dedup {
         let config = setup.config();
         config.only(&["key", "window", "extend", "then", "tag", "count_field", "summary"])?;
         let key = match config.get("key") {
-            Some(_) => Some(config.strings("key")?.into_iter().map(str::to_owned).collect::<Vec<_>>()),
+            Some(_) => Some(config.strings("key")?.into_iter().map(field::name).collect::<Result<Vec<_>, _>>()?),
             None => None,
         };
         if key.as_ref().is_some_and(Vec::is_empty) {
@@ -218,7 +218,7 @@ mod tests {
             of("", 1),
             Input::new("x").field("n", 1),
         ];
-        let mut harness = harness(r#"{"key": ["host", "n"], "then": "tag", "tag": "again", "count_field": "times"}"#);
+        let mut harness = harness(r#"{"key": ["[host]", "n"], "then": "tag", "tag": "again", "count_field": "times"}"#);
         let outcomes = harness.run(&inputs);
         let tagged: Vec<bool> = outcomes.iter().map(|outcome| outcome.get("tags") == Some(&Owned::from("again"))).collect();
         assert_eq!(tagged, [false, false, false, true, false, true, false, false]);

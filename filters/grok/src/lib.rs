@@ -21,6 +21,7 @@
 //! Captures of nothing set nothing. `%{NUMBER:bytes:int}` and `:float` make numbers. Patterns are compiled once, in the host,
 //! on a linear-time engine where that is possible.
 
+use sawbox_guest::field::name;
 use sawbox_guest::{Filter, Json, Match, Name, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
 
 /// The filter.
@@ -77,9 +78,10 @@ impl Filter for Grok {
             other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
         };
         let definitions = definitions(config)?;
-        let overwrite = config.strings("overwrite")?;
+        let overwrite: Vec<String> = config.strings("overwrite")?.into_iter().map(name).collect::<Result<_, _>>()?;
         let mut fields = Vec::new();
         for (field, expressions) in wanted(config)? {
+            let field = name(field)?;
             let mut patterns = Vec::new();
             for expression in expressions {
                 let pattern = setup.pattern(kind, expression, &definitions);
@@ -87,7 +89,7 @@ impl Filter for Grok {
                 let groups = groups(setup, &pattern, &overwrite);
                 patterns.push((pattern, groups));
             }
-            fields.push(Field { read: setup.reads(field), is_message: field == "message", patterns });
+            fields.push(Field { read: setup.reads(&field), is_message: field == "message", patterns });
         }
         setup.needs_payload(fields.iter().any(|field| field.is_message) || sets_message(&fields));
         let tag_on_failure = match config.get("tag_on_failure") {
@@ -209,7 +211,7 @@ fn definitions(config: &Json) -> Result<Vec<(&str, &str)>, String> {
     Ok(definitions)
 }
 
-fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[&str]) -> Vec<Option<Group>> {
+fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[String]) -> Vec<Option<Group>> {
     let mut groups = Vec::new();
     for (number, typed) in pattern.groups() {
         let (name, kind) = match typed.rsplit_once(':') {
@@ -217,7 +219,12 @@ fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[&str]) -> Vec<O
             Some((name, "float")) => (name, Kind::Float),
             _ => (typed.as_str(), Kind::Text),
         };
-        let group = Group { name: setup.name(name), kind, is_message: name == "message", overwrite: overwrite.contains(&name) };
+        let group = Group {
+            name: setup.name(name),
+            kind,
+            is_message: name == "message",
+            overwrite: overwrite.iter().any(|own| own == name),
+        };
         let number = usize::from(*number);
         groups.resize(groups.len().max(number + 1), None);
         groups[number] = Some(group);
