@@ -23,6 +23,7 @@
 //! on a linear-time engine where that is possible.
 
 use sawbox_guest::common::tags_on_failure;
+use sawbox_guest::field::name;
 use sawbox_guest::{Filter, Json, Match, Name, OnSuccess, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
 
 /// The filter.
@@ -81,9 +82,10 @@ impl Filter for Grok {
             other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
         };
         let definitions = definitions(config)?;
-        let overwrite = config.strings("overwrite")?;
+        let overwrite: Vec<String> = config.strings("overwrite")?.into_iter().map(name).collect::<Result<_, _>>()?;
         let mut fields = Vec::new();
         for (field, expressions) in wanted(config)? {
+            let field = name(field)?;
             let mut patterns = Vec::new();
             for expression in expressions {
                 let pattern = setup.pattern(kind, expression, &definitions);
@@ -91,7 +93,7 @@ impl Filter for Grok {
                 let groups = groups(setup, &pattern, &overwrite);
                 patterns.push((pattern, groups));
             }
-            fields.push(Field { read: setup.reads(field), is_message: field == "message", patterns });
+            fields.push(Field { read: setup.reads(&field), is_message: field == "message", patterns });
         }
         setup.needs_payload(fields.iter().any(|field| field.is_message) || sets_message(&fields));
         Ok(Self {
@@ -213,7 +215,7 @@ fn definitions(config: &Json) -> Result<Vec<(&str, &str)>, String> {
     Ok(definitions)
 }
 
-fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[&str]) -> Vec<Option<Group>> {
+fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[String]) -> Vec<Option<Group>> {
     let mut groups = Vec::new();
     for (number, typed) in pattern.groups() {
         let (name, kind) = match typed.rsplit_once(':') {
@@ -221,7 +223,12 @@ fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[&str]) -> Vec<O
             Some((name, "float")) => (name, Kind::Float),
             _ => (typed.as_str(), Kind::Text),
         };
-        let group = Group { name: setup.name(name), kind, is_message: name == "message", overwrite: overwrite.contains(&name) };
+        let group = Group {
+            name: setup.name(name),
+            kind,
+            is_message: name == "message",
+            overwrite: overwrite.iter().any(|own| own == name),
+        };
         let number = usize::from(*number);
         groups.resize(groups.len().max(number + 1), None);
         groups[number] = Some(group);

@@ -134,6 +134,11 @@ fn a_second_value_makes_a_list_unless_it_overwrites() {
     check(r#"{"pattern": "%{WORD:w} %{WORD:w}"}"#, Input::new("a b"), "w=a w=b");
     check(r#"{"pattern": "%{WORD:w}"}"#, Input::new("a").field("w", "old"), "w=old w=a");
     check(r#"{"pattern": "%{WORD:w}", "overwrite": ["w"]}"#, Input::new("a").field("w", "old"), "w=a");
+    check(
+        r#"{"match": {"[in]": "%{WORD:w}"}, "overwrite": ["[w]"]}"#,
+        Input::new("").field("in", "a").field("w", "old"),
+        "in=a w=a",
+    );
     // The line is the message already, even where no field says so yet.
     let config = r#"{"pattern": "%{WORD:w} %{GREEDYDATA:message}"}"#;
     check(config, Input::new("a the rest"), "w=a message=a the rest message=the rest");

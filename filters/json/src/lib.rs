@@ -29,7 +29,7 @@ pub mod scan;
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use sawbox_guest::field::is_reserved;
+use sawbox_guest::field::{self, is_reserved};
 use sawbox_guest::{Filter, OnSuccess, Read, Record, Setup, Value, Verdict, time};
 
 use scan::{Cell, Doc, Scalar};
@@ -62,10 +62,12 @@ impl Filter for JsonFilter {
         };
         let target = match config.str_or("target", "")? {
             "" => String::new(),
-            target => format!("{target}."),
+            target => format!("{}.", field::target(target)?),
         };
-        let source = config.str_or("source", "")?;
-        let source = (!source.is_empty()).then(|| setup.reads(source));
+        let source = match config.str_or("source", "")? {
+            "" => None,
+            source => Some(setup.reads(&field::name(source)?)),
+        };
         let on_success = OnSuccess::new(setup)?;
         setup.needs_payload(source.is_none());
         Ok(Self { source, target, is_strict, doc: Doc::default(), seen: Seen::default(), name: Vec::new(), on_success })

@@ -131,16 +131,22 @@ fn what_is_no_object_is_a_message() {
 #[test]
 fn configuration_is_honoured() {
     let line = r#"{"a":1,"time":"2015-05-17T10:05:03Z","message":"m","_n":1}"#;
-    let outcome = run(r#"{"source":"body"}"#, Input::new("payload").field("body", line));
+    let outcome = run(r#"{"source":"[body]"}"#, Input::new("payload").field("body", line));
     assert_eq!(show(&outcome), format!("@1431857103000 body={line:?} message=\"m\" a=1 json._n=1"));
     assert!(!outcome.consumed);
+    assert_eq!(show(&run(r#"{"target":"[app][log]"}"#, Input::new("{\"a\":1}"))), "app.log.a=1");
     let outcome = run(r#"{"target":"app"}"#, Input::new(line));
     assert_eq!(show(&outcome), r#"app.a=1 app.time="2015-05-17T10:05:03Z" app.message="m" app._n=1"#);
     assert_eq!(show(&run(r#"{"source":"body"}"#, Input::new("{\"a\":1}"))), "");
     let done = r#"{"source":"body","remove_field":["body"],"add_field":{"b":"%{a}!"}}"#;
     assert_eq!(show(&run(done, Input::new("").field("body", "{\"a\":1}"))), "a=1 b=\"1!\"");
     assert_eq!(show(&run(done, Input::new("").field("body", "{"))), "body=\"{\" tags=\"_jsonparsefailure\"");
-    for (config, says) in [(r#"{"mode":"loose"}"#, "loose"), (r#"{"field":"x"}"#, "field"), (r#"{"target":1}"#, "target")] {
+    for (config, says) in [
+        (r#"{"mode":"loose"}"#, "loose"),
+        (r#"{"field":"x"}"#, "field"),
+        (r#"{"target":1}"#, "target"),
+        (r#"{"target":"_origin"}"#, "_origin"),
+    ] {
         assert!(Harness::<JsonFilter>::new(config).unwrap_err().contains(says));
     }
 }
