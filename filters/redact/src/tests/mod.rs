@@ -1,8 +1,10 @@
 //! What is found, what is not, and that what was found is gone.
 
+mod around;
 mod host;
 
-use host::{Around, Host};
+use around::Around;
+use host::Host;
 use proptest::prelude::*;
 use sawbox_guest::testing::{Harness, Input, Outcome, set_patterns};
 
