@@ -294,7 +294,7 @@ impl PartSource {
             if made.is_some_and(|chunk| chunk.encoding == encoding::DERIVED) {
                 return Err(self.file.damaged(0, "a template that is made of messages"));
             }
-            fields.columns[at] = self.column(group, at)?;
+            fields.columns[at] = self.column(group, at)?.map(Chunk::into_text);
         }
         Ok(fields)
     }

@@ -105,7 +105,7 @@ pub fn coded(job: &Job<'_>, mapping: &Mapping) -> Result<Option<Coded>, StoreErr
     for pieces in job.groups {
         let mut group = Dense { total: job.rows(pieces), ..Dense::default() };
         let mut fits = true;
-        each_chunk(job, pieces, mapping, |base, piece, rows, chunk| match chunk {
+        each_chunk(job, pieces, mapping, |base, piece, rows, chunk| match chunk.into_text() {
             Chunk::Dict { codes, dict } => {
                 let known = remap.as_ref().is_some_and(|remap| Arc::ptr_eq(&remap.of, &dict));
                 if !known {

@@ -327,7 +327,7 @@ impl Writer<'_> {
             // Groups are joined only while they are small; what is past 4 GiB all the same could not be read back.
             dense.values.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         };
-        each_chunk(self.job, pieces, mapping, |base, piece, rows, chunk| match chunk {
+        each_chunk(self.job, pieces, mapping, |base, piece, rows, chunk| match chunk.into_text() {
             Chunk::Dict { codes, dict } => each_row(piece, rows, |at, row| {
                 if let Some(code) = codes.get(row).and_then(|code| code.checked_sub(1)) {
                     add(base + at, dict.entry(code as usize));

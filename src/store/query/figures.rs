@@ -7,6 +7,7 @@ use super::view::{Datum, each_number};
 use crate::base::predicate::Number;
 use crate::base::row;
 use crate::store::source::list_items;
+use crate::store::typed::put_number;
 
 /// One figure for every group of rows.
 #[derive(Debug)]
@@ -124,6 +125,11 @@ impl Figure {
                     Datum::Missing => {}
                     Datum::Str(bytes) => set.add(hash(bytes)),
                     Datum::List(entry) => list_items(entry).for_each(|item| set.add(hash(item))),
+                    Datum::Number(value, digits) => {
+                        let mut text = Vec::with_capacity(24);
+                        put_number(&mut text, value, digits);
+                        set.add(hash(&text));
+                    }
                     Datum::Int(int) => set.add(hash(int.to_string().as_bytes())),
                     Datum::Time(ns) => set.add(hash(&ns.to_le_bytes())),
                     Datum::Float(float) => set.add(hash(float.to_string().as_bytes())),

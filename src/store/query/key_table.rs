@@ -13,6 +13,7 @@ use super::out::{OutValue, SortView};
 use super::view::Datum;
 use crate::base::predicate::Number;
 use crate::store::source::Dict;
+use crate::store::typed::put_number;
 
 /// No number: past the limits.
 pub const NONE: u32 = u32::MAX;
@@ -39,6 +40,8 @@ pub struct KeyTable {
     /// Numbers seen as numbers, so that they need not be written as text each time.
     ints: FxHashMap<i64, u32>,
     times: FxHashMap<i64, u32>,
+    /// The same of strings that are numbers.
+    strings: FxHashMap<(i64, u8), u32>,
     missing: Option<u32>,
     most: usize,
     most_bytes: usize,
@@ -55,6 +58,7 @@ impl KeyTable {
             shapes: Vec::new(),
             ints: FxHashMap::default(),
             times: FxHashMap::default(),
+            strings: FxHashMap::default(),
             missing: None,
             most,
             most_bytes: most_bytes.min(u32::MAX as usize),
@@ -126,6 +130,20 @@ impl KeyTable {
         number
     }
 
+    /// The number of a string that is a number with so many digits after the point.
+    pub fn of_number(&mut self, value: i64, digits: u8) -> u32 {
+        if let Some(&number) = self.strings.get(&(value, digits)) {
+            return number;
+        }
+        let mut text = Vec::with_capacity(24);
+        put_number(&mut text, value, digits);
+        let number = self.of_text(&text, Shape::Str);
+        if number != NONE {
+            self.strings.insert((value, digits), number);
+        }
+        number
+    }
+
     /// The number of an instant.
     pub fn of_time(&mut self, ns: i64) -> u32 {
         if let Some(&number) = self.times.get(&ns) {
@@ -155,6 +173,7 @@ impl KeyTable {
         match datum {
             Datum::Missing => self.of_missing(),
             Datum::Str(bytes) | Datum::List(bytes) => self.of_str(bytes),
+            Datum::Number(value, digits) => self.of_number(value, digits),
             Datum::Int(int) => self.of_int(int),
             Datum::Float(float) => self.of_text(float.to_string().as_bytes(), Shape::Float),
             Datum::Bool(bool) => self.of_text(if bool { b"true" } else { b"false" }, Shape::Bool),

@@ -351,6 +351,7 @@ fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupVie
             let asked = only_present(among.clone(), present);
             if matches!(test, Test::Exists) { asked } else { select_text(test, column.kind, ends, bytes, &asked) }
         }
+        Chunk::Number { .. } | Chunk::Fixed { .. } => select_chunk(test, column, &chunk.clone().into_text(), view, among),
         Chunk::Int { values, present } => match test.int_range() {
             Some((least, greatest)) => only_present(
                 Bits::fill(among, |row| values.get(row).is_some_and(|value| least <= *value && *value <= greatest)),

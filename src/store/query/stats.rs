@@ -13,6 +13,7 @@ use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Stats};
 use crate::base::predicate::Number;
 use crate::store::source::{Chunk, Kind, Present, list_items};
+use crate::store::typed::as_number;
 
 /// Tables of dictionaries kept; sources are read one after the other, so few are in use at a time.
 const TRANSLATIONS: usize = 4;
@@ -287,6 +288,7 @@ fn binned<'a>(datum: Datum<'a>, key: &Key) -> Datum<'a> {
     match datum {
         Datum::Time(ns) => Datum::Time(bin.floor(ns)),
         Datum::Int(int) => of_number(Number::Int(int)),
+        Datum::Number(value, digits) => of_number(as_number(value, digits)),
         Datum::Float(float) if float.is_finite() => of_number(Number::Float(float)),
         Datum::Str(bytes) => Number::parse(bytes).map_or(Datum::Missing, of_number),
         _ => Datum::Missing,
