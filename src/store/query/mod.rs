@@ -25,11 +25,14 @@
 mod answer;
 pub mod bits;
 mod cancel;
+mod counts;
 mod facets;
 mod figures;
+mod flat;
 mod key_table;
 mod numbers;
 mod out;
+mod packed;
 mod parse;
 mod plan;
 mod render;
