@@ -41,6 +41,7 @@ mod sort;
 mod split;
 mod stats;
 mod table;
+mod typed;
 mod view;
 
 #[cfg(test)]
