@@ -175,16 +175,35 @@ pub fn decode(reader: &mut Reader<'_>, encoded: u8, count: usize, present: Prese
 
 /// Puts values of so many bytes where they belong among `total` rows.
 fn spread_bytes(bytes: &[u8], width: usize, present: &Present, total: usize) -> Vec<u8> {
-    if matches!(present, Present::All) {
-        return bytes.to_vec();
+    match (present, width) {
+        (Present::All, _) => bytes.to_vec(),
+        // Copies of a length that is known are one instruction or two.
+        (Present::Some(words), 4) => spread_of::<4>(bytes, words, total),
+        (Present::Some(words), 8) => spread_of::<8>(bytes, words, total),
+        (Present::Some(words), 16) => spread_of::<16>(bytes, words, total),
+        (Present::Some(_), _) => {
+            let mut all = vec![0; total * width];
+            let places = all.chunks_exact_mut(width).enumerate().filter(|(row, _)| present.has(*row));
+            for ((_, place), value) in places.zip(bytes.chunks_exact(width)) {
+                place.copy_from_slice(value);
+            }
+            all
+        }
     }
-    let mut all = vec![0; total * width];
-    let mut values = bytes.chunks_exact(width);
-    for (row, place) in all.chunks_exact_mut(width).enumerate() {
-        if present.has(row)
-            && let Some(value) = values.next()
-        {
-            place.copy_from_slice(value);
+}
+
+fn spread_of<const N: usize>(bytes: &[u8], words: &[u64], total: usize) -> Vec<u8> {
+    let mut all = vec![0; total * N];
+    let mut values = bytes.as_chunks::<N>().0.iter();
+    let (places, _) = all.as_chunks_mut::<N>();
+    for (at, word) in words.iter().enumerate() {
+        let mut rest = *word;
+        while rest != 0 {
+            let row = at * 64 + rest.trailing_zeros() as usize;
+            if let (Some(place), Some(value)) = (places.get_mut(row), values.next()) {
+                *place = *value;
+            }
+            rest &= rest - 1;
         }
     }
     all

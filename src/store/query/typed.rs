@@ -207,8 +207,7 @@ pub fn select_fixed(test: &Test, form: Form, bytes: &[u8], among: &Bits) -> Opti
     match raw(test, form)? {
         Raw::Between(from, to) if from > to => {}
         Raw::Between(from, to) => {
-            let address = |raw: &[u8]| raw.first_chunk::<4>().map_or(0, |four| u32::from_be_bytes(*four));
-            let addresses: Vec<u32> = bytes.chunks_exact(width).map(address).collect();
+            let addresses: Vec<u32> = bytes.as_chunks::<4>().0.iter().map(|four| u32::from_be_bytes(*four)).collect();
             return Some(Bits::fill(among, |row| addresses.get(row).is_some_and(|own| from <= *own && *own <= to)));
         }
         Raw::Is(needle) => {
