@@ -285,7 +285,7 @@ pub fn ints(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<i6
             let width = reader.u8().filter(|width| *width <= 64)?;
             let bytes = reader.take(packed_len(count, width))?;
             let mut values = Vec::with_capacity(count);
-            unpack(bytes, count, width, |value| values.push(base.wrapping_add(value.cast_signed())))?;
+            unpack(bytes, count, width, |block| values.extend(block.iter().map(|value| base.wrapping_add(value.cast_signed()))))?;
             Some(values)
         }
         encoding::DELTA => {
@@ -298,9 +298,11 @@ pub fn ints(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<i6
                 let least = reader.zigzag()?;
                 let width = reader.u8().filter(|width| *width <= 64)?;
                 let bytes = reader.take(packed_len(run, width))?;
-                unpack(bytes, run, width, |delta| {
-                    value = value.wrapping_add(least).wrapping_add(delta.cast_signed());
-                    values.push(value.wrapping_mul(unit));
+                unpack(bytes, run, width, |block| {
+                    values.extend(block.iter().map(|delta| {
+                        value = value.wrapping_add(least).wrapping_add(delta.cast_signed());
+                        value.wrapping_mul(unit)
+                    }));
                 })?;
             }
             Some(values)
@@ -378,7 +380,7 @@ pub fn bools(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<b
         return None;
     }
     let mut values = Vec::with_capacity(count);
-    unpack(reader.take(packed_len(count, 1))?, count, 1, |bit| values.push(bit == 1))?;
+    unpack(reader.take(packed_len(count, 1))?, count, 1, |block| values.extend(block.iter().map(|bit| *bit == 1)))?;
     Some(values)
 }
 
@@ -402,10 +404,11 @@ pub fn codes(reader: &mut Reader<'_>, encoded: u8, count: usize, entries: usize)
     let bytes = reader.take(packed_len(count, width))?;
     let mut codes = Vec::with_capacity(count);
     let mut fits = true;
-    unpack(bytes, count, width, |code| {
-        let code = base.saturating_add(code);
-        fits &= code < entries as u64;
-        codes.push(u32::try_from(code + u64::from(fits)).unwrap_or(0));
+    let most = (entries as u64).checked_sub(base);
+    #[allow(clippy::cast_possible_truncation)] // below `entries`, or not used
+    unpack(bytes, count, width, |block| {
+        fits &= most.is_some_and(|most| block.iter().fold(0, |greatest: u64, code| greatest.max(*code)) < most);
+        codes.extend(block.iter().map(|code| base.wrapping_add(*code).wrapping_add(1) as u32));
     })?;
     fits.then_some(codes)
 }

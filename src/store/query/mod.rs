@@ -28,6 +28,7 @@ mod cancel;
 mod facets;
 mod figures;
 mod key_table;
+mod numbers;
 mod out;
 mod parse;
 mod plan;
