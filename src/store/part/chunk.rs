@@ -235,7 +235,7 @@ fn patched(reader: &mut Reader<'_>, count: usize) -> Option<Vec<i64>> {
     let low = reader.u8().filter(|low| *low < 64)?;
     let bytes = reader.take(packed_len(count, low))?;
     let mut values = Vec::with_capacity(count);
-    unpack(bytes, count, low, |value| values.push(base.wrapping_add(value.cast_signed())))?;
+    unpack(bytes, count, low, |block| values.extend(block.iter().map(|value| base.wrapping_add(value.cast_signed()))))?;
     let wider = reader.size().filter(|wider| *wider <= count)?;
     let wide = reader.u8().filter(|wide| *wide <= 64 - low)?;
     let mut places = Vec::with_capacity(wider);
@@ -247,9 +247,11 @@ fn patched(reader: &mut Reader<'_>, count: usize) -> Option<Vec<i64>> {
     }
     let bytes = reader.take(packed_len(wider, wide))?;
     let mut places = places.into_iter();
-    unpack(bytes, wider, wide, |high| {
-        if let Some(value) = places.next().and_then(|place| values.get_mut(place)) {
-            *value = value.wrapping_add((high << low).cast_signed());
+    unpack(bytes, wider, wide, |block| {
+        for (high, place) in block.iter().zip(&mut places) {
+            if let Some(value) = values.get_mut(place) {
+                *value = value.wrapping_add((high << low).cast_signed());
+            }
         }
     })?;
     Some(values)
@@ -285,7 +287,9 @@ pub fn ints(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<i6
             let width = reader.u8().filter(|width| *width <= 64)?;
             let bytes = reader.take(packed_len(count, width))?;
             let mut values = Vec::with_capacity(count);
-            unpack(bytes, count, width, |block| values.extend(block.iter().map(|value| base.wrapping_add(value.cast_signed()))))?;
+            unpack(bytes, count, width, |block| {
+                values.extend(block.iter().map(|value| base.wrapping_add(value.cast_signed())))
+            })?;
             Some(values)
         }
         encoding::DELTA => {
