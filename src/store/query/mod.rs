@@ -45,6 +45,7 @@ mod sort;
 mod split;
 mod stats;
 mod table;
+mod typed;
 mod view;
 
 #[cfg(test)]
