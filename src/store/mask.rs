@@ -340,6 +340,10 @@ impl Source for Masked {
         self.inner.int_bounds(group, column)
     }
 
+    fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {
+        self.inner.number_bounds(group, column)
+    }
+
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {
         self.inner.dict(column)
     }

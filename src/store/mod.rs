@@ -55,6 +55,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod topic;
+pub mod typed;
 pub mod watch;
 
 pub use append::Given;

@@ -252,10 +252,7 @@ pub fn fields_of(
                     Chunk::Dict { codes, .. } => {
                         found.rows.iter().filter(|&row| codes.get(row).is_some_and(|&code| code != 0)).count()
                     }
-                    Chunk::Text { present, .. }
-                    | Chunk::Int { present, .. }
-                    | Chunk::Float { present, .. }
-                    | Chunk::Bool { present, .. } => having(present),
+                    other => other.present().map_or(0, having),
                 };
                 if rows > 0 {
                     let (count, types) = seen.entry(Arc::clone(&column.name)).or_default();

@@ -25,10 +25,14 @@
 mod answer;
 pub mod bits;
 mod cancel;
+mod counts;
 mod facets;
 mod figures;
+mod flat;
 mod key_table;
+mod numbers;
 mod out;
+mod packed;
 mod parse;
 mod plan;
 mod render;
@@ -41,6 +45,7 @@ mod sort;
 mod split;
 mod stats;
 mod table;
+mod typed;
 mod view;
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl<'a, 's> Renderer<'a, 's> {
 
 impl Opened<'_> {
     fn row(&self, row: usize) -> OutRow {
-        let value = |reader: &FieldReader| -> Option<OutValue> { self.view.get(reader, row).to_out() };
+        let value = |reader: &FieldReader| -> Option<OutValue> { self.view.out(reader, row) };
         OutRow { fields: self.columns.iter().filter_map(|(name, reader)| Some((Arc::clone(name), value(reader)?))).collect() }
     }
 }
