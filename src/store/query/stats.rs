@@ -4,14 +4,15 @@
 //! is hashed once per source and not once per row), combinations of keys into further numbers, and figures are added up in
 //! arrays by that number. A row whose key is a list counts once for each different item. Threads merge by value.
 
-use super::figures::Figure;
+use super::figures::{Figure, Moment};
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
 use super::out::{OutRow, OutValue};
-use super::plan::{Agg, Key, SortKey};
+use super::plan::{Agg, Function, Key, SortKey};
 use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
-use super::{Limits, QueryError, Stats};
+use super::{Limits, QueryError, Request, Stats};
 use crate::base::predicate::Number;
+use crate::base::row;
 use crate::store::source::{Chunk, Kind, Present, list_items};
 
 /// Tables of dictionaries kept; sources are read one after the other, so few are in use at a time.
@@ -29,6 +30,9 @@ pub struct Grouping {
     bytes: usize,
     /// Rows that could not be counted for want of memory.
     pub lost: bool,
+    /// The earliest and the latest row, where a rate needs to know.
+    pub(super) span: Option<(i64, i64)>,
+    rates: bool,
 }
 
 impl Grouping {
@@ -42,11 +46,26 @@ impl Grouping {
             figures: aggs.iter().map(Figure::new).collect(),
             bytes,
             lost: false,
+            span: None,
+            rates: aggs.iter().any(|agg| matches!(agg.function, Function::Rate(_))),
         }
     }
 
+    /// Rows from one instant to another were counted.
+    fn span_to(&mut self, least: i64, greatest: i64) {
+        let (from, to) = self.span.unwrap_or((least, greatest));
+        self.span = Some((from.min(least), to.max(greatest)));
+    }
+
     /// Adds the kept rows of a group.
-    fn see(&mut self, found: &Found<'_, '_>, aggs: &[Agg], by: &[Key]) {
+    pub fn see(&mut self, found: &Found<'_, '_>, aggs: &[Agg], by: &[Key], topic_ranks: &[u32]) {
+        if self.rates {
+            let times = found.view.times();
+            let of_rows = found.rows.iter().filter_map(|row| times.get(row).copied());
+            let (least, greatest) =
+                of_rows.fold((i64::MAX, i64::MIN), |(least, greatest), ns| (least.min(ns), greatest.max(ns)));
+            self.span_to(least, greatest);
+        }
         if by.is_empty() && aggs.iter().all(|agg| agg.function.field().is_none()) {
             let rows = found.rows.count();
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
@@ -77,9 +96,13 @@ impl Grouping {
                 None => figure.count_rows(&groups),
                 Some(field) => {
                     let reader = found.view.field(field);
-                    for (&row, &group) in rows.iter().zip(&groups) {
-                        if group != NONE {
-                            figure.add(group, found.view.get(&reader, row as usize));
+                    let by_time = figure.is_by_time();
+                    let topic = topic_ranks.get(found.work.source).copied().unwrap_or(0);
+                    for (&row, &group) in rows.iter().zip(&groups).filter(|(_, group)| **group != NONE) {
+                        match found.view.get(&reader, row as usize) {
+                            Datum::Missing if by_time => {}
+                            datum if by_time => figure.add_at(group, found.moment(row as usize, topic), datum),
+                            datum => figure.add(group, datum),
                         }
                     }
                 }
@@ -163,7 +186,12 @@ impl Grouping {
     }
 
     /// Adds a row of an answer (for pipes after pipes).
-    pub fn add_row(&mut self, out: &OutRow, aggs: &[Agg], by: &[Key]) {
+    pub fn add_row(&mut self, out: &OutRow, moment: Moment, aggs: &[Agg], by: &[Key]) {
+        if self.rates
+            && let Some(OutValue::Time(ns)) = out.get(row::TIME)
+        {
+            self.span_to(*ns, *ns);
+        }
         let mut groups = vec![0u32];
         for (index, key) in by.iter().enumerate() {
             let value = out.get(&key.field).unwrap_or(&OutValue::Null);
@@ -197,9 +225,9 @@ impl Grouping {
                     (Some(_), Some(OutValue::List(items))) => {
                         let mut entry = Vec::new();
                         items.iter().for_each(|item| crate::store::source::push_list_item(&mut entry, item));
-                        figure.add(group, Datum::List(&entry));
+                        figure.add_at(group, moment, Datum::List(&entry));
                     }
-                    (_, value) => figure.add(group, value.map_or(Datum::Missing, datum_of)),
+                    (_, value) => figure.add_at(group, moment, value.map_or(Datum::Missing, datum_of)),
                 }
             }
         }
@@ -257,6 +285,9 @@ impl Grouping {
             })
             .collect();
         self.lost |= other.lost || groups.contains(&NONE);
+        if let Some((least, greatest)) = other.span {
+            self.span_to(least, greatest);
+        }
         for (own, theirs) in self.figures.iter_mut().zip(other.figures) {
             own.merge(theirs, &groups);
         }
@@ -264,7 +295,7 @@ impl Grouping {
 }
 
 /// A value of an answer as one that is stored; lists are the caller's.
-fn datum_of(value: &OutValue) -> Datum<'_> {
+pub fn datum_of(value: &OutValue) -> Datum<'_> {
     match value {
         OutValue::Null | OutValue::List(_) => Datum::Missing,
         OutValue::Str(bytes) => Datum::Str(bytes),
@@ -362,7 +393,11 @@ impl Grouping {
         if missing > 0 && !key.skip_missing {
             add(self.keys[0].of_missing(), missing);
         }
-        work.for_each(|at| scan.note_unread(source.rows(scan.work[at].group)));
+        for at in work {
+            let work = scan.work[at];
+            self.span_to(work.least, work.greatest);
+            scan.note_unread(source.rows(work.group));
+        }
         Some(())
     }
 }
@@ -372,9 +407,10 @@ pub fn grouped(
     scan: &Scan<'_>,
     (aggs, by): (&[Agg], &[Key]),
     first: Option<(&[SortKey], usize)>,
-    limits: &Limits,
+    request: &Request,
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
+    let limits = &request.limits;
     let mut whole = Grouping::new(aggs, by, limits, 1);
     let order: Vec<usize> = match by {
         [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => count_by_dictionaries(scan, key, &mut whole),
@@ -384,7 +420,7 @@ pub fn grouped(
         &order,
         || Grouping::new(aggs, by, limits, limits.threads),
         |_| Want::Read,
-        |grouping, found| grouping.see(found, aggs, by),
+        |grouping, found| grouping.see(found, aggs, by, &scan.topic_ranks),
     )?;
     let mut results = results.into_iter();
     if order.len() == scan.work.len()
@@ -395,5 +431,5 @@ pub fn grouped(
         whole.keys.iter_mut().for_each(|keys| keys.allow(limits.bytes));
     }
     results.for_each(|result| whole.merge(result));
-    Ok(whole.finish(aggs, by, first, stats))
+    Ok(whole.finish(aggs, by, first, request, stats))
 }

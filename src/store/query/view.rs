@@ -28,6 +28,8 @@ pub struct GroupView<'a> {
     chunks: RefCell<Vec<(usize, Option<Rc<Chunk>>)>>,
     /// Chunks that could not be read.
     pub damaged: Cell<u64>,
+    /// Bytes of the columns that were decoded.
+    pub bytes: Cell<u64>,
 }
 
 /// A value as it lies in a chunk.
@@ -86,7 +88,7 @@ impl<'a> GroupView<'a> {
     pub fn new(source: &'a dyn Source, topic: Arc<str>, group: usize) -> Self {
         let rows = source.rows(group);
         let (times, lineage, chunks) = (OnceCell::new(), OnceCell::new(), RefCell::new(Vec::new()));
-        Self { source, topic, group, rows, times, lineage, chunks, damaged: Cell::new(0) }
+        Self { source, topic, group, rows, times, lineage, chunks, damaged: Cell::new(0), bytes: Cell::new(0) }
     }
 
     fn sound<T>(&self, read: Result<T, StoreError>) -> Option<T> {
@@ -135,6 +137,7 @@ impl<'a> GroupView<'a> {
         }
         let whole = |chunk: &Chunk| chunk_rows(chunk) >= self.rows;
         let chunk = self.sound(self.source.column(self.group, column)).flatten().filter(whole).map(Rc::new);
+        self.bytes.set(self.bytes.get() + chunk.as_deref().map_or(0, chunk_bytes));
         self.chunks.borrow_mut().push((column, chunk.clone()));
         chunk
     }
@@ -181,6 +184,18 @@ fn chunk_rows(chunk: &Chunk) -> usize {
         Chunk::Float { values, .. } => values.len(),
         Chunk::Bool { values, .. } => values.len(),
     }
+}
+
+/// Bytes of a decoded chunk; a dictionary is shared, and not counted.
+fn chunk_bytes(chunk: &Chunk) -> u64 {
+    let bytes = match chunk {
+        Chunk::Dict { codes, .. } => codes.len() * 4,
+        Chunk::Text { ends, bytes, .. } => ends.len() * 4 + bytes.len(),
+        Chunk::Int { values, .. } => values.len() * 8,
+        Chunk::Float { values, .. } => values.len() * 8,
+        Chunk::Bool { values, .. } => values.len(),
+    };
+    bytes as u64
 }
 
 /// The bytes of a row of a text chunk.
