@@ -69,7 +69,9 @@ impl<'p> Collector<'p> {
                 if pass.counts(partition)
                     && let Some(full) = push(&mut self.narrow, partition, key, count)
                 {
-                    pass.with(partition, |table| full.iter().for_each(|(key, count)| table.narrow.add(*key, *count, pass.seed)));
+                    pass.with(partition, |table| {
+                        full.iter().for_each(|(key, count)| table.narrow.add(*key, *count, pass.seed))
+                    });
                     full.clear();
                 }
             }
@@ -79,7 +81,9 @@ impl<'p> Collector<'p> {
                 if pass.counts(partition)
                     && let Some(full) = push(&mut self.wide[at], partition, key, count)
                 {
-                    pass.with(partition, |table| full.iter().for_each(|(key, count)| table.wide[at].add(*key, *count, pass.seed)));
+                    pass.with(partition, |table| {
+                        full.iter().for_each(|(key, count)| table.wide[at].add(*key, *count, pass.seed))
+                    });
                     full.clear();
                 }
             }
@@ -101,7 +105,9 @@ impl<'p> Collector<'p> {
         }
         for (at, buffers) in self.wide.iter().enumerate() {
             for (partition, buffer) in buffers.iter().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
-                pass.with(partition, |table| buffer.iter().for_each(|(key, count)| table.wide[at].add(*key, *count, pass.seed)));
+                pass.with(partition, |table| {
+                    buffer.iter().for_each(|(key, count)| table.wide[at].add(*key, *count, pass.seed))
+                });
             }
         }
         self.missing
@@ -272,11 +278,8 @@ pub fn most_frequent(
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
     let hasher = DefaultHashBuilder::default();
-    let columns: Vec<Option<usize>> = scan
-        .sources
-        .iter()
-        .map(|source| source.columns().iter().position(|column| *column.name == *key.field))
-        .collect();
+    let columns: Vec<Option<usize>> =
+        scan.sources.iter().map(|source| source.columns().iter().position(|column| *column.name == *key.field)).collect();
     let (mut whole, mut order) = whole_sources(scan, key);
     let mut winners = Winners::new(most);
     let mut partitions = 0..PARTITIONS;
