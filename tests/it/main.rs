@@ -5,6 +5,7 @@
 
 mod access_cli;
 mod dead_letters;
+mod elastic;
 mod end_to_end;
 mod full;
 mod ingest;

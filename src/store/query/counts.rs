@@ -266,7 +266,7 @@ pub fn wanted(scan: &Scan<'_>, (aggs, by): (&[Agg], &[Key]), first: Option<(&[So
         columns.next().is_none_or(|column| column.kind == Kind::Str) && columns.next().is_none()
     });
     let named = sort.iter().all(|sort| sort.field != key.name || sort.field == key.field);
-    (by_count && only_counts && strings && named && key.bin.is_none() && virtual_reader(&key.field).is_none()).then_some(most)
+    (by_count && only_counts && strings && named && key.is_plain() && virtual_reader(&key.field).is_none()).then_some(most)
 }
 
 /// The `most` most frequent values of a key, in the order of their keys.

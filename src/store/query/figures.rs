@@ -57,6 +57,8 @@ enum State {
     Last(Vec<Option<(Moment, OutValue)>>, usize),
     Values { sets: Vec<BTreeSet<Box<[u8]>>>, most: usize, bytes: usize, more: bool },
     Deviation(Vec<Spread>),
+    Numbers(Vec<u64>),
+    Squares(Vec<f64>),
 }
 
 /// Count, mean and the sum of squares of distances from it (Welford's way, which does not lose small spreads of large numbers).
@@ -215,6 +217,8 @@ impl Figure {
             Function::Last(_) => State::Last(Vec::new(), 0),
             Function::Values(_, most) => State::Values { sets: Vec::new(), most: *most, bytes: 0, more: false },
             Function::Deviation(_) => State::Deviation(Vec::new()),
+            Function::Numbers(_) => State::Numbers(Vec::new()),
+            Function::Squares(_) => State::Squares(Vec::new()),
         };
         let times = agg.function.field() == Some(row::TIME);
         Self { state, times }
@@ -303,6 +307,14 @@ impl Figure {
                 let quantiles = at(all, group);
                 each_number(datum, |number| quantiles.add(number.as_f64()));
             }
+            State::Numbers(counts) => {
+                let count = at(counts, group);
+                each_number(datum, |_| *count += 1);
+            }
+            State::Squares(sums) => {
+                let sum = at(sums, group);
+                each_number(datum, |number| *sum += number.as_f64() * number.as_f64());
+            }
         }
     }
 
@@ -372,6 +384,7 @@ impl Figure {
             }
         }
         match (&mut self.state, other.state) {
+            (State::Squares(own), State::Squares(theirs)) => both(own, theirs, groups, |own, their| *own += their),
             (State::First(own, bytes), State::First(theirs, _)) => both(own, theirs, groups, |own, their| {
                 if let Some((moment, value)) = their {
                     *bytes += keep_one(own, moment, false, || Some(value));
@@ -391,7 +404,8 @@ impl Figure {
             (State::Deviation(own), State::Deviation(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
             (State::Count(own), State::Count(theirs))
             | (State::CountOf(own), State::CountOf(theirs))
-            | (State::Rate(own), State::Rate(theirs)) => {
+            | (State::Rate(own), State::Rate(theirs))
+            | (State::Numbers(own), State::Numbers(theirs)) => {
                 both(own, theirs, groups, |own, their| *own += their);
             }
             (State::Distinct(own), State::Distinct(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
@@ -423,10 +437,11 @@ impl Figure {
     /// Bytes of memory, about.
     pub fn bytes(&self) -> usize {
         match &self.state {
-            State::Count(all) | State::CountOf(all) | State::Rate(all) => all.capacity() * 8,
+            State::Count(all) | State::CountOf(all) | State::Rate(all) | State::Numbers(all) => all.capacity() * 8,
             State::First(all, bytes) | State::Last(all, bytes) => all.capacity() * 80 + bytes,
             State::Values { sets, bytes, .. } => sets.capacity() * 24 + bytes,
             State::Deviation(all) => all.capacity() * size_of::<Spread>(),
+            State::Squares(all) => all.capacity() * 8,
             State::Distinct(all) => all.iter().map(Distinct::bytes).sum::<usize>() + all.capacity() * 48,
             State::Sum(all) | State::Avg(all) | State::SumRate(all) => all.capacity() * size_of::<Sum>(),
             State::Least(all) | State::Greatest(all) => all.capacity() * 24,
@@ -467,7 +482,7 @@ impl Figure {
             Some(Number::Float(float)) => OutValue::Float(float),
         };
         match &self.state {
-            State::Count(counts) | State::CountOf(counts) => count(counts),
+            State::Count(counts) | State::CountOf(counts) | State::Numbers(counts) => count(counts),
             State::Rate(counts) => OutValue::Float(counts.get(index).map_or(0.0, |&count| count as f64) / seconds),
             State::SumRate(sums) => OutValue::Float(sums.get(index).map_or(0.0, Sum::as_f64) / seconds),
             State::First(all, _) | State::Last(all, _) => {
@@ -479,6 +494,7 @@ impl Figure {
                 OutValue::List(items)
             }
             State::Deviation(all) => all.get(index).and_then(Spread::deviation).map_or(OutValue::Null, OutValue::Float),
+            State::Squares(sums) => OutValue::Float(sums.get(index).copied().unwrap_or(0.0)),
             State::Distinct(sets) => {
                 OutValue::Int(sets.get(index).map_or(0, |set| i64::try_from(set.count()).unwrap_or(i64::MAX)))
             }

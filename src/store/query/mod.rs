@@ -50,6 +50,7 @@ mod patterns;
 mod plan;
 mod program;
 mod render;
+mod rounding;
 mod rows;
 mod scan;
 mod search;
@@ -62,6 +63,7 @@ mod sort;
 mod split;
 mod stats;
 mod table;
+mod tops;
 mod typed;
 mod view;
 
@@ -83,6 +85,8 @@ pub use out::{OutRow, OutValue, virtual_field, write_string, write_time};
 pub use parse::{parse, parse_at};
 pub use plan::{Agg, Bin, Function, Key, Lookup, Pipe, Query, Series, SortKey, Take};
 pub use program::{Table, Tables};
+pub use rounding::Rounding;
+pub use tops::{Top, Tops};
 
 use crate::store::Store;
 use crate::store::source::Source;
@@ -247,7 +251,19 @@ pub fn fields(store: &Store, request: &Request, cancel: &Cancel) -> Result<(Vec<
 pub use complete::complete_of;
 pub use context::context_of;
 pub use explain::explain_of;
+/// The first few kept rows of each group.
+///
+/// # Errors
+/// As [`run`].
+pub fn tops(store: &Store, request: &Request, top: &Top, cancel: &Cancel) -> Result<Tops, QueryError> {
+    let whole = Whole::of(store);
+    let mut found = tops_of(&sources(store, request), request, top, cancel)?;
+    found.stats = whole.mark(found.stats);
+    Ok(found)
+}
+
 pub use facets::{fields_of, histogram_of, top_values_of};
+pub use tops::tops_of;
 
 /// Runs a query and says how it was done.
 ///

@@ -3,6 +3,8 @@
 
 use super::expr::Expr;
 use super::extract::Extractor;
+use super::out::OutValue;
+use super::rounding::Rounding;
 use crate::base::predicate::Predicate;
 
 /// What is asked.
@@ -116,6 +118,10 @@ pub enum Function {
     Deviation(String),
     /// `p99(f)`: the least value that so many hundredths of the values do not exceed; beyond a thousand within 1 %.
     Percentile(String, f64),
+    /// `count_numbers(f)`: numbers, those of lists one by one.
+    Numbers(String),
+    /// `sum_squares(f)`.
+    Squares(String),
 }
 
 /// By what rows are grouped.
@@ -129,6 +135,10 @@ pub struct Key {
     pub name: String,
     /// Whether rows without the field are left out rather than counted under null.
     pub skip_missing: bool,
+    /// Rounded down otherwise than by whole steps; only built by code.
+    pub rounding: Option<Rounding>,
+    /// What stands for the field in rows without it; only built by code.
+    pub default: Option<OutValue>,
 }
 
 /// Rounding down to multiples of `step`, counted from `offset`. For `_time` both are nanoseconds.
@@ -181,7 +191,7 @@ impl Agg {
 impl Key {
     /// By a field's values.
     pub fn field(name: &str) -> Self {
-        Self { field: name.into(), bin: None, name: name.into(), skip_missing: false }
+        Self { field: name.into(), bin: None, name: name.into(), skip_missing: false, rounding: None, default: None }
     }
 
     /// By time, in steps of nanoseconds (at least 1).
@@ -194,6 +204,25 @@ impl Key {
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
+    }
+
+    /// Rounded down.
+    #[must_use]
+    pub fn rounded(mut self, rounding: Rounding) -> Self {
+        self.rounding = Some(rounding);
+        self
+    }
+
+    /// With a value for rows that lack the field.
+    #[must_use]
+    pub fn or(mut self, default: OutValue) -> Self {
+        self.default = Some(default);
+        self
+    }
+
+    /// Whether its values are the field's own.
+    pub(super) fn is_plain(&self) -> bool {
+        self.bin.is_none() && self.rounding.is_none() && self.default.is_none()
     }
 
     /// Without the rows that lack the field.
@@ -236,7 +265,9 @@ impl Function {
             | Self::Avg(field)
             | Self::Min(field)
             | Self::Max(field)
-            | Self::Percentile(field, _) => Some(field),
+            | Self::Percentile(field, _)
+            | Self::Numbers(field)
+            | Self::Squares(field) => Some(field),
         }
     }
 }

@@ -167,6 +167,11 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// On how many threads groups are read.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
     /// Whether it is plain, without reading anything, that every row of the group is kept.
     pub fn keeps_all(&self, work: &Work) -> bool {
         self.stages.iter().all(|stage| {

@@ -79,6 +79,11 @@ impl Ranked {
         Self { keys: views.collect(), time: Reverse(RowKey::new(scan, found, row, newest_first)) }
     }
 
+    /// Whether a row with this value of the first key certainly comes after it.
+    pub fn is_before(&self, view: SortView<'_>, descending: bool) -> bool {
+        self.keys.first().is_some_and(|(own, _)| clipped(view).order_in(&own.view(), descending) == Ordering::Greater)
+    }
+
     /// Where the row lies.
     pub fn place(&self) -> Place {
         self.time.0.place()
@@ -135,12 +140,10 @@ pub fn sorted(
             let (Some(first), Some(first_key)) = (readers.first(), keys.first()) else { return };
             for row in found.rows.iter() {
                 if heap.len() == most
-                    && let Some((worst, _)) = heap.peek().and_then(|worst| worst.keys.first())
+                    && let Some(worst) = heap.peek()
+                    && worst.is_before(found.view.get(first, row).sort_view(), first_key.descending)
                 {
-                    let view = clipped(found.view.get(first, row).sort_view());
-                    if view.order_in(&worst.view(), first_key.descending) == Ordering::Greater {
-                        continue;
-                    }
+                    continue;
                 }
                 heap.push(Ranked::new(scan, found, row, (&readers, keys), request.newest_first));
                 if heap.len() > most {

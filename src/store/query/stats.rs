@@ -77,21 +77,7 @@ impl Grouping {
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
             return;
         }
-        let mut rows: Vec<u32> = found.rows.to_rows();
-        let mut groups: Vec<u32> = if by.is_empty() { vec![0; rows.len()] } else { Vec::new() };
-        for (index, key) in by.iter().enumerate() {
-            let reader = found.view.field(&key.field);
-            let mut numbers = self.key_numbers(index, key, &reader, found, &mut rows, &mut groups);
-            if index > 0
-                && let Some(pairs) = self.pairs.get_mut(index - 1)
-            {
-                for (number, group) in numbers.iter_mut().zip(&groups) {
-                    *number = if *number == NONE || *group == NONE { NONE } else { pairs.of(*group, *number) };
-                }
-            }
-            groups = numbers;
-        }
-        self.lost |= groups.contains(&NONE);
+        let (rows, groups) = self.number_rows(found, by);
         // Figures that can grow are watched: past the budget new groups of rows are left out.
         if self.figures.iter().any(Figure::grows) && self.figures.iter().map(Figure::bytes).sum::<usize>() > self.bytes {
             self.lost = true;
@@ -115,6 +101,27 @@ impl Grouping {
         }
     }
 
+    /// The kept rows of a group of stored rows, a row of a list several times, and the number of each one's group; [`NONE`] where
+    /// there is no memory for it.
+    pub(super) fn number_rows(&mut self, found: &Found<'_, '_>, by: &[Key]) -> (Vec<u32>, Vec<u32>) {
+        let mut rows: Vec<u32> = found.rows.to_rows();
+        let mut groups: Vec<u32> = if by.is_empty() { vec![0; rows.len()] } else { Vec::new() };
+        for (index, key) in by.iter().enumerate() {
+            let reader = found.view.field(&key.field);
+            let mut numbers = self.key_numbers(index, key, &reader, found, &mut rows, &mut groups);
+            if index > 0
+                && let Some(pairs) = self.pairs.get_mut(index - 1)
+            {
+                for (number, group) in numbers.iter_mut().zip(&groups) {
+                    *number = if *number == NONE || *group == NONE { NONE } else { pairs.of(*group, *number) };
+                }
+            }
+            groups = numbers;
+        }
+        self.lost |= groups.contains(&NONE);
+        (rows, groups)
+    }
+
     /// The number of each row's value. Rows may become several (lists) or be left out (`skip_missing`); `groups` follows them.
     fn key_numbers(
         &mut self,
@@ -126,7 +133,7 @@ impl Grouping {
         groups: &mut Vec<u32>,
     ) -> Vec<u32> {
         let table = &mut self.keys[index];
-        if key.bin.is_none()
+        if key.is_plain()
             && let FieldReader::Chunks(chunks) = reader
             && let [(kind, chunk)] = chunks.as_slice()
         {
@@ -169,7 +176,10 @@ impl Grouping {
             }
         };
         for (at, &row) in rows.iter().enumerate() {
-            let datum = binned(found.view.get(reader, row as usize), key);
+            let datum = match (found.view.get(reader, row as usize), &key.default) {
+                (Datum::Missing, Some(default)) => binned(datum_of(default), key),
+                (datum, _) => binned(datum, key),
+            };
             match datum {
                 Datum::Missing if key.skip_missing => {}
                 Datum::List(entry) => {
@@ -195,7 +205,7 @@ impl Grouping {
         }
         let mut groups = vec![0u32];
         for (index, key) in by.iter().enumerate() {
-            let value = out.get(&key.field).unwrap_or(&OutValue::Null);
+            let value = out.get(&key.field).or(key.default.as_ref()).unwrap_or(&OutValue::Null);
             let numbers: Vec<u32> = match value {
                 OutValue::Null if key.skip_missing => Vec::new(),
                 OutValue::List(items) => {
@@ -260,8 +270,21 @@ impl Grouping {
         values
     }
 
+    /// The values of a group's keys.
+    pub(super) fn key_values(&self, group: u32) -> Vec<OutValue> {
+        self.values_of(group).iter().zip(&self.keys).map(|(&value, keys)| keys.value(value)).collect()
+    }
+
     /// Adds another thread's.
     fn merge(&mut self, other: Self) {
+        let groups = self.adopt(&other);
+        for (own, theirs) in self.figures.iter_mut().zip(other.figures) {
+            own.merge(theirs, &groups);
+        }
+    }
+
+    /// The number here of each of another's groups.
+    pub(super) fn adopt(&mut self, other: &Self) -> Vec<u32> {
         let adopted: Vec<Vec<u32>> = self
             .keys
             .iter_mut()
@@ -289,9 +312,12 @@ impl Grouping {
         if let Some((least, greatest)) = other.span {
             self.span_to(least, greatest);
         }
-        for (own, theirs) in self.figures.iter_mut().zip(other.figures) {
-            own.merge(theirs, &groups);
-        }
+        groups
+    }
+
+    /// From now on keys may take so many bytes.
+    pub(super) fn allow(&mut self, bytes: usize) {
+        self.keys.iter_mut().for_each(|keys| keys.allow(bytes));
     }
 }
 
@@ -310,6 +336,17 @@ pub fn datum_of(value: &OutValue) -> Datum<'_> {
 /// A value, rounded down to its bin if the key has one; what is no number is then missing.
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)]
 fn binned<'a>(datum: Datum<'a>, key: &Key) -> Datum<'a> {
+    if let Some(rounding) = &key.rounding {
+        let number = match datum {
+            Datum::Time(ns) => return rounding.time(ns).map_or(Datum::Missing, Datum::Time),
+            Datum::Int(int) => Some(Number::Int(int)),
+            Datum::Float(float) => Some(Number::Float(float)),
+            Datum::Str(bytes) => Number::parse(bytes),
+            Datum::Missing | Datum::List(_) | Datum::Bool(_) => None,
+        };
+        let rounded = number.and_then(|number| rounding.number(number.as_f64()));
+        return rounded.map_or(Datum::Missing, Datum::Float);
+    }
     let Some(bin) = &key.bin else { return datum };
     let of_number = |number| match number {
         Number::Int(int) => Datum::Int(bin.floor(int)),
@@ -395,7 +432,7 @@ impl WholeSource {
     /// `None` if the source's rows must be read.
     fn of(scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<Self> {
         let source = &scan.sources[index];
-        if key.bin.is_some() || super::view::virtual_reader(&key.field).is_some() || work.len() != source.groups() {
+        if !key.is_plain() || super::view::virtual_reader(&key.field).is_some() || work.len() != source.groups() {
             return None;
         }
         let mut columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
@@ -500,7 +537,7 @@ pub fn grouped(
     {
         // Nothing was counted before: the others join the first.
         whole = first;
-        whole.keys.iter_mut().for_each(|keys| keys.allow(limits.bytes));
+        whole.allow(limits.bytes);
     }
     results.for_each(|result| whole.merge(result));
     Ok(whole.finish(aggs, by, first, request, stats))

@@ -9,7 +9,7 @@ use crate::store::query::plan::{Agg, Bin, Function, Key};
 use crate::store::query::show::VALUES;
 
 /// Figures and how they are used, for people.
-pub const FIGURES: [(&str, &str); 16] = [
+pub const FIGURES: [(&str, &str); 18] = [
     ("count", "count(): rows; count(f): rows that have f"),
     ("count_distinct", "count_distinct(f): different values"),
     ("sum", "sum(f)"),
@@ -26,6 +26,8 @@ pub const FIGURES: [(&str, &str); 16] = [
     ("last", "last(f): the latest row's"),
     ("values", "values(f): different values, at most 100; values(f, 10)"),
     ("stddev", "stddev(f)"),
+    ("count_numbers", "count_numbers(f): numbers, those of lists one by one"),
+    ("sum_squares", "sum_squares(f)"),
 ];
 /// Most values that `values(f, n)` may give.
 const MOST_VALUES: usize = 10_000;
@@ -78,13 +80,15 @@ impl Cursor<'_> {
             ("last", Some(field)) => Function::Last(field),
             ("values", Some(field)) => Function::Values(field, most),
             ("stddev", Some(field)) => Function::Deviation(field),
+            ("count_numbers", Some(field)) => Function::Numbers(field),
+            ("sum_squares", Some(field)) => Function::Squares(field),
             (other, field) => match (percentile(other), field) {
                 (Some(hundredths), Some(field)) => Function::Percentile(field, hundredths),
                 _ => {
                     let names = FIGURES.iter().map(|(name, _)| *name);
                     let message = format!(
                         "`{name}` is no figure{}; there are count, count_distinct, sum, avg, min, max, p0 to p100, median, stddev, \
-                         rate, first, last and values",
+                         rate, first, last, values, count_numbers and sum_squares",
                         meant(&name, names)
                     );
                     return Err(self.error(start, message));

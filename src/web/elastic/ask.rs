@@ -1,0 +1,275 @@
+//! What is asked: its topics, its parameters, its body; and how it is worked on, or refused.
+//!
+//! Work is done on a thread of its own, a bounded number at a time; a client that goes away ends it. What is missing from an answer
+//! is gathered from all its queries and said in `timed_out` and `_shards`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Query as Parameters;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::dsl::read::maybe_text;
+use super::indices::Pattern;
+use super::{dsl, lucene};
+use crate::base::predicate::Predicate;
+use crate::base::units::Span;
+use crate::store::query::{self, Cancel, OutRow, Query, Request};
+use crate::web::Web;
+
+/// Parameters of the URL.
+pub type Params = BTreeMap<String, String>;
+
+/// How handlers take them.
+pub type AskedParams = Parameters<Params>;
+
+/// URL parameters that change nothing here and may be sent.
+const HARMLESS: [&str; 16] = [
+    "allow_no_indices",
+    "allow_partial_search_results",
+    "error_trace",
+    "expand_wildcards",
+    "filter_path",
+    "human",
+    "ignore_throttled",
+    "ignore_unavailable",
+    "include_type_name",
+    "local",
+    "master_timeout",
+    "max_concurrent_shard_requests",
+    "preference",
+    "pretty",
+    "request_cache",
+    "routing",
+];
+
+/// A refusal: status, the dialect's type of it, and a sentence.
+#[derive(Debug)]
+pub struct No(pub StatusCode, pub &'static str, pub String);
+
+impl From<String> for No {
+    fn from(why: String) -> Self {
+        Self(StatusCode::BAD_REQUEST, "parsing_exception", why)
+    }
+}
+
+impl No {
+    /// Something that is not there.
+    pub fn missing(kind: &'static str, why: String) -> Self {
+        Self(StatusCode::NOT_FOUND, kind, why)
+    }
+
+    /// The failure of a thread.
+    pub fn failed() -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the query failed; the log says why".to_owned())
+    }
+
+    /// As the dialect writes it.
+    pub fn to_json(&self) -> Value {
+        let Self(status, kind, why) = self;
+        let cause = json!({ "type": kind, "reason": why });
+        json!({ "error": { "root_cause": [cause], "type": kind, "reason": why }, "status": status.as_u16() })
+    }
+}
+
+impl IntoResponse for No {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.to_json())).into_response()
+    }
+}
+
+/// Refuses URL parameters that would otherwise be ignored.
+pub fn only_params(params: &Params, known: &[&str]) -> Result<(), String> {
+    match params.keys().find(|name| !HARMLESS.contains(&name.as_str()) && !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(format!("the parameter `{name}` is not supported")),
+    }
+}
+
+/// A parameter that says yes or no; by itself it says yes.
+pub fn param_flag(params: &Params, name: &str) -> bool {
+    params.get(name).is_some_and(|value| value != "false")
+}
+
+/// An object, or nothing.
+pub fn body_of(body: &[u8]) -> Result<Map<String, Value>, String> {
+    match body.trim_ascii() {
+        b"" => Ok(Map::new()),
+        body => match serde_json::from_slice(body) {
+            Ok(Value::Object(body)) => Ok(body),
+            Ok(_) => Err("the body is an object".to_owned()),
+            Err(error) => Err(format!("the body is no JSON: {error}")),
+        },
+    }
+}
+
+/// Works on a thread of its own.
+pub async fn in_thread(web: Arc<Web>, work: impl FnOnce(&Web, Cancel) -> Result<Response, No> + Send + 'static) -> Response {
+    let Ok(permit) = web.queries.clone().acquire_owned().await else {
+        return No(StatusCode::SERVICE_UNAVAILABLE, "exception", "the box is shutting down".to_owned()).into_response();
+    };
+    let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
+    // A client that goes away drops this, which ends the queries.
+    let guard = Gone(cancel.clone());
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work(&web, cancel)
+    })
+    .await;
+    drop(guard);
+    done.unwrap_or_else(|_| Err(No::failed())).unwrap_or_else(IntoResponse::into_response)
+}
+
+struct Gone(Cancel);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// The topics that an index pattern means; `lenient` where none is no error.
+pub fn topics_of(web: &Web, index: &str, lenient: bool) -> Result<Vec<String>, No> {
+    let names: Vec<String> = web.queue.topics().iter().map(|topic| topic.name().to_string()).collect();
+    let (mut topics, mut excluded): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    for pattern in index.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()) {
+        let (into, pattern) = match pattern.strip_prefix('-') {
+            Some(pattern) if !topics.is_empty() => (&mut excluded, pattern),
+            _ => (&mut topics, pattern),
+        };
+        let before = into.len();
+        let like = Pattern::new(pattern);
+        into.extend(names.iter().filter(|name| like.matches(name)).cloned());
+        if into.len() == before && !pattern.contains('*') && pattern != "_all" && !lenient {
+            return Err(No::missing("index_not_found_exception", format!("no such index [{pattern}]")));
+        }
+    }
+    topics.sort_unstable();
+    topics.dedup();
+    topics.retain(|topic| !excluded.contains(topic));
+    Ok(topics)
+}
+
+/// What was asked, ready to be worked on.
+pub struct Asked {
+    /// Of which topics.
+    pub topics: Vec<String>,
+    /// Of the URL.
+    pub params: Params,
+    /// The request.
+    pub body: Map<String, Value>,
+    /// What `now` means.
+    pub now_ns: i64,
+    /// When to stop.
+    pub cancel: Cancel,
+    missing: RefCell<Missing>,
+}
+
+/// What the answers so far lack.
+#[derive(Clone, Copy, Debug, Default)]
+struct Missing {
+    late: bool,
+    note: Option<&'static str>,
+}
+
+impl Asked {
+    /// Of these topics.
+    pub fn new(web: &Web, topics: Vec<String>, params: Params, body: Map<String, Value>, cancel: Cancel) -> Self {
+        Self { topics, params, body, now_ns: web.clock.now_ns(), cancel, missing: RefCell::default() }
+    }
+
+    /// Ends sooner, if the request says so.
+    pub fn within_its_time(&mut self, web: &Web) -> Result<(), String> {
+        let written = maybe_text(&self.body, "timeout")?.or(self.params.get("timeout").map(String::as_str));
+        if let Some(written) = written.filter(|written| *written != "-1") {
+            let span: Span = written.parse().map_err(|why| format!("timeout: {why}"))?;
+            self.cancel = self.cancel.clone().within(span.0.min(web.config.query_timeout.0));
+        }
+        Ok(())
+    }
+
+    /// Which rows: `query` of the body and `q` of the URL.
+    pub fn predicate(&self) -> Result<Predicate, String> {
+        let mut all = Vec::new();
+        if let Some(query) = self.body.get("query").filter(|query| !query.is_null()) {
+            all.push(dsl::predicate(query, self.now_ns)?);
+        }
+        if let Some(text) = self.params.get("q").filter(|text| !text.trim().is_empty()) {
+            let mut defaults = lucene::Defaults::new(self.now_ns);
+            defaults.all = lucene::operator(self.params.get("default_operator").map(String::as_str))?;
+            if let Some(field) = self.params.get("df") {
+                defaults.fields = vec![field.clone()];
+            }
+            all.push(lucene::query(text, defaults).map_err(|why| format!("q: {why}"))?);
+        }
+        Ok(Predicate::and(all))
+    }
+
+    /// A whole number of the body, or of the URL.
+    pub fn number(&self, name: &str) -> Result<Option<usize>, String> {
+        match (dsl::read::count(&self.body, name)?, self.params.get(name)) {
+            (Some(number), _) => Ok(Some(number)),
+            (None, Some(text)) => text.parse().map(Some).map_err(|_| format!("`{name}` is a whole number")),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// A request to the engine.
+    pub fn request(&self, query: Query) -> Request {
+        let mut request = Request::new(query);
+        request.topics = Some(self.topics.clone());
+        request
+    }
+
+    /// Notes what an answer lacks.
+    pub fn note(&self, stats: &query::Stats) {
+        let mut missing = self.missing.borrow_mut();
+        if let Some(note) = stats.note.filter(|_| stats.partial) {
+            if note.starts_with("the time for") {
+                missing.late = true;
+            } else {
+                missing.note = Some(note);
+            }
+        }
+    }
+
+    /// Runs a query.
+    pub fn run(&self, web: &Web, query: Query, limit: usize, newest_first: bool) -> Result<Vec<OutRow>, String> {
+        let mut request = self.request(query);
+        request.limit = limit;
+        request.newest_first = newest_first;
+        let mut rows = Vec::new();
+        let stats = query::run(&web.store, &request, &self.cancel, &mut |row| {
+            rows.push(row);
+            ControlFlow::Continue(())
+        });
+        self.note(&stats.map_err(|error| error.to_string())?);
+        Ok(rows)
+    }
+
+    /// Whether time was up.
+    pub fn is_late(&self) -> bool {
+        self.missing.borrow().late
+    }
+
+    /// One shard, which failed if something else is missing.
+    pub fn shards(&self) -> Value {
+        match self.missing.borrow().note {
+            None => shards(),
+            Some(note) => json!({
+                "total": 1, "successful": 0, "skipped": 0, "failed": 1,
+                "failures": [{ "shard": 0, "reason": { "type": "partial_answer", "reason": note } }],
+            }),
+        }
+    }
+}
+
+/// One shard, which is well.
+pub fn shards() -> Value {
+    json!({ "total": 1, "successful": 1, "skipped": 0, "failed": 0 })
+}

@@ -1,0 +1,372 @@
+//! In which order rows are shown, what each row's place in it is (`sort` of a hit), and what comes after a place (`search_after`).
+//!
+//! `_doc` and `_shard_doc` are the order in which rows lie: by time, topic, partition, offset and n. Their value in `sort` is an
+//! opaque text that names the row, so that paging neither skips nor repeats one; without it, paging by `@timestamp` passes over
+//! rows of the same millisecond that did not fit on the page, as Elasticsearch does. What a row lacks comes last.
+
+use serde_json::{Map, Value};
+
+use super::ask::Asked;
+use super::dates::Dates;
+use super::dsl::names::{field, field_name};
+use super::dsl::read::{each, maybe_text, object, only, text};
+use crate::base::predicate::{Field, Literal, Predicate, Range, Sense, Test};
+use crate::base::row::TIME;
+use crate::store::query::{OutRow, OutValue, Pipe, Query, SortKey};
+use crate::web::rows::plain;
+
+const MS: i64 = 1_000_000;
+/// Most keys.
+const KEYS: usize = 16;
+
+/// One key.
+#[derive(Clone, Debug)]
+enum Key {
+    Field {
+        name: String,
+        descending: bool,
+        format: Option<Dates>,
+        missing_first: bool,
+    },
+    /// The order in which rows lie.
+    Row,
+    /// There are no scores: all rows are equal.
+    Score,
+}
+
+/// The order.
+#[derive(Clone, Debug)]
+pub struct Order {
+    keys: Vec<Key>,
+    /// Among rows that are equal.
+    newest_first: bool,
+}
+
+impl Order {
+    /// `sort` of the body, or of the URL.
+    ///
+    /// # Errors
+    /// What is not supported, by name.
+    pub fn of(asked: &Asked) -> Result<Self, String> {
+        let mut written: Vec<(String, Value)> = Vec::new();
+        for one in asked.params.get("sort").into_iter().flat_map(|text| text.split(',')) {
+            let (name, order) = one.rsplit_once(':').unwrap_or((one, "asc"));
+            written.push((name.to_owned(), order.into()));
+        }
+        if let Some(sort) = asked.body.get("sort") {
+            written.clear();
+            for one in each(sort) {
+                match one {
+                    Value::String(name) => written.push((name.clone(), Value::Null)),
+                    Value::Object(one) => written.extend(one.iter().map(|(name, how)| (name.clone(), how.clone()))),
+                    _ => return Err("`sort` is names, or objects of names".to_owned()),
+                }
+            }
+        }
+        let mut order = Self::read(&written, asked.now_ns)?;
+        if asked.body.contains_key("pit") && !order.keys.iter().any(|key| matches!(key, Key::Row)) {
+            order.keys.push(Key::Row);
+        }
+        Ok(order)
+    }
+
+    /// Keys and how each is sorted.
+    ///
+    /// # Errors
+    /// What is not supported, by name.
+    pub fn read(written: &[(String, Value)], now_ns: i64) -> Result<Self, String> {
+        if written.len() > KEYS {
+            return Err(format!("`sort` has at most {KEYS} keys"));
+        }
+        let (mut keys, mut newest_first) = (Vec::new(), None);
+        for (name, how) in written {
+            let empty = Map::new();
+            let options = match how {
+                Value::Object(how) => how,
+                _ => &empty,
+            };
+            only(options, "sort", &["order", "unmapped_type", "missing", "format", "numeric_type", "mode"])?;
+            let order = match how {
+                Value::String(order) => Some(order.as_str()),
+                Value::Null => None,
+                _ => maybe_text(options, "order")?,
+            };
+            let descending = match order {
+                None => name == "_score",
+                Some(order) if order.eq_ignore_ascii_case("asc") => false,
+                Some(order) if order.eq_ignore_ascii_case("desc") => true,
+                Some(other) => return Err(format!("the order `{other}` is not supported")),
+            };
+            if let Some(mode) = maybe_text(options, "mode")?.filter(|mode| !matches!(*mode, "min" | "max")) {
+                return Err(format!("`mode` {mode} of `sort` is not supported"));
+            }
+            match name.as_str() {
+                "_score" => keys.push(Key::Score),
+                "_doc" | "_shard_doc" | "_id" => {
+                    newest_first.get_or_insert(descending);
+                    keys.push(Key::Row);
+                }
+                _ => {
+                    let missing_first = match maybe_text(options, "missing")? {
+                        None | Some("_last") => false,
+                        Some("_first") => true,
+                        Some(other) => {
+                            return Err(format!("`missing` {other} of `sort` is not supported; _first and _last are"));
+                        }
+                    };
+                    let format =
+                        maybe_text(options, "format")?.map(|format| Dates::new(now_ns).format(Some(format))).transpose()?;
+                    let name = field_name(name).to_owned();
+                    if name == TIME {
+                        newest_first.get_or_insert(descending);
+                    }
+                    keys.push(Key::Field { name, descending, format, missing_first });
+                }
+            }
+        }
+        let later = keys.iter().skip(1).any(|key| matches!(key, Key::Field { missing_first: true, .. }));
+        if later {
+            return Err("`missing` _first is supported for the first key of `sort`".to_owned());
+        }
+        Ok(Self { keys, newest_first: newest_first.unwrap_or(true) })
+    }
+
+    /// Refuses `missing: _first`, which takes two queries.
+    ///
+    /// # Errors
+    /// It is there.
+    pub fn refuse_missing_first(&self) -> Result<(), String> {
+        let is_first = |key: &Key| matches!(key, Key::Field { missing_first: true, .. });
+        if self.keys.iter().any(is_first) { Err("`missing` _first is not supported here".to_owned()) } else { Ok(()) }
+    }
+
+    /// By the order in which rows lie, the first of them first: what scrolls do.
+    pub fn by_row() -> Self {
+        Self { keys: vec![Key::Row], newest_first: false }
+    }
+
+    /// Whether anything was said.
+    pub fn is_default(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Adds the order in which rows lie, so that each place is one row's.
+    pub fn whole(&mut self) {
+        if !self.keys.iter().any(|key| matches!(key, Key::Row)) {
+            self.keys.push(Key::Row);
+        }
+    }
+
+    /// The keys for the engine, up to where only rows differ.
+    pub fn sort_keys(&self) -> Vec<SortKey> {
+        let fields = self.keys.iter().take_while(|key| !matches!(key, Key::Row)).filter_map(|key| match key {
+            Key::Field { name, descending, .. } => Some(SortKey { field: name.clone(), descending: *descending }),
+            Key::Row | Key::Score => None,
+        });
+        fields.collect()
+    }
+
+    /// Among equals, whether the newest comes first.
+    pub fn newest_first(&self) -> bool {
+        self.newest_first
+    }
+
+    /// The queries that give rows in this order, one after the other, and whether the newest come first.
+    pub fn queries(&self, predicate: &Predicate) -> (Vec<Query>, bool) {
+        let keys = self.sort_keys();
+        if let [key] = keys.as_slice()
+            && key.field == TIME
+        {
+            return (vec![Query::new(predicate.clone())], key.descending);
+        }
+        if keys.is_empty() {
+            return (vec![Query::new(predicate.clone())], self.newest_first);
+        }
+        let sorted = |predicate: Predicate, keys: &[SortKey]| {
+            let query = Query::new(predicate);
+            if keys.is_empty() { query } else { query.pipe(Pipe::Sort(keys.to_vec())) }
+        };
+        let first = self.keys.iter().find_map(|key| match key {
+            Key::Field { name, missing_first: true, .. } => Some(Predicate::exists(name.as_str())),
+            _ => None,
+        });
+        let queries = match first {
+            None => vec![sorted(predicate.clone(), &keys)],
+            Some(has) => {
+                let and = |own: Predicate| Predicate::And(vec![predicate.clone(), own]);
+                vec![sorted(and(has.clone().negate()), &keys[1..]), sorted(and(has), &keys)]
+            }
+        };
+        (queries, self.newest_first)
+    }
+
+    /// The place of a row.
+    pub fn values(&self, row: &OutRow) -> Vec<Value> {
+        let value = |key: &Key| match key {
+            Key::Score => Value::Null,
+            Key::Row => place(row).into(),
+            Key::Field { name, format, .. } => match (row.get(name), format) {
+                (Some(OutValue::Time(ns)), Some(dates)) => dates.clone().write(*ns).into(),
+                (Some(OutValue::Time(ns)), None) => ns.div_euclid(MS).into(),
+                (Some(OutValue::List(items)), _) => {
+                    items.first().map_or(Value::Null, |item| plain(&OutValue::Str(item.clone())))
+                }
+                (Some(value), _) => plain(value),
+                (None, _) => Value::Null,
+            },
+        };
+        self.keys.iter().map(value).collect()
+    }
+
+    /// Rows that come after a place.
+    ///
+    /// # Errors
+    /// It is no place of this order.
+    pub fn after(&self, place: &[Value], now_ns: i64) -> Result<Predicate, String> {
+        if self.keys.is_empty() {
+            return Err("`search_after` wants `sort`".to_owned());
+        }
+        if place.len() != self.keys.len() {
+            return Err(format!("`search_after` has {} values, and `sort` {} keys", place.len(), self.keys.len()));
+        }
+        let (mut ways, mut equal) = (Vec::new(), Vec::new());
+        for (key, value) in self.keys.iter().zip(place) {
+            let (beyond, same) = match key {
+                Key::Score => continue,
+                Key::Row => {
+                    let text = text(Some(value), "search_after")?;
+                    (beyond_row(text, self.newest_first)?, Predicate::none())
+                }
+                Key::Field { name, descending, format, .. } if name == TIME => {
+                    time(value, *descending, format.clone(), now_ns)?
+                }
+                Key::Field { name, descending, missing_first, .. } => {
+                    let (beyond, same) = beyond(name, value, *descending)?;
+                    match (missing_first, value.is_null()) {
+                        (false, _) => (beyond, same),
+                        (true, true) => (Predicate::exists(name.as_str()), same),
+                        (true, false) => (Predicate::And(vec![beyond, Predicate::exists(name.as_str())]), same),
+                    }
+                }
+            };
+            let mut way = equal.clone();
+            way.push(beyond);
+            ways.push(Predicate::and(way));
+            equal.push(same);
+            if matches!(key, Key::Row) {
+                break;
+            }
+        }
+        Ok(Predicate::or(ways))
+    }
+}
+
+/// Rows of later (earlier) time than a place's, and those of the same.
+fn time(value: &Value, descending: bool, format: Option<Dates>, now_ns: i64) -> Result<(Predicate, Predicate), String> {
+    let stretch = match (value, format) {
+        (Value::Number(_), None) => value.as_i64().and_then(|ms| ms.checked_mul(MS)).map(|ns| ns..=ns.saturating_add(MS - 1)),
+        (Value::String(text), format) => Some(format.unwrap_or_else(|| Dates::new(now_ns)).read(text)?),
+        _ => None,
+    };
+    let stretch = stretch.ok_or_else(|| format!("`search_after`: {value} is no date"))?;
+    let beyond = if descending {
+        Predicate::time(i64::MIN, stretch.start().saturating_sub(1))
+    } else {
+        Predicate::time(stretch.end().saturating_add(1), i64::MAX)
+    };
+    Ok((beyond, Predicate::time(*stretch.start(), *stretch.end())))
+}
+
+/// Rows whose field comes after a value, and those that have it. Numbers come before all else, what is missing last.
+fn beyond(name: &str, value: &Value, descending: bool) -> Result<(Predicate, Predicate), String> {
+    let named = || Field::named(name);
+    let missing = || Predicate::exists(name).negate();
+    let numbers = || Predicate::range(named(), Some(("-1e308", true)), None);
+    let others = || Predicate::And(vec![Predicate::exists(name), numbers().negate()]);
+    let text = match value {
+        Value::Null => return Ok((Predicate::none(), missing())),
+        Value::Bool(yes) => {
+            let same = Predicate::exact(name, &yes.to_string());
+            let after = if *yes == descending { Predicate::exact(name, &(!yes).to_string()) } else { Predicate::none() };
+            return Ok((Predicate::Or(vec![after, missing()]), same));
+        }
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        _ => return Err("`search_after` is a list of values".to_owned()),
+    };
+    let end = Literal::new(&text);
+    let is_number = matches!(end.sense, Sense::Number(_));
+    let end = if is_number { end } else { Literal { text: text.as_str().into(), sense: Sense::Bytes } };
+    let range = |lower, upper| Predicate::leaf(named(), Test::Range(Range { lower, upper }));
+    let open = Some((end, false));
+    let further = if descending { range(None, open) } else { range(open, None) };
+    let mut any = match (is_number, descending) {
+        (true, false) => vec![further, others()],
+        (true, true) => vec![further],
+        (false, false) => vec![Predicate::And(vec![others(), further])],
+        (false, true) => vec![Predicate::And(vec![others(), further]), numbers()],
+    };
+    any.push(missing());
+    Ok((Predicate::or(any), Predicate::exact(field(name), &text)))
+}
+
+/// A row's place among all, as text: `time.partition.offset.n.topic`.
+fn place(row: &OutRow) -> String {
+    let number = |name: &str| match row.get(name) {
+        Some(OutValue::Int(number) | OutValue::Time(number)) => *number,
+        _ => 0,
+    };
+    let topic = row.get("_topic").map(plain).unwrap_or_default();
+    format!(
+        "{}.{}.{}.{}.{}",
+        number(TIME),
+        number("_partition"),
+        number("_offset"),
+        number("_n"),
+        topic.as_str().unwrap_or_default()
+    )
+}
+
+/// Rows that come after a place.
+fn beyond_row(place: &str, newest_first: bool) -> Result<Predicate, String> {
+    let mut parts = place.splitn(5, '.');
+    let mut number = || parts.next().and_then(|part| part.parse::<i64>().ok());
+    let numbers = (number(), number(), number(), number());
+    let ((Some(ns), Some(partition), Some(offset), Some(n)), Some(topic)) = (numbers, parts.next()) else {
+        return Err(format!("`search_after`: `{place}` is no place of a row"));
+    };
+    let side = |name: &str, end: Literal| {
+        let open = Some((end, false));
+        let range = if newest_first { Range { lower: None, upper: open } } else { Range { lower: open, upper: None } };
+        Predicate::leaf(name, Test::Range(range))
+    };
+    let or =
+        |beyond: Predicate, same: Predicate, rest: Predicate| Predicate::Or(vec![beyond, Predicate::And(vec![same, rest])]);
+    let numbered = |name: &str, number: i64, rest: Predicate| {
+        let text = number.to_string();
+        or(side(name, Literal::new(&text)), Predicate::exact(name, &text), rest)
+    };
+    let rest = side("_n", Literal::new(&n.to_string()));
+    let rest = numbered("_offset", offset, rest);
+    let rest = numbered("_partition", partition, rest);
+    let bytes = Literal { text: topic.into(), sense: Sense::Bytes };
+    let rest = or(side("_topic", bytes), Predicate::exact("_topic", topic), rest);
+    let time = if newest_first {
+        Predicate::time(i64::MIN, ns.saturating_sub(1))
+    } else {
+        Predicate::time(ns.saturating_add(1), i64::MAX)
+    };
+    Ok(or(time, Predicate::time(ns, ns), rest))
+}
+
+/// `sort` of `top_hits` and `top_metrics`, for which URLs have no word.
+pub fn of_value(sort: &Value, now_ns: i64) -> Result<Order, String> {
+    let mut written = Vec::new();
+    for one in each(sort) {
+        match one {
+            Value::String(name) => written.push((name.clone(), Value::Null)),
+            one => written.extend(object(one, "sort")?.iter().map(|(name, how)| (name.clone(), how.clone()))),
+        }
+    }
+    Order::read(&written, now_ns)
+}
