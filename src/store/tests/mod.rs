@@ -3,6 +3,7 @@
 mod damage;
 mod derived;
 mod faults;
+mod fixtures;
 mod keyed;
 mod masks;
 mod measure;
