@@ -33,7 +33,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/tests/fixtures")
 }
 
-fn bytes_of(disk: &dyn Disk, path: &Path) -> Vec<u8> {
+pub fn bytes_of(disk: &dyn Disk, path: &Path) -> Vec<u8> {
     let file = disk.open(path, false).unwrap();
     let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
     assert_eq!(file.read_at(&mut bytes, 0).unwrap(), bytes.len());
@@ -251,7 +251,7 @@ fn batch(from: u64, records: u64) -> Vec<TestRow> {
 }
 
 /// Does to a store all that leaves a trace on the disk.
-fn fill(store: &Store) {
+pub fn fill(store: &Store) {
     let [web, late, held] = [1u8, 2, 3].map(|byte| TopicId::from_bytes([byte; 16]));
     let no_rows = rows(&[]);
     // Rows of eight days whose parts go, for all of it is deleted; and of others, which share one.

@@ -4,11 +4,14 @@ mod damage;
 mod derived;
 mod faults;
 mod fixtures;
+mod fuzz;
+mod fuzz_queries;
 mod keyed;
 mod masks;
 mod measure;
 mod model;
 mod shapes;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
