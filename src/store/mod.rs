@@ -40,6 +40,7 @@ mod ballast;
 mod column;
 mod commits;
 pub mod config;
+pub mod export;
 mod flush;
 mod group;
 mod keyed;
@@ -54,6 +55,7 @@ mod stage;
 mod stats;
 #[cfg(test)]
 mod tests;
+pub mod tools;
 mod topic;
 pub mod typed;
 pub mod watch;

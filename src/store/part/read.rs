@@ -13,7 +13,7 @@ use super::bits::Reader;
 use super::cache::{Cache, Cached};
 use super::chunk::{self, encoding};
 use super::directory::{
-    ChunkRef, ColumnDir, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
+    ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
     unpack_section,
 };
 use super::template::{self, Template};
@@ -96,7 +96,11 @@ impl PartFile {
             return Ok(found);
         }
         let mapped = self.disk.map(&self.path);
-        let mapped = mapped.map_err(|error| StoreError::Disk { path: self.path.display().to_string(), error })?;
+        let mapped = mapped.map_err(|error| match error.kind() {
+            // It costs what it had, and keeps merges of others from nothing.
+            std::io::ErrorKind::NotFound => self.damaged(0, "it is not there"),
+            _ => StoreError::Disk { path: self.path.display().to_string(), error },
+        })?;
         let directory = Arc::new(Directory::read(mapped).map_err(|(at, what)| self.damaged(at, what))?);
         self.cache.put(key, Cached::Directory(directory.clone()), directory.bytes());
         Ok(directory)
@@ -116,14 +120,15 @@ impl Drop for Removal {
 /// A part's directory, decoded, and its mapping.
 #[derive(Debug)]
 pub struct Directory {
-    mapped: Mapped,
+    pub(super) footer: Footer,
+    pub(super) mapped: Mapped,
     columns: Vec<Column>,
-    dirs: Vec<ColumnDir>,
-    groups: Vec<GroupDir>,
+    pub(super) dirs: Vec<ColumnDir>,
+    pub(super) groups: Vec<GroupDir>,
     templates: Vec<Template>,
     /// Rows before each group.
     starts: Vec<u64>,
-    runs: Vec<LineageRun>,
+    pub(super) runs: Vec<LineageRun>,
     /// Rows up to the end of each run.
     run_ends: Vec<u64>,
 }
@@ -165,7 +170,7 @@ impl Directory {
             return Err(odd(group_table));
         }
         let columns = dirs.iter().map(|dir| dir.column.clone()).collect();
-        Ok(Self { mapped, columns, dirs, groups, templates, starts, runs, run_ends })
+        Ok(Self { footer, mapped, columns, dirs, groups, templates, starts, runs, run_ends })
     }
 
     /// Memory it takes, about; the mapping is the page cache's.
@@ -182,7 +187,7 @@ impl Directory {
     }
 }
 
-fn slice(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
+pub(super) fn slice(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
     let start = usize::try_from(offset).ok()?;
     bytes.get(start..start.checked_add(usize::try_from(length).ok()?)?)
 }
@@ -203,19 +208,27 @@ pub struct PartSource {
     topic_name: Arc<str>,
     /// Opened at the first question; where it can't be, every read says why again.
     directory: OnceLock<Option<Arc<Directory>>>,
+    /// Whether what is damaged counts as not there.
+    skips_damage: bool,
 }
 
 impl PartSource {
     /// A look at a part, which is not opened yet.
     pub fn new(file: Arc<PartFile>, topic: TopicId, topic_name: Arc<str>) -> Self {
-        Self { file, topic, topic_name, directory: OnceLock::new() }
+        Self { file, topic, topic_name, directory: OnceLock::new(), skips_damage: false }
+    }
+
+    /// A look that takes what is damaged as not there: columns lack values, and messages are not derived but made.
+    #[must_use]
+    pub fn skipping_damage(self) -> Self {
+        Self { skips_damage: true, ..self }
     }
 
     fn opened(&self) -> Option<&Arc<Directory>> {
         self.directory.get_or_init(|| self.file.directory().ok()).as_ref()
     }
 
-    fn directory(&self) -> Result<&Arc<Directory>, StoreError> {
+    pub(super) fn directory(&self) -> Result<&Arc<Directory>, StoreError> {
         match self.opened() {
             Some(directory) => Ok(directory),
             None => Err(self.file.directory().err().unwrap_or_else(|| self.file.damaged(0, "it could not be opened before"))),
@@ -237,6 +250,9 @@ impl PartSource {
         let directory = self.directory()?;
         let Some(chunk) = directory.chunk_ref(group, column) else { return Ok(None) };
         let bytes = checked(&directory.mapped, chunk.offset, chunk.length);
+        if bytes.is_none() && self.skips_damage {
+            return Ok(None);
+        }
         Ok(Some((*chunk, bytes.ok_or_else(|| self.file.damaged(chunk.offset, "a chunk does not fit its checksum"))?)))
     }
 
@@ -276,7 +292,7 @@ impl PartSource {
     /// # Errors
     /// Damage.
     pub fn templates(&self) -> Result<&[Template], StoreError> {
-        Ok(&self.directory()?.templates)
+        Ok(if self.skips_damage { &[] } else { &self.directory()?.templates })
     }
 
     /// What the part's templates make messages of, in one group.
@@ -394,7 +410,10 @@ impl Source for PartSource {
         let Some(dir) = directory.dirs.get(column) else { return Ok(None) };
         let number = u32::try_from(column).unwrap_or(u32::MAX).saturating_add(FIRST_FIELD);
         let Some((chunk, bytes)) = self.raw_chunk(group, number)? else { return Ok(None) };
-        self.decode(dir, column, group, chunk, bytes).map(Some)
+        match self.decode(dir, column, group, chunk, bytes) {
+            Err(StoreError::Damaged { .. }) if self.skips_damage => Ok(None),
+            decoded => decoded.map(Some),
+        }
     }
 
     fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {

@@ -145,6 +145,27 @@ fn a_missing_file_is_reported_and_costs_its_rows() {
     assert!(snapshot.sources[0].times(0).is_err());
 }
 
+#[test]
+fn a_missing_file_keeps_merges_from_nothing() {
+    let (disk, path) = one_part();
+    let config = Config { merge_parts: 2, ..Config::default() };
+    let open = || Store::open_idle(disk.clone(), Arc::new(SimClock::at(TODAY)), config.clone()).unwrap().0;
+    let store = open();
+    let topics = [store.stats()[0].topic, TopicId::new()];
+    for (topic, offset) in topics.into_iter().flat_map(|topic| (1000..1003u64).map(move |offset| (topic, offset))) {
+        let cells = vec![("message".into(), Owned::Str(b"more".to_vec()))];
+        let row = TestRow { time_ns: TODAY, arrival_ns: TODAY, offset, n: 0, cells };
+        store.append(topic, "t", 0, 1, &rows(&[row]), offset + 1).unwrap();
+        store.flush_all().unwrap();
+    }
+    drop(store);
+    disk.remove_file(&path).unwrap();
+    let store = open();
+    store.merge_all().unwrap();
+    let parts: Vec<u64> = store.stats().iter().map(|topic| topic.parts).collect();
+    assert!(parts.iter().sum::<u64>() <= 4, "{parts:?}: what is there was merged");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 

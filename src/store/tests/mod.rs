@@ -3,11 +3,15 @@
 mod damage;
 mod derived;
 mod faults;
+mod fixtures;
+mod fuzz;
+mod fuzz_queries;
 mod keyed;
 mod masks;
 mod measure;
 mod model;
 mod shapes;
+mod tools;
 mod typed;
 
 use std::collections::BTreeMap;
