@@ -97,7 +97,7 @@ pub use kept::Kept;
 #[cfg(feature = "sdk")]
 pub use lookup::{Known, Lookup};
 #[cfg(feature = "sdk")]
-pub use names::{Name, ToName};
+pub use names::{Name, Remembered, ToName};
 #[cfg(feature = "sdk")]
 pub use needle::{Captures, Needle};
 #[cfg(feature = "sdk")]

@@ -35,6 +35,14 @@ impl ToName for &[u8] {
     }
 }
 
+/// The number of a name that is no declared one, found once a call; see [`crate::Verdict::remember`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Remembered {
+    /// 0: not yet.
+    call: u64,
+    number: u32,
+}
+
 /// Names by number, and numbers by name.
 #[doc(hidden)]
 #[derive(Debug)]
@@ -47,11 +55,13 @@ pub struct Table {
     slots: Vec<u32>,
     declared: usize,
     declared_section: usize,
+    /// Calls so far, from 1: numbers of one call mean nothing in the next.
+    call: u64,
 }
 
 impl Default for Table {
     fn default() -> Self {
-        Self { section: Vec::new(), places: Vec::new(), slots: vec![0; 64], declared: 0, declared_section: 0 }
+        Self { section: Vec::new(), places: Vec::new(), slots: vec![0; 64], declared: 0, declared_section: 0, call: 1 }
     }
 }
 
@@ -64,6 +74,7 @@ impl Table {
 
     /// Forgets what the last call added.
     pub(crate) fn begin_call(&mut self) {
+        self.call += 1;
         if self.places.len() > self.declared {
             self.places.truncate(self.declared);
             self.section.truncate(self.declared_section);
@@ -99,6 +110,14 @@ impl Table {
             self.rebuild(self.slots.len() * 2);
         }
         number
+    }
+
+    #[inline]
+    pub(crate) fn remember(&mut self, remembered: &mut Remembered, name: &[u8]) -> Name {
+        if remembered.call != self.call {
+            *remembered = Remembered { call: self.call, number: self.number(name) };
+        }
+        Name(remembered.number)
     }
 
     /// Whether this is the number of that name.

@@ -5,7 +5,7 @@ use crate::abi::answer::{
 };
 use crate::abi::{Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VALUES, VALUE_BYTES, ValueEntry, slice};
 use crate::field::Field;
-use crate::names::{Table, ToName};
+use crate::names::{Name, Remembered, Table, ToName};
 use crate::record::{Record, Value};
 
 /// The sections of an answer, reused from call to call.
@@ -101,6 +101,13 @@ impl<'v> Verdict<'v> {
     /// Adds a tag to the list `tags`, unless it has it.
     pub fn tag(&mut self, tag: &str) {
         self.push("tags", Operation::AddNew, Value::Str(tag.as_bytes()));
+    }
+
+    /// The name, to set it by, looked up once a call only: for names that a filter makes of data and meets again and again. What is
+    /// remembered must always be asked with the same name.
+    #[inline]
+    pub fn remember(&mut self, remembered: &mut Remembered, name: &[u8]) -> Name {
+        self.sections.names.remember(remembered, name)
     }
 
     /// Takes a field away.

@@ -32,6 +32,57 @@ pub struct Found {
     pub damaged: u64,
 }
 
+/// What a journal's file has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Sequence numbers and payloads, in order; a number that is left out was an entry that is lost.
+    pub entries: Vec<(u64, Vec<u8>)>,
+    /// What is beside them.
+    pub found: Found,
+    /// The next sequence number.
+    sequence: u64,
+    /// Where the last whole entry ends.
+    end: u64,
+}
+
+impl Look {
+    /// Looks at the journal at `path`, and changes nothing.
+    ///
+    /// # Errors
+    /// The disk's; damage is no error.
+    pub fn at(disk: &dyn Disk, path: &Path) -> io::Result<Self> {
+        Self::of(&*disk.open(path, false)?)
+    }
+
+    fn of(file: &dyn DiskFile) -> io::Result<Self> {
+        let len = usize::try_from(file.len()?).map_err(|_| io::Error::other("journal larger than memory"))?;
+        let mut bytes = vec![0; len];
+        let got = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+        let mut look = Self::default();
+        let (mut at, mut end) = (0, 0);
+        while at < bytes.len() {
+            if let Some((number, payload)) = entry_at(&bytes[at..]) {
+                if at > end {
+                    look.found.damaged += 1;
+                }
+                at += HEAD + payload.len();
+                end = at;
+                // An older entry behind a newer one is left over from a file that was cut: not ours any more.
+                if number >= look.sequence {
+                    look.sequence = number + 1;
+                    look.entries.push((number, payload.to_vec()));
+                }
+            } else {
+                at += 1 + memchr::memmem::find(&bytes[at + 1..], &MAGIC).unwrap_or(bytes.len() - at - 1);
+            }
+        }
+        look.found.torn_bytes = (bytes.len() - end) as u64;
+        look.end = end as u64;
+        Ok(look)
+    }
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -50,41 +101,15 @@ impl Journal {
     /// The disk's; damage is no error.
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> io::Result<(Self, Vec<Vec<u8>>, Found)> {
         let file = disk.open(path, true)?;
-        let len = usize::try_from(file.len()?).map_err(|_| io::Error::other("journal larger than memory"))?;
-        let mut bytes = vec![0; len];
-        let got = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(got);
-
-        let mut entries = Vec::new();
-        let mut found = Found::default();
-        let mut sequence = 0;
-        let mut at = 0;
-        let mut end = 0;
-        while at < bytes.len() {
-            if let Some((number, payload)) = entry_at(&bytes[at..]) {
-                if at > end {
-                    found.damaged += 1;
-                }
-                at += HEAD + payload.len();
-                end = at;
-                // An older entry behind a newer one is left over from a file that was cut: not ours any more.
-                if number >= sequence {
-                    sequence = number + 1;
-                    entries.push(payload.to_vec());
-                }
-            } else {
-                at += 1 + memchr::memmem::find(&bytes[at + 1..], &MAGIC).unwrap_or(bytes.len() - at - 1);
-            }
-        }
-        found.torn_bytes = (bytes.len() - end) as u64;
+        let Look { entries, found, sequence, end, .. } = Look::of(&*file)?;
         if found.torn_bytes > 0 {
-            file.set_len(end as u64)?;
+            file.set_len(end)?;
         }
         // What survived may only be in the page cache of a process that died: make it durable before anybody builds on it.
         file.sync_data()?;
         disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
-        let journal = Self { disk, file, path: path.to_owned(), end: end as u64, sequence, poisoned: false };
-        Ok((journal, entries, found))
+        let journal = Self { disk, file, path: path.to_owned(), end, sequence, poisoned: false };
+        Ok((journal, entries.into_iter().map(|(_, payload)| payload).collect(), found))
     }
 
     /// Adds an entry; when it returns, the entry is durable.

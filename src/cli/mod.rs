@@ -1,5 +1,5 @@
-//! The command line: what a person types. `run`, `check`, `demo` and `bench` start a box in this process; all others speak to a
-//! running one over its HTTP API, as any other program would.
+//! The command line: what a person types. `run`, `check`, `demo` and `bench` start a box in this process, `store` may open the data
+//! directory of a stopped one; all others speak to a running one over its HTTP API, as any other program would.
 //!
 //! Standard output is for answers, standard error for everything else, so that answers can be piped. Exit codes: 0 done,
 //! 1 could not, 2 wrong arguments.
@@ -22,6 +22,7 @@ mod logstash;
 mod replay;
 mod run;
 mod search;
+mod store;
 mod topics;
 mod traffic;
 
@@ -92,6 +93,9 @@ enum Command {
     /// Replays: parse history again through another chain; delete rows for good
     #[command(subcommand)]
     Replay(replay::ReplayCommand),
+    /// The store's files: list and measure them, verify and repair them, export rows
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Logstash: take over a pipeline's filters
     #[command(subcommand)]
     Logstash(logstash::LogstashCommand),
@@ -168,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Dead(command) => dead::run(&command),
         Command::Replay(command) => replay::replay(&command),
+        Command::Store(command) => store::run(&command),
         Command::Logstash(command) => logstash::run(command),
         Command::User(command) => access::user(&command),
         Command::Acl(command) => access::acl(&command),

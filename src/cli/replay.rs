@@ -367,6 +367,9 @@ fn follow(client: &Client, id: u64) -> anyhow::Result<()> {
             return match state.as_str() {
                 "done" => {
                     println!("replay {id} is done: {} rows, generation {}", word(&one["stored"]), word(&one["generation"]));
+                    if one["failed"].as_u64() > Some(0) {
+                        println!("  {} records failed, and have no row now: `sawbox explain` says why", word(&one["failed"]));
+                    }
                     Ok(())
                 }
                 "failed" => bail!("replay {id} failed; nothing has changed: {}", word(&one["why"])),

@@ -90,7 +90,7 @@ pub fn query(arguments: &QueryArguments) -> anyhow::Result<()> {
 }
 
 /// Where the box can say where a query is wrong, so do we.
-fn pointed(error: anyhow::Error, query: &str) -> anyhow::Error {
+pub fn pointed(error: anyhow::Error, query: &str) -> anyhow::Error {
     match error.downcast_ref::<Refused>() {
         Some(refused) => anyhow::anyhow!(refused.pointed(query)),
         None => error,

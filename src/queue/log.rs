@@ -13,6 +13,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -171,7 +172,9 @@ impl Partition {
         if tails.is_empty() {
             return Ok(Committed { places, moved: false });
         }
-        if let Err(error) = self.write_and_sync(log, active, &heads, &tails, end) {
+        // After a panic, too, nobody knows what of it is on the disk.
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_and_sync(log, active, &heads, &tails, end)));
+        if let Err(error) = written.unwrap_or_else(|_| Err(io::Error::other("the write panicked"))) {
             tracing::error!(topic = %self.topic_name, partition = self.number, %error, "append failed; going on in a new segment");
             self.poison(log, active);
             return Err(QueueError::not_durable(error));

@@ -250,11 +250,11 @@ impl Partition {
         ticket
     }
 
-    /// A group failed: tells its tickets, and those of emissions that were sent behind one that failed.
-    pub(super) fn fail_group(&self, mut group: Vec<Pending>, error: &QueueError) {
+    /// A group failed, with these emissions: tells its tickets, and those of emissions that were sent behind one that failed.
+    pub(super) fn fail(&self, emissions: &[(Source, Offset)], mut group: Vec<Pending>, error: &QueueError) {
         let mut inbox = self.inbox.lock();
-        for source in group.iter().filter_map(|pending| pending.source) {
-            inbox.fail(source);
+        for emission in emissions {
+            inbox.fail(*emission);
         }
         let waiting = std::mem::take(&mut inbox.waiting);
         for pending in waiting {

@@ -11,10 +11,13 @@ use std::sync::Arc;
 use crossbeam_channel::Receiver;
 
 use super::error::QueueError;
+use super::frame::Source;
 use super::groups::Groups;
 use super::partition::{Partition, Pending};
+use super::producers::Stamp;
 use super::shared::{Job, Taken};
 use super::strays;
+use crate::base::ids::Offset;
 
 /// What a writer thread does.
 pub fn run(jobs: &Receiver<Job>, groups: &Groups) {
@@ -55,6 +58,7 @@ pub fn commit(partition: &Arc<Partition>) {
     }
     drop(log);
     let runs = if strays::any(&group) { strays::runs(group) } else { vec![group] };
+    let _if_it_panics = Unsettled::of(partition, runs.iter().flatten());
     // All of them counted first: a panic over one drops those behind it.
     let runs: Vec<(Taken<'_>, Vec<Pending>)> = runs.into_iter().map(|run| (Taken::of(shared, &run), run)).collect();
     for (taken, run) in runs {
@@ -64,6 +68,35 @@ pub fn commit(partition: &Arc<Partition>) {
         }
     }
     turn(partition);
+}
+
+/// Who sent what a writer took out. A panic drops it, and its tickets with it: then nothing that is sent behind may take its place.
+struct Unsettled<'p> {
+    partition: &'p Arc<Partition>,
+    stamps: Vec<Stamp>,
+    sources: Vec<(Source, Offset)>,
+}
+
+impl<'p> Unsettled<'p> {
+    fn of<'g>(partition: &'p Arc<Partition>, group: impl Iterator<Item = &'g Pending> + Clone) -> Self {
+        let stamps = group.clone().filter_map(|pending| pending.stamp).collect();
+        Self { partition, stamps, sources: group.filter_map(|pending| pending.source).collect() }
+    }
+}
+
+impl Drop for Unsettled<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let now = self.partition.shared.clock.now_ns();
+        let mut log = self.partition.log.lock();
+        // Of what is durable already, this changes nothing.
+        self.stamps.iter().for_each(|stamp| log.producers.failed(stamp, now));
+        self.sources.retain(|(source, last)| log.sources.get(source).is_none_or(|durable| durable < last));
+        drop(log);
+        self.partition.fail(&self.sources, Vec::new(), &QueueError::Closed);
+    }
 }
 
 /// Writes a group, and tells its tickets and whoever waits for news.
@@ -92,7 +125,10 @@ fn write(partition: &Arc<Partition>, taken: Taken<'_>, group: Vec<Pending>) {
                 let _gone = pending.done.send(place);
             }
         }
-        Err(error) => partition.fail_group(group, &error),
+        Err(error) => {
+            let sources: Vec<_> = group.iter().filter_map(|pending| pending.source).collect();
+            partition.fail(&sources, group, &error);
+        }
     }
     if moved {
         for hook in shared.on_durable.all().iter() {

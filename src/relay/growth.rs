@@ -163,10 +163,14 @@ fn sources(topic: &Topic) -> HashMap<(TopicId, PartitionId), Offset> {
 
 /// Lanes that have not finished what the topic has of them. Outputs bury to one partition whatever their number, and are none.
 fn behind(shared: &Shared, topic: &Topic) -> Vec<Registered> {
-    let lane = |((from, partition), last): ((TopicId, PartitionId), Offset)| {
-        shared.known_lane(from, partition).filter(|registered| registered.core.next() <= last)
-    };
-    sources(topic).into_iter().filter_map(lane).collect()
+    let mut lanes = HashMap::new();
+    for (source, last) in topic.partitions().iter().flat_map(|partition| partition.sources()) {
+        let lane = shared.known_lane(source.topic, source.partition);
+        if let Some(lane) = lane.filter(|lane| lane.core.may_send_again(source.run, last)) {
+            lanes.insert((source.topic, source.partition), lane);
+        }
+    }
+    lanes.into_values().collect()
 }
 
 /// Lets a lane work on this thread: the lanes' own may be few, or none.

@@ -108,6 +108,19 @@ fn last(mut ranges: Vec<Range>, count: u64) -> Vec<Range> {
     ranges
 }
 
+/// Ranges in order, those that touch as one.
+pub(crate) fn joined(mut all: Vec<(PartitionId, Offset, Offset)>) -> Vec<(PartitionId, Offset, Offset)> {
+    all.sort_unstable();
+    all.dedup_by(|next, last| {
+        let touches = next.0 == last.0 && next.1 <= last.2;
+        if touches {
+            last.2 = last.2.max(next.2);
+        }
+        touches
+    });
+    all
+}
+
 /// A partition's retained batches of a range, in order.
 pub(crate) struct History {
     partition: Arc<Partition>,
@@ -301,6 +314,19 @@ impl<'s> Manners<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbours_become_one() {
+        for (ranges, expected) in [
+            (&[][..], &[][..]),
+            (&[(0, 5, 6), (0, 3, 4)], &[(0, 3, 4), (0, 5, 6)]),
+            (&[(0, 5, 6), (0, 6, 7), (1, 7, 8)], &[(0, 5, 7), (1, 7, 8)]),
+            (&[(0, 1, 9), (0, 2, 3), (0, 9, 10)], &[(0, 1, 10)]),
+            (&[(1, 4, 5), (0, 7, 8), (0, 6, 7), (0, 9, 10)], &[(0, 6, 8), (0, 9, 10), (1, 4, 5)]),
+        ] {
+            assert_eq!(joined(ranges.to_vec()), expected);
+        }
+    }
 
     #[test]
     fn the_last_records_are_taken_evenly() {

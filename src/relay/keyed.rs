@@ -16,7 +16,7 @@
 //! Crash story: the step's rows are durable with its changes or not at all; then it comes again, with the same numbers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -41,11 +41,21 @@ pub(crate) struct Keyed {
     state: Mutex<Option<State>>,
     /// When the next entry has waited long enough.
     deadline: AtomicI64,
+    /// The least number that an entry which waits may be given back with; 0 while that is not known, the greatest where none waits.
+    number: AtomicU64,
+}
+
+impl Keyed {
+    fn note(&self, state: &State) {
+        let deadline = state.next_deadline();
+        self.deadline.store(deadline.unwrap_or(NONE), Ordering::Release);
+        self.number.store(deadline.map_or(u64::MAX, |_| state.next_number()), Ordering::Release);
+    }
 }
 
 impl Default for Keyed {
     fn default() -> Self {
-        Self { state: Mutex::new(None), deadline: AtomicI64::new(UNKNOWN) }
+        Self { state: Mutex::new(None), deadline: AtomicI64::new(UNKNOWN), number: AtomicU64::new(0) }
     }
 }
 
@@ -164,7 +174,7 @@ impl Drop for Work {
         while let Some(changes) = self.open.pop_back() {
             state.undo(changes);
         }
-        self.core.keyed.deadline.store(state.next_deadline().unwrap_or(NONE), Ordering::Release);
+        self.core.keyed.note(&state);
         *self.core.keyed.state.lock() = Some(state);
     }
 }
@@ -178,7 +188,7 @@ impl LaneCore {
         let (next, entries) = self.shared.store.keyed(self.generations.topic, self.partition.id())?;
         self.go_on_at(next);
         let state = State::of(entries);
-        self.keyed.deadline.store(state.next_deadline().unwrap_or(NONE), Ordering::Release);
+        self.keyed.note(&state);
         *self.keyed.state.lock() = Some(state);
         Ok(())
     }
@@ -187,6 +197,19 @@ impl LaneCore {
     pub(crate) fn forget_state(&self) {
         *self.keyed.state.lock() = None;
         self.keyed.deadline.store(UNKNOWN, Ordering::Release);
+        self.keyed.number.store(0, Ordering::Release);
+    }
+
+    /// Whether the lane may still send what a target knows as the last of one of its runs: it has not given the rows of that to
+    /// the store. One that rests sends nothing.
+    pub(crate) fn may_send_again(&self, run: Run, last: Offset) -> bool {
+        let next = self.next();
+        if run != EXPIRED_RUN {
+            return next <= last;
+        }
+        let at = State::offset_of(last);
+        let waits = || !self.is_resting() && self.keyed.number.load(Ordering::Acquire) <= last;
+        next < at || (next == at && waits())
     }
 
     /// When an idle lane has something to do all the same, nanoseconds since 1970.

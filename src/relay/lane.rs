@@ -337,7 +337,6 @@ impl LaneCore {
     }
 
     /// The store has come so far.
-    /// The store has come so far.
     pub(crate) fn go_on_at(&self, next: Offset) {
         self.next.fetch_max(next, Ordering::AcqRel);
     }

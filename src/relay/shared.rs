@@ -32,6 +32,7 @@ use crate::relay::schedule::{Pool, Task};
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::sandbox::{ChainRecord, ChainSpec, Sandbox, State};
 use crate::store::Store;
+use crate::store::mask::ToCome;
 
 /// Whether lanes take a topic's records into the store.
 fn has_lanes(topic: &Topic) -> bool {
@@ -286,7 +287,10 @@ impl Shared {
             && let Some(topic) = self.queue.topic_by_id(topic)
         {
             let starts = topic.partitions().iter().map(|partition| (partition.id(), partition.log_start())).collect();
-            self.store.set_queue_starts(topic.id(), starts);
+            let dead = self.queue.topic(&format!("{DEAD_PREFIX}{}", topic.name()));
+            let letters =
+                dead.is_some_and(|dead| dead.partitions().iter().any(|ring| ring.log_start() < ring.high_watermark()));
+            self.store.set_to_come(topic.id(), ToCome { starts, letters });
         }
     }
 

@@ -160,6 +160,8 @@ pub(super) struct Catalog {
     /// By name: hash and length.
     stock_names: BTreeMap<Arc<str>, Known>,
     state: Mutex<State>,
+    /// Two that keep the same module at once would write the same file beside it.
+    keeping: Mutex<()>,
 }
 
 impl Catalog {
@@ -195,7 +197,8 @@ impl Catalog {
             }
         }
         let written = journal.len();
-        Ok(Self { disk, stock: by_hash, stock_names, state: Mutex::new(State { journal, names, written }) })
+        let state = Mutex::new(State { journal, names, written });
+        Ok(Self { disk, stock: by_hash, stock_names, state, keeping: Mutex::default() })
     }
 
     /// All filters by name, as they stand now.
@@ -264,6 +267,7 @@ impl Catalog {
     /// Keeps a module for good.
     pub(super) fn keep(&self, sha256: &str, wasm: &[u8]) -> Result<(), FilterError> {
         let path = module_path(sha256);
+        let _one = self.keeping.lock();
         // By its bytes: a damaged module must become whole again when it is put again.
         if self.module_on_disk(sha256).is_ok() {
             // Its name may be from a life that ended before it was durable.

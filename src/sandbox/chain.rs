@@ -347,7 +347,10 @@ impl Run<'_, '_> {
             self.heard.truncate(HEARD);
         }
         match called {
-            Ok(None) => Ok(false),
+            Ok(None) => {
+                self.stats.lost += instance.spent;
+                Ok(false)
+            }
             Ok(Some((tally, fuel))) => {
                 self.stats.fuel += fuel;
                 Counters::add(&counters.fuel, fuel);
@@ -384,7 +387,8 @@ impl Run<'_, '_> {
             let called = instance.call(size, fuel, |writer| given.write(rows, writer))?;
             let answer = instance.answer(&called, call.len(), 0)?;
             let saved = self.rows.save(call);
-            return match given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena) {
+            let answer = (&answer, called.answer_bytes(0));
+            return match given.apply(&guest.filter, answer, self.known, self.names, self.rows, self.arena) {
                 Ok(tally) => Ok(Some((tally, called.fuel))),
                 Err(error) => {
                     self.rows.restore(call, saved);
@@ -396,7 +400,7 @@ impl Run<'_, '_> {
         let (records, limit) = (call.iter().map(of).collect(), limits.state.as_usize());
         self.state.begin_call();
         let state = std::mem::take(self.state);
-        instance.lend(Lent { state, scope: scope.clone(), records, expired, limit, wrote: Vec::new(), given: 0 });
+        instance.lend(Lent { state, scope: scope.clone(), records, expired, limit, wrote: vec![false; call.len()], given: 0 });
         let called = instance.call(size, fuel, |writer| given.write(rows, writer));
         let (mut wrote, mut read) = (Vec::new(), 0);
         if let Some(lent) = instance.take_back() {
@@ -406,13 +410,13 @@ impl Run<'_, '_> {
         let saved = self.rows.save(call);
         let mut apply = |called: Called| {
             let answer = instance.answer(&called, call.len(), read)?;
-            let tally = given.apply(&guest.filter, &answer, self.known, self.names, self.rows, self.arena)?;
+            let answer = (&answer, called.answer_bytes(read));
+            let tally = given.apply(&guest.filter, answer, self.known, self.names, self.rows, self.arena)?;
             Ok((tally, called.fuel))
         };
         let outcome = called.and_then(&mut apply);
-        let failed =
-            |at: &usize| call.get(*at).is_some_and(|&index| matches!(self.rows.rows[index].state, RowState::Failed(..)));
-        let leaves_trace = outcome.is_ok() && wrote.iter().any(failed);
+        let failed = |&index: &usize| matches!(self.rows.rows[index].state, RowState::Failed(..));
+        let leaves_trace = outcome.is_ok() && call.iter().zip(&wrote).any(|(index, wrote)| *wrote && failed(index));
         self.state.end_call(outcome.is_ok() && !leaves_trace);
         if outcome.is_err() || (leaves_trace && call.len() > 1) {
             self.rows.restore(call, saved);

@@ -3,8 +3,11 @@
 //! Invariants: an answer is checked entry by entry while it is applied; the first thing that does not fit is an error, and the
 //! caller undoes what was applied. Values become slices of the payload, of values that were given, or of the host's copy of
 //! the answer's arena; never of the guest's memory.
+//! Limits: what an answer's values, reasons and emissions stand for, counted as often as they say it: [`Given::room`]. A span costs the
+//! guest some bytes, whatever it spans, but whoever stores or sends it pays for all of it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use sawbox_guest::abi::answer::{Answer, EmissionEntry, HeaderEntry, Kind, VerdictEntry, WHOLE};
@@ -20,6 +23,10 @@ use crate::base::limits::{HEADERS, is_topic_name};
 use crate::base::record::Records;
 use crate::base::row::Value;
 
+/// How often an answer may say what its records' payloads and headers say.
+const TIMES: usize = 8;
+/// What it may say of each record besides: the same sentence of all of them costs it nothing.
+const RECORD_ROOM: usize = 4096;
 /// No filter reads this name.
 const UNREAD: u32 = u32::MAX;
 
@@ -166,11 +173,21 @@ impl<'r, 'b> Given<'r, 'b> {
         }
     }
 
-    /// Applies an answer. On an error some of it may have been applied.
+    /// Bytes that an answer to these records may stand for, if it may have `most` bytes itself.
+    fn room(&self, answer: &Answer<'_>, most: usize, rows: &Rows<'b>) -> usize {
+        let mut told: usize = self.selected.iter().map(|&index| rows.payload(index, self.records).len()).sum();
+        if !answer.emissions.is_empty() {
+            let records = self.selected.iter().map(|&index| self.records.headers_of(&self.records.records[index]));
+            told += records.map(bytes_of).sum::<usize>();
+        }
+        told.saturating_mul(TIMES).saturating_add(most).saturating_add(RECORD_ROOM * self.selected.len())
+    }
+
+    /// Applies an answer, which might have `most` bytes. On an error some of it may have been applied.
     pub(super) fn apply(
         &self,
         filter: &Arc<str>,
-        answer: &Answer<'_>,
+        (answer, most): (&Answer<'_>, usize),
         known: &mut KnownNames,
         names: &mut Names,
         rows: &mut Rows<'b>,
@@ -178,6 +195,7 @@ impl<'r, 'b> Given<'r, 'b> {
     ) -> Result<Tally, CallError> {
         known.read(answer.names, names)?;
         let built = arena.push(answer.arena);
+        let left = Cell::new(self.room(answer, most, rows));
         let mut tally = Tally::default();
         let mut values = answer.values;
         let mut sideways = Sideways { emissions: answer.emissions, headers: answer.headers };
@@ -188,6 +206,7 @@ impl<'r, 'b> Given<'r, 'b> {
                 payload: rows.payload(index, self.records),
                 built,
                 values: self.values.get(window[0]..window[1]).unwrap_or(&[]),
+                left: &left,
             };
             let (mine, rest) = values
                 .split_at_checked(verdict.values as usize)
@@ -260,7 +279,10 @@ impl<'r, 'b> Given<'r, 'b> {
         let topic = std::str::from_utf8(topic).ok().filter(|topic| is_topic_name(topic) && !topic.starts_with('_'));
         let topic = topic.ok_or_else(|| CallError("emitted to what is no topic's name".to_owned()))?;
         let payload = match entry.payload {
-            (SLOT_PAYLOAD, 0, WHOLE) => spans.payload,
+            (SLOT_PAYLOAD, 0, WHOLE) => {
+                spans.take(spans.payload.len())?;
+                spans.payload
+            }
             (slot, at, len) => spans.get(slot, at, len)?,
         };
         let (mine, rest) = from.headers.split_at_checked(entry.headers as usize).ok_or_else(short)?;
@@ -270,6 +292,7 @@ impl<'r, 'b> Given<'r, 'b> {
         if own.len() + mine.len() > HEADERS {
             return Err(CallError(format!("emitted a record with more than {HEADERS} headers")));
         }
+        spans.take(bytes_of(own))?;
         let mut headers = own.to_vec();
         for header in mine {
             let header = HeaderEntry::decode(header);
@@ -291,9 +314,20 @@ struct Spans<'s, 'b> {
     payload: &'b [u8],
     built: &'b [u8],
     values: &'s [&'b [u8]],
+    /// Bytes that the answer may still stand for.
+    left: &'s Cell<usize>,
 }
 
 impl<'b> Spans<'_, 'b> {
+    #[inline]
+    fn take(&self, bytes: usize) -> Result<(), CallError> {
+        let left = self.left.get().checked_sub(bytes);
+        let left =
+            left.ok_or_else(|| CallError("gave an answer that says far more than it was told, over and over".to_owned()))?;
+        self.left.set(left);
+        Ok(())
+    }
+
     #[inline]
     fn get(&self, slot: u32, at: u32, len: u32) -> Result<&'b [u8], CallError> {
         let bytes = match slot {
@@ -303,7 +337,9 @@ impl<'b> Spans<'_, 'b> {
         };
         // Nothing of nothing is good in any slot.
         let span = if len == 0 { bytes.get(..0) } else { abi::slice(bytes, at, len) };
-        span.ok_or_else(|| CallError("gave an answer that points outside of its record".to_owned()))
+        let span = span.ok_or_else(|| CallError("gave an answer that points outside of its record".to_owned()))?;
+        self.take(span.len())?;
+        Ok(span)
     }
 }
 
@@ -345,6 +381,11 @@ impl KnownNames {
 
 fn wrong(error: abi::FrameError) -> CallError {
     CallError(format!("gave no answer: {error}"))
+}
+
+/// Bytes of a record's headers.
+fn bytes_of(headers: &[(&[u8], &[u8])]) -> usize {
+    headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// Where in `whole` the slice `part` lies, if it is a part of it.

@@ -187,7 +187,7 @@ impl Instance {
             }
             Carriage::Component { answer, .. } => answer,
         };
-        Answer::decode(memory, called.packed, records, answer_bytes(called.input_bytes).saturating_add(read))
+        Answer::decode(memory, called.packed, records, called.answer_bytes(read))
             .map_err(|error| CallError(format!("gave no answer: {error}")))
     }
 
@@ -297,6 +297,13 @@ pub(super) struct Called {
     input_bytes: u32,
     /// What it used.
     pub(super) fuel: u64,
+}
+
+impl Called {
+    /// Most bytes of its answer, if it was given so many bytes besides its frame.
+    pub(super) fn answer_bytes(&self, read: usize) -> usize {
+        answer_bytes(self.input_bytes).saturating_add(read)
+    }
 }
 
 fn needs(answer: &[u8]) -> Result<Needs, StartError> {

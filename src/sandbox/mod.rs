@@ -13,7 +13,8 @@
 //!
 //! **On disk** (all below `sandbox/`): `modules/`, `CATALOG` (see `catalog`), `cache/`, `key` (see `cache`).
 //!
-//! **Limits**: [`Config`]; [`crate::base::limits::CALL_RECORDS`]; an answer is at most 8 times its input and 64 KiB.
+//! **Limits**: [`Config`]; [`crate::base::limits::CALL_RECORDS`]; an answer is at most 8 times its input and 64 KiB,
+//! and what it stands for is bounded likewise (`frame`).
 //!
 //! Why core modules beside components: the same frame costs the same through both, but core modules can be made by any language
 //! without further tools, and components are all that some languages make.

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
 
 use crate::base::limits::FIELD_NAME_BYTES;
 use crate::base::row;
@@ -24,7 +23,8 @@ const KEPT: usize = 512;
 #[derive(Debug)]
 pub(super) struct Names {
     pub(super) list: Vec<Arc<str>>,
-    numbers: HashMap<Arc<str>, u32, FxBuildHasher>,
+    /// Hashed with a secret: names come from strangers, who could make them all fall into one place.
+    numbers: HashMap<Arc<str>, u32>,
     /// Counts how often the table was begun anew: numbers of another age mean nothing.
     pub(super) age: u32,
 }

@@ -98,7 +98,7 @@ pub struct Stats {
     pub traps: u32,
     /// Fuel used by calls that came back.
     pub fuel: u64,
-    /// Fuel used by calls that failed.
+    /// Fuel used by calls that failed, or were undone to be done again record by record.
     pub lost: u64,
     /// Fuel that the last call might use.
     pub limit: u64,

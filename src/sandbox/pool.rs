@@ -3,11 +3,12 @@
 //! Starting a filter costs some ten microseconds and its `init`, so instances are kept, for any lane that runs the same module
 //! with the same configuration. [`Guest`] is that pair; it lives as long as a chain uses it.
 //!
-//! Limits: [`Config::idle_instances`] and [`Config::idle_memory`], for the whole box; the one that was used longest ago goes
-//! first. How many run at once is bounded by who calls: one thread runs one instance.
+//! Limits: [`Config::idle_instances`] and [`Config::idle_memory`], for the whole box; those of guests that are gone go first, then
+//! the one that was used longest ago. One that is larger than all of that is not kept. How many run at once is bounded by who calls:
+//! one thread runs one instance.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::Config;
@@ -31,7 +32,6 @@ pub(super) struct Loaded {
 
 /// A module with a configuration.
 pub(super) struct Guest {
-    id: u64,
     pub(super) filter: Arc<str>,
     loaded: Arc<Loaded>,
     config: Arc<str>,
@@ -51,7 +51,7 @@ impl Guest {
 #[derive(Default)]
 struct Idle {
     /// Used longest ago first.
-    instances: VecDeque<(u64, Instance)>,
+    instances: VecDeque<(Weak<Guest>, Instance)>,
     bytes: usize,
 }
 
@@ -75,7 +75,6 @@ pub(super) struct Pool {
     limits: Config,
     shared: Shared,
     guests: Mutex<HashMap<Key, Weak<Guest>>>,
-    next_id: AtomicU64,
     idle: Mutex<Idle>,
 }
 
@@ -85,7 +84,6 @@ impl Pool {
             limits,
             shared: Shared { compiled: Compiled::default(), lookups },
             guests: Mutex::default(),
-            next_id: AtomicU64::new(0),
             idle: Mutex::default(),
         }
     }
@@ -118,7 +116,6 @@ impl Pool {
             return Ok(guest);
         }
         let mut guest = Guest {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
             filter: Arc::clone(filter),
             loaded: Arc::clone(loaded),
             config,
@@ -152,10 +149,10 @@ impl Pool {
     }
 
     /// An instance to work with; kept, or fresh.
-    pub(super) fn take(&self, guest: &Guest) -> Result<Instance, StartError> {
+    pub(super) fn take(&self, guest: &Arc<Guest>) -> Result<Instance, StartError> {
         let mut idle = self.idle.lock();
         // The one used last has its memory still in the processor's caches.
-        if let Some(found) = idle.instances.iter().rposition(|(id, _)| *id == guest.id)
+        if let Some(found) = idle.instances.iter().rposition(|(of, _)| of.as_ptr() == Arc::as_ptr(guest))
             && let Some((_, instance)) = idle.instances.remove(found)
         {
             idle.bytes = idle.bytes.saturating_sub(instance.memory_bytes());
@@ -172,17 +169,24 @@ impl Pool {
     }
 
     /// Keeps an instance whose last call went well, unless it has grown too large.
-    pub(super) fn give_back(&self, guest: &Guest, instance: Instance) {
+    pub(super) fn give_back(&self, guest: &Arc<Guest>, instance: Instance) {
         let bytes = instance.memory_bytes();
         guest.counters.memory_bytes.fetch_max(bytes as u64, Ordering::Relaxed);
-        if instance.has_grown(&self.limits) {
+        let room = self.limits.idle_memory.as_usize();
+        // One that is too large for the whole room would only drive all others out before it goes itself.
+        if bytes > room || instance.has_grown(&self.limits) {
             return;
         }
         let mut gone = Vec::new();
         let mut idle = self.idle.lock();
+        while let Some(dead) = idle.instances.iter().position(|(of, _)| of.strong_count() == 0) {
+            let Some((_, dead)) = idle.instances.remove(dead) else { break };
+            idle.bytes = idle.bytes.saturating_sub(dead.memory_bytes());
+            gone.push(dead);
+        }
         idle.bytes += bytes;
-        idle.instances.push_back((guest.id, instance));
-        while idle.instances.len() > self.limits.idle_instances || idle.bytes > self.limits.idle_memory.as_usize() {
+        idle.instances.push_back((Arc::downgrade(guest), instance));
+        while idle.instances.len() > self.limits.idle_instances || idle.bytes > room {
             let Some((_, oldest)) = idle.instances.pop_front() else { break };
             idle.bytes = idle.bytes.saturating_sub(oldest.memory_bytes());
             gone.push(oldest);

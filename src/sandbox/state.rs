@@ -38,7 +38,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use rustc_hash::FxBuildHasher;
+use hashbrown::hash_map::Entry as Place;
 
 /// Counted for every entry beside its bytes: tables and indexes.
 pub const ENTRY_BYTES: usize = 160;
@@ -59,16 +59,21 @@ pub type Bytes = Arc<[u8]>;
 #[derive(Clone, Debug, Default)]
 pub struct State {
     inner: Arc<Inner>,
-    /// Of the call at hand: what stood before each write, in order.
-    undo: Vec<(Bytes, Option<Bytes>)>,
+    /// Of the call at hand.
+    undo: Before,
     in_call: bool,
-    /// What stood before the first write since [`State::take_changes`].
-    changed: HashMap<Bytes, Option<Bytes>, FxBuildHasher>,
+    /// Since [`State::take_changes`].
+    changed: Before,
 }
+
+/// What stood under each key before it was first written. A key that was not there and is not there again is in none, so this is
+/// at most as large as the state was and is, however often a guest writes.
+type Before = HashMap<Bytes, Option<Bytes>>;
 
 #[derive(Clone, Debug, Default)]
 struct Inner {
-    entries: HashMap<Bytes, Bytes, FxBuildHasher>,
+    /// Hashed with a secret: keys come from strangers' records.
+    entries: HashMap<Bytes, Bytes>,
     /// (deadline, key) of entries that are forgotten at their time.
     forgotten: BTreeSet<(i64, Bytes)>,
     /// The same of those that wait.
@@ -203,6 +208,19 @@ impl Inner {
     }
 }
 
+/// Notes what stood under a key before a write, after which something is there or not.
+fn remember(all: &mut Before, key: &Bytes, before: Option<Bytes>, there: bool) {
+    match all.entry(key.clone()) {
+        Place::Vacant(place) => {
+            place.insert(before);
+        }
+        Place::Occupied(place) if place.get().is_none() && !there => {
+            place.remove();
+        }
+        Place::Occupied(_) => {}
+    }
+}
+
 /// Where the indexes have an entry.
 fn place(bytes: &[u8]) -> (i64, bool) {
     Entry::read(bytes).map_or((i64::MAX, false), |entry| (entry.deadline_ns, entry.waits.is_some()))
@@ -308,11 +326,12 @@ impl State {
     }
 
     fn set(&mut self, key: &Bytes, bytes: Option<Bytes>) {
+        let there = bytes.is_some();
         let before = Arc::make_mut(&mut self.inner).set(key, bytes);
         if self.in_call {
-            self.undo.push((key.clone(), before.clone()));
+            remember(&mut self.undo, key, before.clone(), there);
         }
-        self.changed.entry(key.clone()).or_insert(before);
+        remember(&mut self.changed, key, before, there);
     }
 
     /// A call begins; nothing was written since the last ended.
@@ -328,9 +347,15 @@ impl State {
             self.undo.clear();
             return;
         }
-        for (key, before) in std::mem::take(&mut self.undo).into_iter().rev() {
-            Arc::make_mut(&mut self.inner).set(&key, before);
+        for (key, before) in std::mem::take(&mut self.undo) {
+            self.set(&key, before);
         }
+    }
+
+    /// How many keys would have to be put back if the call at hand failed.
+    #[cfg(test)]
+    pub(super) fn undo_len(&self) -> usize {
+        self.undo.len()
     }
 
     /// The value of a key, for a record that arrived at `now_ns`.

@@ -50,7 +50,7 @@ const PARTS_AN_ENTRY: usize = 10_000;
 /// Masks in one entry of a checkpoint.
 const MASKS_AN_ENTRY: usize = 50_000;
 /// Closed jobs of a topic that are remembered.
-const CLOSED_JOBS: usize = 16;
+pub const CLOSED_JOBS: usize = 16;
 const VERSION: u32 = 2;
 
 /// What the log says of a part.
@@ -275,24 +275,20 @@ impl CommitLog {
     /// The disk's, and a log that a newer Sawbox wrote.
     pub fn open(disk: Arc<dyn Disk>) -> Result<(Self, Found), StoreError> {
         let (journal, entries, mut found) = Journal::open(disk, Path::new(PATH)).map_err(refused)?;
-        let mut topics = BTreeMap::<TopicId, TopicState>::new();
-        for entry in &entries {
-            let Ok(record) = serde_json::from_slice::<CommitRecord>(entry) else {
-                found.damaged += 1;
-                continue;
-            };
-            if record.v > VERSION {
-                return Err(StoreError::Newer { path: PATH.into(), version: record.v });
-            }
-            for topic in record.topics {
-                let state = topics.entry(topic.id).or_default();
-                let (name, change) = read_record(topic);
-                state.name = name;
-                state.apply(&change);
-            }
-        }
+        let (topics, unreadable) = fold(entries.iter().map(Vec::as_slice))?;
+        found.damaged += unreadable;
         let checkpointed_bytes = journal.len() / 2;
         Ok((Self { journal, topics, checkpointed_bytes, unsure: false }, found))
+    }
+
+    /// Puts another state in the place of all that the log says; the old log stands until it is durable.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn replace(disk: Arc<dyn Disk>, topics: BTreeMap<TopicId, TopicState>) -> Result<(), StoreError> {
+        let (mut log, _) = Self::open(disk)?;
+        log.topics = topics;
+        log.checkpoint()
     }
 
     /// Makes changes durable, all of them or none. When it fails, [`CommitLog::is_unsure`] says whether they may be
@@ -378,6 +374,31 @@ impl CommitLog {
         self.unsure = false;
         Ok(())
     }
+}
+
+/// What entries add up to, and how many of them cannot be read.
+///
+/// # Errors
+/// [`StoreError::Newer`].
+pub fn fold<'e>(entries: impl Iterator<Item = &'e [u8]>) -> Result<(BTreeMap<TopicId, TopicState>, u64), StoreError> {
+    let mut topics = BTreeMap::<TopicId, TopicState>::new();
+    let mut unreadable = 0;
+    for entry in entries {
+        let Ok(record) = serde_json::from_slice::<CommitRecord>(entry) else {
+            unreadable += 1;
+            continue;
+        };
+        if record.v > VERSION {
+            return Err(StoreError::Newer { path: PATH.into(), version: record.v });
+        }
+        for topic in record.topics {
+            let state = topics.entry(topic.id).or_default();
+            let (name, change) = read_record(topic);
+            state.name = name;
+            state.apply(&change);
+        }
+    }
+    Ok((topics, unreadable))
 }
 
 fn refused(error: std::io::Error) -> StoreError {

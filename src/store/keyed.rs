@@ -90,6 +90,18 @@ pub fn path(topic: TopicId, id: u64) -> PathBuf {
     Path::new(ROOT).join(topic.to_string()).join(DIRECTORY).join(format!("{id:016x}.state"))
 }
 
+/// Whether a piece's file can be read.
+pub fn is_sound(disk: &dyn Disk, path: &Path) -> bool {
+    let read = || {
+        let file = disk.open(path, false)?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).map_err(std::io::Error::other)?];
+        let got = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+        std::io::Result::Ok(bytes)
+    };
+    read().is_ok_and(|bytes| decode(&bytes, &mut BTreeMap::new()))
+}
+
 /// Adds a piece to those of a partition.
 pub fn fold(pieces: &mut Vec<Piece>, piece: &Piece) {
     if piece.whole {

@@ -106,6 +106,17 @@ impl Stretches {
     }
 }
 
+/// Which rows may still come of records that a mask knows already. A deletion is needed as long as the queue or a dead letter may
+/// give its record again. A replay's is needed where filters remember: a row that waited in their state has the origin of a
+/// record far below the lane's next offset, and comes when the replay has long made another of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToCome {
+    /// Where each partition of the queue begins; of those that are not here nobody knows, and masks stay.
+    pub starts: BTreeMap<PartitionId, Offset>,
+    /// Whether there are dead letters: their records may be older than the queue's.
+    pub letters: bool,
+}
+
 /// What the masks of a topic add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Masks {
@@ -198,12 +209,12 @@ impl Masks {
         })
     }
 
-    /// The stretches that none of these parts needs any more. A deletion is needed as long as the queue may give its record
-    /// again, which `queue_starts` tells; of partitions it does not know, for ever.
+    /// The stretches that none of these parts needs any more, nor rows that are still to come: as [`ToCome`] tells.
     pub fn unneeded<'p>(
         &self,
         parts: impl Iterator<Item = &'p PartMeta> + Clone,
-        queue_starts: &BTreeMap<PartitionId, Offset>,
+        to_come: &ToCome,
+        remembers: impl Fn(PartitionId) -> bool,
     ) -> Vec<(PartitionId, Offset)> {
         let mut found = Vec::new();
         for (partition, stretches) in &self.partitions {
@@ -219,9 +230,13 @@ impl Masks {
                     Some((own.1, own.2, part.swept))
                 })
                 .collect();
-            let start = queue_starts.get(partition).copied().unwrap_or(0);
+            let start = to_come.starts.get(partition).copied().unwrap_or(0);
+            let remembers = remembers(*partition);
             for (first, stretch) in &stretches.by_first {
-                let held = stretch.keep.is_none() && stretch.end > start;
+                let held = match stretch.keep {
+                    None => stretch.end > start || to_come.letters,
+                    Some(_) => stretch.end > start && remembers,
+                };
                 let needs = |(least, greatest, swept): &(Offset, Offset, u64)| {
                     *swept < stretch.seq && *least < stretch.end && *greatest >= *first
                 };
@@ -323,6 +338,10 @@ impl Source for Masked {
 
     fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
         self.inner.int_bounds(group, column)
+    }
+
+    fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {
+        self.inner.number_bounds(group, column)
     }
 
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {

@@ -128,17 +128,14 @@ impl Store {
     }
 
     /// Adds the masks that no part needs once a change is made. No other change may add parts meanwhile that need them: flushes
-    /// do not, for their rows are above every mask, or below one that deletes and is kept while the queue has their records.
+    /// do not, for their rows are above every mask, or below one that is kept for them ([`super::mask::ToCome`]).
     fn unmask(&self, topic: &Arc<TopicStore>, change: &mut TopicChange) {
         let state = topic.state.lock();
         let durable = &state.durable;
         if durable.masks.is_empty() {
             return;
         }
-        let is_news = |part: &&PartMeta| !change.remove.contains(&part.id) && change.add.iter().all(|new| new.id != part.id);
-        let live = durable.parts.values().filter(is_news);
-        let staged = durable.staged.values().map(|(_, part)| part);
-        change.unmask = durable.masks.unneeded(live.chain(staged).chain(&change.add), &state.queue_starts);
+        change.unmask = state.unneeded(&durable.masks, &change.remove, &change.add);
     }
 
     /// Drops what is older than the store keeps, or more than it may take; how many parts that were.

@@ -40,6 +40,7 @@ mod ballast;
 mod column;
 mod commits;
 pub mod config;
+pub mod export;
 mod flush;
 mod group;
 mod keyed;
@@ -54,11 +55,13 @@ mod stage;
 mod stats;
 #[cfg(test)]
 mod tests;
+pub mod tools;
 mod topic;
+pub mod typed;
 pub mod watch;
 
 pub use append::Given;
-pub use commits::{GenerationEntry, JobEntry};
+pub use commits::{CLOSED_JOBS, GenerationEntry, JobEntry};
 pub use config::Config;
 pub use open::OpenReport;
 pub use stage::{Stage, Staged};

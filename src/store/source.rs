@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::store::StoreError;
+use crate::store::typed::put_number;
 
 /// What a field's values are, in one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -66,6 +67,20 @@ impl Dict {
     }
 }
 
+/// What strings of one length are that are kept as raw bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Lower-case hexadecimal digits, two for each of so many bytes.
+    Hex {
+        /// Raw bytes a value; at least one.
+        width: u8,
+    },
+    /// A lower-case UUID, `8-4-4-4-12` digits: 16 bytes.
+    Uuid,
+    /// A dotted address as it is usually written: 4 bytes.
+    Ipv4,
+}
+
 /// One column of one row group, decoded.
 #[derive(Clone, Debug)]
 pub enum Chunk {
@@ -81,6 +96,24 @@ pub enum Chunk {
         /// One a row.
         ends: Vec<u32>,
         /// Back to back.
+        bytes: Vec<u8>,
+        /// Rows that have a value.
+        present: Present,
+    },
+    /// Strings that all are numbers, written in the one usual way; undefined where not present. Kind `Str`.
+    Number {
+        /// One a row: the string is that number divided by 10^`digits`.
+        values: Vec<i64>,
+        /// Digits after the point, as many in each; without a point where 0.
+        digits: u8,
+        /// Rows that have a value.
+        present: Present,
+    },
+    /// Strings that all have this form; undefined where not present. Kind `Str`.
+    Fixed {
+        /// What they are.
+        form: Form,
+        /// As many bytes a row as the form says.
         bytes: Vec<u8>,
         /// Rows that have a value.
         present: Present,
@@ -106,6 +139,107 @@ pub enum Chunk {
         /// Rows that have a value.
         present: Present,
     },
+}
+
+impl Chunk {
+    /// How many rows it is of.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Dict { codes, .. } => codes.len(),
+            Self::Text { ends, .. } => ends.len(),
+            Self::Fixed { form, bytes, .. } => bytes.len() / form.width(),
+            Self::Number { values, .. } | Self::Int { values, .. } => values.len(),
+            Self::Float { values, .. } => values.len(),
+            Self::Bool { values, .. } => values.len(),
+        }
+    }
+
+    /// Which rows have a value; `None` where the codes say it.
+    pub fn present(&self) -> Option<&Present> {
+        match self {
+            Self::Dict { .. } => None,
+            Self::Text { present, .. }
+            | Self::Number { present, .. }
+            | Self::Fixed { present, .. }
+            | Self::Int { present, .. }
+            | Self::Float { present, .. }
+            | Self::Bool { present, .. } => Some(present),
+        }
+    }
+
+    /// The string (or list entry) of a row; `scratch` is where it is written if it does not stand anywhere.
+    pub fn text_of<'a>(&'a self, row: usize, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+        match self {
+            Self::Dict { codes, dict } => Some(dict.entry(codes.get(row)?.checked_sub(1)? as usize)),
+            Self::Text { ends, bytes, present } if present.has(row) => {
+                let start = if row == 0 { 0 } else { *ends.get(row - 1)? };
+                bytes.get(start as usize..*ends.get(row)? as usize)
+            }
+            Self::Number { values, digits, present } if present.has(row) => {
+                scratch.clear();
+                put_number(scratch, *values.get(row)?, *digits);
+                Some(scratch)
+            }
+            Self::Fixed { form, bytes, present } if present.has(row) => {
+                scratch.clear();
+                form.put_text(scratch, bytes.get(row * form.width()..(row + 1) * form.width())?);
+                Some(scratch)
+            }
+            _ => None,
+        }
+    }
+
+    /// Chunks of strings, of which a row has a value in one, as one of text.
+    #[must_use]
+    pub fn joined(chunks: &[Self], rows: usize) -> Self {
+        let (mut ends, mut bytes, mut scratch) = (Vec::with_capacity(rows), Vec::new(), Vec::new());
+        let mut words = vec![0u64; rows.div_ceil(64)];
+        for row in 0..rows {
+            for chunk in chunks {
+                if let Some(text) = chunk.text_of(row, &mut scratch) {
+                    bytes.extend_from_slice(text);
+                    words[row / 64] |= 1 << (row % 64);
+                    break;
+                }
+            }
+            ends.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        }
+        Self::Text { ends, bytes, present: Present::Some(words) }
+    }
+
+    /// The same with strings as bytes that can be pointed to: numbers and fixed forms become text, others stay.
+    #[must_use]
+    pub fn into_text(self) -> Self {
+        self.to_text().unwrap_or(self)
+    }
+
+    /// The text of strings that are kept as numbers or raw bytes; `None` of all else.
+    pub fn to_text(&self) -> Option<Self> {
+        let (mut ends, mut text) = (Vec::with_capacity(self.rows()), Vec::new());
+        let present = match self {
+            Self::Number { values, digits, present } => {
+                for (row, value) in values.iter().enumerate() {
+                    if present.has(row) {
+                        put_number(&mut text, *value, *digits);
+                    }
+                    ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+                }
+                present
+            }
+            Self::Fixed { form, bytes, present } => {
+                text.reserve(self.rows() * form.most_text());
+                for (row, raw) in bytes.chunks_exact(form.width()).enumerate() {
+                    if present.has(row) {
+                        form.put_text(&mut text, raw);
+                    }
+                    ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+                }
+                present
+            }
+            _ => return None,
+        };
+        Some(Self::Text { ends, bytes: text, present: present.clone() })
+    }
 }
 
 /// Which rows of a group have a value.
@@ -206,6 +340,10 @@ pub trait Source: Send + Sync + Debug {
     fn column(&self, group: usize, column: usize) -> Result<Option<Chunk>, StoreError>;
     /// Least and greatest value of an integer column in a group, where known without decoding.
     fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)>;
+    /// The same of a column of strings that are numbers, and how many digits after the point its strings have there.
+    fn number_bounds(&self, _group: usize, _column: usize) -> Option<(i64, i64, u8)> {
+        None
+    }
     /// The dictionary of a column that has one for the whole source.
     ///
     /// # Errors

@@ -10,12 +10,11 @@
 //! Limits: a [`Stage`] is as large as its caller lets it grow; it is not part of the memtables' budget.
 //! Crash story: as a flush's. Staged files are named in the log; those that are not are orphans.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::commits::{GenerationEntry, JobEntry, PartMeta, TopicChange};
 use super::flush::{Change, doom};
-use super::mask::{MASKS, Mask, Masks};
+use super::mask::{MASKS, Mask, Masks, ToCome};
 use super::memtable::Memtable;
 use super::part::read::PartFile;
 use super::topic::TopicStore;
@@ -167,8 +166,7 @@ impl Store {
             let masks: Vec<Mask> = ranges.iter().map(mask).collect();
             let mut after = (*durable.masks).clone();
             masks.iter().for_each(|mask| after.add(mask));
-            let left = durable.parts.values().filter(|part| !remove.contains(&part.id));
-            let unmask = after.unneeded(left.chain(&add), &state.queue_starts);
+            let unmask = state.unneeded(&after, &remove, &add);
             TopicChange { add, remove, masks, unmask, generations: vec![generation], jobs: vec![job], ..TopicChange::default() }
         };
         self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
@@ -224,7 +222,7 @@ impl Store {
             let add: Vec<PartMeta> = files.iter().map(|file: &Arc<PartFile>| file.meta.clone()).collect();
             let mut after = (*durable.masks).clone();
             masks.iter().for_each(|mask| after.add(mask));
-            let unmask = after.unneeded(durable.parts.values().chain(&add), &state.queue_starts);
+            let unmask = state.unneeded(&after, &[], &add);
             TopicChange { add, masks, unmask, generations: vec![generation], ..TopicChange::default() }
         });
         let of = |topic, change, files| Change { topic, change, files, keyed: Vec::new(), flushed: false };
@@ -263,11 +261,10 @@ impl Store {
         (!masks.is_empty()).then_some(masks)
     }
 
-    /// Says where a topic's queue begins: records below will never be handled again, so a deletion of them may be forgotten once
-    /// no part has them.
-    pub fn set_queue_starts(&self, topic: TopicId, starts: BTreeMap<PartitionId, Offset>) {
+    /// Says which of a topic's records may come again: masks of others are forgotten once no part needs them.
+    pub fn set_to_come(&self, topic: TopicId, to_come: ToCome) {
         if let Some(topic) = self.topic(topic) {
-            topic.state.lock().queue_starts = starts;
+            topic.state.lock().to_come = to_come;
         }
     }
 }

@@ -4,14 +4,14 @@
 //! A flush takes the memtable away under the lock (it is then *frozen*, still searched) and puts parts in its place under
 //! the lock again: that is why a look sees each row once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::commits::TopicState;
+use super::commits::{PartMeta, TopicState};
 use super::keyed::Delta;
-use super::mask;
+use super::mask::{self, Masks, ToCome};
 use super::memtable::{MemSource, Memtable};
 use super::part::read::{PartFile, PartSource};
 use super::source::Source;
@@ -50,8 +50,8 @@ pub struct State {
     pub parts: BTreeMap<u64, Arc<PartFile>>,
     /// Files of staged parts, by number.
     pub staged: BTreeMap<u64, Arc<PartFile>>,
-    /// Where the topic's queue was last said to begin.
-    pub queue_starts: BTreeMap<PartitionId, Offset>,
+    /// What was last said of records that may come again.
+    pub to_come: ToCome,
     /// Next offsets with the memtable's rows.
     pub next: BTreeMap<PartitionId, Offset>,
     /// Rows as they come.
@@ -87,7 +87,7 @@ impl TopicStore {
         let state = State {
             parts,
             staged,
-            queue_starts: BTreeMap::new(),
+            to_come: ToCome::default(),
             name: Arc::from(durable.name.as_str()),
             next: durable.cursors.clone(),
             durable,
@@ -121,6 +121,15 @@ impl State {
         self.frozen.push_back(Frozen { source, cursors, keyed, bytes });
     }
 
+    /// The stretches of these masks that nothing needs once some parts are gone and others are there. Those of jobs under way count:
+    /// a job that ends must not bring back what was deleted meanwhile.
+    pub fn unneeded(&self, masks: &Masks, remove: &[u64], add: &[PartMeta]) -> Vec<(PartitionId, Offset)> {
+        let gone: BTreeSet<u64> = remove.iter().copied().chain(add.iter().map(|part| part.id)).collect();
+        let staged = self.durable.staged.values().map(|(_, part)| part);
+        let stays = self.durable.parts.values().chain(staged).filter(|part| !gone.contains(&part.id));
+        masks.unneeded(stays.chain(add), &self.to_come, |partition| self.durable.keyed.contains_key(&partition))
+    }
+
     /// Adds this topic's sources that may have rows of `[from, to)`.
     pub fn look(&mut self, id: TopicId, range: (Option<i64>, Option<i64>), sources: &mut Vec<Arc<dyn Source>>) {
         for file in self.parts.values() {
@@ -142,7 +151,7 @@ impl State {
 fn push_within(
     source: &Arc<MemSource>,
     (from, to): (Option<i64>, Option<i64>),
-    masks: &Arc<mask::Masks>,
+    masks: &Arc<Masks>,
     sources: &mut Vec<Arc<dyn Source>>,
 ) {
     let touches = |group: usize| {

@@ -17,6 +17,7 @@ use crate::relay::codec::spec::{AvroSpec, CodecName, CodecSpec};
 use crate::sandbox::{ChainSpec, PutBy};
 use crate::web::Web;
 use crate::web::error::{Parameters, Refusal};
+use crate::web::life::refusal;
 
 /// `GET /api/v1/filters`: `version` is the one that the name stands for (0 is the box's own); null where all of them wait.
 ///
@@ -88,8 +89,7 @@ pub async fn put_filter(
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let by = if agent.starts_with("sawbox/") { PutBy::Cli } else { PutBy::Api };
     blocking(move || {
-        let version =
-            web.sandbox.put_version(&name, &wasm, by, put.promote).map_err(|error| Refusal::wrong(error.to_string()))?;
+        let version = web.sandbox.put_version(&name, &wasm, by, put.promote).map_err(|error| refusal(&error.into()))?;
         let opened = if put.promote { web.relay.filter_replaced(&name) } else { Vec::new() };
         let generations: Vec<Value> =
             opened.into_iter().map(|(topic, generation)| json!({ "topic": topic, "generation": generation })).collect();
@@ -170,8 +170,8 @@ pub async fn put_chain(State(web): State<Arc<Web>>, Path(topic): Path<String>, b
     .await
 }
 
-/// Compiling and committing block; the network's threads must not.
+/// Compiling, committing and showing what is long block; the network's threads must not.
 pub(super) async fn blocking(work: impl FnOnce() -> Result<Value, Refusal> + Send + 'static) -> Result<Json<Value>, Refusal> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| Refusal::failed("the change failed; the log says why"))?.map(Json)
+    done.map_err(|_| Refusal::failed("this could not be done; the log says why"))?.map(Json)
 }

@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes as Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -30,8 +30,9 @@ use crate::base::time;
 use crate::relay::dead::RetryRequest;
 use crate::web::Web;
 use crate::web::control::blocking;
-use crate::web::error::Refusal;
-use crate::web::replay::{Stretch, ranges, refusal};
+use crate::web::error::{Parameters, Refusal};
+use crate::web::life::refusal;
+use crate::web::replay::{Stretch, ranges};
 
 /// Letters of a list, where nobody says how many.
 const LETTERS: usize = 100;
@@ -49,6 +50,7 @@ pub fn routes() -> Router<Arc<Web>> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Limit {
     limit: Option<usize>,
 }
@@ -89,7 +91,7 @@ async fn all(State(web): State<Arc<Web>>) -> Result<Json<Value>, Refusal> {
 async fn letters(
     State(web): State<Arc<Web>>,
     Path(topic): Path<String>,
-    Query(limit): Query<Limit>,
+    Parameters(limit): Parameters<Limit>,
 ) -> Result<Json<Value>, Refusal> {
     blocking(move || {
         let most = limit.limit.unwrap_or(LETTERS).min(MOST_LETTERS);

@@ -30,7 +30,10 @@ pub(super) fn read<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, Re
 pub(super) fn refusal(error: &RelayError) -> Refusal {
     let why = error.to_string();
     match error {
-        RelayError::NoTopic(_) | RelayError::Missing(_) | RelayError::Filter(FilterError::Missing(_)) => Refusal::missing(why),
+        RelayError::NoTopic(_)
+        | RelayError::NoReplay(_)
+        | RelayError::Missing(_)
+        | RelayError::Filter(FilterError::Missing(_)) => Refusal::missing(why),
         RelayError::Busy(_) | RelayError::Closed => Refusal::busy(why),
         RelayError::Config(_) | RelayError::Filter(FilterError::Refused(_)) => Refusal::wrong(why),
         _ => Refusal::failed(why),
@@ -132,12 +135,16 @@ pub async fn promote_version(
 /// `GET /api/v1/topics/{topic}/generations`
 ///
 /// `{"topic", "generations": [{"generation", "live", "made_by", "why", "at", "from": [{"partition", "offset"}], "codec", "chain":
-/// [{"filter", "version", "when", "sha256", "config"}]}]}`, the oldest first. A partition that `from` does not name began with the
-/// generation.
+/// [{"filter", "version", "when", "sha256", "config"}], "ranges": [{"partition", "first", "end"}]}]}`, the oldest first. A partition
+/// that `from` does not name began with the generation. `ranges` are the offsets that a replay or a retry made anew; it is never
+/// `live`, and has no `from`.
 pub async fn generations(State(web): State<Arc<Web>>, Path(topic): Path<String>) -> Result<Json<Value>, Refusal> {
-    let generations = web.relay.generations(&topic).map_err(|error| refusal(&error))?;
-    let shown: Vec<Value> = generations.iter().map(dated).collect();
-    Ok(Json(json!({ "topic": topic, "generations": shown })))
+    blocking(move || {
+        let generations = web.relay.generations(&topic).map_err(|error| refusal(&error))?;
+        let shown: Vec<Value> = generations.iter().map(dated).collect();
+        Ok(json!({ "topic": topic, "generations": shown }))
+    })
+    .await
 }
 
 /// A chain that is wished for.

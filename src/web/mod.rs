@@ -38,6 +38,7 @@ mod origin;
 mod replay;
 mod rows;
 mod status;
+mod store;
 mod tail;
 mod topics;
 mod traffic;
@@ -78,6 +79,7 @@ pub struct Web {
     pub(crate) data_dir: PathBuf,
     pub(crate) started_ns: i64,
     queries: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
     ready: AtomicBool,
     listeners: parking_lot::RwLock<Vec<Listener>>,
     extra_metrics: parking_lot::RwLock<Vec<metrics::Source>>,
@@ -115,6 +117,7 @@ impl Web {
             disk: houses.disk,
             clock: houses.clock,
             queries: Arc::new(Semaphore::new(config.queries)),
+            exports: Arc::new(Semaphore::new(store::EXPORTS)),
             config,
             data_dir,
             started_ns,
@@ -186,6 +189,7 @@ impl Web {
             .merge(access::routes())
             .merge(replay::routes())
             .merge(dead::routes())
+            .merge(store::routes())
             .route("/api/v1/quotas", get(traffic::quotas))
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))

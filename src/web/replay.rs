@@ -24,11 +24,12 @@ use crate::base::ids::{Generation, Offset, PartitionId};
 use crate::base::time;
 use crate::base::units::Bytes;
 use crate::queue::Topic;
-use crate::relay::{Range, RelayError, ReplayChain, ReplayRequest, ReplayState, ReplayStatus, Which};
+use crate::relay::{Range, ReplayChain, ReplayRequest, ReplayState, ReplayStatus, Which};
 use crate::sandbox::ChainSpec;
 use crate::store::query::{self, Cancel, OutValue, Pipe, Request, virtual_field};
 use crate::web::control::blocking;
 use crate::web::error::Refusal;
+use crate::web::life::refusal;
 use crate::web::{Metric, Web};
 
 /// Rows that a query may delete at once; more are deleted by more queries.
@@ -154,18 +155,27 @@ async fn start(
 }
 
 /// `GET /api/v1/replays`
-async fn all(State(web): State<Arc<Web>>) -> Json<Value> {
-    let replays: Vec<Value> = web.relay.replays().iter().map(shown).collect();
-    Json(json!({ "replays": replays }))
+async fn all(State(web): State<Arc<Web>>) -> Result<Json<Value>, Refusal> {
+    blocking(move || {
+        let replays: Vec<Value> = web.relay.replays().iter().map(shown).collect();
+        Ok(json!({ "replays": replays }))
+    })
+    .await
+}
+
+fn number(id: &str) -> Result<u64, Refusal> {
+    id.parse().map_err(|_| Refusal::missing(format!("a replay is named by its number, not `{id}`; /api/v1/replays lists them")))
 }
 
 /// `GET /api/v1/replays/{id}`
-async fn one(State(web): State<Arc<Web>>, Path(id): Path<u64>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(shown(&web.relay.replay_status(id).map_err(|error| refusal(&error))?)))
+async fn one(State(web): State<Arc<Web>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
+    let id = number(&id)?;
+    blocking(move || Ok(shown(&web.relay.replay_status(id).map_err(|error| refusal(&error))?))).await
 }
 
 /// `POST /api/v1/replays/{id}/pause`, `resume`, `cancel`
-async fn act(State(web): State<Arc<Web>>, Path((id, action)): Path<(u64, String)>) -> Result<Json<Value>, Refusal> {
+async fn act(State(web): State<Arc<Web>>, Path((id, action)): Path<(String, String)>) -> Result<Json<Value>, Refusal> {
+    let id = number(&id)?;
     let state = match action.as_str() {
         "pause" => ReplayState::Paused,
         "resume" => ReplayState::Running,
@@ -185,15 +195,6 @@ fn shown(status: &ReplayStatus) -> Value {
         fields.insert("ended".into(), status.ended_ns.map(time::format).into());
     }
     value
-}
-
-pub(super) fn refusal(error: &RelayError) -> Refusal {
-    match error {
-        RelayError::NoTopic(_) | RelayError::NoReplay(_) | RelayError::Missing(_) => Refusal::missing(error.to_string()),
-        RelayError::Config(_) | RelayError::Filter(_) => Refusal::wrong(error.to_string()),
-        RelayError::Closed | RelayError::Busy(_) => Refusal::busy(error.to_string()),
-        _ => Refusal::failed(error.to_string()),
-    }
 }
 
 /// Which rows are to be deleted.
@@ -224,7 +225,8 @@ async fn delete_rows(State(web): State<Arc<Web>>, Path(topic): Path<String>, bod
             (None, Some(text)) => found(&web, &known, text, &asked)?,
             _ => return Err(Refusal::wrong("say which rows in one way: `offsets` or `query`")),
         };
-        let offsets: u64 = ranges.iter().map(Range::len).sum();
+        // What was asked for may end anywhere.
+        let offsets = ranges.iter().map(Range::len).fold(0, u64::saturating_add);
         if asked.dry_run || ranges.is_empty() {
             return Ok(json!({ "topic": topic, "offsets": offsets, "deleted": false }));
         }

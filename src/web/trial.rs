@@ -111,7 +111,7 @@ pub async fn begin(
 }
 
 /// `GET /api/v1/trials`: all that are remembered, the oldest first, without their fields and examples.
-pub async fn trials(State(web): State<Arc<Web>>) -> Json<Value> {
+pub async fn trials(State(web): State<Arc<Web>>) -> Result<Json<Value>, Refusal> {
     let brief = |status| {
         let mut shown = dated(&status);
         if let Some(report) = shown["report"].as_object_mut() {
@@ -119,18 +119,21 @@ pub async fn trials(State(web): State<Arc<Web>>) -> Json<Value> {
         }
         shown
     };
-    let shown: Vec<Value> = web.relay.trials().into_iter().map(brief).collect();
-    Json(json!({ "trials": shown }))
+    blocking(move || {
+        let shown: Vec<Value> = web.relay.trials().into_iter().map(brief).collect();
+        Ok(json!({ "trials": shown }))
+    })
+    .await
 }
 
 /// `GET /api/v1/trials/{id}`: one, as far as it is; see [`begin`].
 pub async fn trial(State(web): State<Arc<Web>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(dated(&web.relay.trial(&id).map_err(|error| refusal(&error))?)))
+    blocking(move || Ok(dated(&web.relay.trial(&id).map_err(|error| refusal(&error))?))).await
 }
 
 /// `DELETE /api/v1/trials/{id}`: ends one that runs, after the call it is at; forgets one that has ended.
 pub async fn cancel(State(web): State<Arc<Web>>, Path(id): Path<String>) -> Result<Json<Value>, Refusal> {
-    Ok(Json(dated(&web.relay.cancel_trial(&id).map_err(|error| refusal(&error))?)))
+    blocking(move || Ok(dated(&web.relay.cancel_trial(&id).map_err(|error| refusal(&error))?))).await
 }
 
 /// Figures of all trials.

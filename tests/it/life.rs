@@ -371,12 +371,23 @@ fn a_version_lives_through_api_and_command_line_and_over_a_restart() {
             ("/api/v1/topics/shop/trial", &b"{}"[..], 400),
             ("/api/v1/topics/shop/trial", br#"{"filter":"mine","last":{}}"#, 400),
             ("/api/v1/topics/none/trial", br#"{"filter":"mine"}"#, 404),
+            (
+                "/api/v1/topics/shop/trial",
+                br#"{"filter":"mine","offsets":[{"partition":0,"from":1000,"to":18446744073709551615}]}"#,
+                404,
+            ),
             ("/api/v1/topics/shop/rollback", br#"{"to":77}"#, 404),
             ("/api/v1/topics/_dead.shop/promote", br#"{"filter":"mine"}"#, 400),
             ("/api/v1/filters/mine/promote", br#"{"version":77}"#, 404),
             ("/api/v1/filters/none/promote", b"", 404),
         ] {
             assert_eq!(running.send("POST", path, "application/json", body).0, status, "{path}");
+        }
+        for (path, parameters, status) in
+            [("/api/v1/replays/first", &[][..], 404), ("/api/v1/dead/shop", &[("limt", "1")], 400)]
+        {
+            let (said, text) = running.get(path, parameters);
+            assert_eq!((said, text.starts_with("{\"error\":")), (status, true), "{path}: {text}");
         }
         let (_, metrics) = running.get("/metrics", &[]);
         assert!(metrics.contains("sawbox_trials_total 3") && metrics.contains("sawbox_trials_running 0"), "{metrics}");

@@ -6,6 +6,7 @@
 mod access_cli;
 mod dead_letters;
 mod elastic;
+mod elastic_fuzz;
 mod end_to_end;
 mod full;
 mod ingest;
@@ -30,6 +31,7 @@ mod replay_model;
 mod replay_threads;
 mod replay_world;
 mod state_model;
+mod store_tools;
 mod support;
 mod tidy;
 mod traffic;

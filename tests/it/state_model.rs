@@ -366,6 +366,50 @@ fn cases() -> u32 {
     std::env::var("SAWBOX_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }
 
+/// A chain that sends each event on.
+fn sending() -> ChainSpec {
+    serde_json::from_value(serde_json::json!([
+        { "filter": "multiline", "config": { "continues": "^\\s", "timeout": WAIT_NS / 1000 / MS, "key": ["host"] } },
+        { "filter": "route", "config": { "to": "side" } },
+    ]))
+    .expect("spec")
+}
+
+#[test]
+fn what_waited_is_sent_once_though_its_target_grows_after_a_crash() {
+    let mut world = World::new(7);
+    let change = Change { chain: Some(Some(sending())), ..Change::default() };
+    world.life().relay.change("app", change).expect("a good chain");
+    let sent = |world: &World| {
+        let partitions = world.life().queue.topic("side").map(|side| side.partitions()).unwrap_or_default();
+        partitions.iter().map(|partition| partition.high_watermark()).sum::<u64>()
+    };
+    for partition in 0..PARTITIONS {
+        world.append(partition, &[(0, false)], true);
+        for _ in 0..3 {
+            world.step(partition);
+        }
+    }
+    world.life().store.flush_all().expect("durable");
+    // The clock shows what waits; it is sent, but no row of it is durable.
+    world.clock.advance(Duration::from_millis(9000));
+    for _ in 0..1000 {
+        for partition in 0..PARTITIONS {
+            world.step(partition);
+        }
+        if sent(&world) == u64::from(PARTITIONS) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(sent(&world), u64::from(PARTITIONS));
+    world.crash();
+    assert_eq!(sent(&world), u64::from(PARTITIONS), "it is durable where it was sent");
+    world.life().queue.grow_topic("side", 64).expect("the lanes come to a commit");
+    world.drain().expect("ends");
+    assert_eq!(sent(&world), u64::from(PARTITIONS));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 

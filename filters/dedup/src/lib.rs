@@ -7,7 +7,7 @@
 //! ```
 //! | key | default | means |
 //! | --- | --- | --- |
-//! | `key` | the payload | a field, or a list of them: records with the same values are the same. A field that a record lacks counts as empty |
+//! | `key` | the payload | a field, or a list of them: records with the same values are the same. A field that a record lacks is another value than an empty one |
 //! | `window` | 60 | seconds, from the first of them by arrival time; the next one after that is a first one again |
 //! | `extend` | `false` | `true`: the window begins anew with every repetition, so only a silence ends it |
 //! | `then` | `"drop"` | what becomes of repetitions: `"drop"` or `"tag"` |
@@ -22,7 +22,7 @@
 //! Shippers that send again what they were not told had arrived make new records; this is the filter for them: give it a `key` that is
 //! different for every message, such as the file and the offset in it.
 
-use sawbox_guest::{Filter, Kept, Record, Setup, Value, Verdict, kept};
+use sawbox_guest::{Filter, Kept, Record, Setup, Value, Verdict, field, kept};
 
 /// The filter.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Filter for Dedup {
         let config = setup.config();
         config.only(&["key", "window", "extend", "then", "tag", "count_field", "summary"])?;
         let key = match config.get("key") {
-            Some(_) => Some(config.strings("key")?.into_iter().map(str::to_owned).collect::<Vec<_>>()),
+            Some(_) => Some(config.strings("key")?.into_iter().map(field::name).collect::<Result<Vec<_>, _>>()?),
             None => None,
         };
         if key.as_ref().is_some_and(Vec::is_empty) {
@@ -208,11 +208,20 @@ mod tests {
     #[test]
     fn keys_are_fields_and_the_missing_is_not_the_empty() {
         let of = |host: &str, n: i64| Input::new("x").field("host", host).field("n", n);
-        let inputs = [of("a", 1), of("a", 2), of("b", 1), of("a", 1), Input::new("x"), Input::new("y"), of("", 1)];
-        let mut harness = harness(r#"{"key": ["host", "n"], "then": "tag", "tag": "again", "count_field": "times"}"#);
+        let inputs = [
+            of("a", 1),
+            of("a", 2),
+            of("b", 1),
+            of("a", 1),
+            Input::new("x"),
+            Input::new("y"),
+            of("", 1),
+            Input::new("x").field("n", 1),
+        ];
+        let mut harness = harness(r#"{"key": ["[host]", "n"], "then": "tag", "tag": "again", "count_field": "times"}"#);
         let outcomes = harness.run(&inputs);
         let tagged: Vec<bool> = outcomes.iter().map(|outcome| outcome.get("tags") == Some(&Owned::from("again"))).collect();
-        assert_eq!(tagged, [false, false, false, true, false, true, false]);
+        assert_eq!(tagged, [false, false, false, true, false, true, false, false]);
         assert_eq!(outcomes[3].int("times"), Some(2));
     }
 

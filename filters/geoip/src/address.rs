@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Address {
     /// Somewhere in the world.
     Public,
-    /// Private, local, reserved for documents or for groups.
+    /// Private, local, of a group, or reserved for what is not the Internet.
     Private,
 }
 

@@ -17,11 +17,14 @@
 //! * `tag_on_failure` (default `_grokparsefailure`; one or a list): when no pattern matched.
 //! * `tag_on_timeout` (default `_groktimeout`): when a pattern with look-around was given up on this text. That is never the
 //!   same as no match.
+//! * `add_field`, `remove_field`, `add_tag`, `remove_tag`: where a pattern matched ([`sawbox_guest::common`]).
 //!
 //! Captures of nothing set nothing. `%{NUMBER:bytes:int}` and `:float` make numbers. Patterns are compiled once, in the host,
 //! on a linear-time engine where that is possible.
 
-use sawbox_guest::{Filter, Json, Match, Name, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
+use sawbox_guest::common::tags_on_failure;
+use sawbox_guest::field::name;
+use sawbox_guest::{Filter, Json, Match, Name, OnSuccess, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
 
 /// The filter.
 #[derive(Debug)]
@@ -31,6 +34,7 @@ pub struct Grok {
     tag_on_failure: Vec<String>,
     tag_on_timeout: String,
     message: Read,
+    on_success: OnSuccess,
 }
 
 /// A field and what is tried on it.
@@ -60,7 +64,7 @@ enum Kind {
 impl Filter for Grok {
     fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
         let config = setup.config();
-        config.only(&[
+        let own = [
             "match",
             "pattern",
             "patterns",
@@ -70,16 +74,18 @@ impl Filter for Grok {
             "overwrite",
             "tag_on_failure",
             "tag_on_timeout",
-        ])?;
+        ];
+        config.only(&[&own[..], &OnSuccess::KEYS].concat())?;
         let kind = match config.str_or("ecs_compatibility", "disabled")? {
             "disabled" => PatternKind::Grok,
             "v1" | "v8" => PatternKind::GrokEcs,
             other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
         };
         let definitions = definitions(config)?;
-        let overwrite = config.strings("overwrite")?;
+        let overwrite: Vec<String> = config.strings("overwrite")?.into_iter().map(name).collect::<Result<_, _>>()?;
         let mut fields = Vec::new();
         for (field, expressions) in wanted(config)? {
+            let field = name(field)?;
             let mut patterns = Vec::new();
             for expression in expressions {
                 let pattern = setup.pattern(kind, expression, &definitions);
@@ -87,19 +93,16 @@ impl Filter for Grok {
                 let groups = groups(setup, &pattern, &overwrite);
                 patterns.push((pattern, groups));
             }
-            fields.push(Field { read: setup.reads(field), is_message: field == "message", patterns });
+            fields.push(Field { read: setup.reads(&field), is_message: field == "message", patterns });
         }
         setup.needs_payload(fields.iter().any(|field| field.is_message) || sets_message(&fields));
-        let tag_on_failure = match config.get("tag_on_failure") {
-            None => vec!["_grokparsefailure".to_owned()],
-            Some(_) => config.strings("tag_on_failure")?.into_iter().map(str::to_owned).collect(),
-        };
         Ok(Self {
             fields,
             break_on_match: config.bool_or("break_on_match", true)?,
-            tag_on_failure,
+            tag_on_failure: tags_on_failure(config, "_grokparsefailure")?,
             tag_on_timeout: config.str_or("tag_on_timeout", "_groktimeout")?.to_owned(),
             message: setup.reads("message"),
+            on_success: OnSuccess::new(setup)?,
         })
     }
 
@@ -141,6 +144,9 @@ impl Filter for Grok {
             verdict.tag(&self.tag_on_timeout);
         } else if !matched {
             self.tag_on_failure.iter().for_each(|tag| verdict.tag(tag));
+        }
+        if matched {
+            self.on_success.apply(record, verdict);
         }
     }
 }
@@ -209,7 +215,7 @@ fn definitions(config: &Json) -> Result<Vec<(&str, &str)>, String> {
     Ok(definitions)
 }
 
-fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[&str]) -> Vec<Option<Group>> {
+fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[String]) -> Vec<Option<Group>> {
     let mut groups = Vec::new();
     for (number, typed) in pattern.groups() {
         let (name, kind) = match typed.rsplit_once(':') {
@@ -217,7 +223,12 @@ fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[&str]) -> Vec<O
             Some((name, "float")) => (name, Kind::Float),
             _ => (typed.as_str(), Kind::Text),
         };
-        let group = Group { name: setup.name(name), kind, is_message: name == "message", overwrite: overwrite.contains(&name) };
+        let group = Group {
+            name: setup.name(name),
+            kind,
+            is_message: name == "message",
+            overwrite: overwrite.iter().any(|own| own == name),
+        };
         let number = usize::from(*number);
         groups.resize(groups.len().max(number + 1), None);
         groups[number] = Some(group);

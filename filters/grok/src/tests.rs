@@ -134,6 +134,11 @@ fn a_second_value_makes_a_list_unless_it_overwrites() {
     check(r#"{"pattern": "%{WORD:w} %{WORD:w}"}"#, Input::new("a b"), "w=a w=b");
     check(r#"{"pattern": "%{WORD:w}"}"#, Input::new("a").field("w", "old"), "w=old w=a");
     check(r#"{"pattern": "%{WORD:w}", "overwrite": ["w"]}"#, Input::new("a").field("w", "old"), "w=a");
+    check(
+        r#"{"match": {"[in]": "%{WORD:w}"}, "overwrite": ["[w]"]}"#,
+        Input::new("").field("in", "a").field("w", "old"),
+        "in=a w=a",
+    );
     // The line is the message already, even where no field says so yet.
     let config = r#"{"pattern": "%{WORD:w} %{GREEDYDATA:message}"}"#;
     check(config, Input::new("a the rest"), "w=a message=a the rest message=the rest");
@@ -165,6 +170,17 @@ fn giving_up_is_not_a_mismatch() {
     check(r#"{"pattern": "%{WORD:w}", "tag_on_timeout": "late"}"#, Input::new("slow"), "tags=late");
     check(r#"{"pattern": "%{NUMBER:n}", "tag_on_failure": ["a", "b"]}"#, Input::new("x"), "tags=a tags=b");
     check(r#"{"pattern": "%{NUMBER:n}", "tag_on_failure": []}"#, Input::new("x"), "");
+}
+
+#[test]
+fn success_does_what_every_filter_can_and_failure_does_not() {
+    let config =
+        r#"{"pattern": "%{WORD:w}!", "add_field": {"seen": "%{w}ed"}, "add_tag": "ok", "remove_tag": "_grokparsefailure"}"#;
+    let failed_before = |line: &str| Input::new(line).field("tags", "_grokparsefailure");
+    check(config, failed_before("kick!"), "w=kick seen=kicked tags=ok");
+    check(config, failed_before("kick"), "tags=_grokparsefailure");
+    check(r#"{"pattern": "x", "remove_field": "a"}"#, Input::new("x").field("a", "1"), "");
+    check(r#"{"pattern": "x", "remove_field": "a"}"#, Input::new("y").field("a", "1"), "a=1 tags=_grokparsefailure");
 }
 
 #[test]

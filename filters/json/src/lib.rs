@@ -25,14 +25,16 @@
 //! When the payload was read, it is consumed: the row has a message only if the document has.
 
 pub mod scan;
+pub mod shape;
 
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use sawbox_guest::field::is_reserved;
+use sawbox_guest::field::{self, is_reserved};
 use sawbox_guest::{Filter, OnSuccess, Read, Record, Setup, Value, Verdict, time};
 
 use scan::{Cell, Doc, Scalar};
+use shape::{Act, Shapes};
 
 const FAILURE: &str = "_jsonparsefailure";
 const CUT: &str = "_jsoncut";
@@ -48,6 +50,9 @@ pub struct JsonFilter {
     doc: Doc,
     seen: Seen,
     name: Vec<u8>,
+    shapes: Shapes,
+    /// What became of the document's cells, where that may be learned.
+    acts: Vec<Act>,
     on_success: OnSuccess,
 }
 
@@ -62,13 +67,16 @@ impl Filter for JsonFilter {
         };
         let target = match config.str_or("target", "")? {
             "" => String::new(),
-            target => format!("{target}."),
+            target => format!("{}.", field::target(target)?),
         };
-        let source = config.str_or("source", "")?;
-        let source = (!source.is_empty()).then(|| setup.reads(source));
+        let source = match config.str_or("source", "")? {
+            "" => None,
+            source => Some(setup.reads(&field::name(source)?)),
+        };
         let on_success = OnSuccess::new(setup)?;
         setup.needs_payload(source.is_none());
-        Ok(Self { source, target, is_strict, doc: Doc::default(), seen: Seen::default(), name: Vec::new(), on_success })
+        let (doc, seen, shapes) = (Doc::default(), Seen::default(), Shapes::default());
+        Ok(Self { source, target, is_strict, doc, seen, name: Vec::new(), shapes, acts: Vec::new(), on_success })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
@@ -79,6 +87,10 @@ impl Filter for JsonFilter {
                 None => return,
             },
         };
+        if self.write_known(text, verdict) {
+            self.done(record, verdict);
+            return;
+        }
         let begins = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         if !begins || self.doc.scan(text).is_err() {
             if begins || self.is_strict {
@@ -90,20 +102,74 @@ impl Filter for JsonFilter {
         if self.doc.is_cut {
             verdict.tag(CUT);
         }
+        self.done(record, verdict);
+    }
+}
+
+impl JsonFilter {
+    fn done(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
         if self.source.is_none() {
             verdict.payload_consumed();
         }
         self.on_success.apply(record, verdict);
     }
-}
 
-impl JsonFilter {
+    /// Writes a document that is like one before; whether it is.
+    fn write_known(&mut self, text: &[u8], verdict: &mut Verdict<'_>) -> bool {
+        let Self { shapes, doc, .. } = self;
+        let Some((shape, found)) = shapes.fit(text, &mut doc.decoded) else { return false };
+        let decoded = doc.decoded.as_slice();
+        let (mut time, mut message) = (None, None);
+        for (step, (value, raw)) in shape.steps.iter().zip(found) {
+            match (&step.act, value) {
+                (Act::Time, Scalar::Str(place)) => time = Some(time::parse(shape::bytes(text, decoded, *place))),
+                (Act::Time, _) => time = Some(time::parse(&text[raw.0..raw.1])),
+                (Act::Message(is_log), Scalar::Str(place)) => {
+                    message = Some(line(shape::bytes(text, decoded, *place), *is_log));
+                }
+                // One that is no string may be the message or not: for the rules to tell.
+                (Act::Message(_), _) => return false,
+                (Act::Skip | Act::Put(..), _) => {}
+            }
+        }
+        match time {
+            Some(None) => return false, // another member may be the time then
+            Some(Some(ns)) => verdict.set_time(ns),
+            None => {}
+        }
+        if let Some(message) = message {
+            verdict.set("message", message);
+        }
+        for (step, (value, _)) in shape.steps.iter_mut().zip(found) {
+            let Act::Put(name, is_first) = &step.act else { continue };
+            let value = match *value {
+                Scalar::Str(place) => Value::Str(shape::bytes(text, decoded, place)),
+                Scalar::Int(number) => Value::Int(number),
+                Scalar::Float(number) => Value::Float(number),
+                Scalar::Bool(yes) => Value::Bool(yes),
+            };
+            let name = verdict.remember(&mut step.name, name);
+            if *is_first {
+                verdict.set(name, value);
+            } else {
+                verdict.add(name, value);
+            }
+        }
+        true
+    }
+
     fn write(&mut self, text: &[u8], verdict: &mut Verdict<'_>) {
-        let Self { doc, seen, name, target, .. } = self;
+        let is_curious = self.shapes.is_curious();
+        let Self { doc, seen, name, target, acts, shapes, .. } = self;
         seen.clear();
+        acts.clear();
+        // Whether the next document of the same names would be written alike, whatever its values.
+        let mut is_plain = is_curious;
         let (mut time, mut message) = (None, None);
         if target.is_empty() {
             (time, message) = (time_of(doc, text), message_of(doc, text));
+            is_plain &= is_sole(doc, &TIMES, time.map(|(cell, _)| cell));
+            is_plain &= is_sole(doc, &MESSAGES, message.map(|(cell, _)| cell));
         }
         if let Some((_, ns)) = time {
             verdict.set_time(ns);
@@ -114,10 +180,11 @@ impl JsonFilter {
         }
         let used = [time.map(|(cell, _)| cell), message.map(|(cell, _)| cell)];
         for (index, cell) in doc.cells.iter().enumerate() {
-            if used.contains(&Some(index)) {
+            let plain = doc.name(cell);
+            if let Some(is) = used.iter().position(|used| *used == Some(index)) {
+                acts.push(if is == 0 { Act::Time } else { Act::Message(plain == b"log") });
                 continue;
             }
-            let plain = doc.name(cell);
             let value = match cell.value {
                 Scalar::Str(place) => Value::Str(doc.text(text, place)),
                 Scalar::Int(number) => Value::Int(number),
@@ -127,8 +194,10 @@ impl JsonFilter {
             let full = if !target.is_empty() {
                 prefixed(name, target.as_bytes(), plain)
             } else if plain.starts_with(b"@metadata") && matches!(plain.get(9), None | Some(b'.')) {
+                acts.push(Act::Skip);
                 continue;
             } else if plain == b"tags" {
+                is_plain = false;
                 match value {
                     // Others may have tagged the record: a tag is added, not put in place of theirs.
                     Value::Str(tag) if let Ok(tag) = core::str::from_utf8(tag) => {
@@ -142,13 +211,33 @@ impl JsonFilter {
             } else {
                 plain
             };
-            if seen.is_new(full) {
+            let is_first = seen.is_new(full);
+            if is_first {
                 verdict.set(full, value);
             } else {
                 verdict.add(full, value);
             }
+            if is_plain {
+                acts.push(Act::Put(full.to_vec(), is_first));
+            }
+        }
+        if is_plain {
+            shapes.learn(text, doc, acts);
         }
     }
+}
+
+/// Whether no other member could be what this one is, whatever their values.
+fn is_sole(doc: &Doc, names: &[&[u8]], chosen: Option<usize>) -> bool {
+    let name = chosen.and_then(|cell| doc.cells.get(cell)).map(|cell| doc.name(cell));
+    let rank = names.iter().position(|candidate| Some(*candidate) == name).map_or(names.len(), |rank| rank + 1);
+    let is_rival = |(index, cell): (usize, &Cell)| cell.top && Some(index) != chosen && names[..rank].contains(&doc.name(cell));
+    !doc.cells.iter().enumerate().any(is_rival)
+}
+
+/// The line of a container's log, without its end.
+fn line(text: &[u8], is_log: bool) -> &[u8] {
+    if is_log { text.strip_suffix(b"\n").unwrap_or(text) } else { text }
 }
 
 fn prefixed<'n>(name: &'n mut Vec<u8>, prefix: &[u8], plain: &[u8]) -> &'n [u8] {
@@ -170,11 +259,7 @@ fn time_of(doc: &Doc, text: &[u8]) -> Option<(usize, i64)> {
 /// The cell that is the message.
 fn message_of<'a>(doc: &'a Doc, text: &'a [u8]) -> Option<(usize, &'a [u8])> {
     best(doc, &MESSAGES, |cell| match (cell.value, doc.name(cell)) {
-        (Scalar::Str(place), b"log") => {
-            let line = doc.text(text, place);
-            Some(line.strip_suffix(b"\n").unwrap_or(line))
-        }
-        (Scalar::Str(place), _) => Some(doc.text(text, place)),
+        (Scalar::Str(place), name) => Some(line(doc.text(text, place), name == b"log")),
         (_, b"message") => Some(&text[cell.raw.0..cell.raw.1]),
         _ => None,
     })

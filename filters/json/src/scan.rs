@@ -208,24 +208,12 @@ impl Doc {
         let (value, end) = match text.get(at).ok_or(NotJson)? {
             b'{' => return self.begin(at, false),
             b'[' => return self.begin(at, true),
-            b'"' => {
-                let (start, end, escaped) = string(text, at)?;
-                let place = if !escaped {
-                    Text::Source(start, end)
-                } else if self.whole.is_none() {
-                    let from = self.decoded.len();
-                    decode(&text[start..end], &mut self.decoded);
-                    Text::Decoded(from, self.decoded.len())
-                } else {
-                    Text::Decoded(0, 0) // belongs to a list that will be text
-                };
-                (Scalar::Str(place), end + 1)
-            }
-            b'-' | b'0'..=b'9' => number(text, at)?,
-            b't' => (Scalar::Bool(true), word(text, at, b"true")?),
-            b'f' => (Scalar::Bool(false), word(text, at, b"false")?),
             b'n' => return word(text, at, b"null"),
-            _ => return Err(NotJson),
+            b'"' if self.whole.is_some() => {
+                let (start, end, _) = string(text, at)?;
+                (Scalar::Str(Text::Source(start, end)), end + 1) // belongs to a list that will be text
+            }
+            _ => scalar(text, at, &mut self.decoded)?,
         };
         if self.whole.is_none() {
             self.push(value, (at, end));
@@ -249,6 +237,28 @@ impl Doc {
             }
         };
         self.cells.push(Cell { name, value, raw, top });
+    }
+}
+
+/// A string, a number, yes or no: its value and its end. A string with escapes is appended to `decoded`.
+#[inline]
+pub fn scalar(text: &[u8], at: usize, decoded: &mut Vec<u8>) -> Result<(Scalar, usize), NotJson> {
+    match text.get(at).ok_or(NotJson)? {
+        b'"' => {
+            let (start, end, escaped) = string(text, at)?;
+            let place = if escaped {
+                let from = decoded.len();
+                decode(&text[start..end], decoded);
+                Text::Decoded(from, decoded.len())
+            } else {
+                Text::Source(start, end)
+            };
+            Ok((Scalar::Str(place), end + 1))
+        }
+        b'-' | b'0'..=b'9' => number(text, at),
+        b't' => Ok((Scalar::Bool(true), word(text, at, b"true")?)),
+        b'f' => Ok((Scalar::Bool(false), word(text, at, b"false")?)),
+        _ => Err(NotJson),
     }
 }
 
@@ -377,6 +387,7 @@ fn zero_bytes(word: u64) -> u64 {
     word.wrapping_sub(eight(0x01)) & !word & eight(0x80)
 }
 
+#[inline]
 fn find_quote_or_backslash(text: &[u8]) -> Option<usize> {
     let (words, tail) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {

@@ -131,16 +131,22 @@ fn what_is_no_object_is_a_message() {
 #[test]
 fn configuration_is_honoured() {
     let line = r#"{"a":1,"time":"2015-05-17T10:05:03Z","message":"m","_n":1}"#;
-    let outcome = run(r#"{"source":"body"}"#, Input::new("payload").field("body", line));
+    let outcome = run(r#"{"source":"[body]"}"#, Input::new("payload").field("body", line));
     assert_eq!(show(&outcome), format!("@1431857103000 body={line:?} message=\"m\" a=1 json._n=1"));
     assert!(!outcome.consumed);
+    assert_eq!(show(&run(r#"{"target":"[app][log]"}"#, Input::new("{\"a\":1}"))), "app.log.a=1");
     let outcome = run(r#"{"target":"app"}"#, Input::new(line));
     assert_eq!(show(&outcome), r#"app.a=1 app.time="2015-05-17T10:05:03Z" app.message="m" app._n=1"#);
     assert_eq!(show(&run(r#"{"source":"body"}"#, Input::new("{\"a\":1}"))), "");
     let done = r#"{"source":"body","remove_field":["body"],"add_field":{"b":"%{a}!"}}"#;
     assert_eq!(show(&run(done, Input::new("").field("body", "{\"a\":1}"))), "a=1 b=\"1!\"");
     assert_eq!(show(&run(done, Input::new("").field("body", "{"))), "body=\"{\" tags=\"_jsonparsefailure\"");
-    for (config, says) in [(r#"{"mode":"loose"}"#, "loose"), (r#"{"field":"x"}"#, "field"), (r#"{"target":1}"#, "target")] {
+    for (config, says) in [
+        (r#"{"mode":"loose"}"#, "loose"),
+        (r#"{"field":"x"}"#, "field"),
+        (r#"{"target":1}"#, "target"),
+        (r#"{"target":"_origin"}"#, "_origin"),
+    ] {
         assert!(Harness::<JsonFilter>::new(config).unwrap_err().contains(says));
     }
 }
@@ -171,6 +177,52 @@ fn limits_cut_and_say_so() {
 fn bytes_are_kept_as_they_are() {
     let outcome = run("{}", Input::new(b"{\"a\xff\":\"b\xfe\"}"));
     assert_eq!(outcome.fields, [("a\u{fffd}".to_owned(), Owned::Str(b"b\xfe".to_vec()))]);
+}
+
+/// A document of one of some shapes, with these values.
+fn alike(shape: usize, values: &[usize]) -> String {
+    const VALUES: [&str; 22] = [
+        "1",
+        "-2.5",
+        "true",
+        "null",
+        "{}",
+        "[]",
+        "[1,\"x\"]",
+        "[{\"a\":1}]",
+        "{\"b\":2}",
+        "\"\"",
+        "\"x\"",
+        "\"eight by\"",
+        "\"\\u00e9\\n\"",
+        "\"2015-05-17T10:05:03Z\"",
+        "\"soon\"",
+        "1431857103",
+        "12345678901234567890123",
+        "\"line\\n\"",
+        "false",
+        "01",
+        "\"open",
+        "1,\"z\":2",
+    ];
+    const SHAPES: [[&str; 6]; 9] = [
+        ["time", "message", "level", "a", "b", "c"],
+        ["time", "message", "level", "a", "b", "d"],
+        ["_time", "_msg", "ip", "ua", "a_longer_name", "x"],
+        ["ts", "log", "a.b", "a", "tags", "@metadata"],
+        ["message", "msg", "ts", "ts", "_topic", "message"],
+        ["@timestamp", "_time", "a", "a", "a", ""],
+        ["log", "stream", "time", "log", "k\\u00e9", "@metadata.x"],
+        ["q", "r", "s", "t", "u", "v"],
+        ["tags", "q", "r", "s", "t", "u"],
+    ];
+    let members = SHAPES[shape].iter().zip(values).map(|(name, value)| format!("\"{name}\":{}", VALUES[*value]));
+    let members: Vec<String> = members.collect();
+    // Some within another object.
+    if shape == 7 {
+        return format!("{{\"o\": {{{}}},\"after\":[{},{}]}}", members[..3].join(","), VALUES[values[3]], VALUES[values[4]]);
+    }
+    format!("{{{}}}", members.join(","))
 }
 
 /// Flattened as the rules say, from a tree.
@@ -261,6 +313,22 @@ proptest! {
         let lenient = text.contains("\\u") || theirs.as_ref().is_err_and(|error| error.to_string().contains("out of range"));
         if !lenient {
             prop_assert_eq!(scanned(&text).is_some(), theirs.is_ok(), "{} {:?}", text, theirs.err());
+        }
+    }
+
+    /// Whatever came before, a document means the same: one filter that learns, and a new one for each.
+    #[test]
+    fn documents_alike_mean_what_they_mean_alone(
+        order in proptest::collection::vec((0usize..9, proptest::collection::vec(0usize..22, 6)), 1..80),
+        config in proptest::sample::select(vec!["{}", r#"{"target":"t"}"#, r#"{"mode":"strict"}"#]),
+    ) {
+        let inputs: Vec<Input> = order.iter().map(|(shape, values)| Input::new(alike(*shape, values))).collect();
+        let mut learned = Harness::<JsonFilter>::new(config).unwrap();
+        let (one, another) = inputs.split_at(inputs.len() / 2);
+        let together: Vec<Outcome> = [learned.run(one), learned.run(another)].into_iter().flatten().collect();
+        for (input, outcome) in inputs.iter().zip(&together) {
+            let alone = run(config, input.clone());
+            prop_assert_eq!((show(outcome), outcome.consumed), (show(&alone), alone.consumed), "{:?}", input);
         }
     }
 

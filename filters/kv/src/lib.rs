@@ -25,6 +25,7 @@
 //! | `allow_empty_values` | false | true: `a=` sets an empty field |
 //! | `default_keys` | | names and values of keys that did not occur |
 //! | `recursive` | false | values that hold pairs become `key.inner`, to a depth of 8 |
+//! | `tag_on_failure` | | taken, as Logstash has it, and means nothing: no text makes this filter fail otherwise |
 //! | `tag_on_timeout` | `_kv_filter_timeout` | a pattern was given up on this text; the pairs before it are kept |
 //! | `add_field`, `remove_field`, `add_tag`, `remove_tag` | | where there was a pair ([`sawbox_guest::common`]) |
 //!

@@ -26,7 +26,7 @@ impl Scanner {
     /// # Errors
     /// The host gave up on the text.
     pub fn scan<'a>(&mut self, text: &'a [u8], mut each: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), GaveUp> {
-        let (mut from, mut missing) = (0, [false; 5]);
+        let (mut from, mut closes) = (0, [0; 5]);
         let mut next_field = self.field_split.find(text, 0)?;
         let mut next_value = self.value_split.find(text, 0)?;
         while let Some(mut value_split) = next_value {
@@ -55,7 +55,7 @@ impl Scanner {
                 continue;
             }
             let at = value_split.1;
-            let (value, end) = match self.wrapped(text, at, &mut missing)? {
+            let (value, end) = match self.wrapped(text, at, &mut closes)? {
                 Some(found) => found,
                 None => {
                     let (end, next) = self.field_split.find(text, at)?.unwrap_or((text.len(), text.len()));
@@ -69,9 +69,9 @@ impl Scanner {
         Ok(())
     }
 
-    /// A value in quotes or brackets, without them, and where it goes on. `missing` remembers what is closed nowhere any more, so
-    /// that a text of opening brackets is not searched to its end for each.
-    fn wrapped<'a>(&mut self, text: &'a [u8], at: usize, missing: &mut [bool; 5]) -> Result<Option<(&'a [u8], usize)>, GaveUp> {
+    /// A value in quotes or brackets, without them, and where it goes on. `closes` remembers where each kind is closed next, or that
+    /// it is nowhere any more ([`usize::MAX`]), so that a text of opening brackets is not searched to its end for each.
+    fn wrapped<'a>(&mut self, text: &'a [u8], at: usize, closes: &mut [usize; 5]) -> Result<Option<(&'a [u8], usize)>, GaveUp> {
         let (close, kind) = match text.get(at) {
             Some(b'"') => (b'"', 0),
             Some(b'\'') => (b'\'', 1),
@@ -80,20 +80,20 @@ impl Scanner {
             Some(b'<') if self.include_brackets => (b'>', 4),
             _ => return Ok(None),
         };
-        if missing[kind] {
-            return Ok(None);
-        }
-        let mut end = at + 1;
-        loop {
-            match text.get(end) {
-                None => {
-                    missing[kind] = true;
-                    return Ok(None);
+        if closes[kind] <= at {
+            let mut end = at + 1;
+            closes[kind] = loop {
+                match text.get(end) {
+                    None => break usize::MAX,
+                    Some(byte) if *byte == close => break end,
+                    Some(b'\\') => end += 2,
+                    Some(_) => end += 1,
                 }
-                Some(byte) if *byte == close => break,
-                Some(b'\\') => end += 2,
-                Some(_) => end += 1,
-            }
+            };
+        }
+        let end = closes[kind];
+        if end == usize::MAX {
+            return Ok(None);
         }
         let after = end + 1;
         let next = match text.get(after) {

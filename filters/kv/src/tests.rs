@@ -63,6 +63,7 @@ fn pairs() {
         (r#"{"include_brackets": false}"#, "a=(hello world) b=<x>", "a=(hello|b=<x>"),
         ("{}", r#"a="open b=2"#, r#"a="open|b=2"#),
         ("{}", r#"a="x"y b=2"#, r#"a="x"y|b=2"#),
+        ("{}", "a=(b c=(d)e f=(g) h=1", "a=(b|c=(d)e|f=g|h=1"),
         ("{}", "a=x=y b=2", "a=x=y|b=2"),
         ("{}", "=x ==y a=1", "x==y|a=1"),
         ("{}", r"a\ b=1 c=2\ 3", r"a\ b=1|c=2\ 3"),
@@ -141,6 +142,8 @@ fn long_hostile_texts_take_linear_time() {
     for piece in ["a=( ", "a=\"", "= ", "a ", "\\", "a=[<('\""] {
         let text = piece.repeat(1_000_000 / piece.len());
         run(r#"{"include_keys": ["nothing"]}"#, Input::new(&text));
+        // Closed at last, but not where a value ends.
+        run(r#"{"include_keys": ["nothing"]}"#, Input::new(format!("{text})]>'x")));
     }
 }
 

@@ -1,6 +1,6 @@
 //! The filter's configuration.
 
-use sawbox_guest::Json;
+use sawbox_guest::{Json, field};
 
 /// To which neighbour a line that matches belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(crate) fn settings(config: &Json) -> Result<Settings, String> {
         _ => (text, config.bool_or("negate", false)?, what(config)?),
     };
     let key: Vec<String> = match config.get("key") {
-        Some(_) => config.strings("key")?.into_iter().map(str::to_owned).collect(),
+        Some(_) => config.strings("key")?.into_iter().map(field::name).collect::<Result<_, _>>()?,
         None => SOURCE.map(str::to_owned).to_vec(),
     };
     if config.get("key").is_some() && key.len() > KEY_FIELDS {

@@ -23,7 +23,7 @@
 //!
 //! | key | default | means |
 //! | --- | --- | --- |
-//! | `key` | `["host", "file", "log.file.path", "container.id", "app"]` | fields whose values tell sources apart; lines of different sources never mix. A field that a record lacks says nothing |
+//! | `key` | `["host", "file", "log.file.path", "container.id", "app"]` | fields (of your own at most four) whose values tell sources apart; lines of different sources never mix. A field that a record lacks says nothing |
 //! | `max_lines` | 500 | an event with so many lines is complete, tagged `_multiline_max_lines` |
 //! | `max_bytes` | 131072 | the same of its bytes, tagged `_multiline_max_bytes`; at most 262144 |
 //! | `timeout` | `"5s"` | an event that no line was added to for so long (by arrival time) is complete: `"500ms"`, `"2m"`, a number of seconds |
@@ -102,7 +102,7 @@ impl Multiline {
         }
     }
 
-    /// Adds the record's line; true where that was the event's last.
+    /// Adds the record's line.
     fn add(&self, event: &mut Event, record: &Record<'_>, line: &[u8]) {
         event.add(record.offset(), &self.separator, line);
     }

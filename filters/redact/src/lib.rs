@@ -237,17 +237,21 @@ impl Redact {
         for (name, needle) in patterns {
             core::mem::swap(out, before);
             out.clear();
-            let mut from = 0;
+            // Up to where it is written, and looked through: what a match has behind its group stays, and is looked at again.
+            let (mut from, mut looked) = (0, 0);
             loop {
-                match needle.find(before, from) {
+                match needle.find(before, looked) {
                     Ok(None) => break,
                     Ok(Some(captures)) => {
                         let (start, end) = captures.get(1).unwrap_or(captures.span());
-                        out.extend_from_slice(&before[from..start]);
-                        replacement.write(name, &before[start..end], out);
-                        // What the match has behind the group stays.
-                        out.extend_from_slice(&before[end..captures.span().1]);
-                        from = captures.span().1;
+                        // The group of a look around may lie before or behind the match, also in what is taken out already.
+                        let start = start.max(from);
+                        if start < end {
+                            out.extend_from_slice(&before[from..start]);
+                            replacement.write(name, &before[start..end], out);
+                            from = end;
+                        }
+                        looked = captures.span().1;
                     }
                     Err(_) => {
                         // What could not be looked through is not stored.

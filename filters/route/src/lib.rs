@@ -18,7 +18,7 @@
 //!
 //! Each record is in the target once, also after a crash. What goes round in a circle ends as a dead letter.
 
-use sawbox_guest::{Filter, Payload, Read, Record, Setup, Value, Verdict};
+use sawbox_guest::{Filter, Payload, Read, Record, Setup, Value, Verdict, field};
 
 /// The filter.
 #[derive(Debug)]
@@ -38,8 +38,8 @@ impl Filter for Route {
             return Err(format!("`to` is \"{to}\": topics that begin with `_` are the box's own"));
         }
         let keep = config.bool_or("keep", true)?;
-        let value = config.get("value").is_some().then(|| config.str("value").map(str::to_owned)).transpose()?;
-        let names: Vec<String> = config.strings("headers")?.into_iter().map(str::to_owned).collect();
+        let value = config.get("value").is_some().then(|| field::name(config.str("value")?)).transpose()?;
+        let names: Vec<String> = config.strings("headers")?.into_iter().map(field::name).collect::<Result<_, _>>()?;
         let value = value.map(|name| setup.reads(&name));
         let headers = names.into_iter().map(|name| (name.clone(), setup.reads(&name))).collect();
         Ok(Self { to, keep, value, headers })
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn fields_become_value_and_headers() {
-        let config = r#"{"to": "errors", "keep": false, "value": "request", "headers": ["response", "app"]}"#;
+        let config = r#"{"to": "errors", "keep": false, "value": "[request]", "headers": ["[response]", "app"]}"#;
         let mut route = Harness::<Route>::new(config).unwrap();
         let outcomes =
             route.run(&[Input::new("x").field("request", "/a").field("response", 503), Input::new("y").field("request", 7)]);

@@ -45,8 +45,9 @@ fn clock(text: &mut &[u8]) -> Option<(i64, i64, i64, i64)> {
     let second = digits(text, 2)?;
     let mut nanosecond = 0;
     if matches!(text, [b'.' | b',', next, ..] if next.is_ascii_digit()) {
-        let mut rest = &text[1..];
-        let (_, fraction) = number(&mut rest, 1, usize::MAX)?;
+        // Of any length: more digits than a number holds.
+        let count = text[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (fraction, rest) = text[1..].split_at(count);
         let nine = fraction.iter().map(|byte| i64::from(byte - b'0')).chain(core::iter::repeat(0)).take(9);
         nanosecond = nine.fold(0, |sum, digit| sum * 10 + digit);
         *text = rest;
@@ -171,6 +172,7 @@ mod tests {
             ("Jan  2 03:04:05 host", "2024-01-02T03:04:05Z| host"),
             ("Jan 2 03:04:05 host", "2024-01-02T03:04:05Z| host"),
             ("Jan 02 03:04:05.25 host", "2024-01-02T03:04:05.250Z| host"),
+            ("Jan 02 03:04:05.12345678999999999999999 host", "2024-01-02T03:04:05.123456789Z| host"),
             ("Dec 31 23:59:59 host", "2023-12-31T23:59:59Z| host"),
             ("Jan 20 00:00:00 host", "2024-01-20T00:00:00Z| host"),
             ("Feb 29 00:00:00 host", "2024-02-29T00:00:00Z| host"),

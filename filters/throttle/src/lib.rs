@@ -7,7 +7,7 @@
 //! ```
 //! | key | default | means |
 //! | --- | --- | --- |
-//! | `key` | must be given | a field, or a list of them: records with the same values are counted together. `[]`: all of them. A field that a record lacks counts as empty. Logstash's `"%{host}%{message}"` is `["host", "message"]` |
+//! | `key` | must be given | a field, or a list of them: records with the same values are counted together. `[]`: all of them. A field that a record lacks is another value than an empty one. Logstash's `"%{host}%{message}"` is `["host", "message"]` |
 //! | `before_count` | none | records of a period before this one are throttled: with 3, the first two |
 //! | `after_count` | none | records of a period after so many are throttled: with 5, the sixth and all that follow |
 //! | `period` | 3600 | seconds, from the first record of the key by arrival time; then counting begins anew |
@@ -19,7 +19,7 @@
 //! Counts are part of the topic's keyed state: they survive restarts, and a promotion if this filter stays in the chain. Each partition
 //! counts for itself. When the state is full, records of new keys go through, tagged `_throttle_state_full`.
 
-use sawbox_guest::{Filter, Record, Setup, Verdict, kept};
+use sawbox_guest::{Filter, Record, Setup, Verdict, field, kept};
 
 /// The filter.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Filter for Throttle {
         if config.get("key").is_none() {
             return Err("give `key`: the fields whose values are counted together, or [] to count all records together".into());
         }
-        let key: Vec<String> = config.strings("key")?.into_iter().map(str::to_owned).collect();
+        let key: Vec<String> = config.strings("key")?.into_iter().map(field::name).collect::<Result<_, _>>()?;
         // -1 is Logstash's word for none.
         let (before, after) = (config.i64_or("before_count", -1)?, config.i64_or("after_count", -1)?);
         if before < 0 && after < 0 {
@@ -166,7 +166,7 @@ mod tests {
         let inputs = [at(0, "a"), at(1, "b"), at(9, "a"), at(10, "a"), at(10, "b"), at(11, "b"), at(19, "a"), at(20, "a")];
         assert_eq!(tagged(&mut harness, &inputs), [false, false, true, false, true, false, true, false]);
         // A key is a list of values, not their text in a row.
-        let mut harness = self::harness(r#"{"key": ["host", "app"], "after_count": 1}"#);
+        let mut harness = self::harness(r#"{"key": ["[host]", "app"], "after_count": 1}"#);
         let of = |host: &str, app: &str| Input::new("x").field("host", host).field("app", app);
         assert_eq!(
             tagged(&mut harness, &[of("a", "bc"), of("ab", "c"), Input::new("x"), of("ab", "c")]),

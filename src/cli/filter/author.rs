@@ -119,8 +119,11 @@ fn new(lang: &str, name: &str) -> anyhow::Result<()> {
         bail!("there is no template for `{lang}`; there is: {}", all.join(", "));
     };
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    if name.is_empty() || name.len() > 64 || !name.bytes().all(fine) || name.starts_with('-') {
-        bail!("`{name}` is no name for a filter: letters, digits, `_` and `-`, at most 64 of them");
+    // No box takes one that begins with `_`.
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(fine) || name.starts_with(['-', '_']) {
+        bail!(
+            "`{name}` is no name for a filter: letters, digits, `_` and `-`, at most 64 of them, the first a letter or a digit"
+        );
     }
     let folder = Path::new(name);
     std::fs::create_dir(folder).with_context(|| format!("cannot make the folder {name}"))?;

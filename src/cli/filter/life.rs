@@ -27,7 +27,7 @@ pub enum LifeCommand {
         #[command(flatten)]
         remote: Remote,
     },
-    /// Every generation of a topic: its chain, who made it, where it begins
+    /// Every generation of a topic: its chain, who made it, where it begins; of a replay, which offsets it made anew
     Generations {
         /// The topic
         topic: String,
@@ -228,13 +228,16 @@ fn generations(topic: &str, json: bool, remote: &Remote) -> anyhow::Result<()> {
     let mut table = vec![["GENERATION", "", "MADE", "BY", "FROM", "CHAIN", "WHY"].map(String::from)];
     for one in answer["generations"].as_array().into_iter().flatten() {
         let from = one["from"].as_array().into_iter().flatten();
-        let from: Vec<String> = from.map(|first| format!("{}@{}", word(&first["partition"]), word(&first["offset"]))).collect();
+        let from = from.map(|first| format!("{}@{}", word(&first["partition"]), word(&first["offset"])));
+        let anew = one["ranges"].as_array().into_iter().flatten();
+        let anew = anew.map(|range| format!("{}@{}:{}", word(&range["partition"]), word(&range["first"]), word(&range["end"])));
+        let places: Vec<String> = from.chain(anew).collect();
         table.push([
             word(&one["generation"]),
             if one["live"].as_bool() == Some(true) { "live".to_owned() } else { String::new() },
             word(&one["at"]),
             word(&one["made_by"]),
-            if from.is_empty() { "the beginning".to_owned() } else { from.join(" ") },
+            if places.is_empty() { "the beginning".to_owned() } else { short(&places.join(" "), 100) },
             chain(&one["chain"]),
             one["why"].as_str().unwrap_or_default().to_owned(),
         ]);

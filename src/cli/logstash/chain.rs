@@ -103,7 +103,7 @@ const ON_SUCCESS: [&str; 4] = ["add_field", "add_tag", "remove_field", "remove_t
 
 /// Translates the filters of a pipeline.
 pub(super) fn translate(pipeline: &Pipeline, knows: &dyn Knows) -> Translation {
-    let mut translator = Translator { knows, done: Translation::default(), metadata: Vec::new() };
+    let mut translator = Translator { knows, done: Translation::default(), metadata: Vec::new(), decisions: 0 };
     translator.items(&pipeline.filters, None);
     translator.forget_metadata();
     translator.done
@@ -113,6 +113,8 @@ struct Translator<'k> {
     knows: &'k dyn Knows,
     done: Translation,
     metadata: Vec<String>,
+    /// Arms whose decision is kept as a tag: each has its own, also those of a branch at the same line, within the other.
+    decisions: usize,
 }
 
 impl Translator<'_> {
@@ -135,11 +137,13 @@ impl Translator<'_> {
         let line = plugins.first().map_or(0, |plugin| plugin.line);
         let mut conditions = Vec::new();
         let mut negated: Vec<String> = Vec::new();
-        for (condition, _) in arms {
+        for (condition, items) in arms {
             let said = condition.as_ref().map(|condition| {
-                let is_alone = outer.is_none() && negated.is_empty();
+                // A branch within puts its own condition behind this one.
+                let is_alone =
+                    outer.is_none() && negated.is_empty() && items.iter().all(|item| matches!(item, Item::Plugin(_)));
                 let own = if is_alone { condition::when(condition) } else { condition::in_parentheses(condition) };
-                Ok::<_, String>((own?, condition::when(&not(condition.clone()))?))
+                Ok::<_, String>((own?, condition::in_parentheses(&not(condition.clone()))?))
             });
             let (own, not) = match said.transpose() {
                 Ok(Some((own, not))) => (Some(own), not),
@@ -160,7 +164,9 @@ impl Translator<'_> {
             }
             return;
         }
-        let tag = |index: usize| format!("_if_{line}_{}", index + 1);
+        let first = self.decisions + 1;
+        self.decisions += arms.len();
+        let tag = |index: usize| format!("_if_{line}_{}", first + index);
         for (index, when) in conditions.into_iter().enumerate() {
             let config = Map::from_iter([("add".to_owned(), Json::from(vec![tag(index)]))]);
             self.done.entries.push(Entry { filter: "tag".into(), when: Some(when), config, line });

@@ -10,6 +10,8 @@ use super::tree::{Comparison, Condition, Item, Operand, Pipeline, Plugin, Value,
 
 /// Deepest nesting of branches, values and parentheses.
 const DEPTH: usize = 64;
+/// Most `xor` and `nand` in a row: an `xor` says what stands before it twice.
+const CHAINED: usize = 8;
 
 /// What is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -280,7 +282,11 @@ impl<'a> Reader<'a> {
     /// `or`, `xor` and `nand` bind less than `and`, as in the Ruby that Logstash makes of them.
     fn condition(&mut self) -> Read<Condition> {
         let mut left = self.all()?;
+        let mut chained = 0;
         loop {
+            if chained > CHAINED {
+                return Err(self.wrong(format!("more than {CHAINED} `xor` and `nand` in a row")));
+            }
             if self.word("or") {
                 let right = self.all()?;
                 left = match left {
@@ -291,10 +297,12 @@ impl<'a> Reader<'a> {
                     left => Condition::Any(vec![left, right]),
                 };
             } else if self.word("xor") {
+                chained += 1;
                 let right = self.all()?;
                 let either = Condition::Any(vec![left.clone(), right.clone()]);
                 left = Condition::All(vec![either, not(Condition::All(vec![left, right]))]);
             } else if self.word("nand") {
+                chained += 1;
                 left = not(Condition::All(vec![left, self.all()?]));
             } else {
                 return Ok(left);

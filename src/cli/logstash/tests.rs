@@ -121,6 +121,31 @@ fn an_else_gets_the_negation_of_what_stands_before() {
 }
 
 #[test]
+fn a_branch_within_a_branch_asks_for_both() {
+    let got = entries(
+        r#"filter { if [a] or [b] { if [c] { drop { } } drop { } } if !([d] or [e]) { drop { } } else if [f] { drop { } } }"#,
+    );
+    let when: Vec<&str> = got.iter().map(|(_, when, _)| when.as_str()).collect();
+    assert_eq!(when, ["(a:* or b:*) and c:*", "(a:* or b:*)", "not (d:* or e:*)", "(d:* or e:*) and f:*"]);
+
+    // Both decide once, and the first plugin is at one line for both.
+    let got = entries(r#"filter { if [a] { if [b] { mutate { remove_field => ["a", "b"] } drop { } } kv { } } }"#);
+    let short: Vec<(&str, &str)> = got.iter().map(|(filter, when, _)| (filter.as_str(), when.as_str())).collect();
+    assert_eq!(
+        short,
+        [
+            ("tag", "a:*"),
+            ("tag", "tags:=\"_if_1_1\" and b:*"),
+            ("mutate", "tags:=\"_if_1_2\""),
+            ("drop", "tags:=\"_if_1_2\""),
+            ("mutate", "tags:=\"_if_1_2\""),
+            ("kv", "tags:=\"_if_1_1\""),
+            ("mutate", "tags:=\"_if_1_1\""),
+        ]
+    );
+}
+
+#[test]
 fn a_decision_is_taken_once_where_the_branch_changes_what_it_looks_at() {
     let changes = r#"filter { if [type] == "a" { mutate { replace => { "type" => "b" } } drop { } } else { drop { } } }"#;
     let got = entries(changes);
@@ -218,6 +243,10 @@ fn mistakes_have_a_line_and_a_column() {
     }
     let deep = format!("filter {{ {}", "if [a] { ".repeat(200));
     assert!(parse(&deep).unwrap_err().message.contains("deep"));
+    for word in ["xor", "nand"] {
+        let long = format!("filter {{ if [a]{} {{ }} }}", format!(" {word} [a]").repeat(60));
+        assert!(parse(&long).unwrap_err().message.contains("in a row"));
+    }
 }
 
 proptest::proptest! {

@@ -15,10 +15,10 @@ use super::{Random, batch, clock, config, one, open, read_all, seeds, via};
 use crate::base::clock::SimClock;
 use crate::base::disk::Disk;
 use crate::base::disk::sim::SimDisk;
-use crate::base::ids::Offset;
+use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::Compression;
 use crate::queue::tests::stamped;
-use crate::queue::{Partition, Queue, QueueError, TopicSettings};
+use crate::queue::{Partition, Queue, QueueError, Source, TopicSettings};
 
 const TOPICS: [&str; 3] = ["web", "bursty", "other"];
 const FLIGHT: usize = 5;
@@ -339,4 +339,31 @@ fn a_panic_over_one_run_leaves_nothing_of_the_next_waiting() {
     assert!(stray.wait().is_ok() && own.wait().is_err());
     assert_eq!(queue.stats().pending_bytes, 0);
     assert_eq!(home.append(one("z")).wait().unwrap().base_offset, 0);
+}
+
+#[test]
+fn after_a_panic_nothing_takes_the_place_of_what_it_dropped() {
+    let world = World::new(1);
+    let queue = world.queue.as_ref().unwrap();
+    let first = AtomicBool::new(true);
+    queue.on_durable(Box::new(move |_| assert!(!first.swap(false, Ordering::Relaxed), "on purpose")));
+    let home = world.partition(0);
+    let source = Source { topic: TopicId::new(), partition: 0, run: 0 };
+    let send = |id: i64, first: i32| stamped(&batch(&[vec![b'x']], Compression::None), id, 0, first);
+    let [stray, own, emission] = {
+        // The writer waits for the log while all come in.
+        let _busy = home.log.lock();
+        let stray = via(&home, &world.partition(1), send(1, 0));
+        [stray, home.append(send(2, 0)), home.append_emissions(source, 0, one("y"))]
+    };
+    assert!(stray.wait().is_ok() && own.wait().is_err() && emission.wait().is_err());
+    // The tickets are told a moment before it is noted who sent what.
+    home.append(one("z")).wait().unwrap();
+    assert!(matches!(home.append(send(2, 1)).wait(), Err(QueueError::OutOfOrderSequence)));
+    assert!(home.append_emissions(source, 1, one("y1")).wait().is_err());
+    assert!(home.append(send(1, 1)).wait().is_ok(), "what was durable before the panic stays so");
+    for emitted in 0..2 {
+        assert!(!home.append_emissions(source, emitted, one("y")).wait().unwrap().duplicate);
+        assert!(!home.append(send(2, i32::try_from(emitted).unwrap())).wait().unwrap().duplicate);
+    }
 }

@@ -66,6 +66,12 @@ impl Letter {
         self.filter.is_empty()
     }
 
+    /// What it holds, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.payload.len() + self.key.as_ref().map_or(0, Vec::len) + self.filter.len() + self.reason.len() + headers
+    }
+
     /// Whether the codec failed, and no filter.
     pub(crate) fn is_undecoded(&self) -> bool {
         self.filter == codec::FILTER

@@ -28,14 +28,14 @@ use crate::base::row::{RowHead, Rows};
 use crate::relay::codec::{NotNow, Ran};
 use crate::relay::dead::Letter;
 use crate::relay::generations::{MadeBy, Promoted, Ready};
-use crate::relay::history::{Manners, Range, expire};
+use crate::relay::history::{Manners, Range, expire, joined};
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::{Arena, Output, State, VerdictKind};
 use crate::store::{GenerationEntry, Stage, Staged};
 
 /// Most letters of one retry.
 const LETTERS: usize = 20_000;
-/// Most bytes of their payloads.
+/// Most bytes of them.
 const LETTER_BYTES: usize = 64 * 1024 * 1024;
 /// Rows in memory before they are written.
 const STAGE_BYTES: usize = 24 * 1024 * 1024;
@@ -150,7 +150,7 @@ impl Relay {
                 return ControlFlow::Continue(());
             }
             count += 1;
-            bytes += letter.payload.len();
+            bytes += letter.bytes();
             chosen.entry(place).or_default().push(letter);
             ControlFlow::Continue(())
         })?;
@@ -324,28 +324,4 @@ fn take<'b>(
         each(&rows);
     }
     said
-}
-
-/// In order, neighbours as one.
-fn joined(mut all: Vec<(PartitionId, Offset, Offset)>) -> Vec<(PartitionId, Offset, Offset)> {
-    all.sort_unstable();
-    all.dedup_by(|next, last| {
-        let follows = next.0 == last.0 && next.1 <= last.2;
-        if follows {
-            last.2 = last.2.max(next.2);
-        }
-        follows
-    });
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::joined;
-
-    #[test]
-    fn neighbours_become_one() {
-        assert_eq!(joined(vec![(1, 4, 5), (0, 7, 8), (0, 6, 7), (0, 9, 10)]), [(0, 6, 8), (0, 9, 10), (1, 4, 5)]);
-        assert_eq!(joined(Vec::new()), []);
-    }
 }

@@ -82,7 +82,13 @@ impl Relay {
         }
         let place = Place { topic: &topic, partition: &partition, offset };
         if self.shared().store.masks(topic.id()).is_some_and(|masks| masks.is_gone(partition.id(), offset)) {
-            return self.gone(&place, Some("its rows were deleted for good, and nothing is shown of it"));
+            return self.gone(
+                &place,
+                Some(match topic.name().starts_with(DEAD_PREFIX) {
+                    true => "the letter was resolved, or deleted for good",
+                    false => "its rows were deleted for good, and nothing is shown of it",
+                }),
+            );
         }
         let mut history = History::new(&partition, offset, offset + 1);
         let stretch = history.read()?;
@@ -427,6 +433,9 @@ fn summary(explanation: &Explanation) -> String {
         EndedShown::Stored { .. } => "stored, but not as its chain makes it".to_owned(),
         EndedShown::Dropped { reason, .. } if reason.is_empty() => format!("dropped{by}"),
         EndedShown::Dropped { reason, .. } => format!("dropped{by}: {reason}"),
+        EndedShown::Failed { filter, reason, letter: Json::Null, .. } => {
+            format!("failed in `{filter}` ({reason}); no dead letter of it is found")
+        }
         EndedShown::Failed { filter, reason, topic, .. } => {
             format!("failed in `{filter}` ({reason}); a dead letter in `{topic}`")
         }

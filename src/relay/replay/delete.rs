@@ -4,13 +4,10 @@
 //! The records' bytes go by themselves: from the store when the parts are written anew, from the queue and the dead letters when
 //! their retention ends; the answer says when that is at the latest.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
-use crate::base::ids::{Offset, PartitionId};
 use crate::queue::Topic;
-use crate::relay::history::Range;
+use crate::relay::history::{Range, joined};
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::relay::{Relay, RelayError};
 
@@ -53,7 +50,7 @@ impl Relay {
                 )));
             }
         }
-        let joined = joined(ranges);
+        let joined = joined(ranges.iter().map(|range| (range.partition, range.first, range.end)).collect());
         shared.store.delete_rows(found.id(), topic, &joined)?;
         let offsets = joined.iter().map(|(_, first, end)| end - first).sum();
         tracing::info!(topic, offsets, "rows deleted, as asked");
@@ -74,45 +71,5 @@ impl Relay {
                 "Queries no longer show them. The store's files are written anew without them soon; `sawbox topic trim {topic}` deletes the oldest records from the queue at once. Topics and outputs that they were sent to, and backups, have their own copies."
             ),
         })
-    }
-}
-
-/// Ranges in order, with neighbours joined.
-fn joined(ranges: &[Range]) -> Vec<(PartitionId, Offset, Offset)> {
-    let mut by_partition = BTreeMap::<PartitionId, Vec<(Offset, Offset)>>::new();
-    for range in ranges {
-        by_partition.entry(range.partition).or_default().push((range.first, range.end));
-    }
-    let mut all = Vec::new();
-    for (partition, mut ranges) in by_partition {
-        ranges.sort_unstable();
-        let mut open: Option<(Offset, Offset)> = None;
-        for (first, end) in ranges {
-            match &mut open {
-                Some(last) if first <= last.1 => last.1 = last.1.max(end),
-                _ => all.extend(open.replace((first, end)).map(|(first, end)| (partition, first, end))),
-            }
-        }
-        all.extend(open.map(|(first, end)| (partition, first, end)));
-    }
-    all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbours_become_one() {
-        let range = |(partition, first, end): (u32, u64, u64)| Range { partition, first, end };
-        for (ranges, expected) in [
-            (&[][..], &[][..]),
-            (&[(0, 5, 6), (0, 3, 4)], &[(0, 3, 4), (0, 5, 6)]),
-            (&[(0, 5, 6), (0, 6, 7), (1, 7, 8)], &[(0, 5, 7), (1, 7, 8)]),
-            (&[(0, 1, 9), (0, 2, 3), (0, 9, 10)], &[(0, 1, 10)]),
-        ] {
-            let ranges: Vec<_> = ranges.iter().copied().map(range).collect();
-            assert_eq!(joined(&ranges), expected);
-        }
     }
 }

@@ -214,6 +214,15 @@ impl Job {
         }
         shared.store.put_job(self.generations.topic, &self.generations.name, self.entry(&changed)?)?;
         *record = changed;
+        drop(record);
+        if !state.is_open() {
+            // Rows in memory go too; a thread that is at some lets go of these itself.
+            for (index, work) in self.works.iter().enumerate() {
+                if let Some(mut work) = work.try_lock() {
+                    work.start_over(self, index);
+                }
+            }
+        }
         Ok(())
     }
 

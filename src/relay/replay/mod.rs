@@ -26,7 +26,7 @@ use crate::relay::output::GROUP_PREFIX;
 use crate::relay::shared::Shared;
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::ChainSpec;
-use crate::store::JobEntry;
+use crate::store::{CLOSED_JOBS, JobEntry};
 
 mod delete;
 mod job;
@@ -88,6 +88,8 @@ pub(crate) struct Replays {
     jobs: Mutex<BTreeMap<u64, Arc<Job>>>,
     /// One at a time becomes another.
     pub(crate) starting: Mutex<()>,
+    /// Who tells the queue what to keep, so that nobody tells it what was true before.
+    holding: Mutex<()>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
     /// Whether threads are wanted: not where somebody moves replays by hand.
     threaded: AtomicBool,
@@ -107,6 +109,18 @@ impl Replays {
 
     fn get(&self, id: u64) -> Option<Arc<Job>> {
         self.jobs.lock().get(&id).cloned()
+    }
+
+    /// Adds one, and forgets those of its topic that ended long ago, as the store does.
+    fn insert(&self, job: Arc<Job>) {
+        let topic = job.generations.topic;
+        let of_topic = |job: &&Arc<Job>| job.generations.topic == topic && !job.state().is_open();
+        let mut jobs = self.jobs.lock();
+        let over: Vec<u64> = jobs.values().filter(of_topic).map(|job| job.id).collect();
+        for id in over.iter().take(over.len().saturating_sub(CLOSED_JOBS)) {
+            jobs.remove(id);
+        }
+        jobs.insert(job.id, job);
     }
 
     /// Takes up what the store knows of earlier lives.
@@ -139,6 +153,7 @@ impl Replays {
 
     /// Has the queue keep what replays that run have still to read.
     fn hold(&self, shared: &Shared) {
+        let _one = self.holding.lock();
         let mut holds = BTreeMap::<(TopicId, PartitionId), Offset>::new();
         for job in self.all() {
             let record = job.record.lock();
@@ -196,7 +211,10 @@ impl Relay {
         // A filter that remembers wants all of a range, in order.
         let piece = if ready.chain.remembers() { u64::MAX } else { shared.config.replay_piece };
         let pieces = split(&topic, &plan.ranges, piece);
-        let id = shared.replays.jobs.lock().keys().next_back().map_or(1, |last| last + 1);
+        // Not that of one whose record cannot be read either: what it staged would be this one's.
+        let stored = shared.store.jobs().into_iter().map(|(_, job)| job.id).max();
+        let known = shared.replays.jobs.lock().keys().next_back().copied();
+        let id = stored.max(known).map_or(1, |last| last + 1);
         let record = Record {
             state: ReplayState::Running,
             promoted: Promoted {
@@ -219,7 +237,7 @@ impl Relay {
         let entry = job.entry(&job.record.lock())?;
         shared.store.put_job(topic.id(), topic.name(), entry)?;
         tracing::info!(topic = %topic.name(), replay = id, generation, records = plan.records, "replay begins");
-        shared.replays.jobs.lock().insert(id, job.clone());
+        shared.replays.insert(job.clone());
         shared.replays.hold(shared);
         self.run_replays();
         Ok(job.status(shared))

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::base::ids::{Offset, PartitionId};
-use crate::relay::history::Manners;
+use crate::base::ids::PartitionId;
+use crate::relay::history::{Manners, joined};
 use crate::relay::replay::job::{Job, Record, ReplayState};
 use crate::relay::replay::work::Did;
 use crate::relay::shared::Shared;
@@ -136,6 +136,8 @@ impl Job {
         self.note(before, work.behind());
         if let (Ok(Did::All), Some(ended)) = (&did, self.ended.get(index)) {
             ended.store(true, Ordering::Release);
+            // What it worked with is not needed any more.
+            work.start_over(self, index);
         }
         did
     }
@@ -161,7 +163,7 @@ impl Job {
             let partition = part.range.partition;
             part.made.iter().map(|(first, end)| (partition, *first, *end)).collect::<Vec<_>>()
         };
-        let ranges = joined(record.parts.iter().flat_map(made));
+        let ranges = joined(record.parts.iter().flat_map(made).collect());
         let entry = self.entry(&done)?;
         if ranges.is_empty() {
             shared.store.put_job(topic, name, entry)?;
@@ -177,20 +179,6 @@ impl Job {
         *record = done;
         Ok(true)
     }
-}
-
-/// Ranges in order, those that follow each other as one.
-fn joined(all: impl Iterator<Item = (PartitionId, Offset, Offset)>) -> Vec<(PartitionId, Offset, Offset)> {
-    let mut all: Vec<_> = all.collect();
-    all.sort_unstable();
-    all.dedup_by(|next, last| {
-        let follows = next.0 == last.0 && next.1 == last.2;
-        if follows {
-            last.2 = next.2;
-        }
-        follows
-    });
-    all
 }
 
 /// What a thread does.
@@ -263,11 +251,11 @@ fn work(shared: &Shared, job: &Arc<Job>, index: usize, manners: &Manners<'_>) {
         let is_on = manners.give_way().is_ok() && job.state() == ReplayState::Running;
         if !is_on {
             // What is in memory need not be made again.
-            if job.state().is_open()
-                && let Some(work) = job.works.get(index)
-            {
+            if let Some(work) = job.works.get(index) {
                 let mut work = work.lock();
-                if let Err(error) = work.checkpoint(shared, job, index) {
+                if !job.state().is_open() {
+                    work.start_over(job, index);
+                } else if let Err(error) = work.checkpoint(shared, job, index) {
                     tracing::debug!(replay = job.id, %error, "what was not durable is made again");
                     work.start_over(job, index);
                 }

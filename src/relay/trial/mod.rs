@@ -233,7 +233,12 @@ impl Relay {
         let record = shared.sandbox.resolve(&spec)?;
         let codec = live.codec.as_ref();
         let chains = run::Chains { live: shared.apart(codec, &live.chain)?, candidate: shared.apart(codec, &record)? };
-        let ranges = history::ranges(&in_queue, &request.which, None);
+        let mut ranges = history::ranges(&in_queue, &request.which, None);
+        for range in &mut ranges {
+            // Offsets that somebody names may be past the last record: these are none.
+            range.end = range.end.min(in_queue.partition(range.partition).map_or(0, |partition| partition.high_watermark()));
+        }
+        ranges.retain(|range| !range.is_empty());
         let of: u64 = ranges.iter().map(Range::len).sum();
         if of == 0 {
             return Err(RelayError::Missing(format!("`{topic}` has no such records in the queue to try a chain on")));
@@ -253,33 +258,27 @@ impl Relay {
             progress: Mutex::new(Progress { state: TrialState::Running, error: None, took: None, report: Report::default() }),
         });
         let sample = request.sample.min(SAMPLE_MOST);
-        {
-            let mut known = self.trials.known.lock();
-            if known.closed {
-                return Err(RelayError::Closed);
-            }
-            known.refuse_crowd()?;
-            known.threads.retain(|thread| !thread.is_finished());
-            let ended = known.jobs.iter().filter(|job| !job.is_running()).count();
-            if let Some(oldest) = known.jobs.iter().position(|job| !job.is_running()).filter(|_| ended >= KEPT) {
-                known.jobs.remove(oldest);
-            }
-            known.jobs.push(job.clone());
-        }
-        self.trials.begun.fetch_add(1, Ordering::Relaxed);
         let (relay, own) = (self.clone(), job.clone());
-        let begun = std::thread::Builder::new().name("trial".to_owned()).spawn(move || {
+        // Job and thread become known together, so that who stops all trials waits for this one too.
+        let mut known = self.trials.known.lock();
+        if known.closed {
+            return Err(RelayError::Closed);
+        }
+        known.refuse_crowd()?;
+        let thread = std::thread::Builder::new().name("trial".to_owned()).spawn(move || {
             history::Manners::lower_this_thread();
             let ended = run::run(&relay, &in_queue, &own, &chains, &record, sample);
             relay.trial_ended(&own, ended);
-        });
-        match begun {
-            Ok(thread) => self.trials.known.lock().threads.push(thread),
-            Err(error) => {
-                self.trials.known.lock().jobs.retain(|other| !Arc::ptr_eq(other, &job));
-                return Err(error.into());
-            }
+        })?;
+        known.threads.retain(|thread| !thread.is_finished());
+        known.threads.push(thread);
+        let ended = known.jobs.iter().filter(|job| !job.is_running()).count();
+        if let Some(oldest) = known.jobs.iter().position(|job| !job.is_running()).filter(|_| ended >= KEPT) {
+            known.jobs.remove(oldest);
         }
+        known.jobs.push(job.clone());
+        drop(known);
+        self.trials.begun.fetch_add(1, Ordering::Relaxed);
         tracing::info!(topic, trial = job.id, what = job.what, records = of, "trial begun");
         Ok(job.status(shared.clock.monotonic()))
     }

@@ -311,10 +311,13 @@ fn field(name: &str) -> Option<Field> {
         };
         return dotted(name).map(|name| Field { name, kind });
     };
-    let kind = match marked.chars().next()? {
+    let mut letters = marked.chars();
+    let kind = match letters.next()? {
+        't' => Kind::Text,
         'i' => Kind::Int,
         'f' => Kind::Float,
-        _ => Kind::Text,
+        // Whoever wrote the expression wrote the mark, too.
+        _ => return None,
     };
-    Some(Field { name: marked[1..].to_owned(), kind })
+    dotted(letters.as_str()).map(|name| Field { name, kind })
 }

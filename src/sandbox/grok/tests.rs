@@ -71,6 +71,8 @@ fn mistakes_are_named() {
         ("a)", "not opened"),
         ("[a", "not closed"),
         (r"(a)\1", "name the group"),
+        ("(?<\u{1}éa>b)", "no field name"),
+        ("(?<\u{1}t>b)", "no field name"),
         ("a\\", "backslash"),
     ] {
         let error = compile(expression, &Custom::new()).map(|_| ()).unwrap_err().to_string();

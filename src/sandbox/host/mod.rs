@@ -36,6 +36,8 @@ const LOG_LINES: u32 = 4;
 const LOG_BYTES: usize = 1024;
 /// Most elements of a guest's tables: indirect calls need some hundreds, those of interpreters some ten thousands.
 const TABLE_ELEMENTS: usize = 65_536;
+/// What an element of a table takes.
+const TABLE_ELEMENT_BYTES: usize = 8;
 /// Most lookups of an instance.
 const LOOKUPS: usize = 16;
 /// Fuel for any call of the host.
@@ -81,9 +83,9 @@ pub(super) struct Host {
     panic: Option<String>,
     /// Lines that a runtime has begun on standard output and error.
     lines: [Vec<u8>; 2],
-    /// Most bytes of all its memories.
+    /// Most bytes of all its memories and tables.
     pub(super) memory_limit: Bytes,
-    /// Bytes of all its memories.
+    /// Bytes of all its memories and tables.
     memory_used: usize,
     /// Whether the guest was refused memory since the call began.
     pub(super) memory_refused: bool,
@@ -139,7 +141,22 @@ impl Host {
         self.memory_refused = false;
     }
 
-    /// Bytes of all its memories.
+    /// Whether a memory or table may become so large; counted if so.
+    fn grow(&mut self, current: usize, desired: usize, most: Option<usize>, each: usize) -> bool {
+        // What it declared itself is not exceeded in any case, so it must not count.
+        if most.is_some_and(|most| desired > most) {
+            return false;
+        }
+        let used = self.memory_used.saturating_add(desired.saturating_sub(current).saturating_mul(each));
+        let allowed = used <= self.memory_limit.as_usize();
+        self.memory_refused |= !allowed;
+        if allowed {
+            self.memory_used = used;
+        }
+        allowed
+    }
+
+    /// Bytes of all its memories and tables.
     pub(super) fn memory_bytes(&self) -> usize {
         self.memory_used
     }
@@ -285,18 +302,12 @@ impl Host {
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let used = self.memory_used.saturating_add(desired.saturating_sub(current));
-        let allowed = used <= self.memory_limit.as_usize();
-        self.memory_refused |= !allowed;
-        if allowed {
-            self.memory_used = used;
-        }
-        Ok(allowed)
+    fn memory_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired, most, 1))
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+    fn table_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS && self.grow(current, desired, most, TABLE_ELEMENT_BYTES))
     }
 
     fn instances(&self) -> usize {

@@ -31,9 +31,9 @@ pub(in super::super) struct Lent {
     pub(in super::super) expired: usize,
     /// Most bytes of the state.
     pub(in super::super) limit: usize,
-    /// Of which records the guest wrote.
-    pub(in super::super) wrote: Vec<usize>,
-    /// Bytes of values that the guest was given: it may answer with them.
+    /// For which of them the guest wrote.
+    pub(in super::super) wrote: Vec<bool>,
+    /// Bytes of values that the guest was given: it may answer with them. At most `limit`, which is all that there can be.
     pub(in super::super) given: usize,
 }
 
@@ -43,6 +43,12 @@ impl Lent {
         let record = self.records.get(index);
         let none = || wasmtime::Error::msg("named a record that the call does not have to its keyed state");
         Ok((index, *record.ok_or_else(none)?))
+    }
+
+    fn note(&mut self, index: usize) {
+        if let Some(wrote) = self.wrote.get_mut(index) {
+            *wrote = true;
+        }
     }
 }
 
@@ -64,7 +70,7 @@ impl Host {
         let lent = self.lent()?;
         let (_, (_, now_ns)) = lent.record(record)?;
         let value = lent.state.get(&lent.scope, key, now_ns);
-        lent.given = lent.given.saturating_add(value.map_or(0, <[u8]>::len));
+        lent.given = lent.given.saturating_add(value.map_or(0, <[u8]>::len)).min(lent.limit);
         Ok(value)
     }
 
@@ -86,7 +92,7 @@ impl Host {
         if !lent.state.put(&lent.scope, key, value, (now_ns, deadline_ns), waits, limit) {
             return Ok(Err(format!("the keyed state of this partition is full: {limit} bytes (`[sandbox] state`)")));
         }
-        lent.wrote.push(index);
+        lent.note(index);
         Ok(Ok(()))
     }
 
@@ -94,7 +100,7 @@ impl Host {
         let lent = self.lent()?;
         let (index, _) = lent.record(record)?;
         lent.state.remove(&lent.scope, key);
-        lent.wrote.push(index);
+        lent.note(index);
         Ok(())
     }
 }

@@ -96,6 +96,8 @@ pub(super) struct Lookups {
     disk: Arc<dyn Disk>,
     limit: Bytes,
     open: Mutex<HashMap<Key, Weak<Lookup>>>,
+    /// Two that copy the same file at once would write the same file beside it.
+    keeping: Mutex<()>,
     clock: Arc<dyn Clock>,
     /// Started when the first filter asks for it.
     resolver: Mutex<Option<Arc<dns::Resolver>>>,
@@ -103,7 +105,7 @@ pub(super) struct Lookups {
 
 impl Lookups {
     pub(super) fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, limit: Bytes) -> Self {
-        Self { disk, limit, open: Mutex::default(), clock, resolver: Mutex::default() }
+        Self { disk, limit, open: Mutex::default(), keeping: Mutex::default(), clock, resolver: Mutex::default() }
     }
 
     fn resolver(&self) -> Result<Arc<dns::Resolver>, String> {
@@ -175,6 +177,7 @@ impl Lookups {
         bytes.truncate(got);
         let sha256 = hex(&Sha256::digest(&bytes));
         let copy = Path::new(COPIES).join(&sha256);
+        let _one = self.keeping.lock();
         let same = |map: &[u8]| map.len() == bytes.len() && hex(&Sha256::digest(map)) == sha256;
         if !self.disk.map(&copy).is_ok_and(|map| same(&map)) {
             let kept = self.disk.create_dir_all(Path::new(COPIES)).and_then(|()| write_whole(&self.disk, &copy, &bytes));

@@ -326,3 +326,29 @@ fn not_a_number_is_one_thing() {
     let crate::base::row::Value::Float(value) = output.cells_of(&output.verdicts[0])[1].value else { panic!() };
     assert_eq!(value.to_bits(), f64::NAN.to_bits());
 }
+
+#[test]
+fn an_answer_cannot_say_a_payload_without_end() {
+    let bench = bench();
+    // So many emissions of the whole payload, of 32 bytes each, to the topic `a`.
+    let echo = |name: &str, times: u32| {
+        let process = format!(
+            r#"(i32.store8 (i32.const 8192) (i32.const 97))
+            (i32.store (i32.const 112) (i32.const 8192)) (i32.store (i32.const 116) (i32.const 1))
+            (i32.store (i32.const 4112) (i32.const {times}))
+            (i32.store (i32.const 96) (i32.const 0x10000)) (i32.store (i32.const 100) (i32.const {bytes}))
+            (loop $each (if (i32.lt_u (local.get $i) (i32.const {bytes})) (then
+                (i32.store (i32.add (i32.const 0x10004) (local.get $i)) (i32.const 1))
+                (i32.store (i32.add (i32.const 0x10010) (local.get $i)) (i32.const -1))
+                (local.set $i (i32.add (local.get $i) (i32.const 32)))
+                (br $each))))"#,
+            bytes = times * 32
+        );
+        bench.put(name, &guest(&process));
+        run(&bench.chain(&format!(r#"[{{"filter": "{name}"}}]"#)), &plain(&[&[b'x'; 1000]])).remove(0)
+    };
+    let few = echo("few", 50);
+    assert_eq!(few.matches(" -> a ").count(), 50, "{few}");
+    let many = echo("many", 2000);
+    assert_eq!(many, "fail many: gave an answer that says far more than it was told, over and over");
+}

@@ -255,3 +255,22 @@ fn what_is_no_state_is_left_out() {
     ]);
     assert!(state.is_empty() && state.next_deadline().is_none(), "{state:?}");
 }
+
+#[test]
+fn what_a_call_can_undo_is_no_larger_than_the_state() {
+    let scope = Scope::new("f", 0, 0);
+    let mut state = State::default();
+    assert!(state.put(&scope, b"kept", &[1; 100], (0, i64::MAX), None, LIMIT));
+    state.take_changes();
+    state.begin_call();
+    for round in 0..1000u32 {
+        assert!(state.put(&scope, b"kept", &round.to_le_bytes(), (0, i64::MAX), None, LIMIT));
+        assert!(state.put(&scope, &round.to_le_bytes(), &[2; 100], (0, i64::MAX), None, LIMIT));
+        state.remove(&scope, &round.to_le_bytes());
+        assert_eq!(state.undo_len(), 1, "round {round}");
+    }
+    state.remove(&scope, b"kept");
+    state.end_call(false);
+    assert_eq!(state.get(&scope, b"kept", 0), Some(&[1; 100][..]));
+    assert!(state.take_changes().0.is_empty());
+}

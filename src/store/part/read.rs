@@ -13,17 +13,19 @@ use super::bits::Reader;
 use super::cache::{Cache, Cached};
 use super::chunk::{self, encoding};
 use super::directory::{
-    ChunkRef, ColumnDir, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
+    ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
     unpack_section,
 };
 use super::template::{self, Template};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
 use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
+
+mod whole;
 
 /// A live part's file.
 #[derive(Debug)]
@@ -94,7 +96,11 @@ impl PartFile {
             return Ok(found);
         }
         let mapped = self.disk.map(&self.path);
-        let mapped = mapped.map_err(|error| StoreError::Disk { path: self.path.display().to_string(), error })?;
+        let mapped = mapped.map_err(|error| match error.kind() {
+            // It costs what it had, and keeps merges of others from nothing.
+            std::io::ErrorKind::NotFound => self.damaged(0, "it is not there"),
+            _ => StoreError::Disk { path: self.path.display().to_string(), error },
+        })?;
         let directory = Arc::new(Directory::read(mapped).map_err(|(at, what)| self.damaged(at, what))?);
         self.cache.put(key, Cached::Directory(directory.clone()), directory.bytes());
         Ok(directory)
@@ -114,14 +120,15 @@ impl Drop for Removal {
 /// A part's directory, decoded, and its mapping.
 #[derive(Debug)]
 pub struct Directory {
-    mapped: Mapped,
+    pub(super) footer: Footer,
+    pub(super) mapped: Mapped,
     columns: Vec<Column>,
-    dirs: Vec<ColumnDir>,
-    groups: Vec<GroupDir>,
+    pub(super) dirs: Vec<ColumnDir>,
+    pub(super) groups: Vec<GroupDir>,
     templates: Vec<Template>,
     /// Rows before each group.
     starts: Vec<u64>,
-    runs: Vec<LineageRun>,
+    pub(super) runs: Vec<LineageRun>,
     /// Rows up to the end of each run.
     run_ends: Vec<u64>,
 }
@@ -163,7 +170,7 @@ impl Directory {
             return Err(odd(group_table));
         }
         let columns = dirs.iter().map(|dir| dir.column.clone()).collect();
-        Ok(Self { mapped, columns, dirs, groups, templates, starts, runs, run_ends })
+        Ok(Self { footer, mapped, columns, dirs, groups, templates, starts, runs, run_ends })
     }
 
     /// Memory it takes, about; the mapping is the page cache's.
@@ -180,7 +187,7 @@ impl Directory {
     }
 }
 
-fn slice(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
+pub(super) fn slice(bytes: &[u8], offset: u64, length: u64) -> Option<&[u8]> {
     let start = usize::try_from(offset).ok()?;
     bytes.get(start..start.checked_add(usize::try_from(length).ok()?)?)
 }
@@ -201,19 +208,27 @@ pub struct PartSource {
     topic_name: Arc<str>,
     /// Opened at the first question; where it can't be, every read says why again.
     directory: OnceLock<Option<Arc<Directory>>>,
+    /// Whether what is damaged counts as not there.
+    skips_damage: bool,
 }
 
 impl PartSource {
     /// A look at a part, which is not opened yet.
     pub fn new(file: Arc<PartFile>, topic: TopicId, topic_name: Arc<str>) -> Self {
-        Self { file, topic, topic_name, directory: OnceLock::new() }
+        Self { file, topic, topic_name, directory: OnceLock::new(), skips_damage: false }
+    }
+
+    /// A look that takes what is damaged as not there: columns lack values, and messages are not derived but made.
+    #[must_use]
+    pub fn skipping_damage(self) -> Self {
+        Self { skips_damage: true, ..self }
     }
 
     fn opened(&self) -> Option<&Arc<Directory>> {
         self.directory.get_or_init(|| self.file.directory().ok()).as_ref()
     }
 
-    fn directory(&self) -> Result<&Arc<Directory>, StoreError> {
+    pub(super) fn directory(&self) -> Result<&Arc<Directory>, StoreError> {
         match self.opened() {
             Some(directory) => Ok(directory),
             None => Err(self.file.directory().err().unwrap_or_else(|| self.file.damaged(0, "it could not be opened before"))),
@@ -235,6 +250,9 @@ impl PartSource {
         let directory = self.directory()?;
         let Some(chunk) = directory.chunk_ref(group, column) else { return Ok(None) };
         let bytes = checked(&directory.mapped, chunk.offset, chunk.length);
+        if bytes.is_none() && self.skips_damage {
+            return Ok(None);
+        }
         Ok(Some((*chunk, bytes.ok_or_else(|| self.file.damaged(chunk.offset, "a chunk does not fit its checksum"))?)))
     }
 
@@ -274,7 +292,7 @@ impl PartSource {
     /// # Errors
     /// Damage.
     pub fn templates(&self) -> Result<&[Template], StoreError> {
-        Ok(&self.directory()?.templates)
+        Ok(if self.skips_damage { &[] } else { &self.directory()?.templates })
     }
 
     /// What the part's templates make messages of, in one group.
@@ -294,7 +312,7 @@ impl PartSource {
             if made.is_some_and(|chunk| chunk.encoding == encoding::DERIVED) {
                 return Err(self.file.damaged(0, "a template that is made of messages"));
             }
-            fields.columns[at] = self.column(group, at)?;
+            fields.columns[at] = self.whole_column(group, at)?.map(Chunk::into_text);
         }
         Ok(fields)
     }
@@ -325,6 +343,9 @@ impl PartSource {
             Kind::Str if chunk.encoding == encoding::DERIVED => {
                 let (templates, fields) = (&self.directory()?.templates, self.fields(group)?);
                 derive::decode(&mut reader, count, present, templates, &fields).ok_or_else(odd)?
+            }
+            Kind::Str if typed::is_typed(chunk.encoding) => {
+                typed::decode(&mut reader, chunk.encoding, count, present, total).ok_or_else(odd)?
             }
             Kind::Str | Kind::List => {
                 let (ends, bytes) = chunk::text(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
@@ -389,12 +410,22 @@ impl Source for PartSource {
         let Some(dir) = directory.dirs.get(column) else { return Ok(None) };
         let number = u32::try_from(column).unwrap_or(u32::MAX).saturating_add(FIRST_FIELD);
         let Some((chunk, bytes)) = self.raw_chunk(group, number)? else { return Ok(None) };
-        self.decode(dir, column, group, chunk, bytes).map(Some)
+        match self.decode(dir, column, group, chunk, bytes) {
+            Err(StoreError::Damaged { .. }) if self.skips_damage => Ok(None),
+            decoded => decoded.map(Some),
+        }
     }
 
     fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
         let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
         self.opened()?.chunk_ref(group, number)?.bounds
+    }
+
+    fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {
+        let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
+        let chunk = self.opened()?.chunk_ref(group, number)?;
+        let (least, greatest) = chunk.bounds?;
+        Some((least, greatest, typed::digits_of(chunk.encoding)?))
     }
 
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {

@@ -19,6 +19,7 @@ use super::directory::{
 };
 use super::inherit::Inherited;
 use super::job::{Job, Mapping, each_chunk, each_row, gather};
+use super::mixed::{self, Kept};
 use super::out::{Out, refused};
 use super::strings::{Coded, coded};
 use super::template::{self, Template};
@@ -28,6 +29,8 @@ use crate::base::ids::{Offset, PartitionId};
 use crate::base::row::MESSAGE;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
+
+mod split;
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +87,7 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
             let mapping = fields.entry((column.name.clone(), column.kind));
             let mapping = mapping.or_insert_with(|| vec![None; job.inputs.len()]);
             if let Some(place) = mapping.get_mut(at) {
-                *place = Some(number);
+                place.get_or_insert(number);
             }
         }
     }
@@ -221,12 +224,17 @@ impl Writer<'_> {
         let at = self.columns.len();
         let place = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD);
         let kind = column.kind;
-        self.columns.push(ColumnDir { column, blocks: Vec::new() });
-        if matches!(kind, Kind::Str | Kind::List)
+        if kind == Kind::Str {
+            match mixed::kept(self.job, mapping)? {
+                Kept::Dictionary(coded) => self.codes(&column, coded)?,
+                Kept::Split(split) => self.split(&column, split, mapping)?,
+            }
+        } else if kind == Kind::List
             && let Some(coded) = coded(self.job, mapping)?
         {
-            self.codes(at, place + FIRST_FIELD, coded)?;
+            self.codes(&column, coded)?;
         } else {
+            self.columns.push(ColumnDir { column, blocks: Vec::new() });
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
         Ok((self.columns.len() > at).then_some(place))
@@ -237,10 +245,10 @@ impl Writer<'_> {
         let job = self.job;
         let at = self.columns.len();
         let number = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD;
-        self.columns.push(ColumnDir { column, blocks: Vec::new() });
         if let Some(coded) = coded(job, mapping)? {
-            return self.codes(at, number, coded);
+            return self.codes(&column, coded);
         }
+        self.columns.push(ColumnDir { column, blocks: Vec::new() });
         let inherited = Inherited::of(job, known)?;
         self.templates = match inherited.templates.is_empty() {
             true => derive::learn(job, mapping, known)?,
@@ -327,7 +335,7 @@ impl Writer<'_> {
             // Groups are joined only while they are small; what is past 4 GiB all the same could not be read back.
             dense.values.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         };
-        each_chunk(self.job, pieces, mapping, |base, piece, rows, chunk| match chunk {
+        each_chunk(self.job, pieces, mapping, |base, piece, rows, chunk| match chunk.into_text() {
             Chunk::Dict { codes, dict } => each_row(piece, rows, |at, row| {
                 if let Some(code) = codes.get(row).and_then(|code| code.checked_sub(1)) {
                     add(base + at, dict.entry(code as usize));
@@ -351,11 +359,19 @@ impl Writer<'_> {
         self.add_chunk(group, ChunkRef { column: number, encoding, offset: 0, length: 0, bounds: None }, &out)
     }
 
-    fn codes(&mut self, at: usize, number: u32, mut coded: Coded) -> Result<(), StoreError> {
+    /// Begins a column; its number among all.
+    fn begin(&mut self, column: &Column) -> u32 {
+        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new() });
+        u32::try_from(self.columns.len() - 1).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD
+    }
+
+    /// Writes a column that has a dictionary, if any row has a value in it.
+    fn codes(&mut self, column: &Column, mut coded: Coded) -> Result<(), StoreError> {
         if coded.dict.is_empty() {
-            self.columns.pop();
             return Ok(());
         }
+        let number = self.begin(column);
+        let at = self.columns.len() - 1;
         let (order, rank) = coded.sorted();
         for (group, mut dense) in std::mem::take(&mut coded.groups).into_iter().enumerate() {
             if dense.rows.is_empty() {

@@ -13,6 +13,7 @@ use super::out::{OutValue, SortView};
 use super::view::Datum;
 use crate::base::predicate::Number;
 use crate::store::source::Dict;
+use crate::store::typed::put_number;
 
 /// No number: past the limits.
 pub const NONE: u32 = u32::MAX;
@@ -39,6 +40,8 @@ pub struct KeyTable {
     /// Numbers seen as numbers, so that they need not be written as text each time.
     ints: FxHashMap<i64, u32>,
     times: FxHashMap<i64, u32>,
+    /// The same of strings that are numbers.
+    strings: FxHashMap<(i64, u8), u32>,
     missing: Option<u32>,
     most: usize,
     most_bytes: usize,
@@ -55,6 +58,7 @@ impl KeyTable {
             shapes: Vec::new(),
             ints: FxHashMap::default(),
             times: FxHashMap::default(),
+            strings: FxHashMap::default(),
             missing: None,
             most,
             most_bytes: most_bytes.min(u32::MAX as usize),
@@ -126,6 +130,20 @@ impl KeyTable {
         number
     }
 
+    /// The number of a string that is a number with so many digits after the point.
+    pub fn of_number(&mut self, value: i64, digits: u8) -> u32 {
+        if let Some(&number) = self.strings.get(&(value, digits)) {
+            return number;
+        }
+        let mut text = Vec::with_capacity(24);
+        put_number(&mut text, value, digits);
+        let number = self.of_text(&text, Shape::Str);
+        if number != NONE {
+            self.strings.insert((value, digits), number);
+        }
+        number
+    }
+
     /// The number of an instant.
     pub fn of_time(&mut self, ns: i64) -> u32 {
         if let Some(&number) = self.times.get(&ns) {
@@ -155,6 +173,7 @@ impl KeyTable {
         match datum {
             Datum::Missing => self.of_missing(),
             Datum::Str(bytes) | Datum::List(bytes) => self.of_str(bytes),
+            Datum::Number(value, digits) => self.of_number(value, digits),
             Datum::Int(int) => self.of_int(int),
             Datum::Float(float) => self.of_text(float.to_string().as_bytes(), Shape::Float),
             Datum::Bool(bool) => self.of_text(if bool { b"true" } else { b"false" }, Shape::Bool),
@@ -219,53 +238,111 @@ impl Translation {
     }
 
     /// The number of a code.
+    #[inline]
     pub fn number(&mut self, code: u32, keys: &mut KeyTable) -> u32 {
         match self.numbers.get(code as usize) {
             Some(&number) if number != UNKNOWN => number,
-            None => NONE,
-            Some(_) => {
-                let number = if code == 0 { keys.of_missing() } else { keys.of_str(self.dict.entry(code as usize - 1)) };
-                self.numbers[code as usize] = number;
-                number
-            }
+            _ => self.number_of_new(code, keys),
         }
+    }
+
+    #[cold]
+    fn number_of_new(&mut self, code: u32, keys: &mut KeyTable) -> u32 {
+        let Some(place) = self.numbers.get_mut(code as usize) else { return NONE };
+        *place = if code == 0 { keys.of_missing() } else { keys.of_str(self.dict.entry(code as usize - 1)) };
+        *place
     }
 }
 
-/// Pairs of numbers, numbered.
+/// Most cells of a [`PairTable`]'s grid: 4 MiB.
+const CELLS: usize = 1 << 20;
+
+/// Pairs of numbers, numbered: through a grid of all pairs while that is small, by hash beyond.
 #[derive(Debug)]
 pub struct PairTable {
-    numbers: FxHashMap<u64, u32>,
+    /// By first number, then second: rows of `1 << bits` cells; [`NONE`] where the pair was not seen.
+    grid: Vec<u32>,
+    bits: u32,
+    /// By pair, once the grid would be too large.
+    numbers: Option<FxHashMap<u64, u32>>,
     pairs: Vec<(u32, u32)>,
-    last: (u64, u32),
     most: usize,
 }
 
 impl PairTable {
     /// For at most so many pairs.
     pub fn new(most: usize) -> Self {
-        Self { numbers: FxHashMap::default(), pairs: Vec::new(), last: (u64::MAX, NONE), most }
+        Self { grid: Vec::new(), bits: 4, numbers: None, pairs: Vec::new(), most }
     }
 
     /// The number of a pair.
+    #[inline]
     pub fn of(&mut self, first: u32, second: u32) -> u32 {
-        let pair = u64::from(first) << 32 | u64::from(second);
-        // Rows that follow one another often fall into the same group.
-        if self.last.0 == pair {
-            return self.last.1;
+        match self.cell(first, second).and_then(|cell| self.grid.get(cell)) {
+            Some(&number) if number != NONE => number,
+            _ => self.of_new(first, second),
         }
-        let number = match self.numbers.get(&pair) {
-            Some(&number) => number,
-            None if self.pairs.len() >= self.most => return NONE,
-            None => {
-                let number = u32::try_from(self.pairs.len()).unwrap_or(NONE);
-                self.numbers.insert(pair, number);
-                self.pairs.push((first, second));
-                number
+    }
+
+    fn cell(&self, first: u32, second: u32) -> Option<usize> {
+        (second >> self.bits == 0).then_some((first as usize) << self.bits | second as usize)
+    }
+
+    #[cold]
+    fn of_new(&mut self, first: u32, second: u32) -> u32 {
+        let pair = u64::from(first) << 32 | u64::from(second);
+        if let Some(&number) = self.numbers.as_ref().and_then(|numbers| numbers.get(&pair)) {
+            return number;
+        }
+        if self.pairs.len() >= self.most {
+            return NONE;
+        }
+        let number = u32::try_from(self.pairs.len()).unwrap_or(NONE);
+        self.pairs.push((first, second));
+        if self.numbers.is_none() && !self.reach(first, second) {
+            self.grid = Vec::new();
+            self.numbers =
+                Some((0..).zip(&self.pairs).map(|(number, (a, b))| (u64::from(*a) << 32 | u64::from(*b), number)).collect());
+        }
+        match &mut self.numbers {
+            Some(numbers) => {
+                numbers.insert(pair, number);
             }
-        };
-        self.last = (pair, number);
+            None => {
+                if let Some(cell) = self.cell(first, second).and_then(|cell| self.grid.get_mut(cell)) {
+                    *cell = number;
+                }
+            }
+        }
         number
+    }
+
+    /// Makes the grid large enough for a pair; `false` if it may not be.
+    fn reach(&mut self, first: u32, second: u32) -> bool {
+        let bits = self.bits.max(u32::BITS - second.leading_zeros());
+        let Some(cells) =
+            (first as usize + 1).checked_shl(bits).filter(|cells| cells >> bits == first as usize + 1 && *cells <= CELLS)
+        else {
+            return false;
+        };
+        if bits != self.bits {
+            let rows = self.grid.len() >> self.bits;
+            if rows << bits > CELLS {
+                return false;
+            }
+            self.bits = bits;
+            self.grid.clear();
+            self.grid.resize(rows << bits, NONE);
+            for (number, (first, second)) in (0..).zip(&self.pairs) {
+                if let Some(cell) = self.grid.get_mut((*first as usize) << bits | *second as usize) {
+                    *cell = number;
+                }
+            }
+        }
+        if cells > self.grid.len() {
+            self.grid.resize(cells, NONE);
+        }
+        true
     }
 
     /// The pair of a number.

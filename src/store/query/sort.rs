@@ -64,7 +64,7 @@ pub struct Ranked {
 }
 
 impl Ranked {
-    /// A row of a group that was found.
+    /// A row of a group that was found, by what these readers of sort keys say.
     pub fn new(
         scan: &Scan<'_>,
         found: &Found<'_, '_>,

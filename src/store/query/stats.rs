@@ -4,15 +4,20 @@
 //! is hashed once per source and not once per row), combinations of keys into further numbers, and figures are added up in
 //! arrays by that number. A row whose key is a list counts once for each different item. Threads merge by value.
 
-use super::figures::Figure;
+use std::sync::Arc;
+
+use super::figures::{Figure, Moment};
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
+use super::numbers::Parsed;
 use super::out::{OutRow, OutValue};
-use super::plan::{Agg, Key, SortKey};
+use super::plan::{Agg, Bin, Function, Key, SortKey};
 use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
-use super::{Limits, QueryError, Stats};
+use super::{Limits, QueryError, Request, Stats};
 use crate::base::predicate::Number;
-use crate::store::source::{Chunk, Kind, Present, list_items};
+use crate::base::row;
+use crate::store::source::{Chunk, Dict, Kind, Present, list_items};
+use crate::store::typed::as_number;
 
 /// Tables of dictionaries kept; sources are read one after the other, so few are in use at a time.
 const TRANSLATIONS: usize = 4;
@@ -26,9 +31,13 @@ pub struct Grouping {
     translations: Vec<Vec<Translation>>,
     pairs: Vec<PairTable>,
     pub(super) figures: Vec<Figure>,
+    parsed: Parsed,
     bytes: usize,
     /// Rows that could not be counted for want of memory.
     pub lost: bool,
+    /// The earliest and the latest row, where a rate needs to know.
+    pub(super) span: Option<(i64, i64)>,
+    rates: bool,
 }
 
 impl Grouping {
@@ -40,13 +49,29 @@ impl Grouping {
             translations: by.iter().map(|_| Vec::new()).collect(),
             pairs: by.iter().skip(1).map(|_| PairTable::new(limits.groups)).collect(),
             figures: aggs.iter().map(Figure::new).collect(),
+            parsed: Parsed::default(),
             bytes,
             lost: false,
+            span: None,
+            rates: aggs.iter().any(|agg| matches!(agg.function, Function::Rate(_))),
         }
     }
 
+    /// Rows from one instant to another were counted.
+    fn span_to(&mut self, least: i64, greatest: i64) {
+        let (from, to) = self.span.unwrap_or((least, greatest));
+        self.span = Some((from.min(least), to.max(greatest)));
+    }
+
     /// Adds the kept rows of a group.
-    fn see(&mut self, found: &Found<'_, '_>, aggs: &[Agg], by: &[Key]) {
+    pub fn see(&mut self, found: &Found<'_, '_>, aggs: &[Agg], by: &[Key], topic_ranks: &[u32]) {
+        if self.rates {
+            let times = found.view.times();
+            let of_rows = found.rows.iter().filter_map(|row| times.get(row).copied());
+            let (least, greatest) =
+                of_rows.fold((i64::MAX, i64::MIN), |(least, greatest), ns| (least.min(ns), greatest.max(ns)));
+            self.span_to(least, greatest);
+        }
         if by.is_empty() && aggs.iter().all(|agg| agg.function.field().is_none()) {
             let rows = found.rows.count();
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
@@ -61,14 +86,17 @@ impl Grouping {
         for (figure, agg) in self.figures.iter_mut().zip(aggs) {
             match agg.function.field() {
                 None => figure.count_rows(&groups),
-                Some(field) => {
+                Some(field) if figure.is_by_time() => {
                     let reader = found.view.field(field);
-                    for (&row, &group) in rows.iter().zip(&groups) {
-                        if group != NONE {
-                            figure.add(group, found.view.get(&reader, row as usize));
+                    let topic = topic_ranks.get(found.work.source).copied().unwrap_or(0);
+                    for (&row, &group) in rows.iter().zip(&groups).filter(|(_, group)| **group != NONE) {
+                        match found.view.get(&reader, row as usize) {
+                            Datum::Missing => {}
+                            datum => figure.add_at(group, found.moment(row as usize, topic), datum),
                         }
                     }
                 }
+                Some(field) => figure.add_rows(&rows, &groups, found.view, &found.view.field(field), &mut self.parsed),
             }
         }
     }
@@ -76,7 +104,7 @@ impl Grouping {
     /// The kept rows of a group of stored rows, a row of a list several times, and the number of each one's group; [`NONE`] where
     /// there is no memory for it.
     pub(super) fn number_rows(&mut self, found: &Found<'_, '_>, by: &[Key]) -> (Vec<u32>, Vec<u32>) {
-        let mut rows: Vec<u32> = found.rows.iter().map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
+        let mut rows: Vec<u32> = found.rows.to_rows();
         let mut groups: Vec<u32> = if by.is_empty() { vec![0; rows.len()] } else { Vec::new() };
         for (index, key) in by.iter().enumerate() {
             let reader = found.view.field(&key.field);
@@ -128,13 +156,18 @@ impl Grouping {
                     let translation = &mut translations[at];
                     return rows.iter().map(|&row| translation.number(code(row), table)).collect();
                 }
-                (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, table),
+                (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, |int| table.of_int(int)),
+                (Chunk::Number { values, digits, present: Present::All }, _) => {
+                    return int_numbers(values, rows, |value| table.of_number(value, *digits));
+                }
                 _ => {}
             }
         }
+        if let (FieldReader::Time, Some(bin)) = (reader, &key.bin) {
+            return time_bins(found, bin, rows, table);
+        }
         let mut numbers = Vec::with_capacity(rows.len());
         let (mut out_rows, mut out_groups) = (Vec::with_capacity(rows.len()), Vec::with_capacity(groups.len()));
-        let mut last: Option<(i64, u32)> = None;
         let mut push = |number: u32, at: usize, row: u32| {
             numbers.push(number);
             out_rows.push(row);
@@ -155,15 +188,6 @@ impl Grouping {
                     items.dedup();
                     items.into_iter().for_each(|item| push(table.of_str(item), at, row));
                 }
-                // Times of a bin come in runs.
-                Datum::Time(ns) => {
-                    let number = match last {
-                        Some((last_ns, number)) if last_ns == ns => number,
-                        _ => table.of_time(ns),
-                    };
-                    last = Some((ns, number));
-                    push(number, at, row);
-                }
                 datum => push(table.of(datum), at, row),
             }
         }
@@ -173,7 +197,12 @@ impl Grouping {
     }
 
     /// Adds a row of an answer (for pipes after pipes).
-    pub fn add_row(&mut self, out: &OutRow, aggs: &[Agg], by: &[Key]) {
+    pub fn add_row(&mut self, out: &OutRow, moment: Moment, aggs: &[Agg], by: &[Key]) {
+        if self.rates
+            && let Some(OutValue::Time(ns)) = out.get(row::TIME)
+        {
+            self.span_to(*ns, *ns);
+        }
         let mut groups = vec![0u32];
         for (index, key) in by.iter().enumerate() {
             let value = out.get(&key.field).or(key.default.as_ref()).unwrap_or(&OutValue::Null);
@@ -207,9 +236,9 @@ impl Grouping {
                     (Some(_), Some(OutValue::List(items))) => {
                         let mut entry = Vec::new();
                         items.iter().for_each(|item| crate::store::source::push_list_item(&mut entry, item));
-                        figure.add(group, Datum::List(&entry));
+                        figure.add_at(group, moment, Datum::List(&entry));
                     }
-                    (_, value) => figure.add(group, value.map_or(Datum::Missing, datum_of)),
+                    (_, value) => figure.add_at(group, moment, value.map_or(Datum::Missing, datum_of)),
                 }
             }
         }
@@ -280,6 +309,9 @@ impl Grouping {
             })
             .collect();
         self.lost |= other.lost || groups.contains(&NONE);
+        if let Some((least, greatest)) = other.span {
+            self.span_to(least, greatest);
+        }
         groups
     }
 
@@ -290,7 +322,7 @@ impl Grouping {
 }
 
 /// A value of an answer as one that is stored; lists are the caller's.
-fn datum_of(value: &OutValue) -> Datum<'_> {
+pub fn datum_of(value: &OutValue) -> Datum<'_> {
     match value {
         OutValue::Null | OutValue::List(_) => Datum::Missing,
         OutValue::Str(bytes) => Datum::Str(bytes),
@@ -324,6 +356,7 @@ fn binned<'a>(datum: Datum<'a>, key: &Key) -> Datum<'a> {
     match datum {
         Datum::Time(ns) => Datum::Time(bin.floor(ns)),
         Datum::Int(int) => of_number(Number::Int(int)),
+        Datum::Number(value, digits) => of_number(as_number(value, digits)),
         Datum::Float(float) if float.is_finite() => of_number(Number::Float(float)),
         Datum::Str(bytes) => Number::parse(bytes).map_or(Datum::Missing, of_number),
         _ => Datum::Missing,
@@ -331,13 +364,13 @@ fn binned<'a>(datum: Datum<'a>, key: &Key) -> Datum<'a> {
 }
 
 /// Numbers of whole numbers: by an array where they lie close together.
-fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
+fn int_numbers(values: &[i64], rows: &[u32], mut number: impl FnMut(i64) -> u32) -> Vec<u32> {
     let of = |row: &u32| values.get(*row as usize).copied().unwrap_or(0);
     let (least, greatest) =
         rows.iter().map(of).fold((i64::MAX, i64::MIN), |(least, greatest), value| (least.min(value), greatest.max(value)));
     let span = usize::try_from(greatest.saturating_sub(least)).unwrap_or(usize::MAX);
     if span >= DENSE_SPAN {
-        return rows.iter().map(|row| table.of_int(of(row))).collect();
+        return rows.iter().map(|row| number(of(row))).collect();
     }
     let mut dense: Vec<Option<u32>> = vec![None; span + 1];
     rows.iter()
@@ -345,32 +378,59 @@ fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
             let value = of(row);
             let slot = usize::try_from(value - least).ok().and_then(|at| dense.get_mut(at));
             match slot {
-                Some(slot) => *slot.get_or_insert_with(|| table.of_int(value)),
-                None => table.of_int(value),
+                Some(slot) => *slot.get_or_insert_with(|| number(value)),
+                None => number(value),
             }
         })
         .collect()
 }
 
-/// Counts the rows of whole sources by the counts that their dictionaries carry, and gives what is left to be read.
-fn count_by_dictionaries(scan: &Scan<'_>, key: &Key, whole: &mut Grouping) -> Vec<usize> {
-    let mut left = Vec::with_capacity(scan.work.len());
-    let mut from = 0;
-    while from < scan.work.len() {
-        let source = scan.work[from].source;
-        // The list is in the order of sources.
-        let to = from + scan.work[from..].iter().take_while(|work| work.source == source).count();
-        if whole.count_source(scan, source, from..to, key).is_none() {
-            left.extend(from..to);
-        }
-        from = to;
+/// Numbers of the bins of rows' times. Rows lie about in order of time, so bins come in runs; a group within one bin is not read.
+fn time_bins(found: &Found<'_, '_>, bin: &Bin, rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
+    let (least, greatest) = (bin.floor(found.work.least), bin.floor(found.work.greatest));
+    if least == greatest {
+        return vec![table.of_time(least); rows.len()];
     }
-    left
+    let times = found.view.times();
+    // Of the row before: where its bin begins, where it ends, its number.
+    let (mut start, mut end, mut number) = (1, 0, NONE);
+    rows.iter()
+        .map(|&row| {
+            let ns = times.get(row as usize).copied().unwrap_or(found.work.least);
+            if ns < start || ns >= end {
+                start = bin.floor(ns);
+                // Past the end of time there is no other bin, only its last instant, which is then looked up each time.
+                end = start.saturating_add(bin.step.max(1));
+                number = table.of_time(start);
+            }
+            number
+        })
+        .collect()
 }
 
-impl Grouping {
-    /// Counts a source by its dictionary's counts; `None` if that can't be done.
-    fn count_source(&mut self, scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<()> {
+/// A source of which every row is kept, and whose dictionary may tell how many rows have each value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeSource {
+    source: usize,
+    column: usize,
+    /// Its part of [`Scan::work`].
+    pub work: std::ops::Range<usize>,
+}
+
+/// What a dictionary tells.
+#[derive(Debug)]
+pub struct Counted {
+    /// The key's values.
+    pub dict: Arc<Dict>,
+    /// Rows that have each.
+    pub counts: Vec<u64>,
+    /// Rows that have none.
+    pub missing: usize,
+}
+
+impl WholeSource {
+    /// `None` if the source's rows must be read.
+    fn of(scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<Self> {
         let source = &scan.sources[index];
         if !key.is_plain() || super::view::virtual_reader(&key.field).is_some() || work.len() != source.groups() {
             return None;
@@ -378,14 +438,50 @@ impl Grouping {
         let mut columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
         let (column, kind) = columns.next().map(|(column, own)| (column, own.kind))?;
         let is_whole = |work: &super::scan::Work| scan.keeps_all(work) && source.deleted(work.group).is_none();
-        if columns.next().is_some() || kind != Kind::Str || !scan.work.get(work.clone())?.iter().all(is_whole) {
-            return None;
-        }
-        let counts = source.dict_counts(column).ok().flatten()?;
-        let dict = source.dict(column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
-        let rows: usize = work.clone().map(|at| source.rows(scan.work[at].group)).sum();
+        let whole = columns.next().is_none() && kind == Kind::Str && scan.work.get(work.clone())?.iter().all(is_whole);
+        whole.then_some(Self { source: index, column, work })
+    }
+
+    /// Reads the dictionary; `None` if that can't be done, and the rows must be read. Not kept for all sources: there may be
+    /// thousands of them.
+    pub fn read(&self, scan: &Scan<'_>) -> Option<Counted> {
+        let source = &scan.sources[self.source];
+        let counts = source.dict_counts(self.column).ok().flatten()?;
+        let dict = source.dict(self.column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
+        let rows: usize = self.work.clone().map(|at| source.rows(scan.work[at].group)).sum();
         let having = counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
-        let missing = rows.checked_sub(having)?;
+        Some(Counted { dict, counts, missing: rows.checked_sub(having)? })
+    }
+
+    /// Says that its rows were counted.
+    pub fn note(&self, scan: &Scan<'_>) {
+        for work in scan.work.get(self.work.clone()).unwrap_or(&[]) {
+            scan.note_unread(scan.sources[work.source].rows(work.group));
+        }
+    }
+}
+
+/// Sources whose dictionaries may tell how many rows have each value of a key, and what is left to be read.
+pub fn whole_sources(scan: &Scan<'_>, key: &Key) -> (Vec<WholeSource>, Vec<usize>) {
+    let (mut whole, mut left) = (Vec::new(), Vec::with_capacity(scan.work.len()));
+    let mut from = 0;
+    while from < scan.work.len() {
+        let source = scan.work[from].source;
+        // The list is in the order of sources.
+        let to = from + scan.work[from..].iter().take_while(|work| work.source == source).count();
+        match WholeSource::of(scan, source, from..to, key) {
+            Some(own) => whole.push(own),
+            None => left.extend(from..to),
+        }
+        from = to;
+    }
+    (whole, left)
+}
+
+impl Grouping {
+    /// Counts a source by its dictionary's counts; `None` if that can't be done.
+    fn count_source(&mut self, scan: &Scan<'_>, own: &WholeSource, key: &Key) -> Option<()> {
+        let counted = own.read(scan)?;
         let mut add = |number: u32, count: usize| {
             if number == NONE {
                 self.lost = true;
@@ -393,13 +489,16 @@ impl Grouping {
                 self.figures.iter_mut().for_each(|figure| figure.count_many(number, count));
             }
         };
-        for (entry, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            add(self.keys[0].of_str(dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX));
+        for (entry, &count) in counted.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            add(self.keys[0].of_str(counted.dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX));
         }
-        if missing > 0 && !key.skip_missing {
-            add(self.keys[0].of_missing(), missing);
+        if counted.missing > 0 && !key.skip_missing {
+            add(self.keys[0].of_missing(), counted.missing);
         }
-        work.for_each(|at| scan.note_unread(source.rows(scan.work[at].group)));
+        own.note(scan);
+        for work in own.work.iter().map(|at| scan.work[*at]) {
+            self.span_to(work.least, work.greatest);
+        }
         Some(())
     }
 }
@@ -409,19 +508,28 @@ pub fn grouped(
     scan: &Scan<'_>,
     (aggs, by): (&[Agg], &[Key]),
     first: Option<(&[SortKey], usize)>,
-    limits: &Limits,
+    request: &Request,
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
+    let limits = &request.limits;
+    if let (Some(most), [key]) = (super::counts::wanted(scan, (aggs, by), first), by) {
+        return super::counts::most_frequent(scan, (aggs, key), most, limits, stats);
+    }
     let mut whole = Grouping::new(aggs, by, limits, 1);
     let order: Vec<usize> = match by {
-        [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => count_by_dictionaries(scan, key, &mut whole),
+        [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => {
+            let (sources, mut left) = whole_sources(scan, key);
+            let unknown = sources.into_iter().filter(|own| whole.count_source(scan, own, key).is_none());
+            left.extend(unknown.flat_map(|own| own.work));
+            left
+        }
         _ => (0..scan.work.len()).collect(),
     };
     let results = scan.each(
         &order,
         || Grouping::new(aggs, by, limits, limits.threads),
         |_| Want::Read,
-        |grouping, found| grouping.see(found, aggs, by),
+        |grouping, found| grouping.see(found, aggs, by, &scan.topic_ranks),
     )?;
     let mut results = results.into_iter();
     if order.len() == scan.work.len()
@@ -432,5 +540,5 @@ pub fn grouped(
         whole.allow(limits.bytes);
     }
     results.for_each(|result| whole.merge(result));
-    Ok(whole.finish(aggs, by, first, stats))
+    Ok(whole.finish(aggs, by, first, request, stats))
 }

@@ -2,6 +2,7 @@
 
 mod memory;
 mod model;
+mod pipes;
 mod speed;
 mod stored;
 mod tables;
@@ -9,7 +10,7 @@ mod tables;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Cancel, OutRow, Request, Stats, parse_at, search};
+use super::{Around, Cancel, OutRow, QueryError, Request, Stats, Why, complete_of, context_of, explain_of, parse_at, search};
 use crate::base::clock::SimClock;
 use crate::store::source::Source;
 

@@ -11,6 +11,7 @@ use crate::base::predicate::Number;
 use crate::base::row;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Kind, Lineage, Source, list_items};
+use crate::store::typed::{as_number, put_number};
 
 /// A row group of a source.
 #[derive(Debug)]
@@ -26,8 +27,12 @@ pub struct GroupView<'a> {
     times: OnceCell<Vec<i64>>,
     lineage: OnceCell<Option<Lineage>>,
     chunks: RefCell<Vec<(usize, Option<Rc<Chunk>>)>>,
+    /// Chunks of raw bytes as text, once somebody asked for one as such.
+    texts: Texts,
     /// Chunks that could not be read.
     pub damaged: Cell<u64>,
+    /// Bytes of the columns that were decoded.
+    pub bytes: Cell<u64>,
 }
 
 /// A value as it lies in a chunk.
@@ -39,6 +44,8 @@ pub enum Datum<'a> {
     Str(&'a [u8]),
     /// A list, as [`list_items`] reads it.
     List(&'a [u8]),
+    /// A string that is this number divided by ten to the power of the second.
+    Number(i64, u8),
     /// A whole number.
     Int(i64),
     /// A decimal number.
@@ -47,6 +54,18 @@ pub enum Datum<'a> {
     Bool(bool),
     /// An instant.
     Time(i64),
+}
+
+/// Texts of chunks, one after the other; they stay where they are while more come.
+#[derive(Debug, Default)]
+struct Texts(OnceCell<Box<(Rc<Chunk>, Option<Chunk>, Self)>>);
+
+impl Texts {
+    /// A chunk with strings that can be pointed to.
+    fn of<'a>(&'a self, chunk: &'a Rc<Chunk>) -> &'a Chunk {
+        let (own, text, next) = &**self.0.get_or_init(|| Box::new((Rc::clone(chunk), chunk.to_text(), Self::default())));
+        if Rc::ptr_eq(own, chunk) { text.as_ref().unwrap_or(chunk) } else { next.of(chunk) }
+    }
 }
 
 /// Reads one field of a group, whatever kinds its chunks have.
@@ -86,7 +105,9 @@ impl<'a> GroupView<'a> {
     pub fn new(source: &'a dyn Source, topic: Arc<str>, group: usize) -> Self {
         let rows = source.rows(group);
         let (times, lineage, chunks) = (OnceCell::new(), OnceCell::new(), RefCell::new(Vec::new()));
-        Self { source, topic, group, rows, times, lineage, chunks, damaged: Cell::new(0) }
+        let texts = Texts::default();
+        let (damaged, bytes) = (Cell::new(0), Cell::new(0));
+        Self { source, topic, group, rows, times, lineage, chunks, texts, damaged, bytes }
     }
 
     fn sound<T>(&self, read: Result<T, StoreError>) -> Option<T> {
@@ -133,8 +154,9 @@ impl<'a> GroupView<'a> {
         if let Some((_, chunk)) = self.chunks.borrow().iter().find(|(own, _)| *own == column) {
             return chunk.clone();
         }
-        let whole = |chunk: &Chunk| chunk_rows(chunk) >= self.rows;
+        let whole = |chunk: &Chunk| chunk.rows() >= self.rows;
         let chunk = self.sound(self.source.column(self.group, column)).flatten().filter(whole).map(Rc::new);
+        self.bytes.set(self.bytes.get() + chunk.as_deref().map_or(0, chunk_bytes));
         self.chunks.borrow_mut().push((column, chunk.clone()));
         chunk
     }
@@ -162,7 +184,8 @@ impl<'a> GroupView<'a> {
             FieldReader::Generation => int(lineage().and_then(|lineage| lineage.generations.get(row)).map(|&n| i64::from(n))),
             FieldReader::Chunks(chunks) => {
                 for (kind, chunk) in chunks {
-                    let datum = chunk_value(*kind, chunk, row);
+                    let pointed = if matches!(&**chunk, Chunk::Fixed { .. }) { self.texts.of(chunk) } else { chunk };
+                    let datum = chunk_value(*kind, pointed, row);
                     if datum != Datum::Missing {
                         return datum;
                     }
@@ -173,14 +196,33 @@ impl<'a> GroupView<'a> {
     }
 }
 
-fn chunk_rows(chunk: &Chunk) -> usize {
-    match chunk {
-        Chunk::Dict { codes, .. } => codes.len(),
-        Chunk::Text { ends, .. } => ends.len(),
-        Chunk::Int { values, .. } => values.len(),
-        Chunk::Float { values, .. } => values.len(),
-        Chunk::Bool { values, .. } => values.len(),
+impl GroupView<'_> {
+    /// A field's value in a row as one of an answer: for few rows, since it makes no text of the others.
+    pub fn out(&self, reader: &FieldReader, row: usize) -> Option<OutValue> {
+        if let FieldReader::Chunks(chunks) = reader
+            && chunks.iter().any(|(_, chunk)| matches!(&**chunk, Chunk::Fixed { .. }))
+        {
+            let mut scratch = Vec::new();
+            let mut values = chunks.iter();
+            return values.find_map(|(kind, chunk)| match &**chunk {
+                Chunk::Fixed { .. } => chunk.text_of(row, &mut scratch).map(|text| OutValue::Str(text.into())),
+                other => chunk_value(*kind, other, row).to_out(),
+            });
+        }
+        self.get(reader, row).to_out()
     }
+}
+
+/// Bytes of a decoded chunk; a dictionary is shared, and not counted.
+fn chunk_bytes(chunk: &Chunk) -> u64 {
+    let bytes = match chunk {
+        Chunk::Dict { codes, .. } => codes.len() * 4,
+        Chunk::Text { ends, bytes, .. } => ends.len() * 4 + bytes.len(),
+        Chunk::Int { values, .. } => values.len() * 8,
+        Chunk::Float { values, .. } => values.len() * 8,
+        Chunk::Bool { values, .. } => values.len(),
+    };
+    bytes as u64
 }
 
 /// The bytes of a row of a text chunk.
@@ -190,7 +232,7 @@ pub fn text_value<'a>(ends: &[u32], bytes: &'a [u8], row: usize) -> &'a [u8] {
     bytes.get(start..end).unwrap_or(&[])
 }
 
-/// A row's value in a chunk.
+/// A row's value in a chunk; none where it is raw bytes, which must be made text first.
 pub fn chunk_value(kind: Kind, chunk: &Chunk, row: usize) -> Datum<'_> {
     let bytes = |bytes| if kind == Kind::List { Datum::List(bytes) } else { Datum::Str(bytes) };
     match chunk {
@@ -199,6 +241,9 @@ pub fn chunk_value(kind: Kind, chunk: &Chunk, row: usize) -> Datum<'_> {
             Some(code) => bytes(dict.entry(*code as usize - 1)),
         },
         Chunk::Text { ends, bytes: all, present } if present.has(row) => bytes(text_value(ends, all, row)),
+        Chunk::Number { values, digits, present } if present.has(row) => {
+            values.get(row).map_or(Datum::Missing, |&value| Datum::Number(value, *digits))
+        }
         Chunk::Int { values, present } if present.has(row) => {
             values.get(row).map_or(Datum::Missing, |&value| Datum::Int(value))
         }
@@ -219,6 +264,11 @@ impl<'a> Datum<'a> {
             Self::Missing => return None,
             Self::Str(bytes) => OutValue::Str(bytes.into()),
             Self::List(entry) => OutValue::List(list_items(entry).map(Into::into).collect()),
+            Self::Number(value, digits) => {
+                let mut text = Vec::with_capacity(24);
+                put_number(&mut text, value, digits);
+                OutValue::Str(text.into())
+            }
             Self::Int(int) => OutValue::Int(int),
             Self::Float(float) => OutValue::Float(float),
             Self::Bool(bool) => OutValue::Bool(bool),
@@ -232,6 +282,7 @@ impl<'a> Datum<'a> {
             Self::Missing => SortView::Missing,
             Self::Str(bytes) => SortView::of_bytes(bytes),
             Self::List(entry) => list_items(entry).next().map_or(SortView::Missing, SortView::of_bytes),
+            Self::Number(value, digits) => SortView::Number(as_number(value, digits)),
             Self::Int(int) | Self::Time(int) => SortView::Number(Number::Int(int)),
             Self::Float(float) => SortView::Number(Number::Float(float)),
             Self::Bool(bool) => SortView::Bytes(if bool { b"true" } else { b"false" }),
@@ -242,6 +293,7 @@ impl<'a> Datum<'a> {
 /// The numbers in an answer's value or a stored one: of a list, each item that reads as one.
 pub fn each_number(datum: Datum<'_>, mut see: impl FnMut(Number)) {
     match datum {
+        Datum::Number(value, digits) => see(as_number(value, digits)),
         Datum::Int(int) | Datum::Time(int) => see(Number::Int(int)),
         Datum::Float(float) => see(Number::Float(float)),
         Datum::Str(bytes) => {

@@ -3,11 +3,16 @@
 mod damage;
 mod derived;
 mod faults;
+mod fixtures;
+mod fuzz;
+mod fuzz_queries;
 mod keyed;
 mod masks;
 mod measure;
 mod model;
 mod shapes;
+mod tools;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -165,15 +170,12 @@ fn read_source(source: &dyn Source, all: &mut SeenRows) {
 /// One value of a chunk.
 pub fn value(chunk: &Chunk, row: usize, kind: super::source::Kind) -> Option<Seen> {
     use super::source::Kind;
+    let mut scratch = Vec::new();
     let bytes = match chunk {
-        Chunk::Dict { codes, dict } => dict.entry(codes[row].checked_sub(1)? as usize),
-        Chunk::Text { ends, bytes, present } => {
-            let start = if row == 0 { 0 } else { ends[row - 1] as usize };
-            present.has(row).then(|| &bytes[start..ends[row] as usize])?
-        }
         Chunk::Int { values, present } => return present.has(row).then(|| Seen::Int(values[row])),
         Chunk::Float { values, present } => return present.has(row).then(|| Seen::Float(values[row].to_bits())),
         Chunk::Bool { values, present } => return present.has(row).then(|| Seen::Bool(values[row])),
+        strings => strings.text_of(row, &mut scratch)?,
     };
     Some(match kind {
         Kind::List => Seen::List(list_items(bytes).map(<[u8]>::to_vec).collect()),

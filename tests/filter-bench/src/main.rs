@@ -1,10 +1,12 @@
 //! Sawbox's filters beside native code, on the same lines, in one run.
 //!
-//! Native code and the grok crate run here; what the box does is measured by the box's own program (`filter bench`, `filter grok`),
-//! in time of the working thread, so that other load on the machine does not count. Every time is the best of several rounds.
+//! Native code and the grok crate run here; what the box does is measured by the box's own program (`filter bench`, `filter grok`,
+//! `bench`), in time of the working thread, so that other load on the machine does not count. Every time is the best of several rounds.
 
 #[path = "../../kafka-bench/src/table.rs"]
 mod table;
+
+mod live;
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -37,6 +39,9 @@ struct Arguments {
     /// A file with lines of Apache's combined format
     #[arg(long)]
     lines: PathBuf,
+    /// Leave out what needs a running box
+    #[arg(long)]
+    quick: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -47,6 +52,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut table = Table::default();
     boundary(&arguments, &lines, &mut table)?;
     patterns(&arguments, &lines, &mut table)?;
+    if !arguments.quick {
+        live::measure(&arguments.sawbox, &arguments.dist, &text, &mut table)?;
+    }
     Ok(if table.print() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

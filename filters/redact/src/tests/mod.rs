@@ -1,7 +1,9 @@
 //! What is found, what is not, and that what was found is gone.
 
+mod around;
 mod host;
 
+use around::Around;
 use host::Host;
 use proptest::prelude::*;
 use sawbox_guest::testing::{Harness, Input, Outcome, set_patterns};
@@ -113,6 +115,21 @@ fn every_field_or_some() {
     assert_eq!((outcome.text("message"), outcome.text("user")), (None, Some("[email]")));
     let outcome = run(r#"{"fields": ["message"]}"#, Input::new("raw a@b.org").field("message", "cut c@d.org"));
     assert_eq!(outcome.text("message"), Some("cut [email]"));
+}
+
+#[test]
+fn groups_of_look_arounds_are_taken_out_wherever_they_stand() {
+    for (is_behind, pattern, text, expected) in [
+        (false, "k(?=(.))", "kkab", "k[x][x]b"),
+        (false, "k(?=(.))", "akb ck", "ak[x] ck"),
+        (true, "(?<=(k)).", "kkk", "[x][x]k"),
+        (true, "(?<=(k)).", "a kb", "a [x]b"),
+    ] {
+        set_patterns(Box::new(Around { is_behind, compiled: 0 }));
+        let config = format!(r#"{{"detect": [], "patterns": {{"x": "{pattern}"}}}}"#);
+        let outcome = Harness::<Redact>::new(&config).unwrap().run(&[Input::new(text)]).remove(0);
+        assert_eq!(outcome.text("message"), Some(expected), "{pattern} {text}");
+    }
 }
 
 #[test]

@@ -9,8 +9,9 @@
 //! to go and nothing to come back to. `tests` holds the two engines equal on random expressions and texts.
 //!
 //! **Limits.** An expression that would need a loop over nothing, Unicode's classes or more than [`program::MAX_OPS`] steps is not lowered
-//! ([`Lowered::new`] gives none). A search has a budget linear in the text; past it, it gives up and the caller asks the linear
-//! engine, so a text that makes the search go back and forth costs a bounded part more, never more than linear time.
+//! ([`Lowered::new`] gives none). A search has a budget linear in the text, for ways that fail and the bytes they looked at, and a
+//! bound on the ways it keeps in mind; past either, it gives up and the caller asks the linear engine, so a text that makes the
+//! search go back and forth costs a bounded part more, never more than linear time.
 //!
 //! **Why not** a one-pass automaton (`regex-automata`): real expressions are not one-pass (`%{IPORHOST}` begins with three ways to
 //! read `1`), and the meaning here needs only that most *choices* are decided, not all.

@@ -12,8 +12,12 @@ const NONE: u32 = u32::MAX;
 const BASE: usize = 512;
 /// What it may cost for each byte besides: going back once from every byte, to several alternatives.
 const PER_BYTE: usize = 8;
+/// Bytes that are looked at for the price of one step back.
+const LOOKED: usize = 16;
+/// Most frames: 1 MiB of memory.
+const MOST_FRAMES: usize = 1 << 16;
 
-/// What a search of a text may cost, in steps back and choices.
+/// What a search of a text may cost, in steps back and in bytes that ways which failed had looked at.
 pub(super) fn budget(bytes: usize) -> usize {
     BASE.saturating_add(bytes.saturating_mul(PER_BYTE))
 }
@@ -58,6 +62,12 @@ impl Memory {
         self.gave_up > 64 && self.gave_up > self.searches / 4
     }
 
+    /// Frames that there is room for.
+    #[cfg(test)]
+    pub(super) fn frames(&self) -> usize {
+        self.frames.capacity()
+    }
+
     pub(super) fn note(&mut self, outcome: Outcome) {
         self.searches = self.searches.saturating_add(1);
         self.gave_up = self.gave_up.saturating_add(u32::from(outcome == Outcome::GaveUp));
@@ -97,6 +107,8 @@ impl Program {
         frames.clear();
         notes.fill(NONE);
         let mut at = start;
+        // Where the way that is being tried began.
+        let mut since = start;
         let mut place = 0u32;
         loop {
             let went_on = match self.ops[place as usize] {
@@ -146,7 +158,11 @@ impl Program {
                         place += 1;
                         true
                     }
-                    None => false,
+                    None => {
+                        // It may have looked as far as that.
+                        at = text.len();
+                        false
+                    }
                 },
                 Op::Save(slot) => {
                     if let Some(note) = notes.get_mut(slot as usize) {
@@ -160,6 +176,9 @@ impl Program {
                 }
                 Op::Split { first, second, on_first, on_second } => {
                     let (one, other) = (sets.allows(on_first, text, at), sets.allows(on_second, text, at));
+                    if frames.len() >= MOST_FRAMES {
+                        return Outcome::GaveUp;
+                    }
                     if one && other {
                         frames.push(Frame::Branch { op: second, at: at as u32 });
                     }
@@ -170,6 +189,8 @@ impl Program {
                     let limit = text.len().min(at.saturating_add(usize::from(max)));
                     let end = sets.run(set, text, at, limit);
                     let is = end - at >= usize::from(min) && text.get(end) == Some(&byte);
+                    let Some(left) = budget.checked_sub((end - at) / LOOKED) else { return Outcome::GaveUp };
+                    *budget = left;
                     place = if is { place + 1 } else { other };
                     true
                 }
@@ -186,8 +207,10 @@ impl Program {
             if went_on {
                 continue;
             }
+            let Some(left) = budget.checked_sub(at.saturating_sub(since) / LOOKED) else { return Outcome::GaveUp };
+            *budget = left;
             match self.back(text, frames, notes, budget) {
-                Ok((next_place, next_at)) => (place, at) = (next_place, next_at),
+                Ok((next_place, next_at)) => (place, at, since) = (next_place, next_at, next_at),
                 Err(outcome) => return outcome,
             }
         }
@@ -213,7 +236,7 @@ impl Program {
                     let Op::Span { after: Some(after), .. } = self.ops[op as usize] else { continue };
                     let shorter = self.sets.last(after, text, floor as usize, end as usize);
                     let looked = end as usize - shorter.unwrap_or(floor as usize);
-                    *budget = budget.checked_sub(looked / 16).ok_or(Outcome::GaveUp)?;
+                    *budget = budget.checked_sub(looked / LOOKED).ok_or(Outcome::GaveUp)?;
                     if let Some(shorter) = shorter {
                         if shorter > floor as usize {
                             frames.push(Frame::Shorter { op, floor, end: shorter as u32 });
@@ -229,7 +252,7 @@ impl Program {
                     }
                     let longer = self.longer(text, end + 1, set, after);
                     let looked = longer.unwrap_or(text.len()) - end;
-                    *budget = budget.checked_sub(looked / 16).ok_or(Outcome::GaveUp)?;
+                    *budget = budget.checked_sub(looked / LOOKED).ok_or(Outcome::GaveUp)?;
                     if let Some(longer) = longer {
                         if longer < text.len() {
                             frames.push(Frame::Longer { op, end: longer as u32 });

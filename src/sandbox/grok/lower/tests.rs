@@ -141,3 +141,25 @@ fn a_text_made_to_go_back_and_forth_is_given_up_soon() {
     }
     assert!(memory.is_unlucky(), "it stops trying what it always gives up");
 }
+
+#[test]
+fn a_run_that_is_looked_at_again_from_every_byte_is_given_up_soon() {
+    let text = "a".repeat(1 << 20);
+    for expression in ["[a-z]+:", "[^:]*:", ".*?:", r"(?:[a-z]{1,60000}:x|[a-z]{1,60000}:y|a)+b"] {
+        let lowered = Lowered::new(expression).unwrap();
+        let begun = std::time::Instant::now();
+        assert_eq!(lowered.search(text.as_bytes(), &mut lowered.memory()), Outcome::GaveUp, "{expression}");
+        assert!(begun.elapsed().as_secs() < 5, "{expression}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_text_with_a_way_back_from_every_byte_takes_little_memory() {
+    let lowered = Lowered::new("(?:(a)|ab|b)*c").unwrap();
+    let mut memory = lowered.memory();
+    let text = [b"ab".repeat(1 << 20), b"c".to_vec()].concat();
+    assert_eq!(lowered.search(&text, &mut memory), Outcome::GaveUp);
+    assert!(memory.frames() <= 1 << 17, "{}", memory.frames());
+    let text = [b"ab".repeat(1 << 10), b"c".to_vec()].concat();
+    assert_eq!(lowered.search(&text, &mut memory), Outcome::Found);
+}

@@ -1,0 +1,410 @@
+//! Putting a damaged store in order: as little as can be, said beforehand, nothing deleted.
+//!
+//! ```text
+//! plan ─→ people read it ─→ apply: parts written anew · files moved to quarantine/ · one new commit log in the old one's place
+//! ```
+//! * A part that cannot be opened, or is not what the log names, is moved aside and no longer named; one that is missing is no longer
+//!   named.
+//! * Where the log itself is damaged, lost or torn inside, parts that it does not name any more are taken in by what their footers
+//!   and lineage say: once each row; of two parts that have the same rows the larger counts, of two generations of a record the later.
+//! * Asked for it, parts with damaged chunks are written anew without them, so that merges take them again.
+//!
+//! What it cannot know it says: [`Plan::unknown`].
+//! Crash story: new parts first, then files move, then one checkpoint of the log. A repair that was cut off is done again.
+//! Memory: the offsets of a topic's rows, as bitmaps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use roaring::RoaringTreemap;
+
+use super::Look;
+use super::verify::Progress;
+use crate::base::disk::Disk;
+use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::time;
+use crate::store::StoreError;
+use crate::store::commits::{self, CommitLog, GenerationEntry, PartMeta, TopicState};
+use crate::store::mask::Mask;
+use crate::store::open::part_path;
+use crate::store::part::job::{Input, Job, Piece};
+use crate::store::part::read::PartSource;
+use crate::store::part::survey::newer_version;
+use crate::store::part::write::write;
+use crate::store::source::Source;
+
+/// Where files go that are moved aside, in the data directory.
+pub const QUARANTINE: &str = "quarantine";
+
+/// What a repair would do.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// In words, in order.
+    pub steps: Vec<String>,
+    /// What nobody can know afterwards.
+    pub unknown: Vec<String>,
+    topics: BTreeMap<TopicId, TopicState>,
+    aside: Vec<PathBuf>,
+    rewrite: Vec<(TopicId, PartMeta)>,
+    log_aside: bool,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+/// Offsets of rows, by partition, generation and which of the record's rows.
+type Held = BTreeMap<(PartitionId, Generation, u16), RoaringTreemap>;
+
+impl Look {
+    /// What a repair would do; `rewrite`: parts with damaged chunks are written anew without them.
+    ///
+    /// # Errors
+    /// The disk's; [`StoreError::Newer`] where a newer Sawbox wrote a part.
+    pub fn plan_repair(&self, rewrite: bool, now_ns: i64, progress: &mut dyn FnMut(Progress)) -> Result<Plan, StoreError> {
+        let mut plan = Plan { topics: self.topics.clone(), ..Plan::default() };
+        for part in self.check_parts(progress) {
+            let path = part.path.display().to_string();
+            if let Some(version) = part.newer {
+                return Err(StoreError::Newer { path, version: u32::from(version) });
+            }
+            let Some(topic) = plan.topics.get_mut(&part.topic) else { continue };
+            let is_lost = !part.is_there || part.damages.iter().any(|damage| damage.is_whole_part);
+            if is_lost {
+                topic.parts.remove(&part.meta.id);
+                topic.staged.remove(&part.meta.id);
+                let rows = part.meta.rows;
+                if part.is_there {
+                    plan.aside.push(part.path.clone());
+                    plan.steps.push(format!("move {path} to {QUARANTINE}/: it cannot be read, its {rows} rows are lost"));
+                } else {
+                    plan.steps.push(format!("forget {path}: it is not there, its {rows} rows are lost"));
+                }
+            } else if rewrite && topic.parts.contains_key(&part.meta.id) {
+                plan.steps.push(format!(
+                    "write {path} anew without {} damaged pieces; the old file moves to {QUARANTINE}/",
+                    part.damages.len()
+                ));
+                plan.rewrite.push((part.topic, part.meta));
+            }
+        }
+        let files = self.part_files()?;
+        if !self.log.is_whole() && (self.log.is_there || !files.is_empty()) {
+            self.adopt(&mut plan, files, now_ns)?;
+        }
+        Ok(plan)
+    }
+
+    /// Takes in what the log does not name any more.
+    fn adopt(&self, plan: &mut Plan, files: BTreeMap<PathBuf, (Option<TopicId>, u64)>, now_ns: i64) -> Result<(), StoreError> {
+        plan.log_aside = self.log.is_there;
+        plan.steps.push(match self.log.is_there {
+            true => format!("copy {} to {QUARANTINE}/ and write a new one", commits::PATH),
+            false => format!("write a new {}", commits::PATH),
+        });
+        let named: BTreeSet<PathBuf> = self
+            .topics
+            .iter()
+            .flat_map(|(id, topic)| {
+                let staged = topic.staged.values().map(|(_, meta)| meta);
+                topic.parts.values().chain(staged).map(|meta| part_path(*id, meta.day, meta.id))
+            })
+            .collect();
+        let mut found = BTreeMap::<TopicId, Vec<PartSource>>::new();
+        for (path, (folder, number)) in files.into_iter().filter(|(path, _)| !named.contains(path)) {
+            if let Some(version) = newer_version(&*self.disk, &path) {
+                return Err(StoreError::Newer { path: path.display().to_string(), version: u32::from(version) });
+            }
+            match self.candidate(&path, folder, number, now_ns) {
+                Ok(source) => found.entry(folder.unwrap_or_default()).or_default().push(source),
+                Err(why) => {
+                    plan.steps.push(format!("move {} to {QUARANTINE}/: {why}", path.display()));
+                    plan.aside.push(path);
+                }
+            }
+        }
+        for (id, sources) in found {
+            self.adopt_topic(plan, id, sources)?;
+        }
+        plan.unknown.extend(
+            [
+                "deletions and replays that only the lost entries named: rows that were deleted come back where no merge had swept \
+                 them; delete them again",
+                "next offsets of partitions go on behind the last row that a part has: records behind it come again from the queue; \
+                 if the box ended within a flush, rows of its other parts do not, and a replay makes them",
+                "chains of generations that only the lost entries named: their rows stay, but explain cannot run them again",
+                "when rows arrived: retention counts from today for the parts that are taken in",
+                "keyed state of filters, and replays under way, that only the lost entries named",
+            ]
+            .map(str::to_owned),
+        );
+        Ok(())
+    }
+
+    /// A part that may be taken in.
+    fn candidate(&self, path: &Path, folder: Option<TopicId>, number: u64, now_ns: i64) -> Result<PartSource, String> {
+        let bytes = self.disk.open(path, false).and_then(|file| file.len()).map_err(|error| error.to_string())?;
+        let open = |meta| self.part(folder.unwrap_or_default(), "", meta, path.to_owned());
+        let blank = open(PartMeta { id: number, bytes, ..PartMeta::default() });
+        let footer = blank.footer().map_err(|error| format!("it cannot be read ({error})"))?;
+        if Some(footer.topic) != folder || footer.part != number {
+            return Err(format!("it says that it is part {:016x} of topic {}", footer.part, footer.topic));
+        }
+        let (from, to) = (time::day(footer.time.0), time::day(footer.time.1));
+        let in_late = path.parent().and_then(Path::file_name).is_some_and(|name| name == "late");
+        let meta = PartMeta {
+            id: number,
+            day: (!in_late).then_some(from),
+            keep_day: to.max(time::day(now_ns)),
+            rows: footer.rows,
+            bytes,
+            raw_bytes: blank.all_unpacked().unwrap_or(0),
+            from_ns: footer.time.0,
+            to_ns: footer.time.1,
+            offsets: blank.offsets().map_err(|error| error.to_string())?,
+            swept: 0,
+        };
+        if part_path(footer.topic, meta.day, number) != path {
+            return Err("it lies in the folder of another day".into());
+        }
+        Ok(PartSource::new(Arc::new(blank.file.as_meant(meta)), footer.topic, footer.topic_name))
+    }
+
+    fn adopt_topic(&self, plan: &mut Plan, id: TopicId, mut sources: Vec<PartSource>) -> Result<(), StoreError> {
+        // The largest first: what a merge made, before what it was made of.
+        sources.sort_by_key(|source| (std::cmp::Reverse(source.file.meta.rows), source.file.meta.id));
+        let topic = plan.topics.entry(id).or_default();
+        let mut held = Held::new();
+        for meta in topic.parts.values() {
+            let source = self.part(id, &topic.name, meta.clone(), part_path(id, meta.day, meta.id));
+            // One whose lineage is damaged in places was reported before; its other rows count.
+            let _rest = lineage_of(&source, &mut held);
+        }
+        for source in sources {
+            let meta = source.file.meta.clone();
+            let path = source.file.path.clone();
+            let mut own = Held::new();
+            let doubt = match lineage_of(&source, &mut own) {
+                Err(error) => Some(format!("where its rows came from cannot be read ({error})")),
+                Ok(()) => overlap(&held, &own).map(|both| match both {
+                    Overlap::All => "all of its rows are in another part".to_owned(),
+                    Overlap::Some(rows) => format!("{rows} of its {} rows are in another part", meta.rows),
+                }),
+            };
+            if let Some(why) = doubt {
+                plan.steps.push(format!("move {} to {QUARANTINE}/: {why}", path.display()));
+                plan.aside.push(path);
+                continue;
+            }
+            plan.steps.push(format!("take in {}: {} rows{}", path.display(), meta.rows, shown(&meta)));
+            if topic.name.is_empty() {
+                topic.name = source.topic_name().to_string();
+            }
+            for (key, offsets) in own {
+                *held.entry(key).or_default() |= offsets;
+            }
+            for (partition, _, last) in &meta.offsets {
+                let next = topic.cursors.entry(*partition).or_default();
+                *next = last.saturating_add(1).max(*next);
+            }
+            topic.parts.insert(meta.id, meta);
+        }
+        let known: BTreeSet<Generation> = topic.generations.iter().map(|entry| entry.generation).collect();
+        let unknown: BTreeSet<Generation> = held.keys().map(|(_, generation, _)| *generation).collect();
+        for generation in unknown.into_iter().filter(|generation| *generation > 0 && !known.contains(generation)) {
+            let (chain, from, ranges) = (Arc::from(&b""[..]), BTreeMap::new(), Vec::new());
+            topic.generations.push(GenerationEntry { generation, chain, from, ranges });
+        }
+        topic.generations.sort_by_key(|entry| entry.generation);
+        later_generations_count(plan, id, &held);
+        Ok(())
+    }
+}
+
+fn shown(meta: &PartMeta) -> String {
+    let one = |(partition, first, last): &(PartitionId, Offset, Offset)| format!(", partition {partition} {first} to {last}");
+    meta.offsets.iter().take(4).map(one).collect()
+}
+
+/// Adds the offsets of a part's rows.
+fn lineage_of(source: &PartSource, into: &mut Held) -> Result<(), StoreError> {
+    for group in 0..source.groups() {
+        let lineage = source.lineage(group)?;
+        let of = lineage.partitions.iter().zip(&lineage.generations).zip(&lineage.ns).zip(&lineage.offsets);
+        for (((partition, generation), n), offset) in of {
+            into.entry((*partition, *generation, *n)).or_default().insert(*offset);
+        }
+    }
+    Ok(())
+}
+
+enum Overlap {
+    All,
+    Some(u64),
+}
+
+/// Rows that both have, of the same generation.
+fn overlap(held: &Held, own: &Held) -> Option<Overlap> {
+    let all: u64 = own.values().map(RoaringTreemap::len).sum();
+    let both = own.iter().filter_map(|(key, offsets)| Some(held.get(key)?.intersection_len(offsets))).sum();
+    match both {
+        0 => None,
+        both if both == all => Some(Overlap::All),
+        both => Some(Overlap::Some(both)),
+    }
+}
+
+/// Masks the rows of records that a later generation has too.
+fn later_generations_count(plan: &mut Plan, id: TopicId, held: &Held) {
+    let Some(topic) = plan.topics.get_mut(&id) else { return };
+    let mut offsets = BTreeMap::<PartitionId, BTreeMap<Generation, RoaringTreemap>>::new();
+    for ((partition, generation, _), own) in held {
+        *offsets.entry(*partition).or_default().entry(*generation).or_default() |= own;
+    }
+    let mut seq = topic.next_mask();
+    for (partition, by_generation) in offsets {
+        let mut earlier = RoaringTreemap::new();
+        for (generation, own) in by_generation {
+            let stretches = stretches(&own & &earlier);
+            // What a mask says already stays: it knows more than this does.
+            let masks = topic.masks.all();
+            let is_said = |first: Offset, end: Offset| {
+                masks.iter().any(|mask| {
+                    mask.partition == partition
+                        && mask.first <= first
+                        && end <= mask.end
+                        && mask.keep.is_none_or(|keep| keep >= generation)
+                })
+            };
+            let news: Vec<(Offset, Offset)> = stretches.into_iter().filter(|(first, end)| !is_said(*first, *end)).collect();
+            if !news.is_empty() {
+                let records: u64 = news.iter().map(|(first, end)| end - first).sum();
+                plan.steps.push(format!(
+                    "of {records} records of partition {partition} of `{}` show the rows of generation {generation} alone",
+                    topic.name
+                ));
+            }
+            for (first, end) in news {
+                let mask = Mask { seq, partition, first, end, keep: Some(generation) };
+                Arc::make_mut(&mut topic.masks).add(&mask);
+            }
+            seq += 1;
+            earlier |= own;
+        }
+    }
+}
+
+/// Offsets as stretches.
+fn stretches(offsets: RoaringTreemap) -> Vec<(Offset, Offset)> {
+    let mut all: Vec<(Offset, Offset)> = Vec::new();
+    for offset in offsets {
+        match all.last_mut() {
+            Some((_, end)) if *end == offset => *end += 1,
+            _ => all.push((offset, offset + 1)),
+        }
+    }
+    all
+}
+
+/// Does what a plan says. The caller holds the data directory's lock.
+///
+/// # Errors
+/// The disk's. Then it is to be planned and done again.
+pub fn apply(look: &Look, mut plan: Plan) -> Result<(), StoreError> {
+    let disk = look.disk();
+    let named = |topics: &BTreeMap<TopicId, TopicState>| {
+        topics.values().flat_map(|topic| topic.parts.keys().chain(topic.staged.keys()).copied()).max().unwrap_or(0)
+    };
+    let files = look.part_files()?;
+    let mut next = named(&plan.topics).max(files.values().map(|(_, number)| *number).max().unwrap_or(0)) + 1;
+    for (id, meta) in std::mem::take(&mut plan.rewrite) {
+        let Some(topic) = plan.topics.get_mut(&id) else { continue };
+        let old = part_path(id, meta.day, meta.id);
+        topic.parts.remove(&meta.id);
+        if let Some(fresh) = written_anew(look, disk, id, &topic.name, &meta, next)? {
+            topic.parts.insert(fresh.id, fresh);
+        }
+        next += 1;
+        plan.aside.push(old);
+    }
+    for path in &plan.aside {
+        move_aside(disk, path)?;
+    }
+    if plan.log_aside {
+        copy_aside(disk, Path::new(commits::PATH))?;
+    }
+    CommitLog::replace(disk.clone(), plan.topics)
+}
+
+fn written_anew(
+    look: &Look,
+    disk: &Arc<dyn Disk>,
+    id: TopicId,
+    name: &str,
+    meta: &PartMeta,
+    number: u64,
+) -> Result<Option<PartMeta>, StoreError> {
+    let source = Arc::new(look.part(id, name, meta.clone(), part_path(id, meta.day, meta.id)).skipping_damage());
+    let is_sound = |group: &usize| source.times(*group).is_ok() && source.lineage(*group).is_ok();
+    let piece = |group| vec![Piece { input: 0, group, rows: None }];
+    let groups: Vec<Vec<Piece>> = (0..source.groups()).filter(is_sound).map(piece).collect();
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    let inputs = [Input::Part(source)];
+    let stop = AtomicBool::new(false);
+    let job = Job { inputs: &inputs, groups: &groups, topic: id, topic_name: Arc::from(name), part: number, stop: &stop };
+    let path = part_path(id, meta.day, number);
+    let written = write(disk, &path, &job)?;
+    sync_parent(disk, &path)?;
+    let offsets = if meta.offsets.is_empty() { Vec::new() } else { written.offsets };
+    let (from_ns, to_ns) = written.time;
+    Ok(Some(PartMeta { id: number, rows: written.rows, bytes: written.bytes, from_ns, to_ns, offsets, ..meta.clone() }))
+}
+
+fn refused(path: &Path, error: std::io::Error) -> StoreError {
+    StoreError::Disk { path: path.display().to_string(), error }
+}
+
+fn sync_parent(disk: &Arc<dyn Disk>, path: &Path) -> Result<(), StoreError> {
+    let parent = path.parent().unwrap_or(Path::new(""));
+    disk.sync_dir(parent).map_err(|error| refused(parent, error))
+}
+
+fn place_aside(disk: &Arc<dyn Disk>, path: &Path) -> Result<PathBuf, StoreError> {
+    let aside = Path::new(QUARANTINE).join(path);
+    let parent = aside.parent().unwrap_or(Path::new(QUARANTINE));
+    disk.create_dir_all(parent).map_err(|error| refused(parent, error))?;
+    // An earlier repair may have put one of the same name there.
+    let taken = |name: &Path| disk.open(name, false).is_ok();
+    let free = (0..u32::MAX).map(|n| if n == 0 { aside.clone() } else { aside.with_added_extension(n.to_string()) });
+    Ok({ free }.find(|name| !taken(name)).unwrap_or(aside))
+}
+
+fn move_aside(disk: &Arc<dyn Disk>, path: &Path) -> Result<(), StoreError> {
+    let aside = place_aside(disk, path)?;
+    disk.rename(path, &aside).map_err(|error| refused(path, error))?;
+    sync_parent(disk, &aside)?;
+    sync_parent(disk, path)
+}
+
+fn copy_aside(disk: &Arc<dyn Disk>, path: &Path) -> Result<(), StoreError> {
+    let aside = place_aside(disk, path)?;
+    let copy = || {
+        let from = disk.open(path, false)?;
+        let mut bytes = vec![0; usize::try_from(from.len()?).map_err(std::io::Error::other)?];
+        let got = from.read_at(&mut bytes, 0)?;
+        bytes.truncate(got);
+        let to = disk.open(&aside, true)?;
+        to.set_len(0)?;
+        to.write_at(&bytes, 0)?;
+        to.sync_data()
+    };
+    copy().map_err(|error| refused(&aside, error))?;
+    sync_parent(disk, &aside)
+}

@@ -1,0 +1,215 @@
+//! The store as those who run the box look at it, and its rows as files.
+//!
+//! ```text
+//! GET /api/v1/store/parts?topic=            which parts there are, and in which state
+//! GET /api/v1/store/stats?topic=            what each column takes
+//! GET /api/v1/export?q=&format=&from=&to=&topic=&limit=&partial=      NDJSON, CSV or Parquet
+//! ```
+//! An export streams as a query does, but has no end in time; two may run at once. What goes wrong before its first byte is a
+//! refusal; after that the connection breaks off, so that nobody takes half a file for a whole one. The same where rows are
+//! missing (damage, or rows that are being made again), unless `partial=true` takes what there is.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::base::time;
+use crate::store::export::{ExportError, Exported, Format, export};
+use crate::store::query::{self, Cancel, Request};
+use crate::store::tools::Look;
+use crate::web::Web;
+use crate::web::error::{Parameters, Refusal};
+
+/// Exports at a time: each holds a row group of values.
+pub const EXPORTS: usize = 2;
+/// What a piece of the stream holds before it is sent.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// The paths of this file.
+pub fn routes() -> Router<Arc<Web>> {
+    Router::new()
+        .route("/api/v1/store/parts", get(parts))
+        .route("/api/v1/store/stats", get(stats))
+        .route("/api/v1/export", get(file))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    topic: Option<String>,
+}
+
+impl Which {
+    fn check(&self, web: &Web) -> Result<(), Refusal> {
+        let Some(name) = &self.topic else { return Ok(()) };
+        let known = web.queue.topic(name).is_some() || web.store.stats().iter().any(|topic| topic.name == *name);
+        if known { Ok(()) } else { Err(Refusal::missing(format!("there is no topic `{name}`"))) }
+    }
+}
+
+async fn compute(
+    web: Arc<Web>,
+    work: impl FnOnce(&Web) -> Result<Value, Refusal> + Send + 'static,
+) -> Result<Json<Value>, Refusal> {
+    let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work(&web)
+    });
+    done.await.map_err(|_| Refusal::failed("it failed; the log says why"))?.map(Json)
+}
+
+/// `GET /api/v1/store/parts`
+async fn parts(State(web): State<Arc<Web>>, Parameters(which): Parameters<Which>) -> Result<Json<Value>, Refusal> {
+    which.check(&web)?;
+    compute(web, move |web| {
+        let mut parts = Look::of(&web.store).parts().map_err(|error| Refusal::failed(error.to_string()))?;
+        parts.retain(|part| which.topic.as_ref().is_none_or(|topic| part.topic == *topic));
+        Ok(json!({ "parts": parts }))
+    })
+    .await
+}
+
+/// `GET /api/v1/store/stats`
+async fn stats(State(web): State<Arc<Web>>, Parameters(which): Parameters<Which>) -> Result<Json<Value>, Refusal> {
+    which.check(&web)?;
+    compute(web, move |web| {
+        let mut topics = json!(Look::of(&web.store).columns(which.topic.as_deref()));
+        let waiting = web.store.stats();
+        for topic in topics.as_array_mut().into_iter().flatten() {
+            let own = waiting.iter().find(|own| topic["topic"] == *own.name);
+            topic["memtable_rows"] = own.map_or(0, |own| own.memtable_rows).into();
+        }
+        Ok(json!({ "topics": topics }))
+    })
+    .await
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    q: String,
+    from: Option<String>,
+    to: Option<String>,
+    topic: Option<String>,
+    limit: Option<usize>,
+    format: Option<String>,
+    #[serde(default)]
+    partial: bool,
+}
+
+impl Asked {
+    fn request(&self, now_ns: i64) -> Result<(Request, Format), Refusal> {
+        let name = self.format.as_deref().unwrap_or("ndjson");
+        let format = Format::named(name)
+            .ok_or_else(|| Refusal::wrong(format!("there is no format `{name}`: ndjson, csv or parquet")))?;
+        let parsed = query::parse_at(&self.q, now_ns).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
+        let instant = |name: &str, text: &Option<String>| match text.as_deref().map(str::trim) {
+            None | Some("") => Ok(None),
+            Some(text) => time::parse_relative(text, now_ns).map(Some).map_err(|why| Refusal::wrong(format!("{name}: {why}"))),
+        };
+        let mut request = Request::new(parsed);
+        request.from_ns = instant("from", &self.from)?;
+        request.to_ns = instant("to", &self.to)?;
+        request.limit = self.limit.unwrap_or(usize::MAX);
+        request.topics = self.topic.clone().map(|topic| vec![topic]);
+        request.newest_first = false;
+        Ok((request, format))
+    }
+}
+
+/// `GET /api/v1/export`
+async fn file(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Response, Refusal> {
+    let (request, format) = asked.request(web.clock.now_ns())?;
+    Which { topic: asked.topic.clone() }.check(&web)?;
+    let permit =
+        web.exports.clone().try_acquire_owned().map_err(|_| Refusal::busy("two exports are running; ask again later"))?;
+    let cancel = Cancel::new(web.clock.clone());
+    let guard = CancelOnDrop(cancel.clone());
+    let (pieces, mut received) = mpsc::channel(4);
+    tokio::task::spawn_blocking(move || run(&web, &request, &cancel, format, asked.partial, pieces, permit));
+    let first = match received.recv().await {
+        None => None,
+        Some(Ok(first)) => Some(first),
+        Some(Err(ExportError::Refused(why))) => return Err(Refusal::wrong(why)),
+        Some(Err(ExportError::Query(error))) => return Err(Refusal::wrong(error.to_string())),
+        Some(Err(error)) => return Err(Refusal::failed(error.to_string())),
+    };
+    // A reader that goes away drops this, which ends the query.
+    let rest = ReceiverStream::new(received).map(move |piece| {
+        let _held = &guard;
+        piece
+    });
+    let stream = tokio_stream::iter(first.map(Ok)).chain(rest);
+    let name = format!("attachment; filename=\"sawbox.{}\"", format.extension());
+    let headers = [(header::CONTENT_TYPE, format.media_type().to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, Body::from_stream(stream)).into_response())
+}
+
+type Pieces = mpsc::Sender<Result<Bytes, ExportError>>;
+
+fn run(
+    web: &Web,
+    request: &Request,
+    cancel: &Cancel,
+    format: Format,
+    takes_partial: bool,
+    pieces: Pieces,
+    _permit: OwnedSemaphorePermit,
+) {
+    let behind = web.store.lanes_behind() > 0;
+    let sources = web.store.snapshot(request.from_ns, request.to_ns, request.topics.as_deref()).sources;
+    let missing = "rows that were not on the disk before the restart are being made again";
+    let done = if behind && !takes_partial {
+        Err(ExportError::Refused(format!("{missing}; ask again in a moment, or add partial=true")))
+    } else {
+        let out = BufWriter::with_capacity(PIECE_BYTES, Sending(pieces.clone()));
+        export(&sources, request, cancel, format, out)
+    };
+    let failed = match done {
+        Ok(Exported { stats, .. }) if !takes_partial && (stats.partial || stats.damaged > 0) => {
+            let why = stats.note.unwrap_or("some chunks are damaged (`sawbox store verify` says which)");
+            Some(ExportError::Refused(format!("{why}; with partial=true comes what there is")))
+        }
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    if let Some(error) = failed {
+        tracing::warn!(%error, "an export broke off");
+        // Nobody may be there to hear it.
+        let _ = pieces.blocking_send(Err(error));
+    }
+}
+
+struct Sending(Pieces);
+
+impl Write for Sending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
+        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
