@@ -15,7 +15,7 @@ import pytest
 from elasticsearch import BadRequestError, Elasticsearch, NotFoundError, helpers
 
 HERE = pathlib.Path(__file__).parent
-START = datetime.datetime(2026, 11, 20, 10, tzinfo=datetime.timezone.utc)
+START = datetime.datetime(2025, 11, 20, 10, tzinfo=datetime.timezone.utc)
 FROM, TO = int(START.timestamp() * 1000), int(START.timestamp() * 1000) + 600_000
 APPS = ["shop", "api", "blog"]
 
@@ -328,7 +328,7 @@ def test_grafana_shows_logs(grafana):
     page = grafana.msearch(logs)[0]
     hits = page["hits"]["hits"]
     assert [hit["_source"]["bytes"] for hit in hits] == [1170, 1140, 1110, 1080, 1050]
-    assert hits[0]["fields"]["@timestamp"] == ["2026-11-20T10:09:45.000Z"]
+    assert hits[0]["fields"]["@timestamp"] == ["2025-11-20T10:09:45.000Z"]
     assert hits[0]["highlight"]["message"] == ["GET /item/1170 @HIGHLIGHT@failed@/HIGHLIGHT@"]
     assert hits[0]["highlight"]["app"] == ["@HIGHLIGHT@shop@/HIGHLIGHT@"]
     assert len(hits[0]["sort"]) == 2
@@ -357,7 +357,7 @@ def test_grafana_shows_raw_data_variables_and_annotations(grafana):
     assert len(answers[2]["hits"]["hits"]) == 120
     assert answers[3]["status"] == 400 and "query_string" in answers[3]["error"]["reason"]
     # Daily patterns name days that have no index of their own, and days without any.
-    daily = grafana.msearch(variable, index="logs-2026.11.20,logs-2026.11.21,gone-2026.11.20")[0]
+    daily = grafana.msearch(variable, index="logs-2025.11.20,logs-2025.11.21,gone-2025.11.20")[0]
     assert len(daily["aggregations"]["1"]["buckets"]) == 3
     with pytest.raises(urllib.error.HTTPError) as missing:
         grafana.get("nowhere/_mapping")

@@ -8,7 +8,7 @@ const index = process.argv[3]
 async function main () {
   const said = {}
   const documents = Array.from({ length: 250 }, (_, n) => ({
-    '@timestamp': new Date(Date.UTC(2026, 10, 20, 10, 0, n)).toISOString(), n, parity: n % 2 ? 'odd' : 'even', message: `document ${n}`
+    '@timestamp': new Date(Date.UTC(2025, 10, 20, 10, 0, n)).toISOString(), n, parity: n % 2 ? 'odd' : 'even', message: `document ${n}`
   }))
   const bulk = await client.helpers.bulk({ datasource: documents, onDocument: () => ({ create: { _index: index } }), refreshOnCompletion: true })
   said.bulk = [bulk.total, bulk.failed]
