@@ -120,7 +120,10 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let (stop, stopping) = watch::channel(false);
     let reading = web::elastic::router(web.clone()).route_layer(axum::middleware::from_fn(ingest::elastic::plain));
     let both_halves = reading
-        .merge(ingest::elastic::router(&ingest))
+        .merge(
+            ingest::elastic::router(&ingest)
+                .route_layer(axum::middleware::from_fn_with_state(web.clone(), web::elastic::refreshed)),
+        )
         .fallback(web::elastic::no_such_path)
         .method_not_allowed_fallback(web::elastic::no_such_path);
     let page_and_api = web

@@ -41,7 +41,7 @@
 //! A filter must say the same of a record in whatever company: its memory is a cache at most, and what it must remember it keeps
 //! in [`Record::state`]. It has no clock, no randomness and no files; the record's arrival time is the time.
 //!
-//! [`abi`] is the frame itself; with the feature `sdk` off (the host) it is all there is.
+//! [`abi`] is the frame itself; with the feature `sdk` off it is all there is.
 
 pub mod abi;
 

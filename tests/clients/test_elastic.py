@@ -64,6 +64,10 @@ def test_python_reads_what_it_wrote(elastic):
     assert elastic.exists(index="logs", id=first["_id"]) and not elastic.exists(index="logs", id="logs-0-999999-0")
     many = elastic.mget(index="logs", ids=[first["_id"], "nothing"])
     assert [document["found"] for document in many["docs"]] == [True, False]
+    for refresh in (True, "wait_for"):
+        made = elastic.index(index="fresh", document={"message": "just now", "how": str(refresh)}, refresh=refresh)
+        assert made["result"] == "created"
+        assert elastic.search(index="fresh", query={"match": {"how": str(refresh)}})["hits"]["total"]["value"] == 1
     with pytest.raises(BadRequestError, match="fuzzy"):
         elastic.search(index="logs", query={"fuzzy": {"app": "shop"}})
     with pytest.raises(NotFoundError):

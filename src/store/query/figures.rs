@@ -7,6 +7,7 @@ use super::numbers::{Numbers, Parsed};
 use super::out::{OutValue, SortView};
 use super::plan::{Agg, Function};
 use super::sketch::{Distinct, Quantiles, hash};
+use super::sums::{Spread, Sum};
 use super::view::{Datum, FieldReader, GroupView, each_number};
 use crate::base::predicate::Number;
 use crate::base::{row, time};
@@ -59,42 +60,6 @@ enum State {
     Deviation(Vec<Spread>),
     Numbers(Vec<u64>),
     Squares(Vec<f64>),
-}
-
-/// Count, mean and the sum of squares of distances from it (Welford's way, which does not lose small spreads of large numbers).
-#[derive(Clone, Copy, Debug, Default)]
-struct Spread {
-    count: u64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Spread {
-    #[allow(clippy::cast_precision_loss)]
-    fn add(&mut self, value: f64) {
-        self.count += 1;
-        let before = value - self.mean;
-        self.mean += before / self.count as f64;
-        self.squares += before * (value - self.mean);
-    }
-
-    #[allow(clippy::cast_precision_loss)]
-    fn merge(&mut self, other: &Self) {
-        let count = self.count + other.count;
-        if count == 0 {
-            return;
-        }
-        let (own, their, all) = (self.count as f64, other.count as f64, count as f64);
-        let apart = other.mean - self.mean;
-        self.mean += apart * their / all;
-        self.squares += other.squares + apart * apart * own * their / all;
-        self.count = count;
-    }
-
-    #[allow(clippy::cast_precision_loss)]
-    fn deviation(&self) -> Option<f64> {
-        (self.count > 0).then(|| (self.squares / self.count as f64).max(0.0).sqrt())
-    }
 }
 
 /// A value as `values` shows it; its text tells it from others.
@@ -151,33 +116,6 @@ fn keep_one(
     let (before, after) = (own.as_ref().map_or(0, |(_, value)| size(value)), size(&value));
     *own = Some((moment, value));
     after.saturating_sub(before)
-}
-
-/// Whole numbers are added exactly, the others as doubles.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    whole: i128,
-    rest: f64,
-    decimals: bool,
-    count: u64,
-}
-
-impl Sum {
-    fn add(&mut self, number: Number) {
-        self.count += 1;
-        match number {
-            Number::Int(int) => self.whole += i128::from(int),
-            Number::Float(float) => {
-                self.rest += float;
-                self.decimals = true;
-            }
-        }
-    }
-
-    #[allow(clippy::cast_precision_loss)]
-    fn as_f64(&self) -> f64 {
-        self.whole as f64 + self.rest
-    }
 }
 
 fn at<T: Default>(all: &mut Vec<T>, index: u32) -> &mut T {

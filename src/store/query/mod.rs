@@ -25,6 +25,7 @@
 //! Why no planner or vectorised expression engine: every query has this one shape, and what makes it fast is not reading.
 
 mod answer;
+mod binned;
 pub mod bits;
 mod builder;
 mod cancel;
@@ -62,6 +63,7 @@ mod sketch;
 mod sort;
 mod split;
 mod stats;
+mod sums;
 mod table;
 mod tops;
 mod typed;

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query as Parameters, State};
+use axum::extract::{Path, Query as Parameters, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -249,10 +250,33 @@ pub async fn refresh_all(state: State<Arc<Web>>) -> Response {
 
 /// `/{index}/_refresh`
 pub async fn refresh(State(web): State<Arc<Web>>, Path(index): Path<String>) -> Response {
-    let topics = match topics_of(&web, &index, false) {
-        Ok(topics) => topics,
-        Err(no) => return no.into_response(),
-    };
+    match topics_of(&web, &index, false) {
+        Err(no) => no.into_response(),
+        Ok(topics) if caught_up(&web, &topics).await => Json(json!({ "_shards": shards() })).into_response(),
+        Ok(_) => Json(json!({ "_shards": { "total": 1, "successful": 0, "failed": 1 } })).into_response(),
+    }
+}
+
+/// What is written with `refresh=true` or `wait_for` is answered when it can be found, or after [`PATIENCE`].
+pub async fn refreshed(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let waits = query.split('&').any(|pair| matches!(pair, "refresh" | "refresh=" | "refresh=true" | "refresh=wait_for"));
+    let path = request.uri().path();
+    let writes = ["/_bulk", "/_doc", "/_doc/", "/_create/"].iter().any(|word| path.contains(word));
+    if !waits || !writes || request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let index = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let index = if index.starts_with('_') { "*" } else { index }.to_owned();
+    let response = next.run(request).await;
+    if let Ok(topics) = topics_of(&web, &index, true) {
+        caught_up(&web, &topics).await;
+    }
+    response
+}
+
+/// Waits until the lanes of these topics have reached what is durable now; whether they have.
+async fn caught_up(web: &Web, topics: &[String]) -> bool {
     let mut sought = Vec::new();
     for topic in web.queue.topics().iter().filter(|topic| topics.iter().any(|name| **name == **topic.name())) {
         sought.extend(topic.partitions().iter().map(|one| (topic.name().to_string(), one.id(), one.high_watermark())));
@@ -264,11 +288,8 @@ pub async fn refresh(State(web): State<Arc<Web>>, Path(index): Path<String>) -> 
             // A topic whose lane has not begun has everything before it.
             *end > 0 && !lanes.iter().any(|lane| *lane.topic == **topic && lane.partition == *partition && lane.next >= *end)
         });
-        if sought.is_empty() {
-            return Json(json!({ "_shards": shards() })).into_response();
-        }
-        if web.clock.monotonic() > deadline {
-            return Json(json!({ "_shards": { "total": 1, "successful": 0, "failed": 1 } })).into_response();
+        if sought.is_empty() || web.clock.monotonic() > deadline {
+            return sought.is_empty();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -40,7 +40,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 
-pub use indices::no_such_path;
+pub use indices::{no_such_path, refreshed};
 
 /// The routes of the reading half.
 pub fn router(web: Arc<Web>) -> Router {
@@ -74,7 +74,7 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/_cat/indices", get(indices::cat_all))
         .route("/_cat/indices/{index}", get(indices::cat))
         .route("/_cat/count", get(indices::cat_count))
-        .route("/_resolve/index/{name}", get(indices::resolve))
+        .route("/_resolve/index/{name}", get(indices::resolve).post(indices::resolve))
         .route("/_settings", get(indices::settings_of_all))
         .route("/{index}/_settings", get(indices::settings))
         .route("/_alias", get(indices::aliases_of_all))

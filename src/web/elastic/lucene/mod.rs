@@ -49,8 +49,12 @@ impl Defaults {
         Self { fields: vec!["*".to_owned()], all: false, least: None, dates: Dates::new(now_ns), left: LEAVES }
     }
 
-    /// Asks the default fields.
-    fn any_field(&mut self, test: impl Fn(&str, &mut Dates) -> Result<Predicate, String>) -> Result<Predicate, String> {
+    /// Asks the default fields; each test counts as so many.
+    fn any_field(
+        &mut self,
+        cost: usize,
+        test: impl Fn(&str, &mut Dates) -> Result<Predicate, String>,
+    ) -> Result<Predicate, String> {
         spend(&mut self.left, cost.saturating_mul(self.fields.len()))?;
         let dates = &mut self.dates;
         let any = self.fields.iter().map(|field| test(field, dates)).collect::<Result<_, _>>()?;
