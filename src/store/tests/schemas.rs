@@ -77,7 +77,8 @@ fn a_value(dice: &mut Dice, sort: u64) -> Owned {
             format!("{:08x}-{:04x}-4000-8000-{:012x}", dice.next() >> 32, dice.below(1 << 16), dice.next() >> 16).into_bytes(),
         ),
         11 => {
-            let length = dice.below(if dice.one_in(20) { 100_000 } else { 300 });
+            let most = if dice.one_in(20) { 100_000 } else { 300 };
+            let length = dice.below(most);
             Owned::Str((0..length).map(|_| b"abc ABC=,\n"[dice.index(10)]).collect())
         }
         // Types that change.
