@@ -9,6 +9,7 @@ import { Groups } from './groups';
 import { Outputs } from './outputs';
 import { boxStatus, boxTopics, lag, rates, refresh, watch } from './poll';
 import { Spark } from './spark';
+import { Storage } from './storage';
 import { Topics } from './topics';
 
 export function Box(): JSX.Element {
@@ -25,6 +26,7 @@ export function Box(): JSX.Element {
         <Groups />
         <Outputs />
         <Listeners />
+        {outside.length > 0 && <Storage />}
         {outside.length > 0 && <details class="card more"><summary>How to send logs</summary><FirstLogs /></details>}
       </div>
     </main>
