@@ -59,6 +59,7 @@ pub mod inherit;
 pub mod job;
 pub mod mixed;
 pub mod out;
+pub mod ranked;
 pub mod read;
 pub mod strings;
 pub mod survey;
@@ -68,7 +69,7 @@ pub mod write;
 
 /// First and last bytes of a part.
 pub const MAGIC: [u8; 8] = *b"SWBPART1";
-/// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 60 and 100 to 118 (`chunk.rs`), and
+/// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 31, 60 and 100 to 118 (`chunk.rs`), and
 /// strings of one field in up to three columns (`mixed.rs`); all else is as in version 1.
 pub const VERSION: u16 = 2;
 /// Bytes before the column data.

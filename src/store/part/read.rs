@@ -17,7 +17,7 @@ use super::directory::{
     unpack_section,
 };
 use super::template::{self, Template};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, typed};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, ranked, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
@@ -335,9 +335,9 @@ impl PartSource {
                 let values = chunk::bools(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
                 Chunk::Bool { values: chunk::spread(values, &present, total), present }
             }
-            Kind::Str | Kind::List if chunk.encoding == encoding::CODES => {
+            Kind::Str | Kind::List if matches!(chunk.encoding, encoding::CODES | encoding::RANKED) => {
                 let dict = self.dict(column)?.ok_or_else(odd)?;
-                let codes = chunk::codes(&mut reader, chunk.encoding, count, dict.len()).ok_or_else(odd)?;
+                let codes = ranked::codes(&mut reader, chunk.encoding, count, dict.len()).ok_or_else(odd)?;
                 Chunk::Dict { codes: chunk::spread(codes, &present, total), dict }
             }
             Kind::Str if chunk.encoding == encoding::DERIVED => {

@@ -23,7 +23,7 @@ use super::mixed::{self, Kept};
 use super::out::{Out, refused};
 use super::strings::{Coded, coded};
 use super::template::{self, Template};
-use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
+use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, ranked};
 use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::row::MESSAGE;
@@ -148,7 +148,7 @@ impl Writer<'_> {
             return Ok(false);
         };
         if let Some((chunk, bytes)) = source.raw_chunk(source_group, from)? {
-            if matches!(chunk.encoding, encoding::CODES | encoding::DERIVED) {
+            if matches!(chunk.encoding, encoding::CODES | encoding::RANKED | encoding::DERIVED) {
                 return Ok(false);
             }
             self.add_chunk(group, ChunkRef { column, ..chunk }, bytes)?;
@@ -380,7 +380,7 @@ impl Writer<'_> {
             for code in &mut dense.values {
                 *code = rank.get(*code as usize).copied().unwrap_or(0);
             }
-            self.put_chunk(group, number, &dense, None, chunk::put_codes)?;
+            self.put_chunk(group, number, &dense, None, ranked::put)?;
         }
         let entry = |code: &u32| {
             let code = *code as usize;

@@ -7,7 +7,7 @@ use proptest::collection;
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 use super::super::part::bits::Reader;
-use super::super::part::{chunk, dictionary, directory, typed};
+use super::super::part::{chunk, dictionary, directory, ranked, typed};
 use super::super::source::{Dict, Present, Source};
 use super::super::{Config, Store, StoreError};
 use super::{Owned, TODAY, TestRow, rows};
@@ -177,7 +177,7 @@ proptest! {
             let _ = chunk::ints(&mut reader.clone(), encoding, count);
             let _ = chunk::floats(&mut reader.clone(), encoding, count);
             let _ = chunk::bools(&mut reader.clone(), encoding, count);
-            let _ = chunk::codes(&mut reader.clone(), encoding, count, total);
+            let _ = ranked::codes(&mut reader.clone(), encoding, count, total);
             let _ = chunk::text(&mut reader.clone(), encoding, count);
             let all = Present::Some(vec![u64::MAX; total.div_ceil(64)]);
             let _ = typed::decode(&mut reader.clone(), encoding, count, all, total);
@@ -188,6 +188,16 @@ proptest! {
         let _ = directory::decode_footer(&bytes);
         let _ = directory::unpack_section(&bytes);
         let _ = dictionary::decode_block(&bytes, total, &mut Dict::default(), &mut Vec::new());
+    }
+
+    #[test]
+    fn codes_come_back(codes in collection::vec((any::<u32>(), 0u32..32), 1..1500), base in 0u32..1000) {
+        let codes: Vec<u32> = codes.into_iter().map(|(code, shift)| base + (code >> shift) % 5000).collect();
+        let mut out = Vec::new();
+        let encoding = ranked::put(&mut out, &codes);
+        let back = ranked::codes(&mut Reader(&out), encoding, codes.len(), 6000);
+        assert_eq!(back, Some(codes.iter().map(|code| code + 1).collect()));
+        assert_eq!(ranked::codes(&mut Reader(&out), encoding, codes.len(), codes.iter().max().map_or(0, |most| *most as usize)), None);
     }
 
     #[test]
