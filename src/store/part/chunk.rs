@@ -17,6 +17,7 @@
 //!   40 plain   encoding u8 (1-3), size varint and body of the lengths; the values back to back
 //!   41 zstd    as plain; but the values' size varint, and a zstd frame of them
 //!   50 derived which template makes the message of the row's other fields, and the messages that none makes   derive.rs
+//!   51 split   which shape a text has, and what differs in it               since version 2, split.rs
 //! ```
 //! Times, offsets and n are columns of whole numbers like any other.
 //! Limits: 8,192 values a chunk; [`CHUNK_BYTES`] of text.
@@ -56,6 +57,8 @@ pub mod encoding {
     pub const ZSTD: u8 = 41;
     /// Messages that templates make.
     pub const DERIVED: u8 = 50;
+    /// Texts as shapes and values.
+    pub const SPLIT: u8 = 51;
 }
 
 /// The values of the rows that have one, for a group of `total` rows.

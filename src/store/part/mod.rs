@@ -31,18 +31,22 @@ pub mod chunk;
 pub mod derive;
 pub mod dictionary;
 pub mod directory;
+pub mod free;
 pub mod inherit;
 pub mod job;
 pub mod out;
 pub mod read;
+pub mod shape;
+pub mod split;
 pub mod strings;
+pub mod tally;
 pub mod template;
 pub mod write;
 
 /// First and last bytes of a part.
 pub const MAGIC: [u8; 8] = *b"SWBPART1";
 /// What this Sawbox writes, and the newest that it reads.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes before the column data.
 pub const HEAD_BYTES: u64 = 16;
 /// Chunks of these numbers in the group table are the rows' times, offsets and n; fields follow.

@@ -16,8 +16,9 @@ use super::directory::{
     ChunkRef, ColumnDir, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
     unpack_section,
 };
+use super::shape::Shapes;
 use super::template::{self, Template};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, split};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
@@ -269,6 +270,32 @@ impl PartSource {
         Ok(Some((dict, counts)))
     }
 
+    /// Whether a column's dictionary is of shapes, not of values.
+    fn has_shapes(&self, column: usize) -> bool {
+        self.opened().and_then(|directory| directory.dirs.get(column)).is_some_and(|dir| dir.shapes)
+    }
+
+    /// The shapes of a column's texts, as they are kept; `None` where it has none.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn shape_dict(&self, column: usize) -> Result<Option<Dict>, StoreError> {
+        if self.has_shapes(column) { Ok(self.read_dict(column)?.map(|(dict, _)| dict)) } else { Ok(None) }
+    }
+
+    /// The shapes of a column's texts.
+    fn shapes(&self, column: usize) -> Result<Option<Arc<Shapes>>, StoreError> {
+        let key = (self.file.meta.id, u32::try_from(column).unwrap_or(u32::MAX - 1));
+        if let Some(Cached::Shapes(found)) = self.file.cache.get(key) {
+            return Ok(Some(found));
+        }
+        let Some(dict) = self.shape_dict(column)? else { return Ok(None) };
+        let shapes = Shapes::read((0..dict.len()).map(|at| dict.entry(at)));
+        let shapes = Arc::new(shapes.ok_or_else(|| self.file.damaged(0, "shapes that make no sense"))?);
+        self.file.cache.put(key, Cached::Shapes(shapes.clone()), shapes.bytes() + 64);
+        Ok(Some(shapes))
+    }
+
     /// How its messages are made.
     ///
     /// # Errors
@@ -325,6 +352,10 @@ impl PartSource {
             Kind::Str if chunk.encoding == encoding::DERIVED => {
                 let (templates, fields) = (&self.directory()?.templates, self.fields(group)?);
                 derive::decode(&mut reader, count, present, templates, &fields).ok_or_else(odd)?
+            }
+            Kind::Str if chunk.encoding == encoding::SPLIT => {
+                let shapes = self.shapes(column)?.ok_or_else(odd)?;
+                split::decode(&mut reader, count, total, present, &shapes).ok_or_else(odd)?
             }
             Kind::Str | Kind::List => {
                 let (ends, bytes) = chunk::text(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
@@ -402,6 +433,9 @@ impl Source for PartSource {
         if let Some(Cached::Dict(found)) = self.file.cache.get(key) {
             return Ok(Some(found));
         }
+        if self.has_shapes(column) {
+            return Ok(None);
+        }
         let Some((dict, _)) = self.read_dict(column)? else { return Ok(None) };
         let dict = Arc::new(dict);
         self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
@@ -409,7 +443,7 @@ impl Source for PartSource {
     }
 
     fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
-        Ok(self.read_dict(column)?.map(|(_, counts)| counts))
+        if self.has_shapes(column) { Ok(None) } else { Ok(self.read_dict(column)?.map(|(_, counts)| counts)) }
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {

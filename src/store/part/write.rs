@@ -17,6 +17,7 @@ use super::directory::{
     BlockRef, ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, encode_columns, encode_footer, encode_groups,
     encode_lineage, pack_section,
 };
+use super::free::Free;
 use super::inherit::Inherited;
 use super::job::{Job, Mapping, each_chunk, each_row, gather};
 use super::out::{Out, refused};
@@ -145,7 +146,7 @@ impl Writer<'_> {
             return Ok(false);
         };
         if let Some((chunk, bytes)) = source.raw_chunk(source_group, from)? {
-            if matches!(chunk.encoding, encoding::CODES | encoding::DERIVED) {
+            if matches!(chunk.encoding, encoding::CODES | encoding::DERIVED | encoding::SPLIT) {
                 return Ok(false);
             }
             self.add_chunk(group, ChunkRef { column, ..chunk }, bytes)?;
@@ -221,12 +222,12 @@ impl Writer<'_> {
         let at = self.columns.len();
         let place = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD);
         let kind = column.kind;
-        self.columns.push(ColumnDir { column, blocks: Vec::new() });
+        self.columns.push(ColumnDir { column, blocks: Vec::new(), shapes: false });
         if matches!(kind, Kind::Str | Kind::List)
             && let Some(coded) = coded(self.job, mapping)?
         {
             self.codes(at, place + FIRST_FIELD, coded)?;
-        } else {
+        } else if kind != Kind::Str || !self.free(at, place + FIRST_FIELD, mapping)? {
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
         Ok((self.columns.len() > at).then_some(place))
@@ -237,7 +238,7 @@ impl Writer<'_> {
         let job = self.job;
         let at = self.columns.len();
         let number = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD;
-        self.columns.push(ColumnDir { column, blocks: Vec::new() });
+        self.columns.push(ColumnDir { column, blocks: Vec::new(), shapes: false });
         if let Some(coded) = coded(job, mapping)? {
             return self.codes(at, number, coded);
         }
@@ -247,7 +248,7 @@ impl Writer<'_> {
             false => inherited.templates.clone(),
         };
         if self.templates.is_empty() {
-            return self.values(number, Kind::Str, mapping);
+            return if self.free(at, number, mapping)? { Ok(()) } else { self.values(number, Kind::Str, mapping) };
         }
         for (group, pieces) in job.groups.iter().enumerate() {
             let bytes = match inherited.recode(job, pieces, mapping)? {
@@ -260,6 +261,24 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Writes the column that was begun last as shapes and values; false where that does not pay, and then nothing is written.
+    fn free(&mut self, at: usize, number: u32, mapping: &Mapping) -> Result<bool, StoreError> {
+        let job = self.job;
+        let Some(mut free) = Free::of(job, mapping, &mut self.text)? else { return Ok(false) };
+        for (group, pieces) in job.groups.iter().enumerate() {
+            if let Some(bytes) = free.chunk(job, pieces, mapping, &mut self.text)? {
+                let chunk = ChunkRef { column: number, encoding: encoding::SPLIT, offset: 0, length: 0, bounds: None };
+                self.add_chunk(group, chunk, &bytes)?;
+            }
+        }
+        let entries: Vec<_> = free.splitter.entries().collect();
+        self.dictionary(at, &entries)?;
+        if let Some(dir) = self.columns.get_mut(at) {
+            dir.shapes = true;
+        }
+        Ok(true)
     }
 
     /// Writes the values of the column that was begun last, group by group.
@@ -370,11 +389,17 @@ impl Writer<'_> {
             let code = *code as usize;
             (coded.dict.entry(code), coded.counts.get(code).copied().unwrap_or(0))
         };
+        let entries: Vec<_> = order.iter().map(entry).collect();
+        self.dictionary(at, &entries)
+    }
+
+    /// Packs the sorted entries of a column's dictionary, with their counts.
+    fn dictionary(&mut self, at: usize, entries: &[(&[u8], u64)]) -> Result<(), StoreError> {
         let mut blocks = Vec::new();
-        for some in order.chunks(BLOCK_ENTRIES) {
-            let raw = encode_block(some.iter().map(entry));
+        for some in entries.chunks(BLOCK_ENTRIES) {
+            let raw = encode_block(some.iter().copied());
             let frame = self.dict.compress(&raw).map_err(|error| refused(self.out.path(), error))?;
-            let first_key = some.first().map(|code| entry(code).0.to_vec()).unwrap_or_default();
+            let first_key = some.first().map(|entry| entry.0.to_vec()).unwrap_or_default();
             let entries = u32::try_from(some.len()).unwrap_or(0);
             blocks.push((frame, BlockRef { span: Span::default(), unpacked: raw.len() as u64, entries, first_key }));
         }

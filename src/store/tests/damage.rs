@@ -7,8 +7,9 @@ use proptest::collection;
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 use super::super::part::bits::Reader;
-use super::super::part::{chunk, dictionary, directory};
-use super::super::source::{Dict, Source};
+use super::super::part::shape::Shapes;
+use super::super::part::{chunk, dictionary, directory, split};
+use super::super::source::{Dict, Present, Source};
 use super::super::{Config, Store, StoreError};
 use super::{Owned, TODAY, TestRow, rows};
 use crate::base::clock::SimClock;
@@ -156,6 +157,9 @@ proptest! {
             let _ = chunk::bools(&mut reader.clone(), encoding, count);
             let _ = chunk::codes(&mut reader.clone(), encoding, count, total);
             let _ = chunk::text(&mut reader.clone(), encoding, count);
+            let shapes = Shapes::read([&b"a \0\x03 b"[..], &b"\0\x13"[..], &b"c"[..]].into_iter()).unwrap();
+            let _ = split::decode(&mut reader.clone(), count, total, Present::All, &shapes);
+            let _ = split::recode(&bytes, total, &[2, 1, 0]);
         }
         let _ = directory::decode_groups(&bytes, total);
         let _ = directory::decode_columns(&bytes);

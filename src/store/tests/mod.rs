@@ -8,6 +8,7 @@ mod masks;
 mod measure;
 mod model;
 mod shapes;
+mod split;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
