@@ -5,7 +5,8 @@
 use super::FIRST_FIELD;
 use super::chunk::{Dense, encoding, put_text};
 use super::job::{Input, Job, Mapping, Piece, each_chunk, each_row};
-use super::split::{self, LEARNED, Learner, Splitter, Taken};
+use super::learn::{LEARNED, Learner};
+use super::split::{self, Splitter, Taken};
 use crate::store::StoreError;
 use crate::store::source::Chunk;
 

@@ -16,15 +16,17 @@ use super::directory::{
     ChunkRef, ColumnDir, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
     unpack_section,
 };
-use super::shape::Shapes;
 use super::template::{self, Template};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, split};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
 use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
+
+mod shapes;
+mod whole;
 
 /// A live part's file.
 #[derive(Debug)]
@@ -270,32 +272,6 @@ impl PartSource {
         Ok(Some((dict, counts)))
     }
 
-    /// Whether a column's dictionary is of shapes, not of values.
-    fn has_shapes(&self, column: usize) -> bool {
-        self.opened().and_then(|directory| directory.dirs.get(column)).is_some_and(|dir| dir.shapes)
-    }
-
-    /// The shapes of a column's texts, as they are kept; `None` where it has none.
-    ///
-    /// # Errors
-    /// Damage.
-    pub fn shape_dict(&self, column: usize) -> Result<Option<Dict>, StoreError> {
-        if self.has_shapes(column) { Ok(self.read_dict(column)?.map(|(dict, _)| dict)) } else { Ok(None) }
-    }
-
-    /// The shapes of a column's texts.
-    fn shapes(&self, column: usize) -> Result<Option<Arc<Shapes>>, StoreError> {
-        let key = (self.file.meta.id, u32::try_from(column).unwrap_or(u32::MAX - 1));
-        if let Some(Cached::Shapes(found)) = self.file.cache.get(key) {
-            return Ok(Some(found));
-        }
-        let Some(dict) = self.shape_dict(column)? else { return Ok(None) };
-        let shapes = Shapes::read((0..dict.len()).map(|at| dict.entry(at)));
-        let shapes = Arc::new(shapes.ok_or_else(|| self.file.damaged(0, "shapes that make no sense"))?);
-        self.file.cache.put(key, Cached::Shapes(shapes.clone()), shapes.bytes() + 64);
-        Ok(Some(shapes))
-    }
-
     /// How its messages are made.
     ///
     /// # Errors
@@ -321,7 +297,7 @@ impl PartSource {
             if made.is_some_and(|chunk| chunk.encoding == encoding::DERIVED) {
                 return Err(self.file.damaged(0, "a template that is made of messages"));
             }
-            fields.columns[at] = self.column(group, at)?.map(Chunk::into_text);
+            fields.columns[at] = self.whole_column(group, at)?.map(Chunk::into_text);
         }
         Ok(fields)
     }
@@ -356,6 +332,9 @@ impl PartSource {
             Kind::Str if chunk.encoding == encoding::SPLIT => {
                 let shapes = self.shapes(column)?.ok_or_else(odd)?;
                 split::decode(&mut reader, count, total, present, &shapes).ok_or_else(odd)?
+            }
+            Kind::Str if typed::is_typed(chunk.encoding) => {
+                typed::decode(&mut reader, chunk.encoding, count, present, total).ok_or_else(odd)?
             }
             Kind::Str | Kind::List => {
                 let (ends, bytes) = chunk::text(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
@@ -426,6 +405,13 @@ impl Source for PartSource {
     fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
         let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
         self.opened()?.chunk_ref(group, number)?.bounds
+    }
+
+    fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {
+        let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
+        let chunk = self.opened()?.chunk_ref(group, number)?;
+        let (least, greatest) = chunk.bounds?;
+        Some((least, greatest, typed::digits_of(chunk.encoding)?))
     }
 
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {

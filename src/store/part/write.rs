@@ -17,9 +17,9 @@ use super::directory::{
     BlockRef, ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, encode_columns, encode_footer, encode_groups,
     encode_lineage, pack_section,
 };
-use super::free::Free;
 use super::inherit::Inherited;
 use super::job::{Job, Mapping, each_chunk, each_row, gather};
+use super::mixed::{self, Kept};
 use super::out::{Out, refused};
 use super::strings::{Coded, coded};
 use super::template::{self, Template};
@@ -29,6 +29,9 @@ use crate::base::ids::{Offset, PartitionId};
 use crate::base::row::MESSAGE;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
+
+mod free;
+mod split;
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
             let mapping = fields.entry((column.name.clone(), column.kind));
             let mapping = mapping.or_insert_with(|| vec![None; job.inputs.len()]);
             if let Some(place) = mapping.get_mut(at) {
-                *place = Some(number);
+                place.get_or_insert(number);
             }
         }
     }
@@ -222,12 +225,19 @@ impl Writer<'_> {
         let at = self.columns.len();
         let place = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD);
         let kind = column.kind;
-        self.columns.push(ColumnDir { column, blocks: Vec::new(), shapes: false });
-        if matches!(kind, Kind::Str | Kind::List)
+        if kind == Kind::Str {
+            match mixed::kept(self.job, mapping)? {
+                Kept::Dictionary(coded) => self.codes(&column, coded)?,
+                // What comes often is better found as codes.
+                Kept::Split(split) if !split.typed && split.frequent.dict.is_empty() && self.free(&column, mapping)? => {}
+                Kept::Split(split) => self.split(&column, split, mapping)?,
+            }
+        } else if kind == Kind::List
             && let Some(coded) = coded(self.job, mapping)?
         {
-            self.codes(at, place + FIRST_FIELD, coded)?;
-        } else if kind != Kind::Str || !self.free(at, place + FIRST_FIELD, mapping)? {
+            self.codes(&column, coded)?;
+        } else {
+            self.columns.push(ColumnDir { column, blocks: Vec::new(), shapes: false });
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
         Ok((self.columns.len() > at).then_some(place))
@@ -236,11 +246,8 @@ impl Writer<'_> {
     /// Writes messages: as any strings, or as templates make them of the columns before.
     fn message(&mut self, column: Column, mapping: &Mapping, known: &[Known<'_>]) -> Result<(), StoreError> {
         let job = self.job;
-        let at = self.columns.len();
-        let number = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD;
-        self.columns.push(ColumnDir { column, blocks: Vec::new(), shapes: false });
         if let Some(coded) = coded(job, mapping)? {
-            return self.codes(at, number, coded);
+            return self.codes(&column, coded);
         }
         let inherited = Inherited::of(job, known)?;
         self.templates = match inherited.templates.is_empty() {
@@ -248,8 +255,13 @@ impl Writer<'_> {
             false => inherited.templates.clone(),
         };
         if self.templates.is_empty() {
-            return if self.free(at, number, mapping)? { Ok(()) } else { self.values(number, Kind::Str, mapping) };
+            if self.free(&column, mapping)? {
+                return Ok(());
+            }
+            let number = self.begin(&column);
+            return self.values(number, Kind::Str, mapping);
         }
+        let number = self.begin(&column);
         for (group, pieces) in job.groups.iter().enumerate() {
             let bytes = match inherited.recode(job, pieces, mapping)? {
                 Some(bytes) => Some(bytes),
@@ -261,24 +273,6 @@ impl Writer<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Writes the column that was begun last as shapes and values; false where that does not pay, and then nothing is written.
-    fn free(&mut self, at: usize, number: u32, mapping: &Mapping) -> Result<bool, StoreError> {
-        let job = self.job;
-        let Some(mut free) = Free::of(job, mapping, &mut self.text)? else { return Ok(false) };
-        for (group, pieces) in job.groups.iter().enumerate() {
-            if let Some(bytes) = free.chunk(job, pieces, mapping, &mut self.text)? {
-                let chunk = ChunkRef { column: number, encoding: encoding::SPLIT, offset: 0, length: 0, bounds: None };
-                self.add_chunk(group, chunk, &bytes)?;
-            }
-        }
-        let entries: Vec<_> = free.splitter.entries().collect();
-        self.dictionary(at, &entries)?;
-        if let Some(dir) = self.columns.get_mut(at) {
-            dir.shapes = true;
-        }
-        Ok(true)
     }
 
     /// Writes the values of the column that was begun last, group by group.
@@ -370,11 +364,19 @@ impl Writer<'_> {
         self.add_chunk(group, ChunkRef { column: number, encoding, offset: 0, length: 0, bounds: None }, &out)
     }
 
-    fn codes(&mut self, at: usize, number: u32, mut coded: Coded) -> Result<(), StoreError> {
+    /// Begins a column; its number among all.
+    fn begin(&mut self, column: &Column) -> u32 {
+        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new(), shapes: false });
+        u32::try_from(self.columns.len() - 1).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD
+    }
+
+    /// Writes a column that has a dictionary, if any row has a value in it.
+    fn codes(&mut self, column: &Column, mut coded: Coded) -> Result<(), StoreError> {
         if coded.dict.is_empty() {
-            self.columns.pop();
             return Ok(());
         }
+        let number = self.begin(column);
+        let at = self.columns.len() - 1;
         let (order, rank) = coded.sorted();
         for (group, mut dense) in std::mem::take(&mut coded.groups).into_iter().enumerate() {
             if dense.rows.is_empty() {

@@ -9,6 +9,7 @@ mod measure;
 mod model;
 mod shapes;
 mod split;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
