@@ -30,6 +30,7 @@ use crate::base::row::MESSAGE;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
 
+mod free;
 mod split;
 
 /// What was written.
@@ -148,7 +149,7 @@ impl Writer<'_> {
             return Ok(false);
         };
         if let Some((chunk, bytes)) = source.raw_chunk(source_group, from)? {
-            if matches!(chunk.encoding, encoding::CODES | encoding::RANKED | encoding::DERIVED) {
+            if matches!(chunk.encoding, encoding::CODES | encoding::RANKED | encoding::DERIVED | encoding::SPLIT) {
                 return Ok(false);
             }
             self.add_chunk(group, ChunkRef { column, ..chunk }, bytes)?;
@@ -227,6 +228,8 @@ impl Writer<'_> {
         if kind == Kind::Str {
             match mixed::kept(self.job, mapping)? {
                 Kept::Dictionary(coded) => self.codes(&column, coded)?,
+                // What comes often is better found as codes.
+                Kept::Split(split) if !split.typed && split.frequent.dict.is_empty() && self.free(&column, mapping)? => {}
                 Kept::Split(split) => self.split(&column, split, mapping)?,
             }
         } else if kind == Kind::List
@@ -234,7 +237,7 @@ impl Writer<'_> {
         {
             self.codes(&column, coded)?;
         } else {
-            self.columns.push(ColumnDir { column, blocks: Vec::new() });
+            self.columns.push(ColumnDir { column, blocks: Vec::new(), shapes: false });
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
         Ok((self.columns.len() > at).then_some(place))
@@ -243,20 +246,22 @@ impl Writer<'_> {
     /// Writes messages: as any strings, or as templates make them of the columns before.
     fn message(&mut self, column: Column, mapping: &Mapping, known: &[Known<'_>]) -> Result<(), StoreError> {
         let job = self.job;
-        let at = self.columns.len();
-        let number = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD;
         if let Some(coded) = coded(job, mapping)? {
             return self.codes(&column, coded);
         }
-        self.columns.push(ColumnDir { column, blocks: Vec::new() });
         let inherited = Inherited::of(job, known)?;
         self.templates = match inherited.templates.is_empty() {
             true => derive::learn(job, mapping, known)?,
             false => inherited.templates.clone(),
         };
         if self.templates.is_empty() {
+            if self.free(&column, mapping)? {
+                return Ok(());
+            }
+            let number = self.begin(&column);
             return self.values(number, Kind::Str, mapping);
         }
+        let number = self.begin(&column);
         for (group, pieces) in job.groups.iter().enumerate() {
             let bytes = match inherited.recode(job, pieces, mapping)? {
                 Some(bytes) => Some(bytes),
@@ -361,7 +366,7 @@ impl Writer<'_> {
 
     /// Begins a column; its number among all.
     fn begin(&mut self, column: &Column) -> u32 {
-        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new() });
+        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new(), shapes: false });
         u32::try_from(self.columns.len() - 1).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD
     }
 
@@ -386,11 +391,17 @@ impl Writer<'_> {
             let code = *code as usize;
             (coded.dict.entry(code), coded.counts.get(code).copied().unwrap_or(0))
         };
+        let entries: Vec<_> = order.iter().map(entry).collect();
+        self.dictionary(at, &entries)
+    }
+
+    /// Packs the sorted entries of a column's dictionary, with their counts.
+    fn dictionary(&mut self, at: usize, entries: &[(&[u8], u64)]) -> Result<(), StoreError> {
         let mut blocks = Vec::new();
-        for some in order.chunks(BLOCK_ENTRIES) {
-            let raw = encode_block(some.iter().map(entry));
+        for some in entries.chunks(BLOCK_ENTRIES) {
+            let raw = encode_block(some.iter().copied());
             let frame = self.dict.compress(&raw).map_err(|error| refused(self.out.path(), error))?;
-            let first_key = some.first().map(|code| entry(code).0.to_vec()).unwrap_or_default();
+            let first_key = some.first().map(|entry| entry.0.to_vec()).unwrap_or_default();
             let entries = u32::try_from(some.len()).unwrap_or(0);
             blocks.push((frame, BlockRef { span: Span::default(), unpacked: raw.len() as u64, entries, first_key }));
         }

@@ -12,6 +12,7 @@ mod measure;
 mod model;
 mod schemas;
 mod shapes;
+mod split;
 mod tools;
 mod typed;
 
