@@ -20,6 +20,7 @@ use super::directory::{
 use super::inherit::Inherited;
 use super::job::{Job, Mapping, each_chunk, each_row, gather};
 use super::out::{Out, refused};
+use super::pairs::{self, build};
 use super::strings::{Coded, coded};
 use super::template::{self, Template};
 use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
@@ -42,6 +43,9 @@ pub struct Written {
     pub offsets: Vec<(PartitionId, Offset, Offset)>,
 }
 
+/// Dictionaries of fewer entries are looked through without pairs.
+const LEAST_INDEXED: usize = 256;
+
 /// A dictionary block, packed.
 type Block = (Vec<u8>, BlockRef);
 
@@ -54,6 +58,7 @@ struct Writer<'a> {
     dictionaries: Vec<(usize, Vec<Block>)>,
     runs: Vec<LineageRun>,
     templates: Vec<Template>,
+    pairs: Vec<pairs::Segment>,
     text: zstd::bulk::Compressor<'static>,
     dict: zstd::bulk::Compressor<'static>,
 }
@@ -72,6 +77,7 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
         dictionaries: Vec::new(),
         runs: Vec::new(),
         templates: Vec::new(),
+        pairs: Vec::new(),
         text: zstd::bulk::Compressor::new(1).map_err(broken)?,
         dict: zstd::bulk::Compressor::new(3).map_err(broken)?,
     };
@@ -229,7 +235,25 @@ impl Writer<'_> {
         } else {
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
+        self.index(at, kind, mapping)?;
         Ok((self.columns.len() > at).then_some(place))
+    }
+
+    /// Writes the pairs of a field of strings whose columns, from this one on, were written last.
+    fn index(&mut self, at: usize, kind: Kind, mapping: &Mapping) -> Result<(), StoreError> {
+        let place = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD);
+        let groups = &self.groups;
+        // What is all in a dictionary is found by that.
+        let wanted = |group: usize| {
+            let chunks = groups.get(group).map_or(&[][..], |group| &group.chunks);
+            let mut own = chunks.iter().rev().take_while(|chunk| chunk.column >= place + FIRST_FIELD);
+            own.any(|chunk| chunk.encoding != encoding::CODES)
+        };
+        if matches!(kind, Kind::Str | Kind::List) && (0..groups.len()).any(wanted) {
+            let mut segments = build::groups(self.job, mapping, (place, kind), wanted, &mut self.out)?;
+            self.pairs.append(&mut segments);
+        }
+        Ok(())
     }
 
     /// Writes messages: as any strings, or as templates make them of the columns before.
@@ -247,8 +271,10 @@ impl Writer<'_> {
             false => inherited.templates.clone(),
         };
         if self.templates.is_empty() {
-            return self.values(number, Kind::Str, mapping);
+            self.values(number, Kind::Str, mapping)?;
+            return self.index(at, Kind::Str, mapping);
         }
+        let mut builder = build::Builder::new(number - FIRST_FIELD, false);
         for (group, pieces) in job.groups.iter().enumerate() {
             let bytes = match inherited.recode(job, pieces, mapping)? {
                 Some(bytes) => Some(bytes),
@@ -257,8 +283,13 @@ impl Writer<'_> {
             if let Some(bytes) = bytes {
                 let chunk = ChunkRef { column: number, encoding: encoding::DERIVED, offset: 0, length: 0, bounds: None };
                 self.add_chunk(group, chunk, &bytes)?;
+                if let Some((ends, texts)) = derive::stored(&bytes, job.rows(pieces), self.templates.len()) {
+                    builder.begin(u32::try_from(group).unwrap_or(u32::MAX), pairs::Sort::Words, &mut self.out)?;
+                    builder.texts(&ends, &texts);
+                }
             }
         }
+        self.pairs.append(&mut builder.finish(&mut self.out)?);
         Ok(())
     }
 
@@ -356,6 +387,7 @@ impl Writer<'_> {
             self.columns.pop();
             return Ok(());
         }
+        let kind = self.columns.get(at).map_or(Kind::Str, |dir| dir.column.kind);
         let (order, rank) = coded.sorted();
         for (group, mut dense) in std::mem::take(&mut coded.groups).into_iter().enumerate() {
             if dense.rows.is_empty() {
@@ -379,6 +411,11 @@ impl Writer<'_> {
             blocks.push((frame, BlockRef { span: Span::default(), unpacked: raw.len() as u64, entries, first_key }));
         }
         self.dictionaries.push((at, blocks));
+        if order.len() >= LEAST_INDEXED {
+            let entries = order.chunks(BLOCK_ENTRIES).map(|some| some.iter().map(|code| coded.dict.entry(*code as usize)));
+            let mut segments = build::dictionary((number - FIRST_FIELD, kind), entries, &mut self.out)?;
+            self.pairs.append(&mut segments);
+        }
         Ok(())
     }
 
@@ -397,11 +434,11 @@ impl Writer<'_> {
             }
         }
         sections[1] = Span { offset: dict_start, length: self.out.at() - dict_start, crc: 0 };
-        // The PAIR INDEX is empty so far.
-        sections[2] = Span { offset: self.out.at(), length: 0, crc: 0 };
+        self.pairs.sort_by_key(|segment| (segment.column, segment.dictionary));
+        let pairs = if self.pairs.is_empty() { Vec::new() } else { pairs::encode(&self.pairs) };
         let templates = if self.templates.is_empty() { Vec::new() } else { template::encode(&self.templates) };
-        let bodies = [templates, encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
-        for (section, body) in sections.iter_mut().skip(3).zip(&bodies) {
+        let bodies = [pairs, templates, encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
+        for (section, body) in sections.iter_mut().skip(2).zip(&bodies) {
             let packed = if body.is_empty() { Vec::new() } else { pack_section(body).map_err(broken)? };
             *section = Span { offset: self.out.at(), length: packed.len() as u64, crc: crc32c::crc32c(&packed) };
             self.out.put(&packed)?;
