@@ -190,37 +190,56 @@ impl Chunk {
         }
     }
 
+    /// Chunks of strings, of which a row has a value in one, as one of text.
+    #[must_use]
+    pub fn joined(chunks: &[Self], rows: usize) -> Self {
+        let (mut ends, mut bytes, mut scratch) = (Vec::with_capacity(rows), Vec::new(), Vec::new());
+        let mut words = vec![0u64; rows.div_ceil(64)];
+        for row in 0..rows {
+            for chunk in chunks {
+                if let Some(text) = chunk.text_of(row, &mut scratch) {
+                    bytes.extend_from_slice(text);
+                    words[row / 64] |= 1 << (row % 64);
+                    break;
+                }
+            }
+            ends.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        }
+        Self::Text { ends, bytes, present: Present::Some(words) }
+    }
+
     /// The same with strings as bytes that can be pointed to: numbers and fixed forms become text, others stay.
     #[must_use]
     pub fn into_text(self) -> Self {
-        let mut text = Vec::new();
-        let mut ends = Vec::new();
-        let end = |text: &Vec<u8>| u32::try_from(text.len()).unwrap_or(u32::MAX);
-        match self {
+        self.to_text().unwrap_or(self)
+    }
+
+    /// The text of strings that are kept as numbers or raw bytes; `None` of all else.
+    pub fn to_text(&self) -> Option<Self> {
+        let (mut ends, mut text) = (Vec::with_capacity(self.rows()), Vec::new());
+        let present = match self {
             Self::Number { values, digits, present } => {
-                ends.reserve_exact(values.len());
                 for (row, value) in values.iter().enumerate() {
                     if present.has(row) {
-                        put_number(&mut text, *value, digits);
+                        put_number(&mut text, *value, *digits);
                     }
-                    ends.push(end(&text));
+                    ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
                 }
-                Self::Text { ends, bytes: text, present }
+                present
             }
             Self::Fixed { form, bytes, present } => {
-                let rows = bytes.len() / form.width();
-                ends.reserve_exact(rows);
-                text.reserve(rows * form.most_text());
+                text.reserve(self.rows() * form.most_text());
                 for (row, raw) in bytes.chunks_exact(form.width()).enumerate() {
                     if present.has(row) {
                         form.put_text(&mut text, raw);
                     }
-                    ends.push(end(&text));
+                    ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
                 }
-                Self::Text { ends, bytes: text, present }
+                present
             }
-            other => other,
-        }
+            _ => return None,
+        };
+        Some(Self::Text { ends, bytes: text, present: present.clone() })
     }
 }
 

@@ -17,6 +17,8 @@ const POWERS: [f64; 19] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 /// Every byte in hexadecimal.
 const HEX: [[u8; 2]; 256] = hex_table();
+/// Every byte in decimal: its digits and a point, and how many digits.
+const DECIMAL: [([u8; 4], usize); 256] = decimal_table();
 /// What a digit is worth; 255 for what is none.
 const NIBBLES: [u8; 256] = nibble_table();
 
@@ -27,6 +29,30 @@ const fn hex_table() -> [[u8; 2]; 256] {
     let mut byte = 0;
     while byte < 256 {
         table[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    table
+}
+
+#[allow(clippy::cast_possible_truncation)]
+const fn decimal_table() -> [([u8; 4], usize); 256] {
+    let mut table = [([b'.'; 4], 0); 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let digits = [b'0' + (byte / 100) as u8, b'0' + (byte / 10 % 10) as u8, b'0' + (byte % 10) as u8];
+        let length = if byte >= 100 {
+            3
+        } else if byte >= 10 {
+            2
+        } else {
+            1
+        };
+        let mut at = 0;
+        while at < length {
+            table[byte].0[at] = digits[3 - length + at];
+            at += 1;
+        }
+        table[byte].1 = length;
         byte += 1;
     }
     table
@@ -185,33 +211,35 @@ impl Form {
 
     /// Appends the string of a value of [`Form::width`] bytes.
     pub fn put_text(self, out: &mut Vec<u8>, raw: &[u8]) {
-        let put_hex =
-            |out: &mut Vec<u8>, raw: &[u8]| raw.iter().for_each(|byte| out.extend_from_slice(&HEX[usize::from(*byte)]));
         match self {
             Self::Hex { .. } => put_hex(out, raw),
             Self::Uuid => {
-                for (at, byte) in raw.iter().enumerate() {
-                    if matches!(at, 4 | 6 | 8 | 10) {
-                        out.push(b'-');
-                    }
-                    out.extend_from_slice(&HEX[usize::from(*byte)]);
+                for (at, part) in [0..4, 4..6, 6..8, 8..10, 10..16].into_iter().enumerate() {
+                    out.extend_from_slice(if at > 0 { b"-" } else { b"" });
+                    put_hex(out, raw.get(part).unwrap_or(&[]));
                 }
             }
             Self::Ipv4 => {
-                for (at, byte) in raw.iter().enumerate() {
-                    if at > 0 {
-                        out.push(b'.');
-                    }
-                    if *byte >= 100 {
-                        out.push(b'0' + byte / 100);
-                    }
-                    if *byte >= 10 {
-                        out.push(b'0' + byte / 10 % 10);
-                    }
-                    out.push(b'0' + byte % 10);
+                // Each number is written with three bytes and a point; the next one begins where its digits end.
+                let mut text = [b'.'; 17];
+                let mut at = 0;
+                for byte in raw.iter().take(4) {
+                    let (digits, length) = DECIMAL[usize::from(*byte)];
+                    text[at..at + 4].copy_from_slice(&digits);
+                    at += length + 1;
                 }
+                out.extend_from_slice(&text[..at.saturating_sub(1)]);
             }
         }
+    }
+}
+
+/// Appends bytes as hexadecimal digits.
+fn put_hex(out: &mut Vec<u8>, raw: &[u8]) {
+    let start = out.len();
+    out.resize(start + raw.len() * 2, 0);
+    for (two, byte) in out[start..].chunks_exact_mut(2).zip(raw) {
+        two.copy_from_slice(&HEX[usize::from(*byte)]);
     }
 }
 

@@ -61,7 +61,7 @@ use std::sync::Arc;
 pub use bound::Bound;
 pub use number::Number;
 pub use parse::{parse, parse_at, parse_part};
-pub use test::{Exact, Literal, Net, Range, Test, TimeRange};
+pub use test::{Exact, Literal, Net, Range, Sense, Test, TimeRange};
 pub use text::{Glob, Needle, Pattern, Piece, Words, is_word_byte};
 pub use wanted::{Wanted, words};
 

@@ -158,6 +158,13 @@ impl Net {
         Some(Self { text: text.into(), base, bits })
     }
 
+    /// Its first and last address, of the fourth version.
+    pub fn of_ipv4(&self) -> Option<(u32, u32)> {
+        let IpAddr::V4(base) = self.base else { return None };
+        let host = u32::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+        Some((u32::from(base) & !host, u32::from(base) | host))
+    }
+
     fn holds(&self, value: &[u8]) -> bool {
         match (address(value), self.base) {
             (Some(IpAddr::V4(address)), IpAddr::V4(base)) => {

@@ -68,21 +68,52 @@ pub fn pack(out: &mut Vec<u8>, values: impl Iterator<Item = u64>, width: u8) {
     out.extend_from_slice(&rest[..(filled as usize).div_ceil(8)]);
 }
 
-/// Gives `count` numbers of `width` bits to `each`; `None` where the bytes do not hold them.
-pub fn unpack(bytes: &[u8], count: usize, width: u8, mut each: impl FnMut(u64)) -> Option<()> {
+/// Numbers that [`unpack`] gives at a time.
+pub const BLOCK: usize = 128;
+/// Widest numbers that one load of eight bytes holds wherever they begin in a byte.
+const ONE_LOAD: usize = 56;
+
+/// Gives `count` numbers of `width` bits to `each`, up to [`BLOCK`] at a time; `None` where the bytes do not hold them.
+pub fn unpack(bytes: &[u8], count: usize, width: u8, mut each: impl FnMut(&[u64])) -> Option<()> {
     if width > 64 || packed_len(count, width) > bytes.len() {
         return None;
     }
-    if width == 0 {
-        for _ in 0..count {
-            each(0);
+    let mut block = [0u64; BLOCK];
+    let mut left = count;
+    let mut rest = bytes;
+    // A block takes whole bytes, so that the next begins with one.
+    let step = packed_len(BLOCK, width);
+    while left > 0 {
+        let out = block.get_mut(..left.min(BLOCK))?;
+        unpack_block(rest, usize::from(width), out)?;
+        each(out);
+        left -= out.len();
+        rest = rest.get(step..).unwrap_or(&[]);
+    }
+    Some(())
+}
+
+/// Calls the loop that is compiled for a width.
+macro_rules! of_width {
+    ($width:expr, $bytes:expr, $out:expr, [$($w:literal)*]) => {
+        match $width {
+            $($w => unpack_eights::<$w>($bytes, $out),)*
+            _ => 0,
         }
+    };
+}
+
+/// Unpacks numbers that begin with the first bit of `bytes`.
+fn unpack_block(bytes: &[u8], width: usize, out: &mut [u64]) -> Option<()> {
+    if width == 0 {
+        out.fill(0);
         return Some(());
     }
+    let done = of_width!(width, bytes, out, [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
+        33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54 55 56]);
     let mask = u64::MAX >> (64 - width);
-    let width = usize::from(width);
-    for bit in (0..count).map(|index| index * width) {
-        let (byte, shift) = (bit / 8, bit % 8);
+    for (index, number) in out.iter_mut().enumerate().skip(done) {
+        let (byte, shift) = (index * width / 8, index * width % 8);
         let value = if let Some(word) = bytes.get(byte..byte + 8).and_then(|word| word.try_into().ok()) {
             let low = u64::from_le_bytes(word) >> shift;
             let high = bytes.get(byte + 8).copied().unwrap_or(0);
@@ -93,9 +124,26 @@ pub fn unpack(bytes: &[u8], count: usize, width: u8, mut each: impl FnMut(u64)) 
             word[..rest.len()].copy_from_slice(rest);
             u64::from_le_bytes(word) >> shift
         };
-        each(value & mask);
+        *number = value & mask;
     }
     Some(())
+}
+
+/// Unpacks eight numbers at a time, which take `W` whole bytes, while eight bytes more can be read; says how many it did.
+fn unpack_eights<const W: usize>(bytes: &[u8], out: &mut [u64]) -> usize {
+    const { assert!(W > 0 && W <= ONE_LOAD) };
+    let mask = u64::MAX >> (64 - W);
+    let mut done = 0;
+    for (index, eight) in out.chunks_exact_mut(8).enumerate() {
+        let Some(window) = bytes.get(index * W..index * W + W + 8) else { break };
+        for (at, number) in eight.iter_mut().enumerate() {
+            let byte = at * W / 8;
+            let word = window.get(byte..byte + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes);
+            *number = word >> (at * W % 8) & mask;
+        }
+        done += 8;
+    }
+    done
 }
 
 /// Reads from the front of a slice.
@@ -179,14 +227,14 @@ mod tests {
     #[test]
     fn numbers_of_every_width_come_back() {
         for width in 0..=64u8 {
-            for count in [0usize, 1, 2, 7, 63, 64, 65, 129] {
+            for count in [0usize, 1, 2, 7, 63, 64, 65, 127, 128, 129, 1000] {
                 let mask = if width == 0 { 0 } else { u64::MAX >> (64 - width) };
                 let values: Vec<u64> = (0..count as u64).map(|i| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) & mask).collect();
                 let mut out = Vec::new();
                 pack(&mut out, values.iter().copied(), width);
                 assert_eq!(out.len(), packed_len(count, width));
                 let mut back = Vec::new();
-                assert_eq!(unpack(&out, count, width, |value| back.push(value)), Some(()));
+                assert_eq!(unpack(&out, count, width, |values| back.extend_from_slice(values)), Some(()));
                 assert_eq!(back, values, "{width} bits");
                 if !out.is_empty() {
                     assert_eq!(unpack(&out[1..], count, width, |_| ()), None);

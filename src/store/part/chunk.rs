@@ -10,12 +10,17 @@
 //!   2 frame    base i64, width u8, packed value - base
 //!   3 delta    unit u8 (power of ten), first i64, then for every 128 values after the first:
 //!              least delta zigzag, width u8, packed delta - least           values are divided by the unit
-//!   10 scaled  power of ten u8, encoding u8 (1-3), its body                 value = number / 10^power, exactly
+//!   4 patched  base i64, width u8, packed low bits of value - base; count varint of those that are wider,
+//!              wide u8, their places (gaps - 1, varints), packed high bits                  since version 2
+//!   10 scaled  power of ten u8, encoding u8 (1-4), its body                 value = number / 10^power, exactly
 //!   11 raw     k × f64 little-endian
 //!   20 bits    k bits, padded
 //!   30 codes   least code varint, width u8, packed code - least             numbers of dictionary entries from 0
-//!   40 plain   encoding u8 (1-3), size varint and body of the lengths; the values back to back
+//!   31 ranked  codes by how often they come                                since version 2, ranked.rs
+//!   40 plain   encoding u8 (1-4), size varint and body of the lengths; the values back to back
 //!   41 zstd    as plain; but the values' size varint, and a zstd frame of them
+//!   60 fixed   strings of one form as raw bytes                             since version 2, typed.rs
+//!   100 + d    strings that are numbers with d digits after the point       since version 2, typed.rs
 //!   50 derived which template makes the message of the row's other fields, and the messages that none makes   derive.rs
 //! ```
 //! Times, offsets and n are columns of whole numbers like any other.
@@ -42,6 +47,8 @@ pub mod encoding {
     pub const FRAME: u8 = 2;
     /// Deltas.
     pub const DELTA: u8 = 3;
+    /// Frame of reference of most values, and the rest of the others.
+    pub const PATCHED: u8 = 4;
     /// Decimals as whole numbers.
     pub const SCALED: u8 = 10;
     /// Decimals as they are.
@@ -50,12 +57,18 @@ pub mod encoding {
     pub const BITS: u8 = 20;
     /// Dictionary entries.
     pub const CODES: u8 = 30;
+    /// Dictionary entries, the frequent ones in fewer bits.
+    pub const RANKED: u8 = 31;
     /// Text as it is.
     pub const PLAIN: u8 = 40;
     /// Text, compressed.
     pub const ZSTD: u8 = 41;
     /// Messages that templates make.
     pub const DERIVED: u8 = 50;
+    /// Strings of one form.
+    pub const FIXED: u8 = 60;
+    /// Strings that are whole numbers; with a digit more after the point each, the next.
+    pub const NUMBER: u8 = 100;
 }
 
 /// The values of the rows that have one, for a group of `total` rows.
@@ -171,10 +184,80 @@ pub fn put_ints(out: &mut Vec<u8>, values: &[i64]) -> u8 {
         }
         out.truncate(start);
     }
+    if let Some(low) = patched_width(values, least, width) {
+        put_patched(out, values, least, low);
+        return encoding::PATCHED;
+    }
     out.extend_from_slice(&least.to_le_bytes());
     out.push(width);
     pack(out, values.iter().map(|value| value.wrapping_sub(least).cast_unsigned()), width);
     encoding::FRAME
+}
+
+/// The width with which most values are packed if a few that are wider are patched, where that is a tenth smaller.
+fn patched_width(values: &[i64], least: i64, width: u8) -> Option<u8> {
+    let mut of_width = [0usize; 65];
+    for value in values {
+        of_width[usize::from(width_of(value.wrapping_sub(least).cast_unsigned()))] += 1;
+    }
+    let plain = packed_len(values.len(), width);
+    let mut best = (plain - plain / 10, None);
+    let mut wider = 0;
+    for low in (0..width).rev() {
+        wider += of_width[usize::from(low) + 1];
+        // A place takes a byte or two.
+        let size = packed_len(values.len(), low) + 3 + wider * 5 / 4 + packed_len(wider, width - low);
+        if size < best.0 {
+            best = (size, Some(low));
+        }
+    }
+    best.1
+}
+
+fn put_patched(out: &mut Vec<u8>, values: &[i64], least: i64, low: u8) {
+    let above = |value: &i64| value.wrapping_sub(least).cast_unsigned();
+    out.extend_from_slice(&least.to_le_bytes());
+    out.push(low);
+    let mask = (1u64 << low) - 1;
+    pack(out, values.iter().map(|value| above(value) & mask), low);
+    let wider: Vec<(usize, u64)> =
+        values.iter().enumerate().map(|(at, value)| (at, above(value) >> low)).filter(|(_, high)| *high > 0).collect();
+    let wide = width_of(wider.iter().map(|(_, high)| *high).max().unwrap_or(0));
+    put_varint(out, wider.len() as u64);
+    out.push(wide);
+    let mut next = 0;
+    for (at, _) in &wider {
+        put_varint(out, (at - next) as u64);
+        next = at + 1;
+    }
+    pack(out, wider.iter().map(|(_, high)| *high), wide);
+}
+
+fn patched(reader: &mut Reader<'_>, count: usize) -> Option<Vec<i64>> {
+    let base = reader.u64()?.cast_signed();
+    let low = reader.u8().filter(|low| *low < 64)?;
+    let bytes = reader.take(packed_len(count, low))?;
+    let mut values = Vec::with_capacity(count);
+    unpack(bytes, count, low, |block| values.extend(block.iter().map(|value| base.wrapping_add(value.cast_signed()))))?;
+    let wider = reader.size().filter(|wider| *wider <= count)?;
+    let wide = reader.u8().filter(|wide| *wide <= 64 - low)?;
+    let mut places = Vec::with_capacity(wider);
+    let mut next = 0usize;
+    for _ in 0..wider {
+        let place = next.checked_add(reader.size()?).filter(|place| *place < count)?;
+        places.push(place);
+        next = place + 1;
+    }
+    let bytes = reader.take(packed_len(wider, wide))?;
+    let mut places = places.into_iter();
+    unpack(bytes, wider, wide, |block| {
+        for (high, place) in block.iter().zip(&mut places) {
+            if let Some(value) = values.get_mut(place) {
+                *value = value.wrapping_add((high << low).cast_signed());
+            }
+        }
+    })?;
+    Some(values)
 }
 
 fn put_deltas(out: &mut Vec<u8>, values: &[i64]) {
@@ -207,7 +290,9 @@ pub fn ints(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<i6
             let width = reader.u8().filter(|width| *width <= 64)?;
             let bytes = reader.take(packed_len(count, width))?;
             let mut values = Vec::with_capacity(count);
-            unpack(bytes, count, width, |value| values.push(base.wrapping_add(value.cast_signed())))?;
+            unpack(bytes, count, width, |block| {
+                values.extend(block.iter().map(|value| base.wrapping_add(value.cast_signed())))
+            })?;
             Some(values)
         }
         encoding::DELTA => {
@@ -220,13 +305,16 @@ pub fn ints(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<i6
                 let least = reader.zigzag()?;
                 let width = reader.u8().filter(|width| *width <= 64)?;
                 let bytes = reader.take(packed_len(run, width))?;
-                unpack(bytes, run, width, |delta| {
-                    value = value.wrapping_add(least).wrapping_add(delta.cast_signed());
-                    values.push(value.wrapping_mul(unit));
+                unpack(bytes, run, width, |block| {
+                    values.extend(block.iter().map(|delta| {
+                        value = value.wrapping_add(least).wrapping_add(delta.cast_signed());
+                        value.wrapping_mul(unit)
+                    }));
                 })?;
             }
             Some(values)
         }
+        encoding::PATCHED => patched(reader, count),
         _ => None,
     }
 }
@@ -299,7 +387,7 @@ pub fn bools(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<Vec<b
         return None;
     }
     let mut values = Vec::with_capacity(count);
-    unpack(reader.take(packed_len(count, 1))?, count, 1, |bit| values.push(bit == 1))?;
+    unpack(reader.take(packed_len(count, 1))?, count, 1, |block| values.extend(block.iter().map(|bit| *bit == 1)))?;
     Some(values)
 }
 
@@ -323,10 +411,11 @@ pub fn codes(reader: &mut Reader<'_>, encoded: u8, count: usize, entries: usize)
     let bytes = reader.take(packed_len(count, width))?;
     let mut codes = Vec::with_capacity(count);
     let mut fits = true;
-    unpack(bytes, count, width, |code| {
-        let code = base.saturating_add(code);
-        fits &= code < entries as u64;
-        codes.push(u32::try_from(code + u64::from(fits)).unwrap_or(0));
+    let most = (entries as u64).checked_sub(base);
+    #[allow(clippy::cast_possible_truncation)] // below `entries`, or not used
+    unpack(bytes, count, width, |block| {
+        fits &= most.is_some_and(|most| block.iter().fold(0, |greatest: u64, code| greatest.max(*code)) < most);
+        codes.extend(block.iter().map(|code| base.wrapping_add(*code).wrapping_add(1) as u32));
     })?;
     fits.then_some(codes)
 }

@@ -214,7 +214,7 @@ fn load<'a>(job: &Job<'_>, piece: &Rows, known: impl Iterator<Item = &'a Known<'
         if fields.columns.len() <= at {
             fields.columns.resize_with(at + 1, || None);
         }
-        fields.columns[at] = input.source().column(piece.group, column)?.map(Chunk::into_text);
+        fields.columns[at] = input.column(piece.group, column)?.map(Chunk::into_text);
     }
     Ok(fields)
 }
@@ -223,7 +223,7 @@ fn messages(job: &Job<'_>, piece: &Rows, mapping: &Mapping) -> Result<Option<Chu
     let (Some(input), Some(column)) = (job.inputs.get(piece.input), mapping.get(piece.input).copied().flatten()) else {
         return Ok(None);
     };
-    Ok(input.source().column(piece.group, column)?.map(Chunk::into_text))
+    Ok(input.column(piece.group, column)?.map(Chunk::into_text))
 }
 
 /// Looks for templates that make the messages of a part to be; none where they do not pay.

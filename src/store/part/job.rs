@@ -28,6 +28,18 @@ impl Input {
         }
     }
 
+    /// A column of one of its groups; columns of the same name and kind (`mixed.rs`) as the one that they were, under the
+    /// number of the first.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn column(&self, group: usize, column: usize) -> Result<Option<Chunk>, StoreError> {
+        match self {
+            Self::Mem(source) => source.column(group, column),
+            Self::Part(source) => source.whole_column(group, column),
+        }
+    }
+
     /// What a group's values take in memory, about.
     pub fn unpacked(&self, group: usize) -> u64 {
         match self {
@@ -65,7 +77,7 @@ pub struct Job<'a> {
     pub stop: &'a AtomicBool,
 }
 
-/// A column's number in every input.
+/// A column's number in every input; of several of its name and kind, the first one's.
 pub type Mapping = Vec<Option<usize>>;
 
 impl Job<'_> {
@@ -103,7 +115,7 @@ pub fn each_chunk(
     for piece in pieces {
         let Some(input) = job.inputs.get(piece.input) else { continue };
         if let Some(column) = mapping.get(piece.input).copied().flatten()
-            && let Some(chunk) = input.source().column(piece.group, column)?
+            && let Some(chunk) = input.column(piece.group, column)?
         {
             each(base, piece, input.source().rows(piece.group), chunk);
         }

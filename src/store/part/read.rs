@@ -18,7 +18,7 @@ use super::directory::{
 };
 use super::pairs;
 use super::template::{self, Template};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, ranked, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
@@ -28,6 +28,7 @@ use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
 
 mod index;
+mod whole;
 
 /// A live part's file.
 #[derive(Debug)]
@@ -306,7 +307,7 @@ impl PartSource {
             if made.is_some_and(|chunk| chunk.encoding == encoding::DERIVED) {
                 return Err(self.file.damaged(0, "a template that is made of messages"));
             }
-            fields.columns[at] = self.column(group, at)?.map(Chunk::into_text);
+            fields.columns[at] = self.whole_column(group, at)?.map(Chunk::into_text);
         }
         Ok(fields)
     }
@@ -329,14 +330,17 @@ impl PartSource {
                 let values = chunk::bools(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
                 Chunk::Bool { values: chunk::spread(values, &present, total), present }
             }
-            Kind::Str | Kind::List if chunk.encoding == encoding::CODES => {
+            Kind::Str | Kind::List if matches!(chunk.encoding, encoding::CODES | encoding::RANKED) => {
                 let dict = self.dict(column)?.ok_or_else(odd)?;
-                let codes = chunk::codes(&mut reader, chunk.encoding, count, dict.len()).ok_or_else(odd)?;
+                let codes = ranked::codes(&mut reader, chunk.encoding, count, dict.len()).ok_or_else(odd)?;
                 Chunk::Dict { codes: chunk::spread(codes, &present, total), dict }
             }
             Kind::Str if chunk.encoding == encoding::DERIVED => {
                 let (templates, fields) = (&self.directory()?.templates, self.fields(group)?);
                 derive::decode(&mut reader, count, present, templates, &fields).ok_or_else(odd)?
+            }
+            Kind::Str if typed::is_typed(chunk.encoding) => {
+                typed::decode(&mut reader, chunk.encoding, count, present, total).ok_or_else(odd)?
             }
             Kind::Str | Kind::List => {
                 let (ends, bytes) = chunk::text(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
@@ -407,6 +411,13 @@ impl Source for PartSource {
     fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
         let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
         self.opened()?.chunk_ref(group, number)?.bounds
+    }
+
+    fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {
+        let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
+        let chunk = self.opened()?.chunk_ref(group, number)?;
+        let (least, greatest) = chunk.bounds?;
+        Some((least, greatest, typed::digits_of(chunk.encoding)?))
     }
 
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {

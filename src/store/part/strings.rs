@@ -1,13 +1,16 @@
-//! Choosing between dictionary and text for a column of strings, and bringing its values under one dictionary.
+//! Bringing a column of strings under one dictionary, as long as that is the best that can be done with it.
 //!
-//! Measured, not configured: a column that still brings new values half of the time after [`PROBE`] of them is text, as is
-//! one past the limits of a dictionary. The memtable and other parts give dictionaries per group or part, so most values
-//! are looked up once per dictionary, not once per row.
+//! Measured, not configured. Messages and lists that still bring new values half of the time after [`PROBE`] of them are text.
+//! Other strings are watched group by group: what share of the values was new says how many there will be in the end; a
+//! dictionary that would pass its limits, or take more than numbers or raw bytes do ([`Judge`]), is given up, and what was seen
+//! so far tells which values come again and again (`mixed.rs`). The memtable and other parts give dictionaries per group or
+//! part, so most values are looked up once per dictionary, not once per row.
 
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
+use super::bits::width_of;
 use super::chunk::Dense;
 use super::dictionary::{DICT_BYTES, ENTRIES};
 use super::job::{Job, Mapping, Piece, each_chunk, each_row};
@@ -17,6 +20,10 @@ use crate::store::source::{Chunk, Dict};
 
 /// Values after which a column may be judged.
 const PROBE: u64 = 2048;
+/// A dictionary of so many entries is kept whatever its values are.
+const SMALL: u64 = 256;
+/// Bits that an entry takes, about.
+const ENTRY_BITS: u64 = 32;
 /// Values below which a dictionary costs nothing worth thinking about.
 const FEW: u64 = 64;
 
@@ -52,11 +59,31 @@ impl Coded {
         Some(code)
     }
 
+    /// With these entries and no rows.
+    pub fn of_entries<'a>(entries: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut all = Self::default();
+        entries.for_each(|entry| {
+            all.intern(entry);
+        });
+        all
+    }
+
+    /// The number of a value that is an entry.
+    pub fn find(&self, value: &[u8]) -> Option<u32> {
+        self.table.find(hash(value), |code| self.dict.entry(*code as usize) == value).copied()
+    }
+
+    /// How many values were taken.
+    pub fn values(&self) -> u64 {
+        self.values
+    }
+
     fn hardly_repeats(&self, least: u64) -> bool {
         self.values >= least && self.counts.len() as u64 > self.values / 2
     }
 
-    fn note(&mut self, group: &mut Dense<u32>, row: u16, code: u32) {
+    /// Takes a value of a row that is an entry.
+    pub fn note(&mut self, group: &mut Dense<u32>, row: u16, code: u32) {
         group.rows.push(row);
         group.values.push(code);
         if let Some(count) = self.counts.get_mut(code as usize) {
@@ -94,11 +121,88 @@ struct Remap {
     codes: Vec<u32>,
 }
 
+/// Whether a dictionary of a column is worth going on with.
+#[derive(Debug)]
+pub struct Judge {
+    /// Rows of the part to be.
+    rows: u64,
+    /// Bits that a value takes otherwise, in hundredths, where it is a number or raw bytes.
+    typed: Option<u64>,
+    /// Whether those that come often may have a dictionary beside.
+    parted: bool,
+    seen: u64,
+    values: u64,
+    entries: u64,
+    /// New ones among a thousand values of the group before.
+    rate: u64,
+}
+
+impl Judge {
+    /// Nothing seen; `typed`: what a value takes as number or raw bytes, hundredths of a bit; `parted`: whether those that come
+    /// often may have a dictionary beside.
+    pub fn new(job: &Job<'_>, typed: Option<u64>, parted: bool) -> Self {
+        let rows = job.groups.iter().map(|pieces| job.rows(pieces) as u64).sum();
+        Self { rows, typed, parted, seen: 0, values: 0, entries: 0, rate: 1000 }
+    }
+
+    /// Whether to go on after a group of so many rows.
+    fn goes_on(&mut self, all: &Coded, rows: usize) -> bool {
+        let entries = all.counts.len() as u64;
+        let (new, taken) = (entries - self.entries, all.values - self.values);
+        let rate = new * 1000 / taken.max(1);
+        let falling = rate * 100 < self.rate * 85;
+        self.seen += rows as u64;
+        (self.values, self.entries, self.rate) = (all.values, entries, rate);
+        if all.values >= PROBE * 2 && rate > 900 {
+            return false;
+        }
+        if all.values < PROBE * 16 || falling {
+            return true;
+        }
+        let total = all.values.saturating_mul(self.rows) / self.seen.max(1);
+        let in_the_end = entries + rate * total.saturating_sub(all.values) / 1000;
+        let bytes = all.dict.bytes.len() as u64 / entries.max(1) * in_the_end;
+        in_the_end <= ENTRIES as u64 && bytes <= DICT_BYTES as u64 && !self.takes_more(total, in_the_end)
+    }
+
+    /// Whether a dictionary of so many entries takes more than numbers or raw bytes. A small one is worth it all the same: it
+    /// answers counts without reading rows.
+    fn takes_more(&self, values: u64, entries: u64) -> bool {
+        let codes = values * u64::from(width_of(entries.saturating_sub(1)));
+        entries > SMALL && self.typed.is_some_and(|typed| codes + entries * ENTRY_BITS > values * typed / 100)
+    }
+
+    /// Whether the dictionary is the best, now that it is whole.
+    fn likes(&self, all: &Coded) -> bool {
+        let entries = all.counts.len() as u64;
+        !all.hardly_repeats(FEW) && !self.takes_more(all.values, entries) && !self.parts(all)
+    }
+
+    /// Whether it takes a quarter more than a dictionary of what comes again, and the rest as numbers or raw bytes.
+    fn parts(&self, all: &Coded) -> bool {
+        let (Some(typed), entries) = (self.typed, all.counts.len() as u64) else { return false };
+        let again = || all.counts.iter().filter(|count| **count > 1);
+        let (often, those) = (again().count() as u64, again().sum::<u64>());
+        let parted = all.values + those * u64::from(width_of(often)) + often * ENTRY_BITS + (all.values - those) * typed / 100;
+        let whole = all.values * u64::from(width_of(entries)) + entries * ENTRY_BITS;
+        self.parted && entries > SMALL && parted * 5 < whole * 4
+    }
+}
+
 /// The column under one dictionary; `None` if it is better kept as text.
 ///
 /// # Errors
 /// Damage of an input.
 pub fn coded(job: &Job<'_>, mapping: &Mapping) -> Result<Option<Coded>, StoreError> {
+    let (all, whole) = collect(job, mapping, None)?;
+    Ok(whole.then_some(all))
+}
+
+/// The column under one dictionary, and whether that is whole and worth it; else its first values.
+///
+/// # Errors
+/// Damage of an input.
+pub fn collect(job: &Job<'_>, mapping: &Mapping, mut judge: Option<Judge>) -> Result<(Coded, bool), StoreError> {
     let mut all = Coded::default();
     let mut remap: Option<Remap> = None;
     let most = |piece: &Piece| piece.rows.as_ref().map_or(usize::MAX, Vec::len);
@@ -140,15 +244,20 @@ pub fn coded(job: &Job<'_>, mapping: &Mapping) -> Result<Option<Coded>, StoreErr
                         Some(code) => all.note(&mut group, base + at, code),
                         None => fits = false,
                     }
-                    fits &= !(all.values == PROBE && all.hardly_repeats(PROBE));
+                    fits &= judge.is_some() || all.values != PROBE || !all.hardly_repeats(PROBE);
                 });
             }
             _ => {}
         })?;
-        if !fits || all.hardly_repeats(PROBE) {
-            return Ok(None);
+        let goes_on = match &mut judge {
+            Some(judge) => judge.goes_on(&all, group.total),
+            None => !all.hardly_repeats(PROBE),
+        };
+        if !fits || !goes_on {
+            return Ok((all, false));
         }
         all.groups.push(group);
     }
-    Ok((!all.hardly_repeats(FEW)).then_some(all))
+    let whole = judge.map_or_else(|| !all.hardly_repeats(FEW), |judge| judge.likes(&all));
+    Ok((all, whole))
 }

@@ -19,16 +19,19 @@ use super::directory::{
 };
 use super::inherit::Inherited;
 use super::job::{Job, Mapping, each_chunk, each_row, gather};
+use super::mixed::{self, Kept};
 use super::out::{Out, refused};
 use super::pairs::{self, build};
 use super::strings::{Coded, coded};
 use super::template::{self, Template};
-use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
+use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, ranked};
 use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::row::MESSAGE;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
+
+mod split;
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +93,7 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
             let mapping = fields.entry((column.name.clone(), column.kind));
             let mapping = mapping.or_insert_with(|| vec![None; job.inputs.len()]);
             if let Some(place) = mapping.get_mut(at) {
-                *place = Some(number);
+                place.get_or_insert(number);
             }
         }
     }
@@ -151,7 +154,7 @@ impl Writer<'_> {
             return Ok(false);
         };
         if let Some((chunk, bytes)) = source.raw_chunk(source_group, from)? {
-            if matches!(chunk.encoding, encoding::CODES | encoding::DERIVED) {
+            if matches!(chunk.encoding, encoding::CODES | encoding::RANKED | encoding::DERIVED) {
                 return Ok(false);
             }
             self.add_chunk(group, ChunkRef { column, ..chunk }, bytes)?;
@@ -227,12 +230,17 @@ impl Writer<'_> {
         let at = self.columns.len();
         let place = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD);
         let kind = column.kind;
-        self.columns.push(ColumnDir { column, blocks: Vec::new() });
-        if matches!(kind, Kind::Str | Kind::List)
+        if kind == Kind::Str {
+            match mixed::kept(self.job, mapping)? {
+                Kept::Dictionary(coded) => self.codes(&column, coded)?,
+                Kept::Split(split) => self.split(&column, split, mapping)?,
+            }
+        } else if kind == Kind::List
             && let Some(coded) = coded(self.job, mapping)?
         {
-            self.codes(at, place + FIRST_FIELD, coded)?;
+            self.codes(&column, coded)?;
         } else {
+            self.columns.push(ColumnDir { column, blocks: Vec::new() });
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
         self.index(at, kind, mapping)?;
@@ -247,7 +255,7 @@ impl Writer<'_> {
         let wanted = |group: usize| {
             let chunks = groups.get(group).map_or(&[][..], |group| &group.chunks);
             let mut own = chunks.iter().rev().take_while(|chunk| chunk.column >= place + FIRST_FIELD);
-            own.any(|chunk| chunk.encoding != encoding::CODES)
+            own.any(|chunk| !matches!(chunk.encoding, encoding::CODES | encoding::RANKED))
         };
         if matches!(kind, Kind::Str | Kind::List) && (0..groups.len()).any(wanted) {
             let mut segments = build::groups(self.job, mapping, (place, kind), wanted, &mut self.out)?;
@@ -261,10 +269,10 @@ impl Writer<'_> {
         let job = self.job;
         let at = self.columns.len();
         let number = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD;
-        self.columns.push(ColumnDir { column, blocks: Vec::new() });
         if let Some(coded) = coded(job, mapping)? {
-            return self.codes(at, number, coded);
+            return self.codes(&column, coded);
         }
+        self.columns.push(ColumnDir { column, blocks: Vec::new() });
         let inherited = Inherited::of(job, known)?;
         self.templates = match inherited.templates.is_empty() {
             true => derive::learn(job, mapping, known)?,
@@ -382,12 +390,19 @@ impl Writer<'_> {
         self.add_chunk(group, ChunkRef { column: number, encoding, offset: 0, length: 0, bounds: None }, &out)
     }
 
-    fn codes(&mut self, at: usize, number: u32, mut coded: Coded) -> Result<(), StoreError> {
+    /// Begins a column; its number among all.
+    fn begin(&mut self, column: &Column) -> u32 {
+        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new() });
+        u32::try_from(self.columns.len() - 1).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD
+    }
+
+    /// Writes a column that has a dictionary, if any row has a value in it.
+    fn codes(&mut self, column: &Column, mut coded: Coded) -> Result<(), StoreError> {
         if coded.dict.is_empty() {
-            self.columns.pop();
             return Ok(());
         }
-        let kind = self.columns.get(at).map_or(Kind::Str, |dir| dir.column.kind);
+        let number = self.begin(column);
+        let at = self.columns.len() - 1;
         let (order, rank) = coded.sorted();
         for (group, mut dense) in std::mem::take(&mut coded.groups).into_iter().enumerate() {
             if dense.rows.is_empty() {
@@ -396,7 +411,7 @@ impl Writer<'_> {
             for code in &mut dense.values {
                 *code = rank.get(*code as usize).copied().unwrap_or(0);
             }
-            self.put_chunk(group, number, &dense, None, chunk::put_codes)?;
+            self.put_chunk(group, number, &dense, None, ranked::put)?;
         }
         let entry = |code: &u32| {
             let code = *code as usize;
@@ -413,7 +428,7 @@ impl Writer<'_> {
         self.dictionaries.push((at, blocks));
         if order.len() >= LEAST_INDEXED {
             let entries = order.chunks(BLOCK_ENTRIES).map(|some| some.iter().map(|code| coded.dict.entry(*code as usize)));
-            let mut segments = build::dictionary((number - FIRST_FIELD, kind), entries, &mut self.out)?;
+            let mut segments = build::dictionary((number - FIRST_FIELD, column.kind), entries, &mut self.out)?;
             self.pairs.append(&mut segments);
         }
         Ok(())

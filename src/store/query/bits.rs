@@ -114,6 +114,23 @@ impl Bits {
         out
     }
 
+    /// The numbers of the selected rows, in order.
+    pub fn to_rows(&self) -> Vec<u32> {
+        let mut rows = Vec::with_capacity(self.count());
+        for (start, &word) in (0u32..).step_by(64).zip(&self.words) {
+            if word == u64::MAX {
+                rows.extend(start..start + 64);
+                continue;
+            }
+            let mut left = word;
+            while left != 0 {
+                rows.push(start + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+        rows
+    }
+
     /// The selected rows, in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(index, &word)| {
@@ -138,8 +155,10 @@ mod tests {
         for rows in [0, 1, 63, 64, 65, 200] {
             let all = Bits::all(rows);
             assert_eq!((all.count(), all.iter().count(), Bits::none(rows).is_empty()), (rows, rows, true));
+            assert!(all.to_rows().into_iter().map(|row| row as usize).eq(all.iter()));
             let even = Bits::fill(&all, |row| row % 2 == 0);
             assert_eq!(even, Bits::pick(&all, |row| row % 2 == 0));
+            assert!(even.to_rows().into_iter().map(|row| row as usize).eq(even.iter()));
             let mut odd = all.clone();
             odd.and_not(&even);
             assert!(odd.iter().all(|row| row % 2 == 1 && odd.has(row) && !even.has(row)));

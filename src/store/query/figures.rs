@@ -1,9 +1,11 @@
 //! The figures of `stats`, one array each, indexed by the number of the row's group of rows.
 
+use super::key_table::NONE;
+use super::numbers::{Numbers, Parsed};
 use super::out::OutValue;
 use super::plan::{Agg, Function};
 use super::sketch::{Distinct, Quantiles, hash};
-use super::view::{Datum, each_number};
+use super::view::{Datum, FieldReader, GroupView, each_number};
 use crate::base::predicate::Number;
 use crate::base::row;
 use crate::store::source::list_items;
@@ -95,7 +97,7 @@ impl Figure {
     /// Counts rows of groups.
     pub fn count_rows(&mut self, groups: &[u32]) {
         if let State::Count(counts) = &mut self.state {
-            let most = groups.iter().copied().filter(|&group| group != super::key_table::NONE).max();
+            let most = groups.iter().copied().filter(|&group| group != NONE).max();
             if let Some(most) = most {
                 at(counts, most);
             }
@@ -155,11 +157,67 @@ impl Figure {
         }
     }
 
+    /// Adds the values of a field in rows to their groups.
+    pub fn add_rows(&mut self, rows: &[u32], groups: &[u32], view: &GroupView<'_>, reader: &FieldReader, parsed: &mut Parsed) {
+        if let Some(numbers) = Numbers::of(view, reader)
+            && let Some(most) = groups.iter().copied().filter(|&group| group != NONE).max()
+            && self.add_numbers(rows, groups, most, &numbers, parsed)
+        {
+            return;
+        }
+        for (&row, &group) in rows.iter().zip(groups) {
+            if group != NONE {
+                self.add(group, view.get(reader, row as usize));
+            }
+        }
+    }
+
+    /// The same of a column of numbers; `false` if this figure is not about numbers. No group is above `most`, but for [`NONE`],
+    /// which no array reaches.
+    fn add_numbers(&mut self, rows: &[u32], groups: &[u32], most: u32, numbers: &Numbers<'_>, parsed: &mut Parsed) -> bool {
+        match &mut self.state {
+            State::Count(_) | State::CountOf(_) | State::Distinct(_) => return false,
+            State::Sum(sums) | State::Avg(sums) => {
+                at(sums, most);
+                numbers.each(rows, groups, parsed, |group, number| {
+                    if let Some(sum) = sums.get_mut(group as usize) {
+                        sum.add(number);
+                    }
+                });
+            }
+            State::Least(bests) => {
+                at(bests, most);
+                numbers.each(rows, groups, parsed, |group, number| {
+                    if let Some(best) = bests.get_mut(group as usize) {
+                        better(best, number, std::cmp::Ordering::Less);
+                    }
+                });
+            }
+            State::Greatest(bests) => {
+                at(bests, most);
+                numbers.each(rows, groups, parsed, |group, number| {
+                    if let Some(best) = bests.get_mut(group as usize) {
+                        better(best, number, std::cmp::Ordering::Greater);
+                    }
+                });
+            }
+            State::Percentile(all, _) => {
+                at(all, most);
+                numbers.each(rows, groups, parsed, |group, number| {
+                    if let Some(quantiles) = all.get_mut(group as usize) {
+                        quantiles.add(number.as_f64());
+                    }
+                });
+            }
+        }
+        true
+    }
+
     /// Adds another thread's figure, whose group g is this one's `groups[g]`.
     pub fn merge(&mut self, other: Self, groups: &[u32]) {
         fn both<T: Default>(own: &mut Vec<T>, theirs: Vec<T>, groups: &[u32], add: impl Fn(&mut T, T)) {
             for (their, &group) in theirs.into_iter().zip(groups) {
-                if group != super::key_table::NONE {
+                if group != NONE {
                     add(at(own, group), their);
                 }
             }
@@ -201,7 +259,7 @@ impl Figure {
             State::Distinct(all) => all.iter().map(Distinct::bytes).sum::<usize>() + all.capacity() * 48,
             State::Sum(all) | State::Avg(all) => all.capacity() * size_of::<Sum>(),
             State::Least(all) | State::Greatest(all) => all.capacity() * 24,
-            State::Percentile(all, _) => all.iter().map(Quantiles::bytes).sum::<usize>() + all.capacity() * 48,
+            State::Percentile(all, _) => all.iter().map(Quantiles::bytes).sum::<usize>() + all.capacity() * size_of::<Quantiles>(),
         }
     }
 

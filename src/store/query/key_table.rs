@@ -251,40 +251,90 @@ impl Translation {
     }
 }
 
-/// Pairs of numbers, numbered.
+/// Most cells of a [`PairTable`]'s grid: 4 MiB.
+const CELLS: usize = 1 << 20;
+
+/// Pairs of numbers, numbered: through a grid of all pairs while that is small, by hash beyond.
 #[derive(Debug)]
 pub struct PairTable {
-    numbers: FxHashMap<u64, u32>,
+    /// By first number, then second: rows of `1 << bits` cells; [`NONE`] where the pair was not seen.
+    grid: Vec<u32>,
+    bits: u32,
+    /// By pair, once the grid would be too large.
+    numbers: Option<FxHashMap<u64, u32>>,
     pairs: Vec<(u32, u32)>,
-    last: (u64, u32),
     most: usize,
 }
 
 impl PairTable {
     /// For at most so many pairs.
     pub fn new(most: usize) -> Self {
-        Self { numbers: FxHashMap::default(), pairs: Vec::new(), last: (u64::MAX, NONE), most }
+        Self { grid: Vec::new(), bits: 4, numbers: None, pairs: Vec::new(), most }
     }
 
     /// The number of a pair.
     pub fn of(&mut self, first: u32, second: u32) -> u32 {
-        let pair = u64::from(first) << 32 | u64::from(second);
-        // Rows that follow one another often fall into the same group.
-        if self.last.0 == pair {
-            return self.last.1;
+        match self.cell(first, second).and_then(|cell| self.grid.get(cell)) {
+            Some(&number) if number != NONE => number,
+            _ => self.of_new(first, second),
         }
-        let number = match self.numbers.get(&pair) {
-            Some(&number) => number,
-            None if self.pairs.len() >= self.most => return NONE,
-            None => {
-                let number = u32::try_from(self.pairs.len()).unwrap_or(NONE);
-                self.numbers.insert(pair, number);
-                self.pairs.push((first, second));
-                number
+    }
+
+    fn cell(&self, first: u32, second: u32) -> Option<usize> {
+        (second >> self.bits == 0).then_some((first as usize) << self.bits | second as usize)
+    }
+
+    fn of_new(&mut self, first: u32, second: u32) -> u32 {
+        let pair = u64::from(first) << 32 | u64::from(second);
+        if let Some(&number) = self.numbers.as_ref().and_then(|numbers| numbers.get(&pair)) {
+            return number;
+        }
+        if self.pairs.len() >= self.most {
+            return NONE;
+        }
+        let number = u32::try_from(self.pairs.len()).unwrap_or(NONE);
+        self.pairs.push((first, second));
+        if self.numbers.is_none() && !self.reach(first, second) {
+            self.grid = Vec::new();
+            self.numbers = Some((0..).zip(&self.pairs).map(|(number, (a, b))| (u64::from(*a) << 32 | u64::from(*b), number)).collect());
+        }
+        match &mut self.numbers {
+            Some(numbers) => {
+                numbers.insert(pair, number);
             }
-        };
-        self.last = (pair, number);
+            None => {
+                if let Some(cell) = self.cell(first, second).and_then(|cell| self.grid.get_mut(cell)) {
+                    *cell = number;
+                }
+            }
+        }
         number
+    }
+
+    /// Makes the grid large enough for a pair; `false` if it may not be.
+    fn reach(&mut self, first: u32, second: u32) -> bool {
+        let bits = self.bits.max(u32::BITS - second.leading_zeros());
+        let Some(cells) = (first as usize + 1).checked_shl(bits).filter(|cells| cells >> bits == first as usize + 1 && *cells <= CELLS) else {
+            return false;
+        };
+        if bits != self.bits {
+            let rows = self.grid.len() >> self.bits;
+            if rows << bits > CELLS {
+                return false;
+            }
+            self.bits = bits;
+            self.grid.clear();
+            self.grid.resize(rows << bits, NONE);
+            for (number, (first, second)) in (0..).zip(&self.pairs) {
+                if let Some(cell) = self.grid.get_mut((*first as usize) << bits | *second as usize) {
+                    *cell = number;
+                }
+            }
+        }
+        if cells > self.grid.len() {
+            self.grid.resize(cells, NONE);
+        }
+        true
     }
 
     /// The pair of a number.

@@ -28,6 +28,7 @@ mod cancel;
 mod facets;
 mod figures;
 mod key_table;
+mod numbers;
 mod out;
 mod parse;
 mod plan;
@@ -41,6 +42,7 @@ mod sort;
 mod split;
 mod stats;
 mod table;
+mod typed;
 mod view;
 
 #[cfg(test)]

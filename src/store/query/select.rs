@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::bits::Bits;
 use super::search::{DictVerdict, is_same, judge, select_text};
+use super::typed;
 use super::view::{FieldReader, GroupView, virtual_reader};
 use crate::base::predicate::{Field, Leaf, Number, Predicate, Test, Wanted};
 use crate::store::source::{Chunk, Kind, Present, Source};
@@ -297,6 +298,7 @@ fn foresee_leaf(asked: &Asked, plan: &LeafPlan, source: &dyn Source, group: usiz
                 Kind::Str | Kind::List => {
                     column.may_be_in(asked, source, group)
                         && column.whole(test, source).is_none_or(|verdict| verdict.matching > 0)
+                        && source.number_bounds(group, column.column).is_none_or(|bounds| typed::may_match(test, bounds))
                 }
                 Kind::Float | Kind::Bool => true,
             };
@@ -378,7 +380,14 @@ fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupVie
             let asked = only_present(among.clone(), present);
             if matches!(test, Test::Exists) { asked } else { select_text(test, column.kind, ends, bytes, &asked) }
         }
-        Chunk::Number { .. } | Chunk::Fixed { .. } => select_chunk(test, column, &chunk.clone().into_text(), view, among),
+        Chunk::Number { values, digits, present } => {
+            let asked = only_present(among.clone(), present);
+            typed::select_numbers(test, values, *digits, &asked).unwrap_or_else(|| typed::select_written(test, chunk, &asked))
+        }
+        Chunk::Fixed { form, bytes, present } => {
+            let asked = only_present(among.clone(), present);
+            typed::select_fixed(test, *form, bytes, &asked).unwrap_or_else(|| typed::select_written(test, chunk, &asked))
+        }
         Chunk::Int { values, present } => match test.int_range() {
             Some((least, greatest)) => only_present(
                 Bits::fill(among, |row| values.get(row).is_some_and(|value| least <= *value && *value <= greatest)),

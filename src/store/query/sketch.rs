@@ -14,6 +14,8 @@ const EXACT_VALUES: usize = 1000;
 const EXACT_HASHES: usize = 4096;
 /// Bits of a hash that choose a register.
 const REGISTER_BITS: u32 = 14;
+/// Most buckets between the least and the greatest that are counted in an array: 32 powers of two.
+const WINDOW: usize = 2048;
 /// Bits of a double below its bucket: 52 of fraction less the 6 that divide a power of two.
 const BUCKET_SHIFT: u32 = 46;
 
@@ -21,8 +23,16 @@ const BUCKET_SHIFT: u32 = 46;
 #[derive(Clone, Debug, Default)]
 pub struct Quantiles {
     exact: Vec<f64>,
-    /// By bucket; negative numbers have negative buckets.
-    buckets: FxHashMap<i32, u64>,
+    /// Whether there are too many to be kept one by one.
+    spilled: bool,
+    /// The bucket that `counts` begins with.
+    first: i32,
+    /// By bucket: those that lie close together, as those of one measure do.
+    counts: Vec<u64>,
+    /// Zeros, whose bucket is far from all others.
+    zeros: u64,
+    /// By bucket: the rest. Negative numbers have negative buckets.
+    far: FxHashMap<i32, u64>,
 }
 
 fn bucket(value: f64) -> i32 {
@@ -45,56 +55,105 @@ impl Quantiles {
         if value.is_nan() {
             return;
         }
-        if self.buckets.is_empty() && self.exact.len() < EXACT_VALUES {
-            self.exact.push(value);
-            return;
+        if !self.spilled {
+            if self.exact.len() < EXACT_VALUES {
+                self.exact.push(value);
+                return;
+            }
+            self.spill();
         }
-        self.spill();
-        *self.buckets.entry(bucket(value)).or_default() += 1;
+        self.count(bucket(value), 1);
     }
 
     fn spill(&mut self) {
+        self.spilled = true;
         for value in std::mem::take(&mut self.exact) {
-            *self.buckets.entry(bucket(value)).or_default() += 1;
+            self.count(bucket(value), 1);
         }
+    }
+
+    fn place(&self, bucket: i32) -> usize {
+        usize::try_from(i64::from(bucket) - i64::from(self.first)).unwrap_or(usize::MAX)
+    }
+
+    fn count(&mut self, bucket: i32, count: u64) {
+        let place = self.place(bucket);
+        match self.counts.get_mut(place) {
+            Some(own) => *own += count,
+            None if bucket == 0 => self.zeros += count,
+            None => self.count_outside(bucket, count),
+        }
+    }
+
+    /// Counts in a bucket that the array does not have yet.
+    #[cold]
+    fn count_outside(&mut self, bucket: i32, count: u64) {
+        if self.counts.is_empty() {
+            self.first = bucket;
+        }
+        let last = i64::from(self.first) + self.counts.len() as i64 - 1;
+        let (least, greatest) = (self.first.min(bucket), last.max(i64::from(bucket)));
+        match usize::try_from(greatest - i64::from(least) + 1) {
+            Ok(width) if width <= WINDOW => {
+                let before = usize::try_from(self.first - least).unwrap_or(0);
+                self.counts.splice(0..0, std::iter::repeat_n(0, before));
+                self.counts.resize(width, 0);
+                self.first = least;
+                let place = self.place(bucket);
+                if let Some(own) = self.counts.get_mut(place) {
+                    *own += count;
+                }
+            }
+            _ => *self.far.entry(bucket).or_default() += count,
+        }
+    }
+
+    /// What is counted: buckets, ascending; one may come twice.
+    fn buckets(&self) -> Vec<(i32, u64)> {
+        let own = (self.first..).zip(self.counts.iter().copied()).filter(|(_, count)| *count > 0);
+        let zeros = (self.zeros > 0).then_some((0, self.zeros));
+        let mut all: Vec<(i32, u64)> = own.chain(zeros).chain(self.far.iter().map(|(&bucket, &count)| (bucket, count))).collect();
+        all.sort_unstable();
+        all
     }
 
     /// Adds all numbers of another.
     pub fn merge(&mut self, other: &Self) {
         other.exact.iter().for_each(|&value| self.add(value));
-        if !other.buckets.is_empty() {
-            self.spill();
-            for (&bucket, &count) in &other.buckets {
-                *self.buckets.entry(bucket).or_default() += count;
+        if other.spilled {
+            if !self.spilled {
+                self.spill();
+            }
+            for (bucket, count) in other.buckets() {
+                self.count(bucket, count);
             }
         }
     }
 
     /// Whether an answer is an estimate.
     pub fn is_estimate(&self) -> bool {
-        !self.buckets.is_empty()
+        self.spilled
     }
 
     /// Bytes of memory.
     pub fn bytes(&self) -> usize {
-        self.exact.capacity() * 8 + self.buckets.capacity() * 17
+        (self.exact.capacity() + self.counts.capacity()) * 8 + self.far.capacity() * 17
     }
 
     /// The least number that at least so many hundredths of the numbers do not exceed.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
     pub fn percentile(&self, hundredths: f64) -> Option<f64> {
-        let count = self.exact.len() as u64 + self.buckets.values().sum::<u64>();
+        let buckets = self.buckets();
+        let count = self.exact.len() as u64 + buckets.iter().map(|(_, count)| count).sum::<u64>();
         if count == 0 {
             return None;
         }
         let rank = ((hundredths / 100.0 * count as f64).ceil() as u64).clamp(1, count);
-        if self.buckets.is_empty() {
+        if !self.spilled {
             let mut sorted = self.exact.clone();
             sorted.sort_unstable_by(f64::total_cmp);
             return sorted.get(usize::try_from(rank - 1).unwrap_or(usize::MAX)).copied();
         }
-        let mut buckets: Vec<(i32, u64)> = self.buckets.iter().map(|(&bucket, &count)| (bucket, count)).collect();
-        buckets.sort_unstable();
         let mut seen = 0;
         let found = buckets.into_iter().find(|(_, count)| {
             seen += count;
@@ -207,6 +266,23 @@ mod tests {
         for (hundredths, expected) in [(10.0, -10_001.0), (20.0, -1.0), (50.0, 29_999.0), (99.0, 78_999.0)] {
             let found = one.percentile(hundredths).unwrap_or(f64::NAN);
             assert!((found - expected).abs() <= f64::abs(expected) / 100.0 + 1.0, "p{hundredths}: {found} for {expected}");
+        }
+    }
+
+    #[test]
+    fn numbers_far_from_one_another_are_counted_too() {
+        let mut all = Quantiles::default();
+        for value in 0..3000 {
+            all.add([0.0, -5.0, 1e-200, 1e200, 0.25, f64::INFINITY][value % 6]);
+        }
+        let mut twice = Quantiles::default();
+        twice.add(0.25);
+        twice.merge(&all);
+        for quantiles in [all, twice] {
+            for (hundredths, expected) in [(10.0, -5.0), (30.0, 0.0), (45.0, 1e-200), (60.0, 0.25), (80.0, 1e200)] {
+                let found = quantiles.percentile(hundredths).unwrap_or(f64::NAN);
+                assert!((found - expected).abs() <= f64::abs(expected) / 100.0, "p{hundredths}: {found} for {expected}");
+            }
         }
     }
 

@@ -6,8 +6,9 @@
 
 use super::figures::Figure;
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
+use super::numbers::Parsed;
 use super::out::{OutRow, OutValue};
-use super::plan::{Agg, Key, SortKey};
+use super::plan::{Agg, Bin, Key, SortKey};
 use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Stats};
@@ -27,6 +28,7 @@ pub struct Grouping {
     translations: Vec<Vec<Translation>>,
     pairs: Vec<PairTable>,
     pub(super) figures: Vec<Figure>,
+    parsed: Parsed,
     bytes: usize,
     /// Rows that could not be counted for want of memory.
     pub lost: bool,
@@ -41,6 +43,7 @@ impl Grouping {
             translations: by.iter().map(|_| Vec::new()).collect(),
             pairs: by.iter().skip(1).map(|_| PairTable::new(limits.groups)).collect(),
             figures: aggs.iter().map(Figure::new).collect(),
+            parsed: Parsed::default(),
             bytes,
             lost: false,
         }
@@ -53,7 +56,7 @@ impl Grouping {
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
             return;
         }
-        let mut rows: Vec<u32> = found.rows.iter().map(|row| u32::try_from(row).unwrap_or(u32::MAX)).collect();
+        let mut rows: Vec<u32> = found.rows.to_rows();
         let mut groups: Vec<u32> = if by.is_empty() { vec![0; rows.len()] } else { Vec::new() };
         for (index, key) in by.iter().enumerate() {
             let reader = found.view.field(&key.field);
@@ -76,14 +79,7 @@ impl Grouping {
         for (figure, agg) in self.figures.iter_mut().zip(aggs) {
             match agg.function.field() {
                 None => figure.count_rows(&groups),
-                Some(field) => {
-                    let reader = found.view.field(field);
-                    for (&row, &group) in rows.iter().zip(&groups) {
-                        if group != NONE {
-                            figure.add(group, found.view.get(&reader, row as usize));
-                        }
-                    }
-                }
+                Some(field) => figure.add_rows(&rows, &groups, found.view, &found.view.field(field), &mut self.parsed),
             }
         }
     }
@@ -122,13 +118,18 @@ impl Grouping {
                     let translation = &mut translations[at];
                     return rows.iter().map(|&row| translation.number(code(row), table)).collect();
                 }
-                (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, table),
+                (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, |int| table.of_int(int)),
+                (Chunk::Number { values, digits, present: Present::All }, _) => {
+                    return int_numbers(values, rows, |value| table.of_number(value, *digits));
+                }
                 _ => {}
             }
         }
+        if let (FieldReader::Time, Some(bin)) = (reader, &key.bin) {
+            return time_bins(found, bin, rows, table);
+        }
         let mut numbers = Vec::with_capacity(rows.len());
         let (mut out_rows, mut out_groups) = (Vec::with_capacity(rows.len()), Vec::with_capacity(groups.len()));
-        let mut last: Option<(i64, u32)> = None;
         let mut push = |number: u32, at: usize, row: u32| {
             numbers.push(number);
             out_rows.push(row);
@@ -145,15 +146,6 @@ impl Grouping {
                     items.sort_unstable();
                     items.dedup();
                     items.into_iter().for_each(|item| push(table.of_str(item), at, row));
-                }
-                // Times of a bin come in runs.
-                Datum::Time(ns) => {
-                    let number = match last {
-                        Some((last_ns, number)) if last_ns == ns => number,
-                        _ => table.of_time(ns),
-                    };
-                    last = Some((ns, number));
-                    push(number, at, row);
                 }
                 datum => push(table.of(datum), at, row),
             }
@@ -296,13 +288,13 @@ fn binned<'a>(datum: Datum<'a>, key: &Key) -> Datum<'a> {
 }
 
 /// Numbers of whole numbers: by an array where they lie close together.
-fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
+fn int_numbers(values: &[i64], rows: &[u32], mut number: impl FnMut(i64) -> u32) -> Vec<u32> {
     let of = |row: &u32| values.get(*row as usize).copied().unwrap_or(0);
     let (least, greatest) =
         rows.iter().map(of).fold((i64::MAX, i64::MIN), |(least, greatest), value| (least.min(value), greatest.max(value)));
     let span = usize::try_from(greatest.saturating_sub(least)).unwrap_or(usize::MAX);
     if span >= DENSE_SPAN {
-        return rows.iter().map(|row| table.of_int(of(row))).collect();
+        return rows.iter().map(|row| number(of(row))).collect();
     }
     let mut dense: Vec<Option<u32>> = vec![None; span + 1];
     rows.iter()
@@ -310,9 +302,32 @@ fn int_numbers(values: &[i64], rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
             let value = of(row);
             let slot = usize::try_from(value - least).ok().and_then(|at| dense.get_mut(at));
             match slot {
-                Some(slot) => *slot.get_or_insert_with(|| table.of_int(value)),
-                None => table.of_int(value),
+                Some(slot) => *slot.get_or_insert_with(|| number(value)),
+                None => number(value),
             }
+        })
+        .collect()
+}
+
+/// Numbers of the bins of rows' times. Rows lie about in order of time, so bins come in runs; a group within one bin is not read.
+fn time_bins(found: &Found<'_, '_>, bin: &Bin, rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
+    let (least, greatest) = (bin.floor(found.work.least), bin.floor(found.work.greatest));
+    if least == greatest {
+        return vec![table.of_time(least); rows.len()];
+    }
+    let times = found.view.times();
+    // Of the row before: where its bin begins, where it ends, its number.
+    let (mut start, mut end, mut number) = (1, 0, NONE);
+    rows.iter()
+        .map(|&row| {
+            let ns = times.get(row as usize).copied().unwrap_or(found.work.least);
+            if ns < start || ns >= end {
+                start = bin.floor(ns);
+                // Past the end of time there is no other bin, only its last instant, which is then looked up each time.
+                end = start.saturating_add(bin.step.max(1));
+                number = table.of_time(start);
+            }
+            number
         })
         .collect()
 }

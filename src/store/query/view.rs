@@ -56,14 +56,13 @@ pub enum Datum<'a> {
 
 /// Texts of chunks, one after the other; they stay where they are while more come.
 #[derive(Debug, Default)]
-struct Texts(OnceCell<Box<(Rc<Chunk>, Chunk, Self)>>);
+struct Texts(OnceCell<Box<(Rc<Chunk>, Option<Chunk>, Self)>>);
 
 impl Texts {
     /// A chunk with strings that can be pointed to.
-    fn of(&self, chunk: &Rc<Chunk>) -> &Chunk {
-        let (own, text, next) =
-            &**self.0.get_or_init(|| Box::new((Rc::clone(chunk), Chunk::clone(chunk).into_text(), Self::default())));
-        if Rc::ptr_eq(own, chunk) { text } else { next.of(chunk) }
+    fn of<'a>(&'a self, chunk: &'a Rc<Chunk>) -> &'a Chunk {
+        let (own, text, next) = &**self.0.get_or_init(|| Box::new((Rc::clone(chunk), chunk.to_text(), Self::default())));
+        if Rc::ptr_eq(own, chunk) { text.as_ref().unwrap_or(chunk) } else { next.of(chunk) }
     }
 }
 

@@ -7,8 +7,8 @@ use proptest::collection;
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 use super::super::part::bits::Reader;
-use super::super::part::{chunk, dictionary, directory};
-use super::super::source::{Dict, Source};
+use super::super::part::{chunk, dictionary, directory, ranked, typed};
+use super::super::source::{Dict, Present, Source};
 use super::super::{Config, Store, StoreError};
 use super::{Owned, TODAY, TestRow, rows};
 use crate::base::clock::SimClock;
@@ -35,6 +35,8 @@ fn one_part() -> (Arc<SimDisk>, PathBuf) {
             ("status".into(), if i % 5 == 0 { Owned::Str(b"-".to_vec()) } else { Owned::Int(200 + i % 7) }),
             ("time".into(), Owned::Float(i as f64 / 8.0)),
             ("ok".into(), Owned::Bool(i % 2 == 0)),
+            ("id".into(), Owned::Str(format!("{:016x}", (i + 1).wrapping_mul(0x1e37_79b9_7f4a_7c15)).into_bytes())),
+            ("size".into(), Owned::Str(if i % 9 == 0 { "-".into() } else { (i * i * i).to_string() }.into_bytes())),
             ("tags".into(), Owned::Str(b"a".to_vec())),
             ("tags".into(), Owned::Str(b"b".to_vec())),
         ],
@@ -149,14 +151,16 @@ proptest! {
 
     /// What no checksum can guard against: bytes made to fit. Decoders give up, they do not fall over.
     #[test]
-    fn decoders_take_any_bytes(bytes in collection::vec(any::<u8>(), 0..200), total in 0usize..9000, encoding in 0u8..45) {
+    fn decoders_take_any_bytes(bytes in collection::vec(any::<u8>(), 0..200), total in 0usize..9000, encoding in 0u8..120) {
         let mut reader = Reader(&bytes);
         if let Some((_, count)) = chunk::presence(&mut reader, total) {
             let _ = chunk::ints(&mut reader.clone(), encoding, count);
             let _ = chunk::floats(&mut reader.clone(), encoding, count);
             let _ = chunk::bools(&mut reader.clone(), encoding, count);
-            let _ = chunk::codes(&mut reader.clone(), encoding, count, total);
+            let _ = ranked::codes(&mut reader.clone(), encoding, count, total);
             let _ = chunk::text(&mut reader.clone(), encoding, count);
+            let all = Present::Some(vec![u64::MAX; total.div_ceil(64)]);
+            let _ = typed::decode(&mut reader.clone(), encoding, count, all, total);
         }
         let _ = directory::decode_groups(&bytes, total);
         let _ = directory::decode_columns(&bytes);
@@ -167,8 +171,20 @@ proptest! {
     }
 
     #[test]
+    fn codes_come_back(codes in collection::vec((any::<u32>(), 0u32..32), 1..1500), base in 0u32..1000) {
+        let codes: Vec<u32> = codes.into_iter().map(|(code, shift)| base + (code >> shift) % 5000).collect();
+        let mut out = Vec::new();
+        let encoding = ranked::put(&mut out, &codes);
+        let back = ranked::codes(&mut Reader(&out), encoding, codes.len(), 6000);
+        assert_eq!(back, Some(codes.iter().map(|code| code + 1).collect()));
+        assert_eq!(ranked::codes(&mut Reader(&out), encoding, codes.len(), codes.iter().max().map_or(0, |most| *most as usize)), None);
+    }
+
+    #[test]
     fn whole_numbers_and_decimals_come_back(ints in collection::vec(any::<i64>(), 1..300), scale in 0u32..60, step in any::<i32>()) {
-        let shapes: [Vec<i64>; 3] = [
+        let shapes: [Vec<i64>; 4] = [
+            // Small, but for a few.
+            ints.iter().map(|value| if value % 19 == 0 { *value } else { value % 100 }).collect(),
             ints.iter().map(|value| value >> scale).collect(),
             (0..ints.len() as i64).map(|i| i * i64::from(step) * 1_000_000).collect(),
             ints.clone(),

@@ -9,6 +9,7 @@ mod measure;
 mod model;
 mod pairs;
 mod shapes;
+mod typed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -126,7 +126,7 @@ impl PartSource {
         for group in 0..count {
             let Some(chunk) = directory.chunk_ref(group, number) else { continue };
             let yes = match chunk.encoding {
-                encoding::CODES => match coded {
+                encoding::CODES | encoding::RANKED => match coded {
                     Some(known) => known,
                     None => *coded.insert(self.dictionary_may(directory, column, test, wanted)?),
                 },

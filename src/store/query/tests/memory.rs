@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
+use crate::store::part::bits::Reader;
+use crate::store::part::typed::{self, Class, Values};
 use crate::store::query::OutValue;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Source, push_list_item};
 
@@ -27,6 +29,8 @@ pub enum Style {
     PerGroup,
     /// As text.
     Text,
+    /// As numbers or raw bytes where most are such, the others as text in a column of their own.
+    Typed,
 }
 
 #[derive(Debug)]
@@ -80,6 +84,10 @@ impl MemorySource {
                 columns.push(column);
             }
         }
+        if style == Style::Typed {
+            let copies = |column: Column| vec![column.clone(); 1 + usize::from(column.kind == Kind::Str)];
+            columns = columns.into_iter().flat_map(copies).collect();
+        }
         let groups: Vec<Vec<TestRow>> = rows.chunks(group_rows).map(<[TestRow]>::to_vec).collect();
         let mut source =
             Self { topic: topic.into(), columns, groups, style, dicts: Vec::new(), deleted: BTreeSet::new(), damaged: None };
@@ -95,6 +103,37 @@ impl MemorySource {
             })
             .collect();
         source
+    }
+
+    /// The strings of a group in the columns of [`Style::Typed`]: those that are what most are, and whose rows they are.
+    fn typed(&self, group: usize, column: usize) -> (Option<Values>, Vec<bool>) {
+        let strings: Vec<Option<Vec<u8>>> =
+            self.groups[group].iter().map(|row| self.value(row, column).map(entry_of)).collect();
+        let mut values = Class::of_most(strings.iter().flatten().map(Vec::as_slice)).map(|(class, _)| Values::new(class));
+        let taken = strings
+            .iter()
+            .map(|string| string.as_ref().is_some_and(|string| values.as_mut().is_some_and(|values| values.take(string))));
+        let taken = taken.collect();
+        (values, taken)
+    }
+
+    fn typed_chunk(&self, group: usize, column: usize) -> Option<Chunk> {
+        let rows = self.groups[group].len();
+        let (values, taken) = self.typed(group, column);
+        if column > 0 && self.columns[column - 1] == self.columns[column] {
+            let rest = |(row, taken): (&TestRow, &bool)| self.value(row, column).filter(|_| !taken).map(entry_of);
+            let rest: Vec<Option<Vec<u8>>> = self.groups[group].iter().zip(&taken).map(rest).collect();
+            let present = Present::Some(bits(rest.iter().map(Option::is_some)));
+            let all = dict_of(rest.iter().map(|entry| entry.clone().unwrap_or_default()), false);
+            return (present.count(rows) > 0).then_some(Chunk::Text { ends: all.ends, bytes: all.bytes, present });
+        }
+        let present = Present::Some(bits(taken.iter().copied()));
+        if present.count(rows) == 0 {
+            return None;
+        }
+        let mut out = Vec::new();
+        let encoding = values.unwrap().put(&mut out);
+        typed::decode(&mut Reader(&out), encoding, present.count(rows), present, rows)
     }
 
     fn value<'r>(&self, row: &'r TestRow, column: usize) -> Option<&'r OutValue> {
@@ -148,6 +187,9 @@ impl Source for MemorySource {
         if self.damaged == Some(&*self.columns[column].name) {
             return Err(StoreError::Damaged { path: "x.part".into(), at: 0, what: "checksum".into() });
         }
+        if self.style == Style::Typed && self.columns[column].kind == Kind::Str {
+            return Ok(self.typed_chunk(group, column));
+        }
         let values: Vec<Option<&OutValue>> = self.groups[group].iter().map(|row| self.value(row, column)).collect();
         if values.iter().all(Option::is_none) {
             return Ok(None);
@@ -170,7 +212,7 @@ impl Source for MemorySource {
             (Kind::Bool, _) => {
                 Chunk::Bool { values: values.iter().map(|value| value == &Some(&OutValue::Bool(true))).collect(), present }
             }
-            (Kind::Str | Kind::List, Style::Text) => {
+            (Kind::Str | Kind::List, Style::Text | Style::Typed) => {
                 let all = dict_of(strings().map(Option::unwrap_or_default), false);
                 Chunk::Text { ends: all.ends, bytes: all.bytes, present }
             }
@@ -205,6 +247,17 @@ impl Source for MemorySource {
             })
         };
         Some((ints().min()?, ints().max()?))
+    }
+
+    fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {
+        let first = column == 0 || self.columns[column - 1] != self.columns[column];
+        if self.style != Style::Typed || self.columns[column].kind != Kind::Str || !first {
+            return None;
+        }
+        let values = self.typed(group, column).0?;
+        let Values::Number(digits, _) = values else { return None };
+        let (least, greatest) = values.bounds()?;
+        Some((least, greatest, digits))
     }
 
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {

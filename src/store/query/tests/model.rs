@@ -11,8 +11,27 @@ use crate::store::query::{OutValue, histogram_of};
 
 fn value() -> impl Strategy<Value = OutValue> {
     let word = || select(vec!["", "x", "Y", "5", "5.0", "0.5", "foo bar", "foo-BAR", "barfoo", "true"]);
+    let typed = || {
+        select(vec![
+            "7",
+            "-7",
+            "70",
+            "1.5",
+            "-1.5",
+            "0.25",
+            "10.0.0.1",
+            "10.0.0.9",
+            "172.16.0.1",
+            "00ff",
+            "12ab",
+            "1234",
+            "12e4",
+            "00000000-0000-0000-0000-0000000000ff",
+        ])
+    };
     prop_oneof![
         4 => word().prop_map(|word| OutValue::Str(word.as_bytes().into())),
+        4 => typed().prop_map(|word| OutValue::Str(word.as_bytes().into())),
         3 => (-2i64..9).prop_map(OutValue::Int),
         1 => (-4i64..9).prop_map(|half| OutValue::Float(f64::from(i32::try_from(half).unwrap()) / 2.0)),
         1 => any::<bool>().prop_map(OutValue::Bool),
@@ -55,6 +74,26 @@ fn predicate() -> impl Strategy<Value = String> {
         "!=x",
         ">foo",
         "=\"\"",
+        "=7",
+        ":7",
+        ":-7",
+        "<0",
+        ">=1.5",
+        "=1.5",
+        ":1",
+        ":[0.1 TO 1.5}",
+        ":10.0.0.0/8",
+        ":10.0.0.1",
+        "=10.0.0.9",
+        ">10.0.0.1",
+        ":10.0.*",
+        ":00FF",
+        "=12ab",
+        ":1234",
+        ":~\"f$\"",
+        ":ff",
+        "=00000000-0000-0000-0000-0000000000ff",
+        ":0000",
     ]);
     let leaf = prop_oneof![
         6 => (select(vec!["a", "b", "*"]), test).prop_map(|(field, test)| format!("{field}{test}")),
@@ -134,11 +173,11 @@ proptest! {
     fn the_engine_answers_as_the_model(
         (one, two) in (rows(), rows()),
         (text, where_text) in (predicate(), proptest::option::of(predicate())),
-        (size, style, other_style) in (select(vec![1usize, 7, 70, 200]), 0..3usize, 0..3usize),
+        (size, style, other_style) in (select(vec![1usize, 7, 70, 200]), 0..4usize, 0..4usize),
         (gone, limit, newest_first, page, threads) in (0u64..20, 0usize..60, any::<bool>(), 1usize..80, 1usize..3),
         (sort_field, descending) in (select(vec!["a", "b", "_offset", "absent"]), any::<bool>()),
     ) {
-        let styles = [Style::Sorted, Style::PerGroup, Style::Text];
+        let styles = [Style::Sorted, Style::PerGroup, Style::Text, Style::Typed];
         let split = one.len() / 3;
         let pieces = [("one", one[split..].to_vec()), ("two", two), ("one", one[..split].to_vec())];
         let mut sources: Vec<Arc<dyn Source>> = Vec::new();
