@@ -9,6 +9,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::read::Directory;
+use super::shape::Shapes;
 use crate::store::source::Dict;
 
 /// What a cache holds.
@@ -18,6 +19,8 @@ pub enum Cached {
     Directory(Arc<Directory>),
     /// A column's dictionary.
     Dict(Arc<Dict>),
+    /// The shapes of a column's texts.
+    Shapes(Arc<Shapes>),
 }
 
 /// Part number, and column or `u32::MAX` for the directory.

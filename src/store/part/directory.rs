@@ -5,7 +5,8 @@
 //!
 //! groups:  count, then each: rows, least time zigzag, greatest - least, unpacked bytes, chunks, then each chunk:
 //!          column - previous column, encoding u8, bounded u8, offset, length; if bounded: least zigzag, greatest - least
-//! columns: count, then each: name (length, bytes), kind u8 (0 string, 1 list, 2 whole, 3 decimal, 4 bool), blocks,
+//! columns: count, then each: name (length, bytes), kind u8 (0 string, 1 list, 2 whole, 3 decimal, 4 bool; 5 string whose
+//!          dictionary is of shapes, since version 2), blocks,
 //!          then each dictionary block: offset, length, unpacked size, entries, first key (length, at most 64 bytes of it)
 //! lineage: count, then each: rows, partition, generation, first offset, last - first
 //!          (all varints but where said)
@@ -89,6 +90,8 @@ pub struct ColumnDir {
     pub column: Column,
     /// Its dictionary, if it has one.
     pub blocks: Vec<BlockRef>,
+    /// Whether that has shapes of its texts instead of values.
+    pub shapes: bool,
 }
 
 /// Rows in a row of one partition and generation.
@@ -206,6 +209,7 @@ pub fn encode_columns(columns: &[ColumnDir]) -> Vec<u8> {
     for dir in columns {
         put_bytes(&mut out, dir.column.name.as_bytes());
         out.push(match dir.column.kind {
+            Kind::Str if dir.shapes => 5,
             Kind::Str => 0,
             Kind::List => 1,
             Kind::Int => 2,
@@ -231,8 +235,9 @@ pub fn decode_columns(bytes: &[u8]) -> Option<Vec<ColumnDir>> {
     let mut columns = Vec::with_capacity(reader.at_most(count, 3)?);
     for _ in 0..count {
         let name: Arc<str> = Arc::from(std::str::from_utf8(reader.bytes()?).ok()?);
-        let kind = match reader.u8()? {
-            0 => Kind::Str,
+        let tag = reader.u8()?;
+        let kind = match tag {
+            0 | 5 => Kind::Str,
             1 => Kind::List,
             2 => Kind::Int,
             3 => Kind::Float,
@@ -247,7 +252,7 @@ pub fn decode_columns(bytes: &[u8]) -> Option<Vec<ColumnDir>> {
             let entries = reader.number()?;
             blocks.push(BlockRef { span, unpacked, entries, first_key: reader.bytes()?.to_vec() });
         }
-        columns.push(ColumnDir { column: Column { name, kind }, blocks });
+        columns.push(ColumnDir { column: Column { name, kind }, blocks, shapes: tag == 5 });
     }
     Some(columns)
 }

@@ -32,23 +32,28 @@ pub mod chunk;
 pub mod derive;
 pub mod dictionary;
 pub mod directory;
+pub mod free;
 pub mod inherit;
 pub mod job;
+pub mod learn;
 pub mod mixed;
 pub mod out;
 pub mod pairs;
 pub mod ranked;
 pub mod read;
+pub mod shape;
+pub mod split;
 pub mod strings;
+pub mod tally;
 pub mod template;
 pub mod typed;
 pub mod write;
 
 /// First and last bytes of a part.
 pub const MAGIC: [u8; 8] = *b"SWBPART1";
-/// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 31, 60 and 100 to 118 (`chunk.rs`), and
-/// strings of one field in up to three columns (`mixed.rs`), and pairs
-/// (`pairs/`); all else is as in version 1.
+/// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 31, 60 and 100 to 118 (`chunk.rs`),
+/// strings of one field in up to three columns (`mixed.rs`), texts as shapes (`split.rs`), and pairs (`pairs/`); all else is as
+/// in version 1.
 pub const VERSION: u16 = 2;
 /// Bytes before the column data.
 pub const HEAD_BYTES: u64 = 16;

@@ -18,7 +18,7 @@ use super::directory::{
 };
 use super::pairs;
 use super::template::{self, Template};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, ranked, typed};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
@@ -28,6 +28,7 @@ use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
 
 mod index;
+mod shapes;
 mod whole;
 
 /// A live part's file.
@@ -339,6 +340,10 @@ impl PartSource {
                 let (templates, fields) = (&self.directory()?.templates, self.fields(group)?);
                 derive::decode(&mut reader, count, present, templates, &fields).ok_or_else(odd)?
             }
+            Kind::Str if chunk.encoding == encoding::SPLIT => {
+                let shapes = self.shapes(column)?.ok_or_else(odd)?;
+                split::decode(&mut reader, count, total, present, &shapes).ok_or_else(odd)?
+            }
             Kind::Str if typed::is_typed(chunk.encoding) => {
                 typed::decode(&mut reader, chunk.encoding, count, present, total).ok_or_else(odd)?
             }
@@ -425,6 +430,9 @@ impl Source for PartSource {
         if let Some(Cached::Dict(found)) = self.file.cache.get(key) {
             return Ok(Some(found));
         }
+        if self.has_shapes(column) {
+            return Ok(None);
+        }
         let Some((dict, _)) = self.read_dict(column)? else { return Ok(None) };
         let dict = Arc::new(dict);
         self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
@@ -432,7 +440,7 @@ impl Source for PartSource {
     }
 
     fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
-        Ok(self.read_dict(column)?.map(|(_, counts)| counts))
+        if self.has_shapes(column) { Ok(None) } else { Ok(self.read_dict(column)?.map(|(_, counts)| counts)) }
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {

@@ -318,7 +318,11 @@ mod tests {
 
     #[test]
     fn templates_come_back_and_noise_does_not() {
-        let columns = |kind| ColumnDir { column: crate::store::source::Column { name: "a".into(), kind }, blocks: Vec::new() };
+        let columns = |kind| ColumnDir {
+            column: crate::store::source::Column { name: "a".into(), kind },
+            blocks: Vec::new(),
+            shapes: false,
+        };
         let pieces = vec![
             Piece::Literal(b"GET ".to_vec()),
             Piece::Field(1),

@@ -31,6 +31,8 @@ use crate::base::row::MESSAGE;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
 
+mod free;
+mod index;
 mod split;
 
 /// What was written.
@@ -45,9 +47,6 @@ pub struct Written {
     /// Each partition with its least and greatest offset.
     pub offsets: Vec<(PartitionId, Offset, Offset)>,
 }
-
-/// Dictionaries of fewer entries are looked through without pairs.
-const LEAST_INDEXED: usize = 256;
 
 /// A dictionary block, packed.
 type Block = (Vec<u8>, BlockRef);
@@ -154,7 +153,8 @@ impl Writer<'_> {
             return Ok(false);
         };
         if let Some((chunk, bytes)) = source.raw_chunk(source_group, from)? {
-            if matches!(chunk.encoding, encoding::CODES | encoding::RANKED | encoding::DERIVED) {
+            let hangs = [encoding::CODES, encoding::RANKED, encoding::DERIVED, encoding::SPLIT];
+            if hangs.contains(&chunk.encoding) {
                 return Ok(false);
             }
             self.add_chunk(group, ChunkRef { column, ..chunk }, bytes)?;
@@ -233,6 +233,8 @@ impl Writer<'_> {
         if kind == Kind::Str {
             match mixed::kept(self.job, mapping)? {
                 Kept::Dictionary(coded) => self.codes(&column, coded)?,
+                // What comes often is better found as codes.
+                Kept::Split(split) if !split.typed && split.frequent.dict.is_empty() && self.free(&column, mapping)? => {}
                 Kept::Split(split) => self.split(&column, split, mapping)?,
             }
         } else if kind == Kind::List
@@ -240,48 +242,33 @@ impl Writer<'_> {
         {
             self.codes(&column, coded)?;
         } else {
-            self.columns.push(ColumnDir { column, blocks: Vec::new() });
+            self.columns.push(ColumnDir { column, blocks: Vec::new(), shapes: false });
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
         self.index(at, kind, mapping)?;
         Ok((self.columns.len() > at).then_some(place))
     }
 
-    /// Writes the pairs of a field of strings whose columns, from this one on, were written last.
-    fn index(&mut self, at: usize, kind: Kind, mapping: &Mapping) -> Result<(), StoreError> {
-        let place = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD);
-        let groups = &self.groups;
-        // What is all in a dictionary is found by that.
-        let wanted = |group: usize| {
-            let chunks = groups.get(group).map_or(&[][..], |group| &group.chunks);
-            let mut own = chunks.iter().rev().take_while(|chunk| chunk.column >= place + FIRST_FIELD);
-            own.any(|chunk| !matches!(chunk.encoding, encoding::CODES | encoding::RANKED))
-        };
-        if matches!(kind, Kind::Str | Kind::List) && (0..groups.len()).any(wanted) {
-            let mut segments = build::groups(self.job, mapping, (place, kind), wanted, &mut self.out)?;
-            self.pairs.append(&mut segments);
-        }
-        Ok(())
-    }
-
     /// Writes messages: as any strings, or as templates make them of the columns before.
     fn message(&mut self, column: Column, mapping: &Mapping, known: &[Known<'_>]) -> Result<(), StoreError> {
         let job = self.job;
-        let at = self.columns.len();
-        let number = u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD;
         if let Some(coded) = coded(job, mapping)? {
             return self.codes(&column, coded);
         }
-        self.columns.push(ColumnDir { column, blocks: Vec::new() });
         let inherited = Inherited::of(job, known)?;
         self.templates = match inherited.templates.is_empty() {
             true => derive::learn(job, mapping, known)?,
             false => inherited.templates.clone(),
         };
         if self.templates.is_empty() {
-            self.values(number, Kind::Str, mapping)?;
+            let at = self.columns.len();
+            if !self.free(&column, mapping)? {
+                let number = self.begin(&column);
+                self.values(number, Kind::Str, mapping)?;
+            }
             return self.index(at, Kind::Str, mapping);
         }
+        let number = self.begin(&column);
         let mut builder = build::Builder::new(number - FIRST_FIELD, false);
         for (group, pieces) in job.groups.iter().enumerate() {
             let bytes = match inherited.recode(job, pieces, mapping)? {
@@ -392,7 +379,7 @@ impl Writer<'_> {
 
     /// Begins a column; its number among all.
     fn begin(&mut self, column: &Column) -> u32 {
-        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new() });
+        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new(), shapes: false });
         u32::try_from(self.columns.len() - 1).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD
     }
 
@@ -417,20 +404,22 @@ impl Writer<'_> {
             let code = *code as usize;
             (coded.dict.entry(code), coded.counts.get(code).copied().unwrap_or(0))
         };
+        let entries: Vec<_> = order.iter().map(entry).collect();
+        self.dictionary(at, &entries)?;
+        self.index_entries(number, column.kind, &entries)
+    }
+
+    /// Packs the sorted entries of a column's dictionary, with their counts.
+    fn dictionary(&mut self, at: usize, entries: &[(&[u8], u64)]) -> Result<(), StoreError> {
         let mut blocks = Vec::new();
-        for some in order.chunks(BLOCK_ENTRIES) {
-            let raw = encode_block(some.iter().map(entry));
+        for some in entries.chunks(BLOCK_ENTRIES) {
+            let raw = encode_block(some.iter().copied());
             let frame = self.dict.compress(&raw).map_err(|error| refused(self.out.path(), error))?;
-            let first_key = some.first().map(|code| entry(code).0.to_vec()).unwrap_or_default();
+            let first_key = some.first().map(|entry| entry.0.to_vec()).unwrap_or_default();
             let entries = u32::try_from(some.len()).unwrap_or(0);
             blocks.push((frame, BlockRef { span: Span::default(), unpacked: raw.len() as u64, entries, first_key }));
         }
         self.dictionaries.push((at, blocks));
-        if order.len() >= LEAST_INDEXED {
-            let entries = order.chunks(BLOCK_ENTRIES).map(|some| some.iter().map(|code| coded.dict.entry(*code as usize)));
-            let mut segments = build::dictionary((number - FIRST_FIELD, column.kind), entries, &mut self.out)?;
-            self.pairs.append(&mut segments);
-        }
         Ok(())
     }
 

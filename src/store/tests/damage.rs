@@ -7,7 +7,8 @@ use proptest::collection;
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 use super::super::part::bits::Reader;
-use super::super::part::{chunk, dictionary, directory, ranked, typed};
+use super::super::part::shape::Shapes;
+use super::super::part::{chunk, dictionary, directory, ranked, split, typed};
 use super::super::source::{Dict, Present, Source};
 use super::super::{Config, Store, StoreError};
 use super::{Owned, TODAY, TestRow, rows};
@@ -159,6 +160,9 @@ proptest! {
             let _ = chunk::bools(&mut reader.clone(), encoding, count);
             let _ = ranked::codes(&mut reader.clone(), encoding, count, total);
             let _ = chunk::text(&mut reader.clone(), encoding, count);
+            let shapes = Shapes::read([&b"a \0\x03 b"[..], &b"\0\x13"[..], &b"c"[..]].into_iter()).unwrap();
+            let _ = split::decode(&mut reader.clone(), count, total, Present::All, &shapes);
+            let _ = split::recode(&bytes, total, &[2, 1, 0]);
             let all = Present::Some(vec![u64::MAX; total.div_ceil(64)]);
             let _ = typed::decode(&mut reader.clone(), encoding, count, all, total);
         }

@@ -9,6 +9,7 @@ mod measure;
 mod model;
 mod pairs;
 mod shapes;
+mod split;
 mod typed;
 
 use std::collections::BTreeMap;
