@@ -340,6 +340,15 @@ pub fn encode(
     Ok(Some(out))
 }
 
+/// The messages of a chunk that none of so many templates makes: their ends and their bytes.
+pub fn stored(bytes: &[u8], rows: usize, templates: usize) -> Option<(Vec<u32>, Vec<u8>)> {
+    let mut reader = Reader(bytes);
+    let (_, count) = chunk::presence(&mut reader, rows)?;
+    let codes = chunk::codes(&mut Reader(reader.bytes()?), encoding::CODES, count, templates + 1)?;
+    let encoded = reader.u8()?;
+    chunk::text(&mut reader, encoded, codes.iter().filter(|code| **code == 1).count())
+}
+
 /// Reads a chunk of encoding 50 behind its presence: `count` messages, of which each stands in a row of `present`.
 /// The columns it needs are in `fields`.
 pub fn decode(

@@ -16,15 +16,18 @@ use super::directory::{
     ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
     unpack_section,
 };
+use super::pairs;
 use super::template::{self, Template};
 use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
+use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
 use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
 
+mod index;
 mod shapes;
 mod whole;
 
@@ -127,6 +130,8 @@ pub struct Directory {
     pub(super) dirs: Vec<ColumnDir>,
     pub(super) groups: Vec<GroupDir>,
     templates: Vec<Template>,
+    /// By column; none where they are damaged.
+    pairs: Option<Vec<pairs::Segment>>,
     /// Rows before each group.
     starts: Vec<u64>,
     pub(super) runs: Vec<LineageRun>,
@@ -146,7 +151,7 @@ impl Directory {
             let bytes = slice(&mapped, span.offset, span.length).filter(|bytes| crc32c::crc32c(bytes) == span.crc);
             bytes.and_then(unpack_section).ok_or((span.offset, "a section of its directory does not fit its checksum"))
         };
-        let [_, _, _, templates, group_table, column_dir, lineage] = footer.sections;
+        let [_, _, pair_index, templates, group_table, column_dir, lineage] = footer.sections;
         let odd = |span: Span| (span.offset, "its directory makes no sense");
         let dirs = decode_columns(&section(column_dir)?).ok_or(odd(column_dir))?;
         let templates = match templates.length {
@@ -154,6 +159,10 @@ impl Directory {
             _ => template::decode(&section(templates)?, &dirs).ok_or(odd(templates))?,
         };
         let groups = decode_groups(&section(group_table)?, dirs.len()).ok_or(odd(group_table))?;
+        let pairs = match pair_index.length {
+            0 => Some(Vec::new()),
+            _ => section(pair_index).ok().and_then(|raw| pairs::decode(&raw, groups.len())),
+        };
         let runs = decode_lineage(&section(lineage)?).ok_or(odd(lineage))?;
         let mut rows = 0;
         let mut starts = Vec::with_capacity(groups.len());
@@ -171,7 +180,7 @@ impl Directory {
             return Err(odd(group_table));
         }
         let columns = dirs.iter().map(|dir| dir.column.clone()).collect();
-        Ok(Self { footer, mapped, columns, dirs, groups, templates, starts, runs, run_ends })
+        Ok(Self { footer, mapped, columns, dirs, groups, templates, pairs, starts, runs, run_ends })
     }
 
     /// Memory it takes, about; the mapping is the page cache's.
@@ -179,7 +188,9 @@ impl Directory {
         let columns: usize = self.dirs.iter().map(|dir| 120 + dir.column.name.len() + dir.blocks.len() * 120).sum();
         let groups: usize = self.groups.iter().map(|group| 72 + group.chunks.len() * size_of::<ChunkRef>()).sum();
         let templates: usize = self.templates.iter().map(|template| template.pieces.len() * 64).sum();
-        256 + columns + groups + templates + self.runs.len() * 40
+        let of_pairs = |pair: &pairs::Segment| 128 + pair.open.len() * 4 + pair.runs.len() * 16;
+        let pairs: usize = self.pairs.iter().flatten().map(of_pairs).sum();
+        256 + columns + groups + templates + pairs + self.runs.len() * 40
     }
 
     fn chunk_ref(&self, group: usize, column: u32) -> Option<&ChunkRef> {
@@ -489,6 +500,14 @@ impl Source for PartSource {
             at += 1;
         }
         Ok(runs)
+    }
+
+    fn groups_with(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
+        self.may_hold(column, test, wanted)
+    }
+
+    fn check_index(&self) -> Result<(), StoreError> {
+        self.check_pairs()
     }
 
     fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {

@@ -59,6 +59,7 @@ fn read_all(source: &dyn Source) -> (Vec<String>, usize) {
         Err(StoreError::Damaged { .. }) => damaged += 1,
         Err(other) => panic!("{other}"),
     };
+    note(source.check_index().map(|()| "index".to_owned()));
     for group in 0..source.groups() {
         let at = group;
         note(source.times(group).map(|times| format!("times {at} {times:?}")));

@@ -10,6 +10,7 @@ mod keyed;
 mod masks;
 mod measure;
 mod model;
+mod pairs;
 mod schemas;
 mod shapes;
 mod split;
