@@ -177,7 +177,7 @@ impl Form {
     /// The form that a string has.
     pub fn of(text: &[u8]) -> Option<Self> {
         let mut raw = Vec::new();
-        let hex = (text.len() % 2 == 0 && (2..=MOST_HEX * 2).contains(&text.len()))
+        let hex = (text.len().is_multiple_of(2) && (2..=MOST_HEX * 2).contains(&text.len()))
             .then(|| u8::try_from(text.len() / 2).ok().map(|width| Self::Hex { width }))
             .flatten();
         [hex, Some(Self::Uuid), Some(Self::Ipv4)].into_iter().flatten().find(|form| form.put_raw(&mut raw, text))

@@ -176,18 +176,19 @@ pub fn put_ints(out: &mut Vec<u8>, values: &[i64]) -> u8 {
         return encoding::CONST;
     }
     let width = width_of(greatest.wrapping_sub(least).cast_unsigned());
-    let frame_len = 9 + packed_len(values.len(), width);
+    let (low, size) = patched_width(values, least, width).unzip();
+    let framed = 9 + size.unwrap_or_else(|| packed_len(values.len(), width));
     // Deltas can only win where neighbours are nearer to each other than the whole is wide.
     let nearest: u64 = values.windows(2).take(256).map(|two| two[1].abs_diff(two[0])).max().unwrap_or(0);
     if width > 10 && width_of(nearest) < width {
         let start = out.len();
         put_deltas(out, values);
-        if out.len() - start < frame_len {
+        if out.len() - start < framed {
             return encoding::DELTA;
         }
         out.truncate(start);
     }
-    if let Some(low) = patched_width(values, least, width) {
+    if let Some(low) = low {
         put_patched(out, values, least, low);
         return encoding::PATCHED;
     }
@@ -197,8 +198,9 @@ pub fn put_ints(out: &mut Vec<u8>, values: &[i64]) -> u8 {
     encoding::FRAME
 }
 
-/// The width with which most values are packed if a few that are wider are patched, where that is a tenth smaller.
-fn patched_width(values: &[i64], least: i64, width: u8) -> Option<u8> {
+/// The width with which most values are packed if a few that are wider are patched, where that is a tenth smaller; and about
+/// how many bytes that takes.
+fn patched_width(values: &[i64], least: i64, width: u8) -> Option<(u8, usize)> {
     let mut of_width = [0usize; 65];
     for value in values {
         of_width[usize::from(width_of(value.wrapping_sub(least).cast_unsigned()))] += 1;
@@ -211,7 +213,7 @@ fn patched_width(values: &[i64], least: i64, width: u8) -> Option<u8> {
         // A place takes a byte or two.
         let size = packed_len(values.len(), low) + 3 + wider * 5 / 4 + packed_len(wider, width - low);
         if size < best.0 {
-            best = (size, Some(low));
+            best = (size, Some((low, size)));
         }
     }
     best.1

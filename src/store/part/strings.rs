@@ -165,11 +165,11 @@ impl Judge {
         in_the_end <= ENTRIES as u64 && bytes <= DICT_BYTES as u64 && !self.takes_more(total, in_the_end)
     }
 
-    /// Whether a dictionary of so many entries takes more than numbers or raw bytes. A small one is worth it all the same: it
-    /// answers counts without reading rows.
+    /// Whether a dictionary of so many entries takes a tenth more than numbers or raw bytes. A small one is worth it all the
+    /// same, and so is one that takes about as much: it answers counts without reading rows.
     fn takes_more(&self, values: u64, entries: u64) -> bool {
-        let codes = values * u64::from(width_of(entries.saturating_sub(1)));
-        entries > SMALL && self.typed.is_some_and(|typed| codes + entries * ENTRY_BITS > values * typed / 100)
+        let whole = values * u64::from(width_of(entries.saturating_sub(1))) + entries * ENTRY_BITS;
+        entries > SMALL && self.typed.is_some_and(|typed| whole * 1000 > values * typed * 11)
     }
 
     /// Whether the dictionary is the best, now that it is whole.

@@ -58,13 +58,22 @@ pub enum Datum<'a> {
 
 /// Texts of chunks, one after the other; they stay where they are while more come.
 #[derive(Debug, Default)]
-struct Texts(OnceCell<Box<(Rc<Chunk>, Option<Chunk>, Self)>>);
+struct Texts(OnceCell<Box<Written>>);
+
+/// A chunk, its text if it is not text itself, and the next ones.
+#[derive(Debug)]
+struct Written {
+    chunk: Rc<Chunk>,
+    text: Option<Chunk>,
+    next: Texts,
+}
 
 impl Texts {
     /// A chunk with strings that can be pointed to.
     fn of<'a>(&'a self, chunk: &'a Rc<Chunk>) -> &'a Chunk {
-        let (own, text, next) = &**self.0.get_or_init(|| Box::new((Rc::clone(chunk), chunk.to_text(), Self::default())));
-        if Rc::ptr_eq(own, chunk) { text.as_ref().unwrap_or(chunk) } else { next.of(chunk) }
+        let write = || Box::new(Written { chunk: Rc::clone(chunk), text: chunk.to_text(), next: Self::default() });
+        let own = self.0.get_or_init(write);
+        if Rc::ptr_eq(&own.chunk, chunk) { own.text.as_ref().unwrap_or(chunk) } else { own.next.of(chunk) }
     }
 }
 

@@ -173,23 +173,23 @@ proptest! {
     #[test]
     fn whatever_stands_among_them_comes_back(
         columns in collection::vec((sort(), collection::vec(odd(), 1..6), 1usize..80, 1usize..5), 1..4),
-        count in 70u64..600,
+        count in 70usize..600,
     ) {
         let disk = SimDisk::new(6);
         let store = open(&disk);
         let topic = TopicId::new();
         let value = |i: usize, (values, odd, every, sparse): &(Vec<Vec<u8>>, Vec<Vec<u8>>, usize, usize)| {
-            let value = if i % every == 0 { &odd[i / every % odd.len()] } else { &values[i % values.len()] };
-            (i % sparse == 0).then(|| Owned::Str(value.clone()))
+            let value = if i.is_multiple_of(*every) { &odd[i / every % odd.len()] } else { &values[i % values.len()] };
+            i.is_multiple_of(*sparse).then(|| Owned::Str(value.clone()))
         };
         let cells = |i: usize| columns.iter().enumerate().filter_map(move |(at, column)| Some((format!("c{at}"), value(i, column)?)));
         let all: Vec<TestRow> = (0..count)
-            .map(|i| TestRow { time_ns: TODAY + i as i64, arrival_ns: TODAY, offset: i, n: 0, cells: cells(i as usize).collect() })
+            .map(|i| TestRow { time_ns: TODAY + i as i64, arrival_ns: TODAY, offset: i as u64, n: 0, cells: cells(i).collect() })
             .collect();
         let half = all.len() / 2;
         store.append(topic, "t", 0, 1, &rows(&all[..half]), half as u64).unwrap();
         store.flush_all().unwrap();
-        store.append(topic, "t", 0, 1, &rows(&all[half..]), count).unwrap();
+        store.append(topic, "t", 0, 1, &rows(&all[half..]), count as u64).unwrap();
         store.flush_all().unwrap();
         assert_eq!(read(&store.snapshot(None, None, None)), expected(topic, &all));
         store.merge_all().unwrap();
