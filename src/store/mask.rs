@@ -343,6 +343,10 @@ impl Source for Masked {
         self.inner.runs(group)
     }
 
+    fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
+        self.inner.payload(group)
+    }
+
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>> {
         let hidden = match self.hidden(group) {
             Ok(hidden) => hidden,

@@ -48,6 +48,7 @@ mod memtable;
 mod merge;
 mod open;
 mod part;
+mod payload;
 pub mod query;
 pub mod source;
 mod stage;

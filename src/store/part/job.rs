@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::chunk::Dense;
+use super::payload::Kept;
 use super::read::PartSource;
+use super::template::Template;
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
 use crate::store::memtable::MemSource;
@@ -37,6 +39,28 @@ impl Input {
         match self {
             Self::Mem(source) => source.column(group, column),
             Self::Part(source) => source.whole_column(group, column),
+        }
+    }
+
+    /// How payloads of its rows are made, of its own columns.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn payload_templates(&self) -> Result<&[Template], StoreError> {
+        match self {
+            Self::Mem(source) => Ok(source.payload_templates()),
+            Self::Part(source) => source.payload_templates(),
+        }
+    }
+
+    /// How the payload of each row of a group is kept; `None` where no row's is.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn payloads(&self, group: usize) -> Result<Option<Kept>, StoreError> {
+        match self {
+            Self::Mem(source) => Ok(source.group(group).map(|group| group.payloads().clone()).filter(|kept| !kept.is_empty())),
+            Self::Part(source) => source.payloads(group),
         }
     }
 

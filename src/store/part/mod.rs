@@ -8,7 +8,7 @@
 //!  16  COLUMN DATA    column after column, group after group: chunk | crc32c u32          chunk.rs
 //!      DICTIONARIES   of each column that has one, sorted, blocks of 4,096 entries: zstd frame | crc32c u32   dictionary.rs
 //!      PAIR INDEX     place for (token → group) pairs; empty
-//!      TEMPLATES      how messages are made of fields; empty where they are not   template.rs
+//!      TEMPLATES      how messages and payloads are made of fields; empty where they are not   template.rs
 //!      GROUP TABLE    rows, time bounds, and where each column's chunk lies               directory.rs
 //!      COLUMN DIR     names, kinds, and where dictionary blocks lie                       directory.rs
 //!      LINEAGE        runs of (partition, offset range, generation) in row order          directory.rs
@@ -34,9 +34,11 @@ pub mod directory;
 pub mod free;
 pub mod inherit;
 pub mod job;
+pub mod json;
 pub mod learn;
 pub mod mixed;
 pub mod out;
+pub mod payload;
 pub mod read;
 pub mod shape;
 pub mod split;
