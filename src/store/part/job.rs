@@ -116,6 +116,15 @@ impl Job<'_> {
         pieces.iter().map(|piece| self.piece_rows(piece)).sum()
     }
 
+    /// Whether rows of the inputs are left out: then nothing may stay that was known of them alone.
+    pub fn leaves_out(&self) -> bool {
+        self.groups.iter().flatten().any(|piece| piece.rows.is_some())
+            || self.inputs.iter().enumerate().any(|(at, input)| {
+                let groups = self.groups.iter().flatten().filter(|piece| piece.input == at).count();
+                groups < input.source().groups()
+            })
+    }
+
     /// The part and group if a group to be is one whole group of a part.
     pub fn verbatim<'b>(&'b self, pieces: &[Piece]) -> Option<(&'b PartSource, usize)> {
         match pieces {

@@ -149,7 +149,36 @@ impl Payloads {
             }
             all.codes.push(codes);
         }
+        if job.leaves_out() {
+            all.drop_unused(job)?;
+        }
         Ok(all)
+    }
+
+    /// Drops templates that no row needs any more: their literals are of rows that were deleted.
+    fn drop_unused(&mut self, job: &Job<'_>) -> Result<(), StoreError> {
+        let mut used = vec![false; self.templates.len()];
+        for pieces in job.groups {
+            for code in self.group(job, pieces)?.codes {
+                if let Some(used) = code.checked_sub(2).and_then(|at| used.get_mut(usize::from(at))) {
+                    *used = true;
+                }
+            }
+        }
+        let mut next = STORED;
+        let new: Vec<u8> = used
+            .iter()
+            .map(|used| {
+                next += u8::from(*used);
+                if *used { next } else { 0 }
+            })
+            .collect();
+        for code in self.codes.iter_mut().flatten() {
+            *code = code.checked_sub(2).and_then(|at| new.get(usize::from(at))).copied().unwrap_or(0);
+        }
+        let mut used = used.into_iter();
+        self.templates.retain(|_| used.next().unwrap_or(false));
+        Ok(())
     }
 
     /// The payloads of a group to be.

@@ -1,9 +1,11 @@
 //! Payloads come back byte for byte or not at all, from memory, parts and merged parts; `always` loses none.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memmem;
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
@@ -11,6 +13,7 @@ use super::super::{Config, Snapshot, Store};
 use super::TODAY;
 use super::damage::every_bit_is_somebodys;
 use crate::base::clock::SimClock;
+use crate::base::disk::Disk as _;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::row::{Cell, KeepPayload, RowHead, Rows, Value};
@@ -195,6 +198,53 @@ fn flipped_bits_make_no_payload_that_was_not_there() {
     store.flush_all().unwrap();
     drop(store);
     every_bit_is_somebodys(&disk, 17, 3);
+}
+
+/// Whether a part has this anywhere, packed or not.
+fn is_on_disk(disk: &Arc<SimDisk>, wanted: &[u8]) -> bool {
+    let parts = disk.files().into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "part"));
+    parts.into_iter().any(|(path, length)| {
+        let mut bytes = vec![0; usize::try_from(length).unwrap()];
+        disk.open(&path, false).unwrap().read_at(&mut bytes, 0).unwrap();
+        let frames = memmem::find_iter(&bytes, &[0x28, 0xb5, 0x2f, 0xfd]).any(|at| {
+            let mut out = Vec::new();
+            let frame = zstd::stream::read::Decoder::new(&bytes[at..]).unwrap().single_frame();
+            let _ = frame.take(64 << 20).read_to_end(&mut out);
+            memmem::find(&out, wanted).is_some()
+        });
+        frames || memmem::find(&bytes, wanted).is_some()
+    })
+}
+
+#[test]
+fn what_is_deleted_leaves_nothing_in_shapes_and_templates() {
+    // The same words in many rows: a shape of texts, a literal of payloads that no field gives, a literal of messages.
+    let secret = "the password was hunter2hunter2 after all";
+    let record = |i: u64| {
+        let id = noise(i) % 100_000;
+        let note = if i < 500 { format!("{secret}, {}", id % 3) } else { format!("worker {id} is idle since {} s", id % 977) };
+        let hidden = if i < 500 { "\"hidden\":\"hunter2hunter2\"," } else { "" };
+        let payload = format!("{{{hidden}\"note\":\"{note}\",\"id\":{id}}}").into_bytes();
+        let cells = vec![("note".to_owned(), From::Made(note.into_bytes())), ("id".to_owned(), From::Int(id as i64))];
+        let message = if i < 500 { format!("hunter2hunter2 {id}") } else { format!("id {id}") };
+        let cells = cells.into_iter().chain([("message".to_owned(), From::Made(message.into_bytes()))]).collect();
+        Record { payload, cells, time_ns: TODAY }
+    };
+    let disk = SimDisk::new(4);
+    let store = super::damage::open(&disk);
+    let topic = TopicId::new();
+    let records: Vec<Record> = (0..6000).map(record).collect();
+    append(&store, topic, 0, &records, KeepPayload::Derived);
+    store.flush_all().unwrap();
+    assert_eq!(seen(&store.snapshot(None, None, None)).len(), records.len());
+    assert!(is_on_disk(&disk, b"hunter2"));
+    store.delete_rows(topic, "t", &[(0, 0, 500)]).unwrap();
+    store.merge_all().unwrap();
+    let left = seen(&store.snapshot(None, None, None));
+    assert_eq!(left.len(), records.len() - 500);
+    assert!(left.iter().all(|(offset, payload)| *payload == records[*offset as usize].payload));
+    drop(store);
+    assert!(!is_on_disk(&disk, b"hunter2"));
 }
 
 fn token() -> impl Strategy<Value = String> {
