@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::ids::Offset;
 
 /// Name of the field that people read.
@@ -14,6 +16,22 @@ pub const MESSAGE: &str = "message";
 pub const TIME: &str = "_time";
 /// Name of the list of tags.
 pub const TAGS: &str = "tags";
+
+/// Name under which queries see the bytes that a row was made of, where they ask for them and the store has them.
+pub const PAYLOAD: &str = "_payload";
+
+/// Whether the store keeps the payloads of rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeepPayload {
+    /// Every one, whatever it costs.
+    Always,
+    /// Those that can be made of the row's fields.
+    Derived,
+    /// None.
+    #[default]
+    Never,
+}
 
 /// One value of one field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +80,10 @@ pub struct Rows<'a> {
     pub heads: Vec<RowHead>,
     /// All cells, row after row.
     pub cells: Vec<Cell<'a>>,
+    /// What the row's record was, one a head, or none at all; no payload for rows that are made of several records.
+    pub payloads: Vec<Option<&'a [u8]>>,
+    /// Whether the store is to keep them.
+    pub keep: KeepPayload,
 }
 
 impl<'a> Rows<'a> {

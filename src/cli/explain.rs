@@ -134,6 +134,9 @@ fn ended(ended: &Value) {
             println!("dead letter in {}, {place}", word(&ended["topic"]));
         }
         _ => {
+            if ended["payload"].is_object() {
+                println!("payload    {}", word(&ended["payload"]["text"]));
+            }
             for row in ended["stored"].as_array().into_iter().flatten() {
                 println!("row        {row}");
             }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::disk::Disk;
 use crate::base::limits;
 use crate::base::predicate;
+use crate::base::row::KeepPayload;
 use crate::base::units::{Bytes, Span};
 use crate::queue::settings::Key;
 use crate::queue::{Durability, Priority, QueueError, TopicCompression, TopicSettings};
@@ -94,6 +95,9 @@ pub struct TopicConfig {
     pub codec: Option<CodecName>,
     /// Avro's schema, or who knows it.
     pub avro: Option<AvroSpec>,
+    /// Whether rows keep the bytes that they were made of: `always`, `derived` (where they can be made of the fields; not of
+    /// chains with `redact`) or `never`.
+    pub keep_payload: Option<KeepPayload>,
     /// Its filters, in order; without it as `codec` says.
     pub chain: Option<ChainSpec>,
     /// What to do when its filters fail too often; without it what `relay.quarantine` says.

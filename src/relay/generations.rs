@@ -107,6 +107,8 @@ pub(crate) struct Handled {
 pub(crate) struct Ready {
     pub(crate) codec: Codec,
     pub(crate) chain: Arc<Chain>,
+    /// Whether it takes away what nobody is to see.
+    pub(crate) redacts: bool,
 }
 
 struct Entry {

@@ -461,7 +461,8 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             }
             bytes += call.records.iter().map(|record| record.payload.len()).sum::<usize>() + decoded;
             let handled = handle(&core, generation, &call, output, &mut outbox, Position::Offsets);
-            let handled = crowded(handled.map_err(RelayError::from))?;
+            let mut handled = crowded(handled.map_err(RelayError::from))?;
+            handled.rows.keep = core.shared.keep_payload(&core.generations.name, &ready);
             core.count(generation, &handled, undecoded);
             work.close_call();
             let done = Held { rows: handled.rows, generation, from: at, next };

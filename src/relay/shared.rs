@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::base::clock::Clock;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{self, Bound, Predicate};
+use crate::base::row::KeepPayload;
 use crate::base::units::Bytes;
 use crate::queue::{Partition, Queue, QueueError, Source, Topic, TopicSettings};
 use crate::relay::RelayError;
@@ -33,6 +34,11 @@ use crate::relay::verdicts::DEAD_PREFIX;
 use crate::sandbox::{ChainRecord, ChainSpec, Sandbox, State};
 use crate::store::Store;
 use crate::store::mask::ToCome;
+
+/// The filter that takes away what nobody is to see.
+const REDACT: &str = "redact";
+/// What is kept of payloads where nothing is set.
+const KEEP: KeepPayload = KeepPayload::Derived;
 
 /// Whether lanes take a topic's records into the store.
 fn has_lanes(topic: &Topic) -> bool {
@@ -141,13 +147,22 @@ impl Shared {
     /// What runs a generation.
     pub(crate) fn ready(&self, codec: Option<&CodecRecord>, chain: &ChainRecord) -> Result<Arc<Ready>, RelayError> {
         let codec = Codec::new(codec, &self.registries).map_err(|why| RelayError::Config(format!("codec: {why}")))?;
-        Ok(Arc::new(Ready { codec, chain: self.sandbox.chain(chain)? }))
+        Ok(Arc::new(Ready { codec, chain: self.sandbox.chain(chain)?, redacts: chain.uses(REDACT) }))
     }
 
     /// What runs a generation or a chain that is none yet, with instances of its own, beside the lanes.
     pub(crate) fn apart(&self, codec: Option<&CodecRecord>, chain: &ChainRecord) -> Result<Ready, RelayError> {
         let codec = Codec::new(codec, &self.registries).map_err(|why| RelayError::Config(format!("codec: {why}")))?;
-        Ok(Ready { codec, chain: self.sandbox.apart(chain, true)? })
+        Ok(Ready { codec, chain: self.sandbox.apart(chain, true)?, redacts: chain.uses(REDACT) })
+    }
+
+    /// Whether the store keeps the payloads of a topic's rows. What a chain blackens must not come back by itself.
+    pub(crate) fn keep_payload(&self, topic: &str, ready: &Ready) -> KeepPayload {
+        let set = self.config.topics.get(topic).and_then(|topic| topic.keep_payload);
+        match set.unwrap_or(KEEP) {
+            KeepPayload::Derived if ready.redacts => KeepPayload::Never,
+            keep => keep,
+        }
     }
 
     /// The chain of topics that have none, resolved once. Of plain records nobody makes fields.

@@ -54,7 +54,7 @@ pub(crate) fn handle<'b>(
 ) -> Result<Handled<'b>, QueueError> {
     let Output { names, cells, verdicts, .. } = output;
     let mut handled = Handled {
-        rows: Rows { names, heads: Vec::with_capacity(verdicts.len()), cells },
+        rows: Rows { names, heads: Vec::with_capacity(verdicts.len()), cells, ..Rows::default() },
         records: verdicts.len() as u64,
         dropped: 0,
         held: 0,
@@ -101,6 +101,7 @@ pub(crate) fn handle<'b>(
                     }
                 }
                 handled.rows.heads.push(head);
+                handled.rows.payloads.push(joined.is_none().then_some(record.payload));
             }
             VerdictKind::Hold => handled.held += 1,
             VerdictKind::Drop { .. } => handled.dropped += 1,
@@ -132,6 +133,7 @@ pub(crate) fn store_as_it_is<'b>(rows: &mut Rows<'b>, record: &RecordView<'b>) {
         n: 0,
         cells: (at, at + 1),
     });
+    rows.payloads.push(Some(record.payload));
 }
 
 struct Room<'r, 'b> {

@@ -168,6 +168,8 @@ fn without_gone<'a>(rows: &Rows<'a>, partition: PartitionId, masks: &Masks) -> O
         return None;
     }
     let mut left = rows.clone();
+    let kept = rows.heads.iter().zip(&rows.payloads).filter(|(head, _)| !masks.is_gone(partition, head.offset));
+    left.payloads = kept.map(|(_, payload)| *payload).collect();
     left.heads.retain(|head| !masks.is_gone(partition, head.offset));
     Some(left)
 }

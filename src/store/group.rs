@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::column::{OpenColumn, SealedColumn};
+use super::part::payload::Kept;
 use super::source::{Chunk, Lineage};
 use crate::base::ids::{Generation, Offset, PartitionId};
 
@@ -20,6 +21,8 @@ pub struct OpenGroup {
     head: Head,
     /// One for every column of the memtable that this group has met, by the memtable's numbers.
     pub columns: Vec<OpenColumn>,
+    /// How the rows' payloads are kept.
+    pub payloads: Kept,
     /// Estimate of the memory it holds.
     pub bytes: usize,
 }
@@ -48,7 +51,7 @@ impl OpenGroup {
             ns: Vec::with_capacity(rows),
             ..Head::default()
         };
-        Self { head, columns: Vec::with_capacity(columns), bytes: 0 }
+        Self { head, columns: Vec::with_capacity(columns), payloads: Kept::default(), bytes: 0 }
     }
 
     /// How many rows.
@@ -93,19 +96,19 @@ impl OpenGroup {
         let rows = self.rows();
         let columns = self.columns.iter().enumerate().filter(|(_, column)| !column.is_empty());
         let columns = columns.map(|(number, column)| (number, column.frozen(rows))).collect();
-        SealedGroup::new(self.head.clone(), columns)
+        SealedGroup::new(self.head.clone(), columns, self.payloads.clone())
     }
 
     /// The group, finished.
     pub fn sealed(self) -> SealedGroup {
-        let Self { mut head, columns, .. } = self;
+        let Self { mut head, columns, payloads, .. } = self;
         head.times.shrink_to_fit();
         head.offsets.shrink_to_fit();
         head.ns.shrink_to_fit();
         let rows = head.times.len();
         let columns = columns.into_iter().enumerate().filter(|(_, column)| !column.is_empty());
         let columns = columns.map(|(number, column)| (number, column.sealed(rows))).collect();
-        SealedGroup::new(head, columns)
+        SealedGroup::new(head, columns, payloads)
     }
 }
 
@@ -115,18 +118,25 @@ pub struct SealedGroup {
     head: Head,
     /// Those that have a value, by the memtable's column numbers, ascending.
     columns: Vec<(usize, SealedColumn)>,
+    payloads: Kept,
     bytes: usize,
 }
 
 impl SealedGroup {
-    fn new(head: Head, columns: Vec<(usize, SealedColumn)>) -> Self {
-        let bytes = 256 + head.times.len() * 18 + columns.iter().map(|(_, column)| column.bytes()).sum::<usize>();
-        Self { head, columns, bytes }
+    fn new(head: Head, columns: Vec<(usize, SealedColumn)>, payloads: Kept) -> Self {
+        let bytes =
+            256 + payloads.size() + head.times.len() * 18 + columns.iter().map(|(_, column)| column.bytes()).sum::<usize>();
+        Self { head, columns, payloads, bytes }
     }
 
     /// Memory it holds.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How the rows' payloads are kept.
+    pub fn payloads(&self) -> &Kept {
+        &self.payloads
     }
 
     /// How many rows.

@@ -367,6 +367,10 @@ impl Source for Masked {
         self.inner.check_index()
     }
 
+    fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
+        self.inner.payload(group)
+    }
+
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>> {
         let hidden = match self.hidden(group) {
             Ok(hidden) => hidden,

@@ -18,9 +18,12 @@ use rustc_hash::FxHasher;
 use super::StoreError;
 use super::column::Hint;
 use super::group::{Groups, OpenGroup, SealedGroup};
+use super::part::derive::Fields;
+use super::part::template::Template;
+use super::payload::{self, Finder};
 use super::source::{Chunk, Column, Dict, Kind, Lineage, Source, push_list_item};
 use crate::base::ids::{Generation, PartitionId, TopicId};
-use crate::base::row::{Cell, MESSAGE, Rows, Value};
+use crate::base::row::{Cell, KeepPayload, MESSAGE, Rows, Value};
 use crate::base::time::{self, DAY_NS};
 
 /// Field that keeps an event time more than a day ahead of its record's arrival; the row itself is found by arrival.
@@ -68,6 +71,10 @@ pub struct Memtable {
     /// By index into `Rows::names` of the call at hand.
     scratch: Vec<u32>,
     twice: Vec<u32>,
+    /// How payloads are made of rows.
+    finder: Finder,
+    /// By cell of the row at hand.
+    cell_columns: Vec<u32>,
 }
 
 impl Memtable {
@@ -80,7 +87,7 @@ impl Memtable {
     pub fn bytes(&self) -> usize {
         // Vectors that grow by doubling hold up to twice what is in them: a half more on average.
         let open: usize = self.open.values().map(|group| group.bytes + group.bytes / 2 + 256).sum();
-        self.sealed_bytes + open + self.names.len() * 160
+        self.sealed_bytes + open + self.names.len() * 160 + self.finder.bytes()
     }
 
     /// Adds rows of one partition from number `skip` on.
@@ -92,7 +99,7 @@ impl Memtable {
         scratch.resize(rows.names.len(), NONE);
         let message = rows.names.iter().position(|name| **name == *MESSAGE).and_then(|at| u32::try_from(at).ok());
         let mut group = self.open.remove(&partition).unwrap_or_else(|| OpenGroup::new(partition, 0, 0));
-        for head in heads {
+        for (at, head) in (skip..).zip(heads) {
             if group.is_full() {
                 let fresh = OpenGroup::new(partition, group.rows(), group.columns.len());
                 let full = std::mem::replace(&mut group, fresh);
@@ -121,6 +128,11 @@ impl Memtable {
                 name.last_row = self.rows;
                 self.push(&mut group, row, number, cell.value);
             }
+            if rows.keep != KeepPayload::Never
+                && let Some(Some(payload)) = rows.payloads.get(at)
+            {
+                self.keep(&mut group, row, payload, rows, (cells, &scratch), time_ns);
+            }
             if !self.twice.is_empty() {
                 self.lists(&mut group, row, cells, &scratch);
             }
@@ -132,6 +144,40 @@ impl Memtable {
         }
         self.open.insert(partition, group);
         self.scratch = scratch;
+    }
+
+    /// Keeps a row's payload, if its fields give it or it is to be kept whatever it costs.
+    fn keep(
+        &mut self,
+        group: &mut OpenGroup,
+        row: u16,
+        payload: &[u8],
+        rows: &Rows<'_>,
+        of: (&[Cell<'_>], &[u32]),
+        time_ns: i64,
+    ) {
+        let (cells, numbers) = of;
+        let mut columns = std::mem::take(&mut self.cell_columns);
+        columns.clear();
+        columns.extend(cells.iter().map(|cell| {
+            let number = numbers.get(cell.name as usize).copied().unwrap_or(NONE);
+            self.names.get(number as usize).map_or(NONE, |name| name.columns[slot(cell.value) as usize])
+        }));
+        let of = payload::Row { cells, columns: &columns, time_ns, names: &rows.names };
+        // A name that comes twice is a list, and how its items were written is not known.
+        let code = if self.twice.is_empty() { self.finder.code(payload, &of) } else { None };
+        match code {
+            Some(code) if rows.keep == KeepPayload::Derived || !self.finder.is_unsure(code) => {
+                group.payloads.note(usize::from(row), code);
+                group.bytes += 1;
+            }
+            _ if rows.keep == KeepPayload::Always => {
+                group.payloads.store(usize::from(row), payload.get(..VALUE_BYTES).unwrap_or(payload));
+                group.bytes += payload.len() + 5;
+            }
+            _ => {}
+        }
+        self.cell_columns = columns;
     }
 
     fn number(&mut self, name: &str) -> u32 {
@@ -243,7 +289,7 @@ impl Memtable {
         }
         let mut groups = self.sealed.clone();
         groups.extend(self.open.values().filter(|group| group.rows() > 0).map(|group| Arc::new(group.frozen())));
-        let look = Arc::new(MemSource::new(topic, topic_name.clone(), self.columns.clone(), groups));
+        let look = Arc::new(MemSource::new(topic, topic_name.clone(), self.columns.clone(), groups, self.finder.shared()));
         self.look = Arc::downgrade(&look);
         Some(look)
     }
@@ -255,7 +301,7 @@ impl Memtable {
                 self.seal(group);
             }
         }
-        MemSource::new(topic, topic_name.clone(), self.columns, self.sealed)
+        MemSource::new(topic, topic_name.clone(), self.columns, self.sealed, self.finder.shared())
     }
 }
 
@@ -286,12 +332,18 @@ pub struct MemSource {
     topic_name: Arc<str>,
     columns: Vec<Column>,
     groups: Groups,
+    payloads: Arc<[Template]>,
 }
 
 impl MemSource {
-    fn new(topic: TopicId, topic_name: Arc<str>, columns: Vec<Column>, mut groups: Groups) -> Self {
+    fn new(topic: TopicId, topic_name: Arc<str>, columns: Vec<Column>, mut groups: Groups, payloads: Arc<[Template]>) -> Self {
         groups.sort_by_key(|group| group.order());
-        Self { topic, topic_name, columns, groups }
+        Self { topic, topic_name, columns, groups, payloads }
+    }
+
+    /// How payloads of its rows are made, of its own columns.
+    pub fn payload_templates(&self) -> &[Template] {
+        &self.payloads
     }
 
     /// One group.
@@ -349,6 +401,22 @@ impl Source for MemSource {
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
         Ok(self.group(group).map(SealedGroup::lineage).unwrap_or_default())
+    }
+
+    fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
+        let Some(of) = self.group(group).filter(|group| !group.payloads().is_empty()) else { return Ok(None) };
+        let mut fields = Fields { columns: Vec::new(), times: of.times().to_vec() };
+        for at in self.payloads.iter().filter(|one| !one.is_none()).flat_map(Template::columns).map(|number| number as usize) {
+            if fields.columns.len() <= at {
+                fields.columns.resize_with(at + 1, || None);
+            }
+            if fields.columns[at].is_none() {
+                fields.columns[at] = of.chunk(at);
+            }
+        }
+        let mut kept = of.payloads().clone();
+        kept.drop_unsure(&self.payloads);
+        Ok(kept.render(of.rows(), &self.payloads, &fields))
     }
 
     fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {

@@ -49,6 +49,7 @@ mod memtable;
 mod merge;
 mod open;
 mod part;
+mod payload;
 pub mod query;
 pub mod source;
 mod stage;

@@ -384,6 +384,13 @@ pub trait Source: Send + Sync + Debug {
     fn runs(&self, group: usize) -> Result<Vec<Run>, StoreError> {
         Ok(self.lineage(group)?.runs())
     }
+    /// The bytes that the rows of a group were made of, where they are kept: no field, for nobody but who asks for it.
+    ///
+    /// # Errors
+    /// Damage.
+    fn payload(&self, _group: usize) -> Result<Option<Chunk>, StoreError> {
+        Ok(None)
+    }
     /// Rows of a group that are deleted and must not be seen: set bits as in [`Present`]; `None` where there are none.
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>>;
 }

@@ -305,7 +305,7 @@ fn take<'b>(
     each: &mut impl FnMut(&Rows<'b>),
 ) -> Said {
     let Output { names, cells, verdicts, .. } = output;
-    let mut rows = Rows { names, heads: Vec::new(), cells };
+    let mut rows = Rows { names, cells, ..Rows::default() };
     let mut said = Said::Dropped;
     for verdict in verdicts {
         *emissions += verdict.emissions.len() as u64;

@@ -84,6 +84,9 @@ pub enum EndedShown {
     Gone {
         /// What the store has of it.
         stored: Vec<Json>,
+        /// The bytes that came, where a row kept them.
+        #[serde(skip_serializing_if = "Json::is_null")]
+        payload: Json,
     },
 }
 

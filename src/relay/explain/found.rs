@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use serde_json::{Value as Json, json};
 
-use super::{LOOKUP, SHOWN_BYTES};
+use super::{LOOKUP, Place, SHOWN_BYTES};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
-use crate::base::row::{TIME, Value};
+use crate::base::row::{PAYLOAD, TIME, Value};
 use crate::relay::{Relay, shown};
 use crate::sandbox::{Output, Verdict};
 use crate::store::query::{self, Cancel, OutRow, OutValue, Request, virtual_field};
@@ -34,6 +34,18 @@ impl Relay {
         }
         // Not at its time: one that lies far in the future is stored by its arrival.
         self.rows_where(topic, &wanted, None, notes)
+    }
+
+    /// The bytes that a record was, where one of its rows kept them.
+    pub(super) fn payload_of(&self, place: &Place<'_>, notes: &mut Vec<String>) -> Json {
+        let (partition, offset) = (place.partition.id(), place.offset);
+        let wanted = format!("{}:{partition} {}:{offset} | fields {PAYLOAD}", virtual_field::PARTITION, virtual_field::OFFSET);
+        let rows = self.rows_where(place.topic.id(), &wanted, None, notes);
+        let payload = rows.iter().find_map(|row| match row.get(PAYLOAD) {
+            Some(OutValue::Str(payload)) => Some(shown::bytes(payload, SHOWN_BYTES)),
+            _ => None,
+        });
+        payload.unwrap_or(Json::Null)
     }
 
     /// Rows of a topic that a query finds, at this time or at any.

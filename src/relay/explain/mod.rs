@@ -165,7 +165,7 @@ impl Relay {
             }),
             before: Map::new(),
             steps: Vec::new(),
-            ended: EndedShown::Gone { stored: Vec::new() },
+            ended: EndedShown::Gone { stored: Vec::new(), payload: Json::Null },
             sent: Vec::new(),
             chain,
             notes: Vec::new(),
@@ -228,6 +228,7 @@ impl Relay {
         let mut notes = Vec::new();
         let rows = self.rows_of(place.topic.id(), place.partition.id(), place.offset, None, &mut notes);
         let stored: Vec<Json> = rows.iter().map(found::json).collect();
+        let payload = if rows.is_empty() { Json::Null } else { self.payload_of(place, &mut notes) };
         let start = place.partition.log_start();
         let why = if let Some(why) = why {
             why.to_owned()
@@ -257,7 +258,7 @@ impl Relay {
             call: None,
             before: Map::new(),
             steps: Vec::new(),
-            ended: EndedShown::Gone { stored },
+            ended: EndedShown::Gone { stored, payload },
             sent: Vec::new(),
             notes,
         })

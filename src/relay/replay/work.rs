@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use crate::base::ids::Offset;
 use crate::base::record::Records;
-use crate::base::row::{RowHead, Rows};
+use crate::base::row::{KeepPayload, RowHead, Rows};
 use crate::queue::Partition;
 use crate::queue::batch::Scratch;
 use crate::relay::RelayError;
@@ -204,6 +204,7 @@ impl Work {
             self.progress.miss(end);
         }
         let masks = shared.store.masks(job.generations.topic);
+        let keep = shared.keep_payload(&job.generations.name, ready);
         let mut scratch = Scratch::new();
         for stored in &batches {
             let until = stored.next_offset.min(upto);
@@ -211,7 +212,7 @@ impl Work {
                 self.progress.miss(until);
                 continue;
             };
-            if let Err(not_now) = self.batch(job, ready, masks.as_deref(), &records, until) {
+            if let Err(not_now) = self.batch(job, ready, masks.as_deref(), &records, until, keep) {
                 return match not_now {
                     NotNow::Pending(pending) => Ok(Some(pending)),
                     NotNow::Trouble(why) => Err(RelayError::Schemas(why)),
@@ -228,6 +229,7 @@ impl Work {
         masks: Option<&Masks>,
         records: &Records<'_>,
         until: u64,
+        keep: KeepPayload,
     ) -> Result<(), NotNow> {
         let Self { progress, stage, documents, arena, state, warm } = self;
         let is_dead = job.generations.name.starts_with(DEAD_PREFIX);
@@ -238,7 +240,8 @@ impl Work {
                 progress.records += call.records.len() as u64;
                 progress.bytes += call.records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
             }
-            let rows = rows(&call, output, is_dead, masks, progress);
+            let mut rows = rows(&call, output, is_dead, masks, progress);
+            rows.keep = keep;
             stage.append(partition, job.generation, &rows);
             progress.make(next);
             true
@@ -289,7 +292,7 @@ impl Job {
 /// What a chain's answer is in the store.
 fn rows<'b>(call: &Records<'b>, output: Output<'b>, is_dead: bool, masks: Option<&Masks>, progress: &mut Progress) -> Rows<'b> {
     let Output { names, cells, verdicts, .. } = output;
-    let mut rows = Rows { names, heads: Vec::with_capacity(verdicts.len()), cells };
+    let mut rows = Rows { names, heads: Vec::with_capacity(verdicts.len()), cells, ..Rows::default() };
     for (record, verdict) in call.records.iter().zip(&verdicts) {
         // What a filter held has the origin of its last record, which a lane that came before may own.
         let offset = verdict.joined.map_or(record.offset, |joined| joined.offset);
@@ -301,6 +304,7 @@ fn rows<'b>(call: &Records<'b>, output: Output<'b>, is_dead: bool, masks: Option
             VerdictKind::Store { time_ns, cells } => {
                 let time_ns = time_ns.unwrap_or(record.arrival_ns);
                 rows.heads.push(RowHead { time_ns, arrival_ns: record.arrival_ns, offset, n: 0, cells: *cells });
+                rows.payloads.push(verdict.joined.is_none().then_some(record.payload));
             }
             VerdictKind::Drop { .. } => progress.dropped += 1,
             // A row may be made of it later.

@@ -23,7 +23,9 @@ use super::bits::{Reader, put_bytes};
 use super::chunk::{self, CHUNK_BYTES, Dense, encoding};
 use super::job::Piece as Rows;
 use super::job::{Job, Mapping, each_row};
+use super::json::put_json;
 use super::template::{PIECES, Piece, Stamp, TEMPLATES, Template};
+use crate::base::row::Value;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Present};
 
@@ -66,7 +68,18 @@ pub struct Pen {
 }
 
 impl Pen {
-    fn stamp(&mut self, stamp: Stamp, ns: i64) -> &[u8] {
+    /// A value as messages and payloads show it.
+    pub fn value<'a>(&'a mut self, value: Value<'a>) -> &'a [u8] {
+        match value {
+            Value::Str(text) => text,
+            Value::Int(value) => self.int(value),
+            Value::Float(value) => self.float(value),
+            Value::Bool(value) => yes_or_no(value),
+        }
+    }
+
+    /// A time.
+    pub fn stamp(&mut self, stamp: Stamp, ns: i64) -> &[u8] {
         // Neighbours mostly share their second.
         let second = if stamp.is_whole() { ns.div_euclid(1_000_000_000) } else { ns };
         if self.stamped != Some((stamp, second)) {
@@ -105,6 +118,10 @@ impl Pen {
     }
 }
 
+fn yes_or_no(value: bool) -> &'static [u8] {
+    if value { b"true" } else { b"false" }
+}
+
 /// A row's string in a chunk of strings.
 fn string(chunk: &Chunk, row: usize) -> Option<&[u8]> {
     match chunk {
@@ -123,6 +140,7 @@ impl Fields {
         match self.columns.get(column as usize)?.as_ref()? {
             Chunk::Int { values, present } if present.has(row) => Some(pen.int(*values.get(row)?)),
             Chunk::Float { values, present } if present.has(row) => Some(pen.float(*values.get(row)?)),
+            Chunk::Bool { values, present } if present.has(row) => Some(yes_or_no(*values.get(row)?)),
             strings => string(strings, row),
         }
     }
@@ -135,6 +153,8 @@ impl Fields {
                 Piece::Literal(bytes) => rest.strip_prefix(&bytes[..]),
                 Piece::Field(column) => self.text(*column, row, pen).and_then(|text| rest.strip_prefix(text)),
                 Piece::Time(stamp) => self.times.get(row).and_then(|ns| rest.strip_prefix(pen.stamp(*stamp, *ns))),
+                // Of payloads alone.
+                Piece::Json(_) => None,
             };
             let Some(next) = next else { return false };
             rest = next;
@@ -143,11 +163,15 @@ impl Fields {
     }
 
     /// Writes the message that a template makes of this row.
-    fn write(&self, template: &Template, row: usize, out: &mut Vec<u8>, pen: &mut Pen) -> Option<()> {
+    pub fn write(&self, template: &Template, row: usize, out: &mut Vec<u8>, pen: &mut Pen) -> Option<()> {
         for piece in &template.pieces {
+            if let Piece::Json(column) = piece {
+                put_json(out, self.text(*column, row, pen)?);
+                continue;
+            }
             out.extend_from_slice(match piece {
                 Piece::Literal(bytes) => bytes,
-                Piece::Field(column) => self.text(*column, row, pen)?,
+                Piece::Field(column) | Piece::Json(column) => self.text(*column, row, pen)?,
                 Piece::Time(stamp) => pen.stamp(*stamp, *self.times.get(row)?),
             });
         }
@@ -197,7 +221,7 @@ impl Fields {
 }
 
 /// Whether no letter or digit of `text[from..to]` goes on beyond its ends.
-fn is_word(text: &[u8], from: usize, to: usize) -> bool {
+pub fn is_word(text: &[u8], from: usize, to: usize) -> bool {
     let part_of_one = |at: usize| match (at.checked_sub(1).and_then(|before| text.get(before)), text.get(at)) {
         (Some(before), Some(after)) => before.is_ascii_alphanumeric() && after.is_ascii_alphanumeric(),
         _ => false,

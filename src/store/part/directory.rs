@@ -5,8 +5,8 @@
 //!
 //! groups:  count, then each: rows, least time zigzag, greatest - least, unpacked bytes, chunks, then each chunk:
 //!          column - previous column, encoding u8, bounded u8, offset, length; if bounded: least zigzag, greatest - least
-//! columns: count, then each: name (length, bytes), kind u8 (0 string, 1 list, 2 whole, 3 decimal, 4 bool; 5 string whose
-//!          dictionary is of shapes, since version 2), blocks,
+//! columns: count, then each: name (length, bytes), kind u8 (0 string, 1 list, 2 whole, 3 decimal, 4 bool; since version 2
+//!          5 string whose dictionary is of shapes, 6 payloads), blocks,
 //!          then each dictionary block: offset, length, unpacked size, entries, first key (length, at most 64 bytes of it)
 //! lineage: count, then each: rows, partition, generation, first offset, last - first
 //!          (all varints but where said)
@@ -90,8 +90,20 @@ pub struct ColumnDir {
     pub column: Column,
     /// Its dictionary, if it has one.
     pub blocks: Vec<BlockRef>,
-    /// Whether that has shapes of its texts instead of values.
-    pub shapes: bool,
+    /// What it holds.
+    pub holds: Holds,
+}
+
+/// What a column, or its dictionary, holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Holds {
+    /// A field's values.
+    #[default]
+    Values,
+    /// A field's values; but its dictionary has their shapes.
+    Shapes,
+    /// Payloads: no field, and the last column.
+    Payloads,
 }
 
 /// Rows in a row of one partition and generation.
@@ -209,7 +221,8 @@ pub fn encode_columns(columns: &[ColumnDir]) -> Vec<u8> {
     for dir in columns {
         put_bytes(&mut out, dir.column.name.as_bytes());
         out.push(match dir.column.kind {
-            Kind::Str if dir.shapes => 5,
+            Kind::Str if dir.holds == Holds::Shapes => 5,
+            Kind::Str if dir.holds == Holds::Payloads => 6,
             Kind::Str => 0,
             Kind::List => 1,
             Kind::Int => 2,
@@ -237,13 +250,21 @@ pub fn decode_columns(bytes: &[u8]) -> Option<Vec<ColumnDir>> {
         let name: Arc<str> = Arc::from(std::str::from_utf8(reader.bytes()?).ok()?);
         let tag = reader.u8()?;
         let kind = match tag {
-            0 | 5 => Kind::Str,
+            0 | 5 | 6 => Kind::Str,
             1 => Kind::List,
             2 => Kind::Int,
             3 => Kind::Float,
             4 => Kind::Bool,
             _ => return None,
         };
+        let holds = match tag {
+            5 => Holds::Shapes,
+            6 => Holds::Payloads,
+            _ => Holds::Values,
+        };
+        if columns.last().is_some_and(|last: &ColumnDir| last.holds == Holds::Payloads) {
+            return None;
+        }
         let block_count = reader.size()?;
         let mut blocks = Vec::with_capacity(reader.at_most(block_count, 5)?);
         for _ in 0..block_count {
@@ -252,7 +273,7 @@ pub fn decode_columns(bytes: &[u8]) -> Option<Vec<ColumnDir>> {
             let entries = reader.number()?;
             blocks.push(BlockRef { span, unpacked, entries, first_key: reader.bytes()?.to_vec() });
         }
-        columns.push(ColumnDir { column: Column { name, kind }, blocks, shapes: tag == 5 });
+        columns.push(ColumnDir { column: Column { name, kind }, blocks, holds });
     }
     Some(columns)
 }

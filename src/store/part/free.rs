@@ -63,8 +63,11 @@ impl Free {
         Ok(own.pays(job, mapping, zstd)?.then_some(own))
     }
 
-    /// The shapes of all inputs, if all of them have some.
+    /// The shapes of all inputs, if all of them have some and all of their rows stay.
     fn known(job: &Job<'_>, mapping: &Mapping) -> Result<Option<Self>, StoreError> {
+        if job.leaves_out() {
+            return Ok(None);
+        }
         let mut dicts = Vec::new();
         for (at, input) in job.inputs.iter().enumerate() {
             let Some(column) = mapping.get(at).copied().flatten() else {

@@ -8,7 +8,8 @@ use super::bits::{Reader, put_bytes};
 use super::chunk::{self, encoding};
 use super::derive::Known;
 use super::job::{Input, Job, Mapping, Piece as Rows};
-use super::template::{Piece, TEMPLATES, Template};
+use super::payload::renumbered;
+use super::template::{TEMPLATES, Template};
 use crate::store::StoreError;
 
 /// Templates of a part to be, and which of them those of each input are.
@@ -27,6 +28,9 @@ impl Inherited {
     /// Damage of an input.
     pub fn of(job: &Job<'_>, known: &[Known<'_>]) -> Result<Self, StoreError> {
         let mut all = Self::default();
+        if job.leaves_out() {
+            return Ok(all);
+        }
         for (at, input) in job.inputs.iter().enumerate() {
             let mut numbers = Vec::new();
             if let Input::Part(source) = input {
@@ -60,18 +64,6 @@ impl Inherited {
             _ => Ok(None),
         }
     }
-}
-
-/// A template of one input with the numbers of the part to be.
-fn renumbered(template: &Template, input: usize, known: &[Known<'_>]) -> Option<Template> {
-    let piece = |piece: &Piece| match piece {
-        Piece::Field(column) => {
-            let is_it = |known: &&Known<'_>| known.mapping.get(input).copied().flatten() == usize::try_from(*column).ok();
-            known.iter().find(is_it).map(|known| Piece::Field(known.number))
-        }
-        other => Some(other.clone()),
-    };
-    Some(Template { pieces: template.pieces.iter().map(piece).collect::<Option<_>>()? })
 }
 
 /// A chunk with other numbers for its templates; `None` if it makes no sense, and whoever decodes it will say so.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::chunk::Dense;
+use super::payload::Kept;
 use super::read::PartSource;
+use super::template::Template;
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
 use crate::store::memtable::MemSource;
@@ -37,6 +39,28 @@ impl Input {
         match self {
             Self::Mem(source) => source.column(group, column),
             Self::Part(source) => source.whole_column(group, column),
+        }
+    }
+
+    /// How payloads of its rows are made, of its own columns.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn payload_templates(&self) -> Result<&[Template], StoreError> {
+        match self {
+            Self::Mem(source) => Ok(source.payload_templates()),
+            Self::Part(source) => source.payload_templates(),
+        }
+    }
+
+    /// How the payload of each row of a group is kept; `None` where no row's is.
+    ///
+    /// # Errors
+    /// Damage.
+    pub fn payloads(&self, group: usize) -> Result<Option<Kept>, StoreError> {
+        match self {
+            Self::Mem(source) => Ok(source.group(group).map(|group| group.payloads().clone()).filter(|kept| !kept.is_empty())),
+            Self::Part(source) => source.payloads(group),
         }
     }
 
@@ -90,6 +114,15 @@ impl Job<'_> {
     /// Rows of a group to be.
     pub fn rows(&self, pieces: &[Piece]) -> usize {
         pieces.iter().map(|piece| self.piece_rows(piece)).sum()
+    }
+
+    /// Whether rows of the inputs are left out: then nothing may stay that was known of them alone.
+    pub fn leaves_out(&self) -> bool {
+        self.groups.iter().flatten().any(|piece| piece.rows.is_some())
+            || self.inputs.iter().enumerate().any(|(at, input)| {
+                let groups = self.groups.iter().flatten().filter(|piece| piece.input == at).count();
+                groups < input.source().groups()
+            })
     }
 
     /// The part and group if a group to be is one whole group of a part.

@@ -46,6 +46,8 @@ pub enum Kept {
 pub struct Split {
     /// Whether the main column is of numbers or raw bytes.
     pub typed: bool,
+    /// Whether those that come often are most of all.
+    pub often: bool,
     /// The values that come often, and where they came.
     pub frequent: Coded,
 }
@@ -170,7 +172,7 @@ impl Split {
             bytes += entry.len();
             bytes <= DICT_BYTES / 4
         });
-        Self { typed: class.is_some(), frequent: Coded::of_entries(entries) }
+        Self { typed: class.is_some(), often: share * 2 > values, frequent: Coded::of_entries(entries) }
     }
 
     /// Divides the strings of a group; the frequent ones are noted.

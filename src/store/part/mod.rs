@@ -9,7 +9,7 @@
 //!                     and behind a column its pairs                                      pairs/
 //!      DICTIONARIES   of each column that has one, sorted, blocks of 4,096 entries: zstd frame | crc32c u32   dictionary.rs
 //!      PAIR INDEX     where the pairs of words and groups lie; empty in version 1         pairs/
-//!      TEMPLATES      how messages are made of fields; empty where they are not   template.rs
+//!      TEMPLATES      how messages and payloads are made of fields; empty where they are not   template.rs
 //!      GROUP TABLE    rows, time bounds, and where each column's chunk lies               directory.rs
 //!      COLUMN DIR     names, kinds, and where dictionary blocks lie                       directory.rs
 //!      LINEAGE        runs of (partition, offset range, generation) in row order          directory.rs
@@ -59,10 +59,12 @@ pub mod directory;
 pub mod free;
 pub mod inherit;
 pub mod job;
+pub mod json;
 pub mod learn;
 pub mod mixed;
 pub mod out;
 pub mod pairs;
+pub mod payload;
 pub mod ranked;
 pub mod read;
 pub mod shape;

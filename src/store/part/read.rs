@@ -13,11 +13,11 @@ use super::bits::Reader;
 use super::cache::{Cache, Cached};
 use super::chunk::{self, encoding};
 use super::directory::{
-    ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
-    unpack_section,
+    ChunkRef, ColumnDir, Footer, GroupDir, Holds, LineageRun, Span, decode_columns, decode_footer, decode_groups,
+    decode_lineage, unpack_section,
 };
 use super::pairs;
-use super::template::{self, Template};
+use super::template::{self, Template, Templates};
 use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
@@ -28,6 +28,7 @@ use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
 
 mod index;
+mod payload;
 mod shapes;
 mod whole;
 
@@ -129,7 +130,7 @@ pub struct Directory {
     columns: Vec<Column>,
     pub(super) dirs: Vec<ColumnDir>,
     pub(super) groups: Vec<GroupDir>,
-    templates: Vec<Template>,
+    templates: Templates,
     /// By column; none where they are damaged.
     pairs: Option<Vec<pairs::Segment>>,
     /// Rows before each group.
@@ -155,7 +156,7 @@ impl Directory {
         let odd = |span: Span| (span.offset, "its directory makes no sense");
         let dirs = decode_columns(&section(column_dir)?).ok_or(odd(column_dir))?;
         let templates = match templates.length {
-            0 => Vec::new(),
+            0 => Templates::default(),
             _ => template::decode(&section(templates)?, &dirs).ok_or(odd(templates))?,
         };
         let groups = decode_groups(&section(group_table)?, dirs.len()).ok_or(odd(group_table))?;
@@ -179,7 +180,8 @@ impl Directory {
         if rows != footer.rows || run_end != rows {
             return Err(odd(group_table));
         }
-        let columns = dirs.iter().map(|dir| dir.column.clone()).collect();
+        let fields = dirs.iter().filter(|dir| dir.holds != Holds::Payloads);
+        let columns = fields.map(|dir| dir.column.clone()).collect();
         Ok(Self { footer, mapped, columns, dirs, groups, templates, pairs, starts, runs, run_ends })
     }
 
@@ -187,7 +189,8 @@ impl Directory {
     fn bytes(&self) -> usize {
         let columns: usize = self.dirs.iter().map(|dir| 120 + dir.column.name.len() + dir.blocks.len() * 120).sum();
         let groups: usize = self.groups.iter().map(|group| 72 + group.chunks.len() * size_of::<ChunkRef>()).sum();
-        let templates: usize = self.templates.iter().map(|template| template.pieces.len() * 64).sum();
+        let templates = self.templates.messages.iter().chain(&self.templates.payloads);
+        let templates: usize = templates.map(|template| template.pieces.len() * 64).sum();
         let of_pairs = |pair: &pairs::Segment| 128 + pair.open.len() * 4 + pair.runs.len() * 16;
         let pairs: usize = self.pairs.iter().flatten().map(of_pairs).sum();
         256 + columns + groups + templates + pairs + self.runs.len() * 40
@@ -304,16 +307,15 @@ impl PartSource {
     /// # Errors
     /// Damage.
     pub fn templates(&self) -> Result<&[Template], StoreError> {
-        Ok(if self.skips_damage { &[] } else { &self.directory()?.templates })
+        Ok(if self.skips_damage { &[] } else { &self.directory()?.templates.messages })
     }
 
-    /// What the part's templates make messages of, in one group.
-    fn fields(&self, group: usize) -> Result<derive::Fields, StoreError> {
+    /// What templates of messages or payloads are made of, in one group.
+    fn fields(&self, group: usize, templates: &[Template], of_messages: bool) -> Result<derive::Fields, StoreError> {
         let directory = self.directory()?;
         let mut fields = derive::Fields { columns: Vec::new(), times: self.times(group)? };
-        for piece in directory.templates.iter().flat_map(|template| &template.pieces) {
-            let template::Piece::Field(number) = piece else { continue };
-            let at = *number as usize;
+        for number in templates.iter().flat_map(Template::columns) {
+            let at = number as usize;
             if fields.columns.len() <= at {
                 fields.columns.resize_with(at + 1, || None);
             }
@@ -321,7 +323,7 @@ impl PartSource {
                 continue;
             }
             let made = directory.chunk_ref(group, number.saturating_add(FIRST_FIELD));
-            if made.is_some_and(|chunk| chunk.encoding == encoding::DERIVED) {
+            if of_messages && made.is_some_and(|chunk| chunk.encoding == encoding::DERIVED) {
                 return Err(self.file.damaged(0, "a template that is made of messages"));
             }
             fields.columns[at] = self.whole_column(group, at)?.map(Chunk::into_text);
@@ -353,7 +355,8 @@ impl PartSource {
                 Chunk::Dict { codes: chunk::spread(codes, &present, total), dict }
             }
             Kind::Str if chunk.encoding == encoding::DERIVED => {
-                let (templates, fields) = (&self.directory()?.templates, self.fields(group)?);
+                let templates = &self.directory()?.templates.messages;
+                let fields = self.fields(group, templates, true)?;
                 derive::decode(&mut reader, count, present, templates, &fields).ok_or_else(odd)?
             }
             Kind::Str if chunk.encoding == encoding::SPLIT => {
@@ -508,6 +511,10 @@ impl Source for PartSource {
 
     fn check_index(&self) -> Result<(), StoreError> {
         self.check_pairs()
+    }
+
+    fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
+        self.rendered_payloads(group)
     }
 
     fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {

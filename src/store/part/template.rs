@@ -7,12 +7,15 @@
 //!   2 time      minutes east of UTC zigzag:                                              22/Nov/2026:00:56:46 +0000
 //!   3 time      separator u8, decimal mark u8, digits u8, zone u8, minutes zigzag:       2026-11-22T00:56:46.123Z
 //!               zone: 0 nothing (UTC), 1 `Z`, 2 `+hh:mm`, 3 `+hhmm`                      (all varints but where said)
+//!   4 JSON      column: a string as JSON writes it between quotes                        since version 2
+//! behind the templates of messages, where a part has any, as many of payloads (`payload.rs`)    since version 2
 //! ```
 //! Templates are learned (`derive.rs`), never configured, and used for a row only where what they give is the message, byte
 //! for byte. Limits: [`TEMPLATES`] a part, [`PIECES`] each.
 
 use super::bits::{Reader, put_bytes, put_varint, put_zigzag};
 use super::directory::ColumnDir;
+use super::payload::PAYLOADS;
 use crate::base::time::DAY_NS;
 use crate::store::source::Kind;
 
@@ -32,6 +35,8 @@ pub enum Piece {
     Literal(Vec<u8>),
     /// The row's value of this column.
     Field(u32),
+    /// The row's value of this column as JSON writes it.
+    Json(u32),
     /// The row's time.
     Time(Stamp),
 }
@@ -41,6 +46,35 @@ pub enum Piece {
 pub struct Template {
     /// In order.
     pub pieces: Vec<Piece>,
+}
+
+impl Template {
+    /// One that makes nothing: of a column that is nowhere.
+    pub fn none() -> Self {
+        Self { pieces: vec![Piece::Field(u32::MAX)] }
+    }
+
+    /// Whether it makes nothing.
+    pub fn is_none(&self) -> bool {
+        self.pieces == [Piece::Field(u32::MAX)]
+    }
+
+    /// The columns that it is made of.
+    pub fn columns(&self) -> impl Iterator<Item = u32> + '_ {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Field(column) | Piece::Json(column) => Some(*column),
+            Piece::Literal(_) | Piece::Time(_) => None,
+        })
+    }
+}
+
+/// What a part's rows make.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Templates {
+    /// Their messages.
+    pub messages: Vec<Template>,
+    /// Their payloads.
+    pub payloads: Vec<Template>,
 }
 
 /// A way to write a time.
@@ -213,65 +247,90 @@ fn civil(day: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, date)
 }
 
-/// Templates as bytes.
-pub fn encode(templates: &[Template]) -> Vec<u8> {
+/// Templates as bytes; none where there are none.
+pub fn encode(templates: &Templates) -> Vec<u8> {
     let mut out = Vec::new();
-    put_varint(&mut out, templates.len() as u64);
-    for template in templates {
-        put_varint(&mut out, template.pieces.len() as u64);
-        for piece in &template.pieces {
-            match piece {
-                Piece::Literal(bytes) => {
-                    out.push(0);
-                    put_bytes(&mut out, bytes);
-                }
-                Piece::Field(column) => {
-                    out.push(1);
-                    put_varint(&mut out, u64::from(*column));
-                }
-                Piece::Time(Stamp::Clf { minutes }) => {
-                    out.push(2);
-                    put_zigzag(&mut out, i64::from(*minutes));
-                }
-                Piece::Time(Stamp::Iso { separator, mark, digits, zone, minutes }) => {
-                    out.extend_from_slice(&[3, *separator, *mark, *digits, *zone]);
-                    put_zigzag(&mut out, i64::from(*minutes));
-                }
-            }
-        }
+    if templates.messages.is_empty() && templates.payloads.is_empty() {
+        return out;
+    }
+    put_list(&mut out, &templates.messages);
+    if !templates.payloads.is_empty() {
+        put_list(&mut out, &templates.payloads);
     }
     out
 }
 
+fn put_list(out: &mut Vec<u8>, templates: &[Template]) {
+    put_varint(out, templates.len() as u64);
+    for template in templates {
+        put_varint(out, template.pieces.len() as u64);
+        for piece in &template.pieces {
+            match piece {
+                Piece::Literal(bytes) => {
+                    out.push(0);
+                    put_bytes(out, bytes);
+                }
+                Piece::Field(column) => {
+                    out.push(1);
+                    put_varint(out, u64::from(*column));
+                }
+                Piece::Json(column) => {
+                    out.push(4);
+                    put_varint(out, u64::from(*column));
+                }
+                Piece::Time(Stamp::Clf { minutes }) => {
+                    out.push(2);
+                    put_zigzag(out, i64::from(*minutes));
+                }
+                Piece::Time(Stamp::Iso { separator, mark, digits, zone, minutes }) => {
+                    out.extend_from_slice(&[3, *separator, *mark, *digits, *zone]);
+                    put_zigzag(out, i64::from(*minutes));
+                }
+            }
+        }
+    }
+}
+
 /// Reads the templates of a part that has these columns.
-pub fn decode(bytes: &[u8], columns: &[ColumnDir]) -> Option<Vec<Template>> {
+pub fn decode(bytes: &[u8], columns: &[ColumnDir]) -> Option<Templates> {
     let mut reader = Reader(bytes);
-    let count = reader.size().filter(|count| *count <= TEMPLATES)?;
+    let messages = list(&mut reader, TEMPLATES, columns)?;
+    let payloads = if reader.0.is_empty() { Vec::new() } else { list(&mut reader, PAYLOADS, columns)? };
+    reader.0.is_empty().then_some(Templates { messages, payloads })
+}
+
+fn list(reader: &mut Reader<'_>, most: usize, columns: &[ColumnDir]) -> Option<Vec<Template>> {
+    let count = reader.size().filter(|count| *count <= most)?;
     let mut templates = Vec::with_capacity(count);
     for _ in 0..count {
         let pieces = reader.size().filter(|pieces| *pieces <= PIECES)?;
         let mut template = Template::default();
         for _ in 0..pieces {
-            template.pieces.push(match reader.u8()? {
+            let tag = reader.u8()?;
+            template.pieces.push(match tag {
                 0 => Piece::Literal(reader.bytes()?.to_vec()),
-                1 => {
+                1 | 4 => {
                     let column = reader.number()?;
-                    let dir = columns.get(usize::try_from(column).ok()?)?;
-                    matches!(dir.column.kind, Kind::Str | Kind::Int | Kind::Float).then_some(Piece::Field(column))?
+                    let kind = columns.get(usize::try_from(column).ok()?)?.column.kind;
+                    match (tag, kind) {
+                        (4, Kind::Str) => Piece::Json(column),
+                        (1, Kind::Str | Kind::Int | Kind::Float | Kind::Bool) => Piece::Field(column),
+                        _ => return None,
+                    }
                 }
-                2 => Piece::Time(Stamp::Clf { minutes: minutes(&mut reader)? }),
+                2 => Piece::Time(Stamp::Clf { minutes: minutes(reader)? }),
                 3 => {
                     let (separator, mark) = (reader.u8()?, reader.u8()?);
                     let digits = reader.u8().filter(|digits| *digits <= 9)?;
                     let zone = reader.u8().filter(|zone| *zone <= 3)?;
-                    Piece::Time(Stamp::Iso { separator, mark, digits, zone, minutes: minutes(&mut reader)? })
+                    Piece::Time(Stamp::Iso { separator, mark, digits, zone, minutes: minutes(reader)? })
                 }
                 _ => return None,
             });
         }
         templates.push(template);
     }
-    reader.0.is_empty().then_some(templates)
+    Some(templates)
 }
 
 fn minutes(reader: &mut Reader<'_>) -> Option<i16> {
@@ -282,6 +341,7 @@ fn minutes(reader: &mut Reader<'_>) -> Option<i16> {
 mod tests {
     use super::*;
     use crate::base::time;
+    use crate::store::part::directory::Holds;
 
     #[test]
     fn times_are_found_and_written_as_they_stood() {
@@ -321,7 +381,7 @@ mod tests {
         let columns = |kind| ColumnDir {
             column: crate::store::source::Column { name: "a".into(), kind },
             blocks: Vec::new(),
-            shapes: false,
+            holds: Holds::Values,
         };
         let pieces = vec![
             Piece::Literal(b"GET ".to_vec()),
@@ -329,14 +389,20 @@ mod tests {
             Piece::Time(Stamp::Clf { minutes: -90 }),
             Piece::Time(Stamp::Iso { separator: b' ', mark: b',', digits: 3, zone: 2, minutes: 60 }),
         ];
-        let templates = vec![Template { pieces }, Template::default()];
+        let templates = Templates { messages: vec![Template { pieces }, Template::default()], payloads: Vec::new() };
         let bytes = encode(&templates);
-        let dirs = [columns(Kind::Bool), columns(Kind::Int)];
+        let dirs = [columns(Kind::List), columns(Kind::Int)];
         assert_eq!(decode(&bytes, &dirs), Some(templates));
         assert_eq!(decode(&bytes, &dirs[..1]), None, "a column that is not there");
         assert_eq!(decode(&bytes, &[columns(Kind::Int), columns(Kind::List)]), None, "a column that has no one text");
         for cut in 0..bytes.len() {
             assert_eq!(decode(&bytes[..cut], &dirs), None);
         }
+        let payloads = vec![Template { pieces: vec![Piece::Literal(b"{".to_vec()), Piece::Json(0), Piece::Field(1)] }];
+        let both = Templates { messages: Vec::new(), payloads };
+        let bytes = encode(&both);
+        let dirs = [columns(Kind::Str), columns(Kind::Bool)];
+        assert_eq!(decode(&bytes, &dirs), Some(both));
+        assert_eq!(decode(&bytes, &[columns(Kind::Int), columns(Kind::Bool)]), None, "JSON writes strings");
     }
 }

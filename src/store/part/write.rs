@@ -14,7 +14,7 @@ use super::chunk::{self, Dense, encoding};
 use super::derive::{self, Known};
 use super::dictionary::{BLOCK_ENTRIES, encode_block};
 use super::directory::{
-    BlockRef, ChunkRef, ColumnDir, Footer, GroupDir, LineageRun, Span, encode_columns, encode_footer, encode_groups,
+    BlockRef, ChunkRef, ColumnDir, Footer, GroupDir, Holds, LineageRun, Span, encode_columns, encode_footer, encode_groups,
     encode_lineage, pack_section,
 };
 use super::inherit::Inherited;
@@ -23,7 +23,7 @@ use super::mixed::{self, Kept};
 use super::out::{Out, refused};
 use super::pairs::{self, build};
 use super::strings::{Coded, coded};
-use super::template::{self, Template};
+use super::template::{self, Templates};
 use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, ranked};
 use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId};
@@ -33,6 +33,7 @@ use crate::store::source::{Chunk, Column, Kind};
 
 mod free;
 mod index;
+mod payload;
 mod split;
 
 /// What was written.
@@ -59,7 +60,7 @@ struct Writer<'a> {
     /// Packed dictionary blocks of each column, written when all columns are.
     dictionaries: Vec<(usize, Vec<Block>)>,
     runs: Vec<LineageRun>,
-    templates: Vec<Template>,
+    templates: Templates,
     pairs: Vec<pairs::Segment>,
     text: zstd::bulk::Compressor<'static>,
     dict: zstd::bulk::Compressor<'static>,
@@ -78,7 +79,7 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
         columns: Vec::new(),
         dictionaries: Vec::new(),
         runs: Vec::new(),
-        templates: Vec::new(),
+        templates: Templates::default(),
         pairs: Vec::new(),
         text: zstd::bulk::Compressor::new(1).map_err(broken)?,
         dict: zstd::bulk::Compressor::new(3).map_err(broken)?,
@@ -104,15 +105,20 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
             return Err(StoreError::Closed);
         }
         if let Some(number) = writer.field(Column { name, kind }, &mapping)?
-            && matches!(kind, Kind::Str | Kind::Int | Kind::Float)
+            && kind != Kind::List
         {
-            written.push((number, mapping));
+            written.push((number, mapping, kind));
         }
     }
     if let Some(((name, kind), mapping)) = message {
-        let known: Vec<_> = written.iter().map(|(number, mapping)| Known { number: *number, mapping }).collect();
-        writer.message(Column { name, kind }, &mapping, &known)?;
+        let known = written.iter().filter(|(.., kind)| *kind != Kind::Bool);
+        let known: Vec<_> = known.map(|(number, mapping, _)| Known { number: *number, mapping }).collect();
+        if let Some(number) = writer.message(Column { name, kind }, &mapping, &known)? {
+            written.push((number, mapping, kind));
+        }
     }
+    let known: Vec<_> = written.iter().map(|(number, mapping, _)| Known { number: *number, mapping }).collect();
+    writer.payloads(&known)?;
     writer.finish()
 }
 
@@ -234,7 +240,7 @@ impl Writer<'_> {
             match mixed::kept(self.job, mapping)? {
                 Kept::Dictionary(coded) => self.codes(&column, coded)?,
                 // What comes often is better found as codes.
-                Kept::Split(split) if !split.typed && split.frequent.dict.is_empty() && self.free(&column, mapping)? => {}
+                Kept::Split(split) if !split.typed && !split.often && self.free(&column, mapping)? => {}
                 Kept::Split(split) => self.split(&column, split, mapping)?,
             }
         } else if kind == Kind::List
@@ -242,25 +248,31 @@ impl Writer<'_> {
         {
             self.codes(&column, coded)?;
         } else {
-            self.columns.push(ColumnDir { column, blocks: Vec::new(), shapes: false });
+            self.columns.push(ColumnDir { column, blocks: Vec::new(), holds: Holds::Values });
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
         self.index(at, kind, mapping)?;
         Ok((self.columns.len() > at).then_some(place))
     }
 
-    /// Writes messages: as any strings, or as templates make them of the columns before.
-    fn message(&mut self, column: Column, mapping: &Mapping, known: &[Known<'_>]) -> Result<(), StoreError> {
+    /// Writes messages: as any strings, or as templates make them of the columns before. Their number among the fields.
+    fn message(&mut self, column: Column, mapping: &Mapping, known: &[Known<'_>]) -> Result<Option<u32>, StoreError> {
+        let at = self.columns.len();
+        self.messages(column, mapping, known)?;
+        Ok((self.columns.len() > at).then(|| u32::try_from(at).unwrap_or(u32::MAX - FIRST_FIELD)))
+    }
+
+    fn messages(&mut self, column: Column, mapping: &Mapping, known: &[Known<'_>]) -> Result<(), StoreError> {
         let job = self.job;
         if let Some(coded) = coded(job, mapping)? {
             return self.codes(&column, coded);
         }
         let inherited = Inherited::of(job, known)?;
-        self.templates = match inherited.templates.is_empty() {
+        self.templates.messages = match inherited.templates.is_empty() {
             true => derive::learn(job, mapping, known)?,
             false => inherited.templates.clone(),
         };
-        if self.templates.is_empty() {
+        if self.templates.messages.is_empty() {
             let at = self.columns.len();
             if !self.free(&column, mapping)? {
                 let number = self.begin(&column);
@@ -273,12 +285,12 @@ impl Writer<'_> {
         for (group, pieces) in job.groups.iter().enumerate() {
             let bytes = match inherited.recode(job, pieces, mapping)? {
                 Some(bytes) => Some(bytes),
-                None => derive::encode(job, pieces, mapping, known, &self.templates, &mut self.text)?,
+                None => derive::encode(job, pieces, mapping, known, &self.templates.messages, &mut self.text)?,
             };
             if let Some(bytes) = bytes {
                 let chunk = ChunkRef { column: number, encoding: encoding::DERIVED, offset: 0, length: 0, bounds: None };
                 self.add_chunk(group, chunk, &bytes)?;
-                if let Some((ends, texts)) = derive::stored(&bytes, job.rows(pieces), self.templates.len()) {
+                if let Some((ends, texts)) = derive::stored(&bytes, job.rows(pieces), self.templates.messages.len()) {
                     builder.begin(u32::try_from(group).unwrap_or(u32::MAX), pairs::Sort::Words, &mut self.out)?;
                     builder.texts(&ends, &texts);
                 }
@@ -379,7 +391,7 @@ impl Writer<'_> {
 
     /// Begins a column; its number among all.
     fn begin(&mut self, column: &Column) -> u32 {
-        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new(), shapes: false });
+        self.columns.push(ColumnDir { column: column.clone(), blocks: Vec::new(), holds: Holds::Values });
         u32::try_from(self.columns.len() - 1).unwrap_or(u32::MAX - FIRST_FIELD) + FIRST_FIELD
     }
 
@@ -440,7 +452,7 @@ impl Writer<'_> {
         sections[1] = Span { offset: dict_start, length: self.out.at() - dict_start, crc: 0 };
         self.pairs.sort_by_key(|segment| (segment.column, segment.dictionary));
         let pairs = if self.pairs.is_empty() { Vec::new() } else { pairs::encode(&self.pairs) };
-        let templates = if self.templates.is_empty() { Vec::new() } else { template::encode(&self.templates) };
+        let templates = template::encode(&self.templates);
         let bodies = [pairs, templates, encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
         for (section, body) in sections.iter_mut().skip(2).zip(&bodies) {
             let packed = if body.is_empty() { Vec::new() } else { pack_section(body).map_err(broken)? };

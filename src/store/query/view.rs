@@ -174,7 +174,12 @@ impl<'a> GroupView<'a> {
     pub fn field(&self, name: &str) -> FieldReader {
         virtual_reader(name).unwrap_or_else(|| {
             let columns = self.source.columns().iter().enumerate().filter(|(_, column)| *column.name == *name);
-            FieldReader::Chunks(columns.filter_map(|(index, column)| Some((column.kind, self.chunk(index)?))).collect())
+            let mut chunks: Vec<_> = columns.filter_map(|(index, column)| Some((column.kind, self.chunk(index)?))).collect();
+            if name == row::PAYLOAD && chunks.is_empty() {
+                let payload = self.sound(self.source.payload(self.group)).flatten();
+                chunks.extend(payload.map(|chunk| (Kind::Str, Rc::new(chunk))));
+            }
+            FieldReader::Chunks(chunks)
         })
     }
 

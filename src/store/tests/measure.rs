@@ -2,6 +2,7 @@
 //!
 //! By default a few generated access lines, so that it always runs. To measure:
 //! `SAWBOX_MEASURE_LINES=2000000 SAWBOX_ACCESS_LOG=<file> cargo test --release --lib store::tests::measure -- --nocapture`
+//! `SAWBOX_MEASURE_TEXTS=<file>` for lines of any log, or JSON objects a line, of which fields are made; what keeping payloads adds.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use super::TODAY;
 use crate::base::clock::RealClock;
 use crate::base::disk::RealDisk;
 use crate::base::ids::TopicId;
-use crate::base::row::{Cell, RowHead, Rows, Value};
-use crate::base::time::DAY_NS;
+use crate::base::row::{Cell, KeepPayload, RowHead, Rows, Value};
+use crate::base::time::{self, DAY_NS};
 
 const NAMES: [&str; 12] = [
     "clientip",
@@ -148,4 +149,76 @@ fn what_a_row_costs() {
         merge_ns / rows,
     );
     assert!(raw as u64 > stats.disk_bytes * 2);
+}
+
+/// A line as a lane gives it: an object's members, or the message.
+fn members(line: &str) -> Vec<(String, serde_json::Value)> {
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line) {
+        Ok(all) => {
+            all.into_iter().map(|(name, value)| (if name == "_msg" { "message".to_owned() } else { name }, value)).collect()
+        }
+        Err(_) => vec![("message".to_owned(), line.into())],
+    }
+}
+
+#[test]
+fn what_texts_cost() {
+    let path = std::env::var_os("SAWBOX_MEASURE_TEXTS");
+    let lines = path.map_or_else(lines, |path| std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect());
+    for keep in [KeepPayload::Never, KeepPayload::Derived] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Arc::new(RealDisk::open(dir.path()).unwrap());
+        let (store, _) = Store::open_idle(disk, Arc::new(RealClock::new()), Config::default()).unwrap();
+        let (topic, mut raw, mut append_ns, mut flush_ns) = (TopicId::new(), 0, 0, 0);
+        for (number, batch) in lines.chunks(BATCH).enumerate() {
+            let made: Vec<_> = batch.iter().map(|line| members(line)).collect();
+            let mut rows = Rows { keep, ..Rows::default() };
+            for (at, (line, members)) in batch.iter().zip(&made).enumerate() {
+                let start = u32::try_from(rows.cells.len()).unwrap();
+                let mut time_ns = TODAY;
+                for (name, value) in members {
+                    if name == "_time" {
+                        time_ns = value.as_str().and_then(time::parse).unwrap_or(TODAY);
+                        continue;
+                    }
+                    let name = rows.names.iter().position(|own| **own == **name).unwrap_or_else(|| {
+                        rows.names.push(name.as_str().into());
+                        rows.names.len() - 1
+                    });
+                    let value = match value {
+                        serde_json::Value::String(text) => Value::Str(text.as_bytes()),
+                        serde_json::Value::Bool(value) => Value::Bool(*value),
+                        serde_json::Value::Number(number) => {
+                            number.as_i64().map_or(Value::Float(number.as_f64().unwrap()), Value::Int)
+                        }
+                        _ => continue,
+                    };
+                    rows.cells.push(Cell { name: u32::try_from(name).unwrap(), value });
+                }
+                let cells = (start, u32::try_from(rows.cells.len()).unwrap());
+                rows.heads.push(RowHead { time_ns, arrival_ns: time_ns, offset: (number * BATCH + at) as u64, n: 0, cells });
+                rows.payloads.push(Some(line.as_bytes()));
+                raw += line.len() + 1;
+            }
+            let before = cpu_ns();
+            store.append(topic, "t", 0, 1, &rows, (number * BATCH + batch.len()) as u64).unwrap();
+            append_ns += cpu_ns() - before;
+            if store.counters().memory() > store.flush_mark() {
+                let before = cpu_ns();
+                store.flush_all().unwrap();
+                flush_ns += cpu_ns() - before;
+            }
+        }
+        let before = cpu_ns();
+        store.flush_all().unwrap();
+        flush_ns += cpu_ns() - before;
+        let (disk, rows) = (store.stats().iter().map(|topic| topic.disk_bytes).sum::<u64>(), lines.len() as u64);
+        println!(
+            "{keep:?}: {rows} rows, {raw} bytes raw, {disk} on disk; append {} ns/row, flush {} ns/row",
+            append_ns / rows,
+            flush_ns / rows
+        );
+        assert_eq!(store.stats().iter().map(|topic| topic.rows).sum::<u64>(), rows);
+        assert!(disk < raw as u64);
+    }
 }

@@ -11,6 +11,7 @@ mod masks;
 mod measure;
 mod model;
 mod pairs;
+mod payload;
 mod schemas;
 mod shapes;
 mod split;

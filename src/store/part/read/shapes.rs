@@ -5,13 +5,14 @@ use std::sync::Arc;
 use super::PartSource;
 use crate::store::StoreError;
 use crate::store::part::cache::Cached;
+use crate::store::part::directory::Holds;
 use crate::store::part::shape::Shapes;
 use crate::store::source::Dict;
 
 impl PartSource {
     /// Whether a column's dictionary is of shapes, not of values.
     pub(super) fn has_shapes(&self, column: usize) -> bool {
-        self.opened().and_then(|directory| directory.dirs.get(column)).is_some_and(|dir| dir.shapes)
+        self.opened().and_then(|directory| directory.dirs.get(column)).is_some_and(|dir| dir.holds == Holds::Shapes)
     }
 
     /// The shapes of a column's texts, as they are kept; `None` where it has none.

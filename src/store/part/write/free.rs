@@ -3,7 +3,7 @@
 use super::Writer;
 use crate::store::StoreError;
 use crate::store::part::chunk::encoding;
-use crate::store::part::directory::ChunkRef;
+use crate::store::part::directory::{ChunkRef, Holds};
 use crate::store::part::free::Free;
 use crate::store::part::job::Mapping;
 use crate::store::source::Column;
@@ -24,7 +24,7 @@ impl Writer<'_> {
         let entries: Vec<_> = free.splitter.entries().collect();
         self.dictionary(at, &entries)?;
         if let Some(dir) = self.columns.get_mut(at) {
-            dir.shapes = true;
+            dir.holds = Holds::Shapes;
         }
         Ok(true)
     }
