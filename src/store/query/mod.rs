@@ -39,6 +39,7 @@ mod facets;
 mod figures;
 mod key_table;
 mod layers;
+mod mapped;
 mod near;
 mod out;
 mod parse;
