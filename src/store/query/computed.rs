@@ -89,8 +89,8 @@ struct State {
     bytes: u64,
     /// By source and group.
     narrowed: VecDeque<((usize, usize), Bits)>,
-    /// By step.
-    mapped: VecDeque<(usize, Uses)>,
+    /// By step and which of its inputs it is: columns may have equal dictionaries.
+    mapped: VecDeque<((usize, usize), Uses)>,
     entries: usize,
 }
 
@@ -116,7 +116,7 @@ impl State {
     }
 
     /// What is known of a dictionary.
-    fn uses(&mut self, step: usize, dict: &Arc<Dict>) -> Option<&mut Uses> {
+    fn uses(&mut self, step: (usize, usize), dict: &Arc<Dict>) -> Option<&mut Uses> {
         if !self.mapped.iter().any(|(own, uses)| *own == step && is_equal(&uses.dict, dict)) {
             self.entries += dict.len();
             self.mapped.push_back((step, Uses { dict: Arc::clone(dict), rows: 0, whole: None }));
@@ -287,7 +287,7 @@ impl Computed {
     fn mapped(&self, index: usize, step: &Step, (input, codes, dict): OnlyDict<'_>, rows: &Bits) -> Arc<Mapped> {
         let known = {
             let mut state = self.shared.state.lock();
-            match state.uses(index, dict) {
+            match state.uses((index, input), dict) {
                 Some(uses) => {
                     uses.rows += rows.count();
                     (uses.whole.clone(), uses.rows >= dict.len() && dict.len() <= ENTRIES)
@@ -300,7 +300,7 @@ impl Computed {
             (None, true) => {
                 let whole = Arc::new(Mapped::new(step, input, dict, 0..=u32::try_from(dict.len()).unwrap_or(u32::MAX)));
                 // Two threads may have made it; all are to use the same.
-                match self.shared.state.lock().uses(index, dict) {
+                match self.shared.state.lock().uses((index, input), dict) {
                     Some(uses) => Arc::clone(uses.whole.get_or_insert(whole)),
                     None => whole,
                 }

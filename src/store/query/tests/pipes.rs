@@ -454,3 +454,22 @@ fn what_the_readme_shows_is_understood() {
         }
     }
 }
+
+#[test]
+fn columns_with_equal_dictionaries_are_not_taken_for_one_another() {
+    let row = |offset: u64, field: &'static str| super::memory::TestRow {
+        time: TEN + i64::try_from(offset).unwrap(),
+        partition: 0,
+        offset,
+        n: 0,
+        fields: vec![(field, OutValue::Str((*b"x").into()))],
+    };
+    let rows = vec![row(0, "b"), row(1, "a"), row(2, "b"), row(3, "a")];
+    for style in [super::memory::Style::Sorted, super::memory::Style::PerGroup] {
+        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(super::memory::MemorySource::new("one", rows.clone(), 1, style))];
+        let mut request = request("* | eval c = if(exists(b), \"big\", a) | fields c");
+        request.limits.threads = 1;
+        let found: Vec<String> = rows_of(&sources, &request).0.iter().map(OutRow::to_json).collect();
+        assert_eq!(found, [r#"{"c":"x"}"#, r#"{"c":"big"}"#, r#"{"c":"x"}"#, r#"{"c":"big"}"#]);
+    }
+}
