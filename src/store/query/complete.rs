@@ -126,11 +126,7 @@ fn last_pipe(text: &str) -> (Option<usize>, Option<usize>) {
             }
             ('"', None) => quote = Some(at),
             ('"', Some(_)) => quote = None,
-            ('|', None) => {
-                if chars.next_if(|(_, next)| *next == '|').is_none() {
-                    pipe = Some(at + 1);
-                }
-            }
+            ('|', None) if chars.next_if(|(_, next)| *next == '|').is_none() => pipe = Some(at + 1),
             _ => {}
         }
     }

@@ -31,6 +31,15 @@ pub struct MappedOutput {
 /// The only input that has values: which, its codes and its dictionary.
 pub type OnlyDict<'c> = (usize, &'c [u32], &'c Arc<Dict>);
 
+/// An output that is being made: beside its parts, which text has which code.
+#[derive(Default)]
+struct Making {
+    codes: Vec<u32>,
+    texts: Dict,
+    known: FxHashMap<Box<[u8]>, u32>,
+    others: FxHashMap<u32, Val<'static>>,
+}
+
 /// Whether two dictionaries are one: a source may unpack its own twice.
 pub fn is_equal(a: &Arc<Dict>, b: &Arc<Dict>) -> bool {
     Arc::ptr_eq(a, b) || (is_same(a, b) && a.ends == b.ends && a.bytes == b.bytes)
@@ -59,9 +68,8 @@ impl Mapped {
     /// Of these codes, where `input` is the step's input that has values.
     pub fn new(step: &Step, input: usize, dict: &Dict, codes: impl IntoIterator<Item = u32>) -> Self {
         let count = step.outputs.len();
-        let mut made: Vec<(Vec<u32>, Dict, FxHashMap<Box<[u8]>, u32>, FxHashMap<u32, Val<'static>>)> = (0..count)
-            .map(|_| (vec![0; dict.len() + 1], Dict::default(), FxHashMap::default(), FxHashMap::default()))
-            .collect();
+        let fresh = || Making { codes: vec![0; dict.len() + 1], ..Making::default() };
+        let mut made: Vec<Making> = (0..count).map(|_| fresh()).collect();
         let mut out = Vec::new();
         for code in codes {
             let mut inputs = vec![Val::Null; step.inputs.len()];
@@ -69,7 +77,7 @@ impl Mapped {
                 inputs[input] = Val::Str(dict.entry(code as usize - 1).into());
             }
             step.maker.run(&inputs, &mut out);
-            for ((codes, texts, known, others), value) in made.iter_mut().zip(out.drain(..)) {
+            for (Making { codes, texts, known, others }, value) in made.iter_mut().zip(out.drain(..)) {
                 match value.settled() {
                     Val::Null => {}
                     Val::Str(text) => {
@@ -96,7 +104,7 @@ impl Mapped {
                 }
             }
         }
-        let outputs = made.into_iter().map(|(codes, texts, _, others)| MappedOutput { codes, texts: Arc::new(texts), others });
-        Self { outputs: outputs.collect() }
+        let output = |made: Making| MappedOutput { codes: made.codes, texts: Arc::new(made.texts), others: made.others };
+        Self { outputs: made.into_iter().map(output).collect() }
     }
 }

@@ -155,7 +155,7 @@ const PIPES: [(&str, Naive); 26] = [
     ("extract \"(?<d>[0-9])\" from b", |rows, _| {
         each(rows, "d", |row| {
             let text = words(get(row, "b").as_ref()).unwrap_or_default();
-            text.chars().find(char::is_ascii_digit).and_then(|digit| string(digit)).or_else(|| get(row, "d"))
+            text.chars().find(char::is_ascii_digit).and_then(string).or_else(|| get(row, "d"))
         })
     }),
     ("rename a as c", renamed),
