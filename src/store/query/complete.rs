@@ -15,7 +15,7 @@ use super::parse::{FIGURES, PIPE_NAMES, SPECIAL};
 use super::view::{GroupView, virtual_reader};
 use super::{QueryError, Request, virtual_field};
 use crate::base::predicate::TEXT_BYTES;
-use crate::store::source::{Chunk, Dict, Kind, Source};
+use crate::store::source::{Chunk, Column, Dict, Kind, Source};
 
 /// Most names of fields that are gathered.
 const FIELDS: usize = 20_000;
@@ -126,15 +126,16 @@ fn last_pipe(text: &str) -> (Option<usize>, Option<usize>) {
             }
             ('"', None) => quote = Some(at),
             ('"', Some(_)) => quote = None,
-            ('|', None) => {
-                if chars.next_if(|(_, next)| *next == '|').is_none() {
-                    pipe = Some(at + 1);
-                }
-            }
+            ('|', None) if chars.next_if(|(_, next)| *next == '|').is_none() => pipe = Some(at + 1),
             _ => {}
         }
     }
     (pipe, quote)
+}
+
+/// The byte after the character at a byte.
+fn after(text: &str, at: usize) -> usize {
+    at + text[at..].chars().next().map_or(0, char::len_utf8)
 }
 
 /// The field whose value stands at a byte.
@@ -145,7 +146,7 @@ fn field_before(text: &str, at: usize) -> Option<String> {
     if let Some(quoted) = head.strip_suffix('"') {
         return Some(quoted[quoted.rfind('"')? + 1..].to_owned());
     }
-    let start = head.rfind(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '!')).map_or(0, |at| at + 1);
+    let start = head.rfind(|c: char| c.is_whitespace() || matches!(c, '(' | '"' | '!')).map_or(0, |at| after(head, at));
     let name = head[start..].trim_start_matches('-');
     (!name.is_empty()).then(|| name.to_owned())
 }
@@ -153,7 +154,7 @@ fn field_before(text: &str, at: usize) -> Option<String> {
 fn in_predicate(text: &str, from: usize) -> (Place, usize) {
     // A value goes on to the last blank, bracket or sign of comparison.
     let stop = |c: char| c.is_whitespace() || matches!(c, '(' | ')' | ':' | '=' | '<' | '>' | '"');
-    let start = text.rfind(stop).map_or(0, |at| at + text[at..].chars().next().map_or(1, char::len_utf8)).max(from);
+    let start = text.rfind(stop).map_or(0, |at| after(text, at)).max(from);
     if let Some(field) = text[..start].ends_with([':', '=', '>', '<']).then(|| field_before(text, start)).flatten() {
         return (Place::Value(field), start);
     }
@@ -324,17 +325,20 @@ fn values(
             }
         };
         let columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *field);
-        let mut unread = virtual_reader(field).is_some();
-        for (column, own) in columns {
-            let dict: Option<Arc<Dict>> = source.dict(column).ok().flatten().filter(|_| own.kind == Kind::Str);
-            let known = source.dict_counts(column).ok().flatten();
-            match dict.zip(known).filter(|(dict, known)| dict.len() == known.len()) {
-                Some((dict, known)) if entries + dict.len() <= ENTRIES => {
-                    entries += dict.len();
-                    known.iter().enumerate().for_each(|(entry, rows)| count(dict.entry(entry), *rows));
-                }
-                _ => unread = true,
-            }
+        let known = |(column, own): (usize, &Column)| -> Option<(Arc<Dict>, Vec<u64>)> {
+            let dict = source.dict(column).ok().flatten().filter(|_| own.kind == Kind::Str)?;
+            let counts = source.dict_counts(column).ok().flatten()?;
+            (dict.len() == counts.len()).then_some((dict, counts))
+        };
+        let known: Option<Vec<_>> = columns.map(known).collect();
+        let known = known.filter(|known| {
+            let more: usize = known.iter().map(|(dict, _)| dict.len()).sum();
+            virtual_reader(field).is_none() && entries + more <= ENTRIES
+        });
+        let unread = known.is_none();
+        for (dict, known) in known.into_iter().flatten() {
+            entries += dict.len();
+            known.iter().enumerate().for_each(|(entry, rows)| count(dict.entry(entry), *rows));
         }
         if unread {
             groups += read_values(&**source, field, GROUPS - groups.min(GROUPS), &mut count);

@@ -6,7 +6,8 @@
 //! so that later groups, `stats` and predicates go on working with codes. Where it is known which rows matter ([`Computed::narrow`])
 //! others are left out.
 //!
-//! Limits: the columns of the last few groups are kept; a group's texts past [`GROUP_BYTES`] are left out, which is said.
+//! Limits, for all sources of a query together: the columns of the last groups are kept within [`KEPT_BYTES`], dictionaries within
+//! [`KEPT_ENTRIES`]. A group's texts past [`GROUP_BYTES`](super::builder::GROUP_BYTES) are left out, which is said.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -14,20 +15,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 
 use super::bits::Bits;
 use super::builder::Builder;
 use super::expr::Val;
+use super::mapped::{Mapped, MappedOutput, OnlyDict, is_equal, only_dict};
 use super::program::{Binding, Program, Step};
-use super::search::is_same;
-use super::view::{FieldReader, GroupView, virtual_reader};
+use super::view::{FieldReader, GroupView, chunk_bytes, virtual_reader};
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Run, Source};
 
-/// Groups' columns kept, for each step.
-const KEPT: usize = 4;
+/// Bytes of columns that are kept: those of a group that is being read are asked for one by one.
+const KEPT_BYTES: u64 = 64 << 20;
+/// Entries of dictionaries whose results are kept.
+const KEPT_ENTRIES: usize = 1 << 20;
+/// Dictionaries whose results are kept.
+const KEPT_DICTIONARIES: usize = 128;
 /// Groups of which is known which rows matter.
 const NARROWED: usize = 64;
 /// Largest dictionary that is computed as a whole.
@@ -42,9 +46,24 @@ pub struct Computed {
     program: Arc<Program>,
     topic: Arc<str>,
     layout: OnceLock<Layout>,
+    /// Which of the sources it is.
+    own: usize,
+    shared: Arc<Shared>,
+}
+
+/// What all sources of a query have together, seen through one program.
+#[derive(Debug, Default)]
+pub struct Shared {
     state: Mutex<State>,
     /// Whether some text had no room.
-    cut: Arc<AtomicBool>,
+    cut: AtomicBool,
+}
+
+impl Shared {
+    /// Whether some text had no room.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
 }
 
 #[derive(Debug)]
@@ -65,9 +84,55 @@ type Made = Arc<Vec<Vec<(Kind, Chunk)>>>;
 
 #[derive(Debug, Default)]
 struct State {
-    recent: VecDeque<(usize, usize, Made)>,
-    narrowed: VecDeque<(usize, Bits)>,
-    mapped: Vec<(usize, Uses)>,
+    /// By source, group and step.
+    recent: VecDeque<((usize, usize, usize), Made)>,
+    bytes: u64,
+    /// By source and group.
+    narrowed: VecDeque<((usize, usize), Bits)>,
+    /// By step and which of its inputs it is: columns may have equal dictionaries.
+    mapped: VecDeque<((usize, usize), Uses)>,
+    entries: usize,
+}
+
+impl State {
+    fn keep(&mut self, key: (usize, usize, usize), made: Made) {
+        self.bytes += size(&made);
+        self.recent.push_back((key, made));
+        while self.bytes > KEPT_BYTES && self.recent.len() > 1 {
+            if let Some((_, old)) = self.recent.pop_front() {
+                self.bytes -= size(&old);
+            }
+        }
+    }
+
+    fn forget(&mut self, group: (usize, usize)) {
+        let mut freed = 0;
+        self.recent.retain(|((source, own, _), made)| {
+            let kept = (*source, *own) != group;
+            freed += if kept { 0 } else { size(made) };
+            kept
+        });
+        self.bytes -= freed;
+    }
+
+    /// What is known of a dictionary.
+    fn uses(&mut self, step: (usize, usize), dict: &Arc<Dict>) -> Option<&mut Uses> {
+        if !self.mapped.iter().any(|(own, uses)| *own == step && is_equal(&uses.dict, dict)) {
+            self.entries += dict.len();
+            self.mapped.push_back((step, Uses { dict: Arc::clone(dict), rows: 0, whole: None }));
+            while (self.entries > KEPT_ENTRIES && self.mapped.len() > 1) || self.mapped.len() > KEPT_DICTIONARIES {
+                if let Some((_, old)) = self.mapped.pop_front() {
+                    self.entries -= old.dict.len();
+                }
+            }
+        }
+        // Mostly the one that was met last.
+        self.mapped.iter_mut().rev().find(|(own, uses)| *own == step && is_equal(&uses.dict, dict)).map(|(_, uses)| uses)
+    }
+}
+
+fn size(made: &Made) -> u64 {
+    made.iter().flatten().map(|(_, chunk)| chunk_bytes(chunk)).sum()
 }
 
 /// A dictionary that is a step's only input, and how many rows were looked up in it.
@@ -78,40 +143,23 @@ struct Uses {
     whole: Option<Arc<Mapped>>,
 }
 
-/// What a step makes of a dictionary's entries.
-#[derive(Debug)]
-struct Mapped {
-    outputs: Vec<MappedOutput>,
-}
-
-#[derive(Debug)]
-struct MappedOutput {
-    /// From the code of an entry (0: no value) to that of a text; 0 where it is none.
-    codes: Vec<u32>,
-    texts: Arc<Dict>,
-    /// What is no text, by code.
-    others: FxHashMap<u32, Val<'static>>,
-}
-
-/// The only input that has values: which, its codes and its dictionary.
-type OnlyDict<'c> = (usize, &'c [u32], &'c Arc<Dict>);
-
 impl Computed {
-    /// A source seen through a program. `cut` is set where something had no room.
-    pub fn new(inner: Arc<dyn Source>, program: Arc<Program>, cut: Arc<AtomicBool>) -> Self {
+    /// One of several sources, seen through a program.
+    pub fn new(inner: Arc<dyn Source>, own: usize, program: Arc<Program>, shared: Arc<Shared>) -> Self {
         let topic = inner.topic_name();
-        Self { inner, program, topic, layout: OnceLock::new(), state: Mutex::default(), cut }
+        Self { inner, program, topic, layout: OnceLock::new(), own, shared }
     }
 
     /// Says that of this group only these rows matter.
     pub fn narrow(&self, group: usize, rows: &Bits) {
-        let mut state = self.state.lock();
-        state.narrowed.retain(|(own, _)| *own != group);
-        state.recent.retain(|(own, ..)| *own != group);
+        let key = (self.own, group);
+        let mut state = self.shared.state.lock();
+        state.narrowed.retain(|(own, _)| *own != key);
+        state.forget(key);
         if state.narrowed.len() == NARROWED {
             state.narrowed.pop_front();
         }
-        state.narrowed.push_back((group, rows.clone()));
+        state.narrowed.push_back((key, rows.clone()));
     }
 
     fn layout(&self) -> &Layout {
@@ -149,11 +197,11 @@ impl Computed {
     /// The columns of a step in a group.
     fn made(&self, group: usize, index: usize, step: &Step) -> Result<Made, StoreError> {
         let rows = {
-            let state = self.state.lock();
-            if let Some((.., made)) = state.recent.iter().find(|(own, own_step, _)| (*own, *own_step) == (group, index)) {
+            let state = self.shared.state.lock();
+            if let Some((_, made)) = state.recent.iter().rev().find(|(own, _)| *own == (self.own, group, index)) {
                 return Ok(Arc::clone(made));
             }
-            let narrowed = state.narrowed.iter().find(|(own, _)| *own == group);
+            let narrowed = state.narrowed.iter().rev().find(|(own, _)| *own == (self.own, group));
             narrowed.map_or_else(|| Bits::all(self.inner.rows(group)), |(_, rows)| rows.clone())
         };
         let view = GroupView::new(&*self.inner, Arc::clone(&self.topic), group);
@@ -186,11 +234,7 @@ impl Computed {
             }
             None => self.by_rows(step, &view, &readers, &rows),
         });
-        let mut state = self.state.lock();
-        if state.recent.len() >= KEPT * self.program.steps.len() {
-            state.recent.pop_front();
-        }
-        state.recent.push_back((group, index, Arc::clone(&made)));
+        self.shared.state.lock().keep((self.own, group, index), Arc::clone(&made));
         Ok(made)
     }
 
@@ -210,7 +254,7 @@ impl Computed {
 
     fn finish(&self, builders: Vec<Builder>) -> Vec<Vec<(Kind, Chunk)>> {
         if builders.iter().any(Builder::is_cut) {
-            self.cut.store(true, Ordering::Relaxed);
+            self.shared.cut.store(true, Ordering::Relaxed);
         }
         builders.into_iter().map(Builder::finish).collect()
     }
@@ -242,30 +286,24 @@ impl Computed {
     /// What a step makes of the entries of a dictionary: of all, where that is likely to be less work, else of those in use.
     fn mapped(&self, index: usize, step: &Step, (input, codes, dict): OnlyDict<'_>, rows: &Bits) -> Arc<Mapped> {
         let known = {
-            let mut state = self.state.lock();
-            let at = state.mapped.iter().position(|(own, uses)| *own == index && is_equal(&uses.dict, dict));
-            let at = at.unwrap_or_else(|| {
-                if state.mapped.len() >= KEPT * self.program.steps.len() {
-                    state.mapped.remove(0);
+            let mut state = self.shared.state.lock();
+            match state.uses((index, input), dict) {
+                Some(uses) => {
+                    uses.rows += rows.count();
+                    (uses.whole.clone(), uses.rows >= dict.len() && dict.len() <= ENTRIES)
                 }
-                state.mapped.push((index, Uses { dict: Arc::clone(dict), rows: 0, whole: None }));
-                state.mapped.len() - 1
-            });
-            let uses = &mut state.mapped[at].1;
-            uses.rows += rows.count();
-            (uses.whole.clone(), uses.rows >= dict.len() && dict.len() <= ENTRIES)
+                None => (None, false),
+            }
         };
         match known {
             (Some(whole), _) => whole,
             (None, true) => {
                 let whole = Arc::new(Mapped::new(step, input, dict, 0..=u32::try_from(dict.len()).unwrap_or(u32::MAX)));
-                let mut state = self.state.lock();
-                if let Some((_, uses)) = state.mapped.iter_mut().find(|(own, uses)| *own == index && is_equal(&uses.dict, dict))
-                {
-                    // Two threads may have made it; all are to use the same.
-                    return Arc::clone(uses.whole.get_or_insert(whole));
+                // Two threads may have made it; all are to use the same.
+                match self.shared.state.lock().uses((index, input), dict) {
+                    Some(uses) => Arc::clone(uses.whole.get_or_insert(whole)),
+                    None => whole,
                 }
-                whole
             }
             (None, false) => {
                 let mut used: Vec<u32> = rows.iter().filter_map(|row| codes.get(row).copied()).collect();
@@ -302,75 +340,6 @@ impl Computed {
         let everything = Bits::all(dict.len());
         let mapped = self.mapped(index, step, (input, &[], &dict), &everything);
         Ok(mapped.outputs.get(output - step.outputs.start).map(|output| Arc::clone(&output.texts)))
-    }
-}
-
-/// Whether two dictionaries are one: a source may unpack its own twice.
-fn is_equal(a: &Arc<Dict>, b: &Arc<Dict>) -> bool {
-    Arc::ptr_eq(a, b) || (is_same(a, b) && a.ends == b.ends && a.bytes == b.bytes)
-}
-
-/// The only input with values in a group, if that is a dictionary of texts.
-fn only_dict(readers: &[FieldReader]) -> Option<OnlyDict<'_>> {
-    let mut only = None;
-    for (input, reader) in readers.iter().enumerate() {
-        match reader {
-            FieldReader::Chunks(chunks) => match chunks.as_slice() {
-                [] => {}
-                [(Kind::Str, chunk)] if only.is_none() => match &**chunk {
-                    Chunk::Dict { codes, dict } => only = Some((input, codes.as_slice(), dict)),
-                    _ => return None,
-                },
-                _ => return None,
-            },
-            _ => return None,
-        }
-    }
-    only
-}
-
-impl Mapped {
-    fn new(step: &Step, input: usize, dict: &Dict, codes: impl IntoIterator<Item = u32>) -> Self {
-        let count = step.outputs.len();
-        let mut made: Vec<(Vec<u32>, Dict, FxHashMap<Box<[u8]>, u32>, FxHashMap<u32, Val<'static>>)> = (0..count)
-            .map(|_| (vec![0; dict.len() + 1], Dict::default(), FxHashMap::default(), FxHashMap::default()))
-            .collect();
-        let mut out = Vec::new();
-        for code in codes {
-            let mut inputs = vec![Val::Null; step.inputs.len()];
-            if code > 0 {
-                inputs[input] = Val::Str(dict.entry(code as usize - 1).into());
-            }
-            step.maker.run(&inputs, &mut out);
-            for ((codes, texts, known, others), value) in made.iter_mut().zip(out.drain(..)) {
-                match value.settled() {
-                    Val::Null => {}
-                    Val::Str(text) => {
-                        let next = u32::try_from(texts.len() + 1).unwrap_or(0);
-                        let number = match known.get(&*text) {
-                            Some(&number) => number,
-                            None => match u32::try_from(texts.bytes.len() + text.len()) {
-                                Ok(end) => {
-                                    texts.bytes.extend_from_slice(&text);
-                                    texts.ends.push(end);
-                                    known.insert(text.into_owned().into(), next);
-                                    next
-                                }
-                                Err(_) => 0,
-                            },
-                        };
-                        if let Some(slot) = codes.get_mut(code as usize) {
-                            *slot = number;
-                        }
-                    }
-                    other => {
-                        others.insert(code, other.into_owned());
-                    }
-                }
-            }
-        }
-        let outputs = made.into_iter().map(|(codes, texts, _, others)| MappedOutput { codes, texts: Arc::new(texts), others });
-        Self { outputs: outputs.collect() }
     }
 }
 

@@ -1,9 +1,8 @@
 //! The sources of a query as each of its stages sees them: as they are stored, or through a program of computed columns.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::computed::Computed;
+use super::computed::{Computed, Shared};
 use super::scan::within;
 use super::split::{Stage, Steps};
 use super::{Request, Stats};
@@ -19,7 +18,7 @@ pub struct Layers {
     pub computed: Vec<Arc<Computed>>,
     /// The predicates, in order.
     pub stages: Vec<Layer>,
-    cut: Arc<AtomicBool>,
+    shared: Vec<Arc<Shared>>,
 }
 
 /// A predicate and the sources that it is asked of.
@@ -36,14 +35,16 @@ pub struct Layer {
 impl Layers {
     /// The sources as the steps see them.
     pub fn new(sources: &[Arc<dyn Source>], steps: &Steps, request: &Request) -> Self {
-        let cut = Arc::new(AtomicBool::new(false));
-        let through = |program: usize| -> Vec<Arc<Computed>> {
+        let mut all = Vec::new();
+        let mut through = |program: usize| -> Vec<Arc<Computed>> {
+            let shared = Arc::new(Shared::default());
+            all.push(Arc::clone(&shared));
             let program = steps.programs.get(program).filter(|program| !program.is_empty());
             let computed = |program: &Arc<_>| {
-                let one = |source: &Arc<dyn Source>| {
-                    Arc::new(Computed::new(Arc::clone(source), Arc::clone(program), Arc::clone(&cut)))
+                let one = |(own, source): (usize, &Arc<dyn Source>)| {
+                    Arc::new(Computed::new(Arc::clone(source), own, Arc::clone(program), Arc::clone(&shared)))
                 };
-                sources.iter().map(one).collect()
+                sources.iter().enumerate().map(one).collect()
             };
             program.map_or_else(Vec::new, computed)
         };
@@ -55,7 +56,7 @@ impl Layers {
         };
         let last = steps.programs.len().saturating_sub(1);
         let computed = through(last);
-        let layer = |(index, stage): (usize, &Stage)| {
+        let mut layer = |(index, stage): (usize, &Stage)| {
             let predicate = stage.predicate.clone();
             Layer {
                 predicate: if index == 0 { within(predicate, request.from_ns, request.to_ns) } else { predicate },
@@ -63,12 +64,13 @@ impl Layers {
                 sources: (stage.program != last).then(|| seen(&through(stage.program))),
             }
         };
-        Self { sources: seen(&computed), stages: steps.stages.iter().enumerate().map(layer).collect(), computed, cut }
+        let stages = steps.stages.iter().enumerate().map(&mut layer).collect();
+        Self { sources: seen(&computed), stages, computed, shared: all }
     }
 
     /// Says what had no room.
     pub fn finish(&self, stats: &mut Stats) {
-        if self.cut.load(Ordering::Relaxed) {
+        if self.shared.iter().any(|shared| shared.is_cut()) {
             stats.miss("some computed texts did not fit into memory; they are left out");
         }
     }

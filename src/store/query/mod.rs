@@ -42,6 +42,7 @@ mod figures;
 mod flat;
 mod key_table;
 mod layers;
+mod mapped;
 mod near;
 mod numbers;
 mod out;

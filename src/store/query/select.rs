@@ -168,7 +168,8 @@ impl Selector {
                 Some(LeafPlan::Virtual(PerRow::Time)) => Why::Time,
                 Some(LeafPlan::Virtual(_)) => Why::Bounds,
                 Some(LeafPlan::Columns(columns)) => {
-                    let texts = columns.iter().any(|column| matches!(column.kind, Kind::Str | Kind::List));
+                    let bounded = |column: &ColumnPlan| source.int_bounds(group, column.column).is_some();
+                    let texts = !columns.iter().any(bounded);
                     let barren =
                         |column: &ColumnPlan| matches!(column.whole.get(), Some(Some(verdict)) if verdict.matching == 0);
                     match texts {

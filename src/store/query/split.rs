@@ -89,8 +89,8 @@ pub fn split(request: &Request) -> Result<Steps, QueryError> {
     let (mut sort, mut rows) = (Vec::<SortKey>::new(), None::<usize>);
     let mut head = None;
     let mut tail = Vec::new();
-    let mut pipes = query.pipes.iter().peekable();
-    while let Some(pipe) = pipes.next() {
+    let mut pipes = query.pipes.iter();
+    for pipe in pipes.by_ref() {
         match pipe {
             Pipe::Fields(_) => {}
             Pipe::Limit(most) => rows = Some(rows.map_or(*most, |rows: usize| rows.min(*most))),

@@ -222,6 +222,10 @@ impl Grouping {
                     Some(pairs) => pairs.of(group, number),
                 })
                 .collect();
+            if groups.is_empty() {
+                // It has not what it must have: its other values are not seen either.
+                return;
+            }
         }
         for &group in &groups {
             if group == NONE {

@@ -2,6 +2,7 @@
 
 mod memory;
 mod model;
+mod model_pipes;
 mod pipes;
 mod speed;
 mod stored;

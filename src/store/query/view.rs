@@ -228,7 +228,7 @@ impl GroupView<'_> {
 }
 
 /// Bytes of a decoded chunk; a dictionary is shared, and not counted.
-fn chunk_bytes(chunk: &Chunk) -> u64 {
+pub fn chunk_bytes(chunk: &Chunk) -> u64 {
     let bytes = match chunk {
         Chunk::Dict { codes, .. } => codes.len() * 4,
         Chunk::Text { ends, bytes, .. } => ends.len() * 4 + bytes.len(),

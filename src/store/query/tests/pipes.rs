@@ -141,7 +141,7 @@ fn figures_of_computed_columns_and_new_figures() {
         (
             "* | patterns 1",
             vec![concat!(
-                r#"{"pattern":"GET <*> ok","count":4,"share":0.5,"example":"GET / ok","#,
+                r#"{"pattern":"GET /<*> ok","count":4,"share":0.5,"example":"GET / ok","#,
                 r#""first":"2015-05-17T10:00:00Z","last":"2015-05-17T10:06:00Z"}"#
             )],
         ),
@@ -405,7 +405,7 @@ fn rows_around_a_row_are_found() {
 
 #[test]
 fn what_can_be_typed_next_is_known() {
-    let sources = &every_way()[0];
+    let sources = &every_way()[4];
     let ask = |text: &str| {
         let found = complete_of(sources, &request("*"), text, text.len(), &cancel()).unwrap();
         let items: Vec<String> = found
@@ -425,4 +425,51 @@ fn what_can_be_typed_next_is_known() {
     assert_eq!(ask("* | stats count() by ap"), "field 21: app");
     assert_eq!(ask("* | eval x = low"), "function 13: lower(");
     assert_eq!(ask("* | limit "), "field 10: ");
+}
+
+#[test]
+fn what_the_readme_shows_is_understood() {
+    let readme = include_str!("../../../../README.md");
+    let (_, searching) = readme.split_once("\n## Searching").unwrap();
+    let (searching, _) = searching.split_once("\n## ").unwrap();
+    let mut shown = Vec::new();
+    for line in searching.lines() {
+        if let Some(query) = line.strip_prefix("sawbox query '").and_then(|rest| rest.split('\'').next()) {
+            shown.push(query.to_owned());
+        }
+        let first = line.strip_prefix("| `").and_then(|rest| rest.split(" | ").next()).unwrap_or_default();
+        // The table of pipes; the other is of paths.
+        let first = format!("`{first}");
+        let pipes = first.split('`').skip(1).step_by(2);
+        shown.extend(
+            pipes
+                .filter(|pipe| pipe.contains(' ') && !pipe.starts_with("GET "))
+                .map(|pipe| format!("* | {}", pipe.trim_end_matches(" …"))),
+        );
+    }
+    assert!(shown.len() > 15, "{shown:?}");
+    for query in shown {
+        if let Err(error) = parse(&query) {
+            panic!("{query}: {error}");
+        }
+    }
+}
+
+#[test]
+fn columns_with_equal_dictionaries_are_not_taken_for_one_another() {
+    let row = |offset: u64, field: &'static str| super::memory::TestRow {
+        time: TEN + i64::try_from(offset).unwrap(),
+        partition: 0,
+        offset,
+        n: 0,
+        fields: vec![(field, OutValue::Str((*b"x").into()))],
+    };
+    let rows = vec![row(0, "b"), row(1, "a"), row(2, "b"), row(3, "a")];
+    for style in [super::memory::Style::Sorted, super::memory::Style::PerGroup] {
+        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(super::memory::MemorySource::new("one", rows.clone(), 1, style))];
+        let mut request = request("* | eval c = if(exists(b), \"big\", a) | fields c");
+        request.limits.threads = 1;
+        let found: Vec<String> = rows_of(&sources, &request).0.iter().map(OutRow::to_json).collect();
+        assert_eq!(found, [r#"{"c":"x"}"#, r#"{"c":"big"}"#, r#"{"c":"x"}"#, r#"{"c":"big"}"#]);
+    }
 }
