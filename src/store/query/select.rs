@@ -161,7 +161,7 @@ impl Selector {
             Node::Or(any) => any.last().map_or(Why::Absent, |one| self.why(one, own, source, group)),
             Node::All | Node::Not(_) => Why::Absent,
             Node::Leaf(index) => match own.leaves.get(*index) {
-                Some(LeafPlan::Fixed(_)) | None => match self.leaves.get(*index).map(|leaf| &leaf.field) {
+                Some(LeafPlan::Fixed(_)) | None => match self.leaves.get(*index).map(|asked| &asked.leaf.field) {
                     Some(Field::Named(name)) if **name == *super::out::virtual_field::TOPIC => Why::Topic,
                     _ => Why::Absent,
                 },
@@ -202,7 +202,7 @@ impl Selector {
             Node::And(all) => Predicate::And(all.iter().map(|one| self.shown(one)).collect()),
             Node::Or(any) => Predicate::Or(any.iter().map(|one| self.shown(one)).collect()),
             Node::Not(one) => self.shown(one).negate(),
-            Node::Leaf(index) => self.leaves.get(*index).cloned().map_or(Predicate::All, Predicate::Leaf),
+            Node::Leaf(index) => self.leaves.get(*index).map_or(Predicate::All, |asked| Predicate::Leaf(asked.leaf.clone())),
         }
     }
 

@@ -422,7 +422,7 @@ impl Grouping {
             add(self.keys[0].of_missing(), counted.missing);
         }
         own.note(scan);
-        for work in own.work.iter().map(|at| scan.work[*at]) {
+        for work in scan.work.get(own.work.clone()).unwrap_or(&[]) {
             self.span_to(work.least, work.greatest);
         }
         Some(())

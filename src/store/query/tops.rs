@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::key_table::NONE;
+use super::layers::Layers;
 use super::out::{OutRow, OutValue};
 use super::plan::{Key, SortKey};
 use super::render::Renderer;
@@ -113,8 +114,8 @@ fn heap_of(heaps: &mut Vec<BinaryHeap<Ranked>>, group: u32) -> &mut BinaryHeap<R
 /// Cancelled.
 pub fn tops_of(sources: &[Arc<dyn Source>], request: &Request, top: &Top, cancel: &super::Cancel) -> Result<Tops, QueryError> {
     let start = cancel.elapsed();
-    let predicate = split(&request.query, 0).predicate;
-    let scan = Scan::new(sources, request, &predicate, cancel);
+    let layers = Layers::new(sources, &split(request)?, request);
+    let scan = Scan::new(&layers, request, cancel);
     let mut stats = Stats::default();
     let order: Vec<usize> = (0..scan.work.len()).collect();
     let mut results = scan

@@ -350,7 +350,7 @@ fn fuzz_parts() {
 #[test]
 fn fuzz_templates() {
     let kinds = [Kind::Str, Kind::Int, Kind::Float, Kind::List, Kind::Bool];
-    let dirs = kinds.map(|kind| ColumnDir { column: Column { name: "f".into(), kind }, blocks: Vec::new() });
+    let dirs = kinds.map(|kind| ColumnDir { column: Column { name: "f".into(), kind }, blocks: Vec::new(), shapes: false });
     let seed = {
         use template::{Piece, Stamp, Template};
         let iso = Stamp::Iso { separator: b'T', mark: b'.', digits: 3, zone: 2, minutes: -90 };

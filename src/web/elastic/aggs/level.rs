@@ -455,10 +455,8 @@ fn first(terms: &Terms, inside: &[Agg]) -> Option<First> {
             column(index, 0)
         }
     };
-    let mut sort = vec![SortKey { field, descending: *descending }];
-    if !matches!(by, By::Key) {
-        sort.push(SortKey { field: "k0".to_owned(), descending: false });
-    }
+    // Equal ones are chosen by their keys anyway.
+    let sort = vec![SortKey { field, descending: *descending }];
     terms.is_plain().then(|| First { sort, most: terms.size, field: terms.field.clone() })
 }
 
