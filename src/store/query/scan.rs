@@ -133,6 +133,11 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// How many rows were kept so far.
+    pub fn matched(&self) -> u64 {
+        self.rows_matched.load(Ordering::Relaxed)
+    }
+
     /// From now on what is read has been read before: it is not counted twice.
     pub fn read_again(&self) {
         self.again.store(true, Ordering::Relaxed);
