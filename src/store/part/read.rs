@@ -283,6 +283,19 @@ impl PartSource {
         Ok(Some((dict, counts)))
     }
 
+    /// A dictionary and its counts, which both stay in the cache.
+    #[allow(clippy::type_complexity)]
+    fn unpacked_dict(&self, column: usize) -> Result<Option<(Arc<Dict>, Arc<[u32]>)>, StoreError> {
+        let Some((dict, counts)) = self.read_dict(column)? else { return Ok(None) };
+        let (dict, id) = (Arc::new(dict), self.file.meta.id);
+        // A part has far fewer rows than that.
+        let counts: Arc<[u32]> = counts.into_iter().map(|count| u32::try_from(count).unwrap_or(u32::MAX)).collect();
+        let key = (id, u32::try_from(column).unwrap_or(u32::MAX - 1));
+        self.file.cache.put((id, counts_key(column)), Cached::Counts(counts.clone()), counts.len() * 4 + 64);
+        self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
+        Ok(Some((dict, counts)))
+    }
+
     /// How its messages are made.
     ///
     /// # Errors
@@ -353,6 +366,11 @@ impl PartSource {
             }
         })
     }
+}
+
+/// Under which number the cache has the counts of a column's dictionary.
+fn counts_key(column: usize) -> u32 {
+    u32::try_from(column).map_or(u32::MAX - 1, |column| column | 1 << 31)
 }
 
 /// Ends of values as ends of rows: a row without a value ends where the one before it does.
@@ -433,14 +451,18 @@ impl Source for PartSource {
         if self.has_shapes(column) {
             return Ok(None);
         }
-        let Some((dict, _)) = self.read_dict(column)? else { return Ok(None) };
-        let dict = Arc::new(dict);
-        self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
-        Ok(Some(dict))
+        Ok(self.unpacked_dict(column)?.map(|(dict, _)| dict))
     }
 
     fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
-        if self.has_shapes(column) { Ok(None) } else { Ok(self.read_dict(column)?.map(|(_, counts)| counts)) }
+        if self.has_shapes(column) {
+            return Ok(None);
+        }
+        let counts = match self.file.cache.get((self.file.meta.id, counts_key(column))) {
+            Some(Cached::Counts(found)) => Some(found),
+            _ => self.unpacked_dict(column)?.map(|(_, counts)| counts),
+        };
+        Ok(counts.map(|counts| counts.iter().map(|&count| u64::from(count)).collect()))
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
