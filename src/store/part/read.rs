@@ -18,7 +18,7 @@ use super::directory::{
 };
 use super::pairs;
 use super::template::{self, Template};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, ranked, split, typed};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
@@ -27,6 +27,7 @@ use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
 
+mod dict;
 mod index;
 mod shapes;
 mod whole;
@@ -268,34 +269,6 @@ impl PartSource {
             .ok_or_else(|| self.file.damaged(chunk.offset, "times or lineage that make no sense"))
     }
 
-    /// A dictionary and the counts of its entries, unpacked.
-    fn read_dict(&self, column: usize) -> Result<Option<(Dict, Vec<u64>)>, StoreError> {
-        let directory = self.directory()?;
-        let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(None) };
-        let mut dict = Dict { sorted: true, ..Dict::default() };
-        let mut counts = Vec::new();
-        for block in &dir.blocks {
-            checked(&directory.mapped, block.span.offset, block.span.length)
-                .and_then(|frame| dictionary::unpack_block(frame, block))
-                .and_then(|raw| dictionary::decode_block(&raw, block.entries as usize, &mut dict, &mut counts))
-                .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum"))?;
-        }
-        Ok(Some((dict, counts)))
-    }
-
-    /// A dictionary and its counts, which both stay in the cache.
-    #[allow(clippy::type_complexity)]
-    fn unpacked_dict(&self, column: usize) -> Result<Option<(Arc<Dict>, Arc<[u32]>)>, StoreError> {
-        let Some((dict, counts)) = self.read_dict(column)? else { return Ok(None) };
-        let (dict, id) = (Arc::new(dict), self.file.meta.id);
-        // A part has far fewer rows than that.
-        let counts: Arc<[u32]> = counts.into_iter().map(|count| u32::try_from(count).unwrap_or(u32::MAX)).collect();
-        let key = (id, u32::try_from(column).unwrap_or(u32::MAX - 1));
-        self.file.cache.put((id, counts_key(column)), Cached::Counts(counts.clone()), counts.len() * 4 + 64);
-        self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
-        Ok(Some((dict, counts)))
-    }
-
     /// How its messages are made.
     ///
     /// # Errors
@@ -366,11 +339,6 @@ impl PartSource {
             }
         })
     }
-}
-
-/// Under which number the cache has the counts of a column's dictionary.
-fn counts_key(column: usize) -> u32 {
-    u32::try_from(column).map_or(u32::MAX - 1, |column| column | 1 << 31)
 }
 
 /// Ends of values as ends of rows: a row without a value ends where the one before it does.
@@ -458,7 +426,7 @@ impl Source for PartSource {
         if self.has_shapes(column) {
             return Ok(None);
         }
-        let counts = match self.file.cache.get((self.file.meta.id, counts_key(column))) {
+        let counts = match self.file.cache.get((self.file.meta.id, dict::counts_key(column))) {
             Some(Cached::Counts(found)) => Some(found),
             _ => self.unpacked_dict(column)?.map(|(_, counts)| counts),
         };
