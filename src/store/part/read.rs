@@ -18,7 +18,7 @@ use super::directory::{
 };
 use super::pairs;
 use super::template::{self, Template, Templates};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, ranked, split, typed};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
@@ -27,6 +27,7 @@ use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
 
+mod dict;
 mod index;
 mod payload;
 mod shapes;
@@ -287,21 +288,6 @@ impl PartSource {
             .ok_or_else(|| self.file.damaged(chunk.offset, "times or lineage that make no sense"))
     }
 
-    /// A dictionary and the counts of its entries, unpacked.
-    fn read_dict(&self, column: usize) -> Result<Option<(Dict, Vec<u64>)>, StoreError> {
-        let directory = self.directory()?;
-        let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(None) };
-        let mut dict = Dict { sorted: true, ..Dict::default() };
-        let mut counts = Vec::new();
-        for block in &dir.blocks {
-            checked(&directory.mapped, block.span.offset, block.span.length)
-                .and_then(|frame| dictionary::unpack_block(frame, block))
-                .and_then(|raw| dictionary::decode_block(&raw, block.entries as usize, &mut dict, &mut counts))
-                .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum"))?;
-        }
-        Ok(Some((dict, counts)))
-    }
-
     /// How its messages are made.
     ///
     /// # Errors
@@ -455,14 +441,18 @@ impl Source for PartSource {
         if self.has_shapes(column) {
             return Ok(None);
         }
-        let Some((dict, _)) = self.read_dict(column)? else { return Ok(None) };
-        let dict = Arc::new(dict);
-        self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
-        Ok(Some(dict))
+        Ok(self.unpacked_dict(column)?.map(|(dict, _)| dict))
     }
 
     fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
-        if self.has_shapes(column) { Ok(None) } else { Ok(self.read_dict(column)?.map(|(_, counts)| counts)) }
+        if self.has_shapes(column) {
+            return Ok(None);
+        }
+        let counts = match self.file.cache.get((self.file.meta.id, dict::counts_key(column))) {
+            Some(Cached::Counts(found)) => Some(found),
+            _ => self.unpacked_dict(column)?.map(|(_, counts)| counts),
+        };
+        Ok(counts.map(|counts| counts.iter().map(|&count| u64::from(count)).collect()))
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {

@@ -2,12 +2,12 @@
 //! frequent are wanted.
 //!
 //! Values are packed ([`Packed`]), dealt into 256 partitions by hash and counted in flat tables, one a partition, which all
-//! threads share: a thread collects a handful of values for a partition before it takes that table's lock. So tables stay
-//! small enough for the processor's cache, nothing is merged at the end, and only the winners become strings.
+//! threads share: a thread collects values and puts those of a partition into its table together. So the table in use fits the
+//! processor's cache, nothing is merged at the end, and only the winners become strings.
 //!
 //! Limits: the tables take [`super::Limits::bytes`]. When they are full the upper half of the partitions is given up, and the
-//! rows are read again for it in a further pass: 64 MiB hold some four million ids of 16 digits a pass. Threads' buffers come
-//! on top, at most 2 MiB a thread. Past 256 passes' worth the answer is partial.
+//! rows are read again for it in a further pass: 64 MiB hold some four million ids of 16 digits a pass. What threads
+//! collect comes on top, [`COLLECTED`] each. Past 256 passes' worth the answer is partial.
 //!
 //! Ties are broken as in any answer of `stats`: by the key, numbers first.
 
@@ -26,14 +26,14 @@ use super::out::{OutRow, OutValue, SortView};
 use super::packed::Packed;
 use super::plan::{Agg, Function, Key, SortKey};
 use super::scan::{Found, Scan, Want};
-use super::stats::{WholeSource, whole_sources};
 use super::view::virtual_reader;
 use super::{Limits, QueryError, Stats};
 use crate::base::predicate::Number;
 use crate::store::source::{Chunk, Dict, Kind};
 
-/// Values that a thread collects for a partition before it locks that table.
-const BUFFER: usize = 64;
+/// Bytes of values that a thread collects before it puts them into tables, partition by partition: many for each, since
+/// a table comes into the processor's cache once for all of them.
+const COLLECTED: usize = 8 << 20;
 /// More winners than this are left to the general way.
 const MOST_WINNERS: usize = 10_000;
 
@@ -42,117 +42,115 @@ struct Collector<'p> {
     pass: &'p Pass,
     narrow: Vec<Vec<(u64, u32)>>,
     wide: [Vec<Vec<(u128, u32)>>; 3],
+    /// Bytes of both.
+    bytes: usize,
     /// Rows by code of the dictionary that is being read.
     codes: Option<(Arc<Dict>, Vec<u32>)>,
-    missing: u64,
+    /// Rows that have a value.
+    having: u64,
+}
+
+/// Adds to a partition's values.
+fn collect<K>(all: &mut Vec<Vec<(K, u32)>>, partition: usize, key: K, count: u32) -> usize {
+    if all.is_empty() {
+        all.resize_with(PARTITIONS, Vec::new);
+    }
+    if let Some(own) = all.get_mut(partition) {
+        own.push((key, count));
+    }
+    size_of::<(K, u32)>()
 }
 
 impl<'p> Collector<'p> {
     fn new(pass: &'p Pass) -> Self {
-        Self { pass, narrow: Vec::new(), wide: [const { Vec::new() }; 3], codes: None, missing: 0 }
+        Self { pass, narrow: Vec::new(), wide: [const { Vec::new() }; 3], bytes: 0, codes: None, having: 0 }
     }
 
     /// Counts a value so many times.
     fn add(&mut self, value: Packed<'_>, count: u32) {
-        fn push<K>(buffers: &mut Vec<Vec<(K, u32)>>, partition: usize, key: K, count: u32) -> Option<&mut Vec<(K, u32)>> {
-            if buffers.is_empty() {
-                buffers.resize_with(PARTITIONS, Vec::new);
-            }
-            let buffer = &mut buffers[partition];
-            buffer.push((key, count));
-            (buffer.len() >= BUFFER).then_some(buffer)
-        }
+        self.having += u64::from(count);
         let pass = self.pass;
-        match value {
-            Packed::Hex16(key) => {
-                let partition = partition_of(key.hash(pass.seed));
-                if pass.counts(partition)
-                    && let Some(full) = push(&mut self.narrow, partition, key, count)
-                {
-                    pass.with(partition, |table| {
-                        full.iter().for_each(|(key, count)| table.narrow.add(*key, *count, pass.seed))
-                    });
-                    full.clear();
-                }
-            }
-            Packed::Wide(class, key) => {
-                let partition = partition_of(key.hash(pass.seed));
-                let at = class as usize;
-                if pass.counts(partition)
-                    && let Some(full) = push(&mut self.wide[at], partition, key, count)
-                {
-                    pass.with(partition, |table| {
-                        full.iter().for_each(|(key, count)| table.wide[at].add(*key, *count, pass.seed))
-                    });
-                    full.clear();
-                }
-            }
+        let partition = partition_of(match value {
+            Packed::Hex16(key) => key.hash(pass.seed),
+            Packed::Wide(_, key) => key.hash(pass.seed),
+            Packed::Long(text) => pass.hasher.hash_one(text),
+        });
+        if !pass.counts(partition) {
+            return;
+        }
+        self.bytes += match value {
+            Packed::Hex16(key) => collect(&mut self.narrow, partition, key, count),
+            Packed::Wide(class, key) => collect(&mut self.wide[class as usize], partition, key, count),
             Packed::Long(text) => {
-                let partition = partition_of(pass.hasher.hash_one(text));
-                if pass.counts(partition) {
-                    pass.with(partition, |table| table.add_long(text, count));
-                }
+                pass.with(partition, |table| table.add_long(text, count));
+                0
             }
+        };
+        if self.bytes >= COLLECTED {
+            self.put_away();
         }
     }
 
-    /// Puts everything into the tables, and gives the rows without a value.
-    fn finish(mut self) -> u64 {
-        self.finish_codes();
+    /// Puts what was collected into tables.
+    fn put_away(&mut self) {
         let pass = self.pass;
-        for (partition, buffer) in self.narrow.iter().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
-            pass.with(partition, |table| buffer.iter().for_each(|(key, count)| table.narrow.add(*key, *count, pass.seed)));
+        for (partition, own) in self.narrow.iter_mut().enumerate().filter(|(_, own)| !own.is_empty()) {
+            pass.with(partition, |table| own.drain(..).for_each(|(key, count)| table.narrow.add(key, count, pass.seed)));
+            own.clear();
         }
-        for (at, buffers) in self.wide.iter().enumerate() {
-            for (partition, buffer) in buffers.iter().enumerate().filter(|(_, buffer)| !buffer.is_empty()) {
+        for (class, all) in self.wide.iter_mut().enumerate() {
+            for (partition, own) in all.iter_mut().enumerate().filter(|(_, own)| !own.is_empty()) {
                 pass.with(partition, |table| {
-                    buffer.iter().for_each(|(key, count)| table.wide[at].add(*key, *count, pass.seed))
+                    own.drain(..).for_each(|(key, count)| table.wide[class].add(key, count, pass.seed))
                 });
+                own.clear();
             }
         }
-        self.missing
+        self.bytes = 0;
+    }
+
+    /// Puts everything into the tables, and gives how many rows had a value.
+    fn finish(mut self) -> u64 {
+        self.finish_codes();
+        self.put_away();
+        self.having
     }
 
     fn finish_codes(&mut self) {
         let Some((dict, counts)) = self.codes.take() else { return };
-        for (code, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            match code.checked_sub(1) {
-                None => self.missing += u64::from(count),
-                Some(entry) => self.add(Packed::of(dict.entry(entry)), count),
-            }
+        // Code 0 is no value.
+        for (entry, &count) in counts.iter().skip(1).enumerate().filter(|(_, count)| **count > 0) {
+            self.add(Packed::of(dict.entry(entry)), count);
         }
     }
 
-    /// Counts the kept rows of a group.
-    fn see(&mut self, found: &Found<'_, '_>, column: Option<usize>) {
+    /// Counts the kept rows of a group by these columns of one field.
+    fn see(&mut self, found: &Found<'_, '_>, columns: &[usize]) {
         let rows = found.rows;
-        let chunk = column.and_then(|column| found.view.chunk(column));
-        let Some(chunk) = chunk else {
-            self.missing += rows.count() as u64;
-            return;
-        };
-        match &*chunk {
-            Chunk::Dict { codes, dict } => self.see_codes(codes, dict, rows),
-            Chunk::Fixed { form, bytes, present } => {
-                let mut text = Vec::new();
-                for (row, raw) in bytes.chunks_exact(form.width()).enumerate().filter(|(row, _)| rows.has(*row)) {
-                    if !present.has(row) {
-                        self.missing += 1;
-                    } else if let Some(packed) = Packed::of_raw(*form, raw) {
-                        self.add(packed, 1);
-                    } else {
-                        text.clear();
-                        form.put_text(&mut text, raw);
-                        self.add(Packed::of(&text), 1);
+        for chunk in columns.iter().filter_map(|&column| found.view.chunk(column)) {
+            match &*chunk {
+                Chunk::Dict { codes, dict } => self.see_codes(codes, dict, rows),
+                Chunk::Fixed { form, bytes, present } => {
+                    let mut text = Vec::new();
+                    for (row, raw) in bytes.chunks_exact(form.width()).enumerate() {
+                        if !rows.has(row) || !present.has(row) {
+                            continue;
+                        }
+                        if let Some(packed) = Packed::of_raw(*form, raw) {
+                            self.add(packed, 1);
+                        } else {
+                            text.clear();
+                            form.put_text(&mut text, raw);
+                            self.add(Packed::of(&text), 1);
+                        }
                     }
                 }
-            }
-            other => {
-                let mut scratch = Vec::new();
-                for row in rows.iter() {
-                    match other.text_of(row, &mut scratch) {
-                        Some(text) => self.add(Packed::of(text), 1),
-                        None => self.missing += 1,
+                other => {
+                    let mut scratch = Vec::new();
+                    for row in rows.iter() {
+                        if let Some(text) = other.text_of(row, &mut scratch) {
+                            self.add(Packed::of(text), 1);
+                        }
                     }
                 }
             }
@@ -221,7 +219,7 @@ impl Winners {
     fn offer(&mut self, value: Packed<'_>, count: u64) {
         if self.heap.len() >= self.most {
             let Some(worst) = self.heap.peek() else { return };
-            if count < worst.count {
+            if count < worst.count || (count == worst.count && self.worst_is_number && value.is_no_number()) {
                 return;
             }
             self.scratch.clear();
@@ -262,8 +260,7 @@ pub fn wanted(scan: &Scan<'_>, (aggs, by): (&[Agg], &[Key]), first: Option<(&[So
     };
     let only_counts = aggs.iter().all(|agg| agg.function == Function::Count && agg.name != key.name);
     let strings = scan.sources.iter().all(|source| {
-        let mut columns = source.columns().iter().filter(|column| *column.name == *key.field);
-        columns.next().is_none_or(|column| column.kind == Kind::Str) && columns.next().is_none()
+        source.columns().iter().filter(|column| *column.name == *key.field).all(|column| column.kind == Kind::Str)
     });
     let named = sort.iter().all(|sort| sort.field != key.name || sort.field == key.field);
     (by_count && only_counts && strings && named && key.is_plain() && virtual_reader(&key.field).is_none()).then_some(most)
@@ -278,29 +275,43 @@ pub fn most_frequent(
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
     let hasher = DefaultHashBuilder::default();
-    let columns: Vec<Option<usize>> =
-        scan.sources.iter().map(|source| source.columns().iter().position(|column| *column.name == *key.field)).collect();
-    let (mut whole, mut order) = whole_sources(scan, key);
+    let mut plan = Plan::new(scan, key);
     let mut winners = Winners::new(most);
     let mut partitions = 0..PARTITIONS;
     loop {
         let pass = Pass::new(partitions.clone(), limits.bytes, hasher.clone());
-        let (mut missing, unknown) = count_dictionaries(scan, &pass, &whole, limits);
-        // What a dictionary could not tell is read, in this pass and all after it.
-        whole.retain(|own| !unknown.contains(own));
-        order.extend(unknown.into_iter().flat_map(|own| own.work));
+        let mut having = plan.count_dictionaries(scan, &pass, limits);
+        let order: Vec<usize> = (0..scan.work.len()).filter(|&at| !plan.read[scan.work[at].source].is_empty()).collect();
         let collectors = scan.each(
             &order,
             || Collector::new(&pass),
             |_| Want::Read,
-            |collector, found| collector.see(found, columns[found.work.source]),
+            |collector, found| collector.see(found, &plan.read[found.work.source]),
         )?;
-        missing += collectors.into_iter().map(Collector::finish).sum::<u64>();
+        let left = Mutex::new(collectors);
+        let finish = || {
+            let mut having = 0;
+            loop {
+                // Not in the condition, which would hold the lock.
+                let next = left.lock().pop();
+                match next {
+                    Some(collector) => having += collector.finish(),
+                    None => return having,
+                }
+            }
+        };
+        having += on_threads(limits.threads, finish).into_iter().sum::<u64>();
         if pass.lost() {
             stats.miss("there are more groups or values than memory allows; some rows are not counted");
         }
-        if partitions.start == 0 && missing > 0 && !key.skip_missing {
-            winners.push(Candidate { count: missing, text: None });
+        if pass.from == 0 {
+            for work in scan.work.iter().filter(|work| plan.read[work.source].is_empty()) {
+                scan.note_unread(scan.sources[work.source].rows(work.group));
+            }
+            let missing = scan.matched().saturating_sub(having);
+            if missing > 0 && !key.skip_missing {
+                winners.push(Candidate { count: missing, text: None });
+            }
         }
         let to = pass.to();
         let width = to - pass.from;
@@ -338,39 +349,77 @@ fn on_threads<T: Send>(threads: usize, run: impl Fn() -> T + Sync) -> Vec<T> {
     })
 }
 
-/// Adds what whole sources' dictionaries have counted. Gives the rows without a value, and the sources whose dictionaries can't
-/// be read.
-fn count_dictionaries(scan: &Scan<'_>, pass: &Pass, whole: &[WholeSource], limits: &Limits) -> (u64, Vec<WholeSource>) {
-    if whole.is_empty() {
-        return (0, Vec::new());
-    }
-    let next = AtomicUsize::new(0);
-    let unknown = Mutex::new(Vec::new());
-    let missing = on_threads(limits.threads.min(whole.len()), || {
-        let mut collector = Collector::new(pass);
-        let mut missing = 0;
-        while let Some(own) = whole.get(next.fetch_add(1, Relaxed)) {
-            let Some(counted) = own.read(scan) else {
-                unknown.lock().push(own.clone());
-                continue;
-            };
-            missing += counted.missing as u64;
-            for (entry, &count) in counted.counts.iter().enumerate() {
-                let value = Packed::of(counted.dict.entry(entry));
-                let mut left = count;
-                while left > 0 {
-                    let some = u32::try_from(left).unwrap_or(u32::MAX);
-                    collector.add(value, some);
-                    left -= u64::from(some);
+/// How the columns of the field are counted, by source: a field may have several, at most one with a value in a row.
+struct Plan {
+    /// By the counts of their dictionaries: (source, column), of sources of which every row is kept.
+    whole: Vec<(usize, usize)>,
+    /// Row by row, columns by source.
+    read: Vec<Vec<usize>>,
+}
+
+impl Plan {
+    fn new(scan: &Scan<'_>, key: &Key) -> Self {
+        let mut plan = Self { whole: Vec::new(), read: vec![Vec::new(); scan.sources.len()] };
+        let mut from = 0;
+        while from < scan.work.len() {
+            let index = scan.work[from].source;
+            let source = &scan.sources[index];
+            // The list is in the order of sources.
+            let to = from + scan.work[from..].iter().take_while(|work| work.source == index).count();
+            let is_whole = to - from == source.groups()
+                && scan.work[from..to].iter().all(|work| scan.keeps_all(work) && source.deleted(work.group).is_none());
+            let columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
+            for (column, _) in columns {
+                if is_whole {
+                    plan.whole.push((index, column));
+                } else {
+                    plan.read[index].push(column);
                 }
             }
-            if pass.from == 0 {
-                own.note(scan);
+            if !is_whole && plan.read[index].is_empty() {
+                // No such field: its rows are kept and counted without a value. No column has this number.
+                plan.read[index].push(usize::MAX);
             }
+            from = to;
         }
-        missing + collector.finish()
-    });
-    (missing.into_iter().sum(), unknown.into_inner())
+        plan
+    }
+
+    /// Adds what dictionaries have counted, and says of how many rows. Those that can't be read (or are none) are left to be
+    /// read row by row, in this pass and all after it.
+    fn count_dictionaries(&mut self, scan: &Scan<'_>, pass: &Pass, limits: &Limits) -> u64 {
+        let whole = &self.whole;
+        let next = AtomicUsize::new(0);
+        let left = Mutex::new(Vec::new());
+        let having = on_threads(limits.threads.min(whole.len()), || {
+            let mut collector = Collector::new(pass);
+            while let Some(&(source, column)) = whole.get(next.fetch_add(1, Relaxed)) {
+                let read = || {
+                    let source = &scan.sources[source];
+                    let counts = source.dict_counts(column).ok().flatten()?;
+                    Some((source.dict(column).ok().flatten().filter(|dict| dict.len() == counts.len())?, counts))
+                };
+                let Some((dict, counts)) = read() else {
+                    left.lock().push((source, column));
+                    continue;
+                };
+                for (entry, count) in counts.into_iter().enumerate() {
+                    let value = Packed::of(dict.entry(entry));
+                    let mut rest = count;
+                    while rest > 0 {
+                        let some = u32::try_from(rest).unwrap_or(u32::MAX);
+                        collector.add(value, some);
+                        rest -= u64::from(some);
+                    }
+                }
+            }
+            collector.finish()
+        });
+        let left = left.into_inner();
+        self.whole.retain(|own| !left.contains(own));
+        left.into_iter().for_each(|(source, column)| self.read[source].push(column));
+        having.into_iter().sum()
+    }
 }
 
 /// Offers all that a pass has counted.

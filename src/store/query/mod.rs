@@ -43,6 +43,7 @@ mod flat;
 mod key_table;
 mod layers;
 mod mapped;
+mod merit;
 mod near;
 mod numbers;
 mod out;
@@ -383,7 +384,9 @@ fn head(
 ) -> Result<(), QueryError> {
     let fields = if steps.tail.is_empty() { steps.fields.as_deref() } else { None };
     let rows = match &steps.head {
-        split::Head::Rows { sort, limit } if sort.is_empty() => return rows::newest(scan, *limit, request, fields, emit),
+        split::Head::Rows { sort, limit } if sort::is_by_time(sort, request.newest_first) => {
+            return rows::newest(scan, *limit, request, fields, emit);
+        }
         split::Head::Rows { sort, limit } => return sort::sorted(scan, sort, *limit, request, fields, stats, emit),
         split::Head::Dedup { fields: keys, sort, limit } => {
             return dedup::first_of_each(scan, keys, sort, *limit, request, fields, stats, emit);

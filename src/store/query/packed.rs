@@ -81,6 +81,15 @@ impl<'a> Packed<'a> {
         })
     }
 
+    /// Whether it is plain at a glance that the string does not read as a number: it has a digit from `a` to `f` but `e`.
+    pub fn is_no_number(self) -> bool {
+        const ONES: u64 = 0x1111_1111_1111_1111;
+        let Self::Hex16(key) = self else { return false };
+        let bit = |bit: u32| key >> bit & ONES;
+        let letters = bit(3) & (bit(2) | bit(1));
+        letters & !(bit(3) & bit(2) & bit(1) & !bit(0)) != 0
+    }
+
     /// The string again.
     pub fn put_text(self, out: &mut Vec<u8>) {
         match self {
@@ -125,6 +134,8 @@ mod tests {
             "503",
             "123456789012345",
             "1234567890123456",
+            "12345678901234e5",
+            "0000000000c00000",
             "00ff00ff00ff00ff",
             "00ff00ff00ff00fF",
             "ffffffffffffffff",
@@ -140,6 +151,8 @@ mod tests {
             let mut back = Vec::new();
             packed.put_text(&mut back);
             assert_eq!(String::from_utf8_lossy(&back), *text);
+            let number = crate::base::predicate::Number::parse(text.as_bytes());
+            assert!(number.is_none() || !packed.is_no_number(), "{text}");
             assert!(texts[..at].iter().all(|other| Packed::of(other.as_bytes()) != packed), "{text}");
             for form in [Form::Hex { width: 8 }, Form::Hex { width: 16 }, Form::Uuid] {
                 let mut raw = Vec::new();

@@ -199,6 +199,11 @@ impl<'a> Scan<'a> {
         self.bytes.fetch_add(view.bytes.replace(0), Ordering::Relaxed);
     }
 
+    /// How many rows were kept so far.
+    pub fn matched(&self) -> u64 {
+        self.rows_matched.load(Ordering::Relaxed)
+    }
+
     /// From now on what is read has been read before: it is not counted twice.
     pub fn read_again(&self) {
         self.again.store(true, Ordering::Relaxed);
