@@ -100,7 +100,9 @@ impl<'p> Collector<'p> {
         }
         for (class, all) in self.wide.iter_mut().enumerate() {
             for (partition, own) in all.iter_mut().enumerate().filter(|(_, own)| !own.is_empty()) {
-                pass.with(partition, |table| own.drain(..).for_each(|(key, count)| table.wide[class].add(key, count, pass.seed)));
+                pass.with(partition, |table| {
+                    own.drain(..).for_each(|(key, count)| table.wide[class].add(key, count, pass.seed))
+                });
                 own.clear();
             }
         }

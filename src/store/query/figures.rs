@@ -259,7 +259,9 @@ impl Figure {
             State::Distinct(all) => all.iter().map(Distinct::bytes).sum::<usize>() + all.capacity() * 48,
             State::Sum(all) | State::Avg(all) => all.capacity() * size_of::<Sum>(),
             State::Least(all) | State::Greatest(all) => all.capacity() * 24,
-            State::Percentile(all, _) => all.iter().map(Quantiles::bytes).sum::<usize>() + all.capacity() * size_of::<Quantiles>(),
+            State::Percentile(all, _) => {
+                all.iter().map(Quantiles::bytes).sum::<usize>() + all.capacity() * size_of::<Quantiles>()
+            }
         }
     }
 

@@ -301,7 +301,8 @@ impl PairTable {
         self.pairs.push((first, second));
         if self.numbers.is_none() && !self.reach(first, second) {
             self.grid = Vec::new();
-            self.numbers = Some((0..).zip(&self.pairs).map(|(number, (a, b))| (u64::from(*a) << 32 | u64::from(*b), number)).collect());
+            self.numbers =
+                Some((0..).zip(&self.pairs).map(|(number, (a, b))| (u64::from(*a) << 32 | u64::from(*b), number)).collect());
         }
         match &mut self.numbers {
             Some(numbers) => {
@@ -319,7 +320,9 @@ impl PairTable {
     /// Makes the grid large enough for a pair; `false` if it may not be.
     fn reach(&mut self, first: u32, second: u32) -> bool {
         let bits = self.bits.max(u32::BITS - second.leading_zeros());
-        let Some(cells) = (first as usize + 1).checked_shl(bits).filter(|cells| cells >> bits == first as usize + 1 && *cells <= CELLS) else {
+        let Some(cells) =
+            (first as usize + 1).checked_shl(bits).filter(|cells| cells >> bits == first as usize + 1 && *cells <= CELLS)
+        else {
             return false;
         };
         if bits != self.bits {

@@ -26,7 +26,13 @@ pub fn of(view: SortView<'_>, descending: bool) -> u64 {
         SortView::Missing => MISSING,
         SortView::Number(number) => of_number(number, descending),
         // After all numbers, ascending.
-        SortView::Bytes(_) => if descending { ANY } else { 1 },
+        SortView::Bytes(_) => {
+            if descending {
+                ANY
+            } else {
+                1
+            }
+        }
     }
 }
 
@@ -113,9 +119,12 @@ impl Merits {
             Chunk::Number { values, digits, present } => {
                 select_ints(values, present, |value| as_number(value, *digits), descending, least, among)
             }
-            Chunk::Float { values, present } => only(present, Bits::fill(among, |row| {
-                values.get(row).is_some_and(|&value| of_number(Number::Float(value), descending) >= least)
-            })),
+            Chunk::Float { values, present } => only(
+                present,
+                Bits::fill(among, |row| {
+                    values.get(row).is_some_and(|&value| of_number(Number::Float(value), descending) >= least)
+                }),
+            ),
             Chunk::Dict { codes, dict } if kind == Kind::Str => {
                 let merits = self.of(dict, descending);
                 Bits::fill(among, |row| {

@@ -31,6 +31,7 @@ mod figures;
 mod flat;
 mod key_table;
 mod merit;
+mod numbering;
 mod numbers;
 mod out;
 mod packed;
@@ -38,6 +39,7 @@ mod parse;
 mod plan;
 mod render;
 mod rows;
+mod runs;
 mod scan;
 mod search;
 mod select;
@@ -291,7 +293,9 @@ fn head(
 ) -> Result<(), QueryError> {
     let fields = if steps.tail.is_empty() { steps.fields.as_deref() } else { None };
     match &steps.head {
-        split::Head::Rows { sort, limit } if sort::is_by_time(sort, request.newest_first) => rows::newest(scan, *limit, request, fields, emit),
+        split::Head::Rows { sort, limit } if sort::is_by_time(sort, request.newest_first) => {
+            rows::newest(scan, *limit, request, fields, emit)
+        }
         split::Head::Rows { sort, limit } => sort::sorted(scan, sort, *limit, request, fields, stats, emit),
         split::Head::Stats { aggs, by } => {
             let first = match steps.tail.as_slice() {

@@ -127,9 +127,24 @@ mod tests {
     fn a_string_comes_back_and_raw_bytes_are_packed_as_their_string() {
         let uuid = "00112233-4455-6677-8899-aabbccddeeff";
         let texts = [
-            "", "a", "a\0", "\0", "503", "123456789012345", "1234567890123456", "12345678901234e5", "0000000000c00000", "00ff00ff00ff00ff", "00ff00ff00ff00fF",
-            "ffffffffffffffff", "0123456789abcdef0123456789abcdef", "ffffffffffffffffffffffffffffffff",
-            "ffffffffffffffffffffffffffffffffff", uuid, "00112233-4455-6677-8899-aabbccddeefF", "a longer text that is no id",
+            "",
+            "a",
+            "a\0",
+            "\0",
+            "503",
+            "123456789012345",
+            "1234567890123456",
+            "12345678901234e5",
+            "0000000000c00000",
+            "00ff00ff00ff00ff",
+            "00ff00ff00ff00fF",
+            "ffffffffffffffff",
+            "0123456789abcdef0123456789abcdef",
+            "ffffffffffffffffffffffffffffffff",
+            "ffffffffffffffffffffffffffffffffff",
+            uuid,
+            "00112233-4455-6677-8899-aabbccddeefF",
+            "a longer text that is no id",
         ];
         for (at, text) in texts.iter().enumerate() {
             let packed = Packed::of(text.as_bytes());

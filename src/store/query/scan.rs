@@ -116,6 +116,28 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Counts the kept rows of whole sources where dictionaries tell it, and gives what is left to be read.
+    pub fn count_by_dictionaries(&self) -> (usize, Vec<usize>) {
+        let (mut counted, mut left) = (0, Vec::new());
+        let mut from = 0;
+        while let Some(index) = self.work.get(from).map(|work| work.source) {
+            let source = &self.sources[index];
+            // The list is in the order of sources.
+            let to = from + self.work[from..].iter().take_while(|work| work.source == index).count();
+            let is_whole = to - from == source.groups() && (0..to - from).all(|group| source.deleted(group).is_none());
+            match is_whole.then(|| self.selector.count(self.own(index), &**source)).flatten() {
+                Some(rows) => {
+                    counted += rows;
+                    self.groups_skipped.fetch_add((to - from) as u64, Ordering::Relaxed);
+                    self.rows_matched.fetch_add(rows as u64, Ordering::Relaxed);
+                }
+                None => left.extend(from..to),
+            }
+            from = to;
+        }
+        (counted, left)
+    }
+
     fn own(&self, source: usize) -> &SourceSelector {
         self.per_source[source].get_or_init(|| self.selector.for_source(&*self.sources[source]))
     }

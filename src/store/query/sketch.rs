@@ -112,7 +112,8 @@ impl Quantiles {
     fn buckets(&self) -> Vec<(i32, u64)> {
         let own = (self.first..).zip(self.counts.iter().copied()).filter(|(_, count)| *count > 0);
         let zeros = (self.zeros > 0).then_some((0, self.zeros));
-        let mut all: Vec<(i32, u64)> = own.chain(zeros).chain(self.far.iter().map(|(&bucket, &count)| (bucket, count))).collect();
+        let mut all: Vec<(i32, u64)> =
+            own.chain(zeros).chain(self.far.iter().map(|(&bucket, &count)| (bucket, count))).collect();
         all.sort_unstable();
         all
     }

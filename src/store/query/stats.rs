@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::figures::Figure;
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
+use super::numbering::{int_numbers, mixed_numbers, time_bins, translation};
 use super::numbers::Parsed;
 use super::out::{OutRow, OutValue};
-use super::plan::{Agg, Bin, Key, SortKey};
+use super::plan::{Agg, Function, Key, SortKey};
 use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Stats};
@@ -18,17 +19,12 @@ use crate::base::predicate::Number;
 use crate::store::source::{Chunk, Dict, Kind, Present, list_items};
 use crate::store::typed::as_number;
 
-/// Tables of dictionaries kept; sources are read one after the other, so few are in use at a time.
-const TRANSLATIONS: usize = 4;
-/// Ranges of integers up to this wide are numbered by an array instead of a hash table.
-const DENSE_SPAN: usize = 4096;
-
 /// Rows grouped by keys, and their figures: a thread's own, or the whole.
 #[derive(Debug)]
 pub struct Grouping {
     pub(super) keys: Vec<KeyTable>,
     translations: Vec<Vec<Translation>>,
-    pairs: Vec<PairTable>,
+    pub(super) pairs: Vec<PairTable>,
     pub(super) figures: Vec<Figure>,
     parsed: Parsed,
     bytes: usize,
@@ -56,6 +52,9 @@ impl Grouping {
         if by.is_empty() && aggs.iter().all(|agg| agg.function.field().is_none()) {
             let rows = found.rows.count();
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
+            return;
+        }
+        if aggs.iter().all(|agg| agg.function == Function::Count) && self.see_runs(found, by) {
             return;
         }
         let mut rows: Vec<u32> = found.rows.to_rows();
@@ -86,6 +85,11 @@ impl Grouping {
         }
     }
 
+    /// The number of a code of a dictionary.
+    pub(super) fn number_of_code(&mut self, index: usize, dict: &Arc<Dict>, code: u32) -> u32 {
+        translation(&mut self.translations[index], dict).number(code, &mut self.keys[index])
+    }
+
     /// The number of each row's value. Rows may become several (lists) or be left out (`skip_missing`); `groups` follows them.
     fn key_numbers(
         &mut self,
@@ -109,15 +113,7 @@ impl Grouping {
                         groups.retain(|_| kept.next().unwrap_or(true));
                         rows.retain(|&row| code(row) != 0);
                     }
-                    let translations = &mut self.translations[index];
-                    let at = translations.iter().position(|own| own.is_of(dict)).unwrap_or_else(|| {
-                        if translations.len() == TRANSLATIONS {
-                            translations.remove(0);
-                        }
-                        translations.push(Translation::new(dict));
-                        translations.len() - 1
-                    });
-                    let translation = &mut translations[at];
+                    let translation = translation(&mut self.translations[index], dict);
                     return rows.iter().map(|&row| translation.number(code(row), table)).collect();
                 }
                 (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, |int| table.of_int(int)),
@@ -126,6 +122,12 @@ impl Grouping {
                 }
                 _ => {}
             }
+        }
+        if key.bin.is_none()
+            && let FieldReader::Chunks(chunks) = reader
+            && let Some(numbers) = mixed_numbers(chunks, rows, groups, key, &mut self.translations[index], table)
+        {
+            return numbers;
         }
         if let (FieldReader::Time, Some(bin)) = (reader, &key.bin) {
             return time_bins(found, bin, rows, table);
@@ -289,51 +291,6 @@ fn binned<'a>(datum: Datum<'a>, key: &Key) -> Datum<'a> {
     }
 }
 
-/// Numbers of whole numbers: by an array where they lie close together.
-fn int_numbers(values: &[i64], rows: &[u32], mut number: impl FnMut(i64) -> u32) -> Vec<u32> {
-    let of = |row: &u32| values.get(*row as usize).copied().unwrap_or(0);
-    let (least, greatest) =
-        rows.iter().map(of).fold((i64::MAX, i64::MIN), |(least, greatest), value| (least.min(value), greatest.max(value)));
-    let span = usize::try_from(greatest.saturating_sub(least)).unwrap_or(usize::MAX);
-    if span >= DENSE_SPAN {
-        return rows.iter().map(|row| number(of(row))).collect();
-    }
-    let mut dense: Vec<Option<u32>> = vec![None; span + 1];
-    rows.iter()
-        .map(|row| {
-            let value = of(row);
-            let slot = usize::try_from(value - least).ok().and_then(|at| dense.get_mut(at));
-            match slot {
-                Some(slot) => *slot.get_or_insert_with(|| number(value)),
-                None => number(value),
-            }
-        })
-        .collect()
-}
-
-/// Numbers of the bins of rows' times. Rows lie about in order of time, so bins come in runs; a group within one bin is not read.
-fn time_bins(found: &Found<'_, '_>, bin: &Bin, rows: &[u32], table: &mut KeyTable) -> Vec<u32> {
-    let (least, greatest) = (bin.floor(found.work.least), bin.floor(found.work.greatest));
-    if least == greatest {
-        return vec![table.of_time(least); rows.len()];
-    }
-    let times = found.view.times();
-    // Of the row before: where its bin begins, where it ends, its number.
-    let (mut start, mut end, mut number) = (1, 0, NONE);
-    rows.iter()
-        .map(|&row| {
-            let ns = times.get(row as usize).copied().unwrap_or(found.work.least);
-            if ns < start || ns >= end {
-                start = bin.floor(ns);
-                // Past the end of time there is no other bin, only its last instant, which is then looked up each time.
-                end = start.saturating_add(bin.step.max(1));
-                number = table.of_time(start);
-            }
-            number
-        })
-        .collect()
-}
-
 /// A source of which every row is kept, and whose dictionary may tell how many rows have each value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholeSource {
@@ -443,6 +400,11 @@ pub fn grouped(
             let (sources, mut left) = whole_sources(scan, key);
             let unknown = sources.into_iter().filter(|own| whole.count_source(scan, own, key).is_none());
             left.extend(unknown.flat_map(|own| own.work));
+            left
+        }
+        [] if aggs.iter().all(|agg| agg.function == Function::Count) => {
+            let (rows, left) = scan.count_by_dictionaries();
+            whole.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
             left
         }
         _ => (0..scan.work.len()).collect(),
