@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::base::time;
@@ -109,7 +110,7 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
         return explained.await.map(IntoResponse::into_response);
     }
     let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
-    let (pieces, received) = mpsc::channel::<Result<Bytes, Infallible>>(4);
+    let (pieces, mut received) = mpsc::channel::<Result<Bytes, Infallible>>(4);
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     tokio::task::spawn_blocking(move || {
         let _permit = permit;
@@ -134,7 +135,13 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
         // A reader that went away needs no last piece.
         let _ = pieces.blocking_send(Ok(Bytes::from(piece)));
     });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(ReceiverStream::new(received))).into_response())
+    // All but the last piece are full: a short answer is one, and goes out in one write with its length.
+    let body = match received.recv().await {
+        Some(Ok(only)) if only.len() < PIECE_BYTES => Body::from(only),
+        Some(first) => Body::from_stream(tokio_stream::once(first).chain(ReceiverStream::new(received))),
+        None => Body::empty(),
+    };
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
 /// `POST /api/v1/query`: the same, for queries too long for a URL.

@@ -1,6 +1,7 @@
 //! What queries used last of parts: directories and decoded dictionaries, bounded by bytes.
 //!
-//! Least recently used goes first. What a query holds stays alive in its hands whatever the cache does. One entry may be
+//! Least recently used goes first; directories, which every query needs and which are small, go after all others while they
+//! take less than half. What a query holds stays alive in its hands whatever the cache does. One entry may be
 //! larger than the whole bound: it is kept alone, so that a query going group by group does not unpack it for each.
 
 use std::sync::Arc;
@@ -76,9 +77,14 @@ impl Cache {
         inner.bytes += bytes;
         while inner.bytes > self.limit && inner.entries.len() > 1 {
             // Evicts down to seven eighths at a time, so that the search for the oldest is rare.
-            let mut oldest: Vec<(u64, Key)> = inner.entries.iter().map(|(key, entry)| (entry.used, *key)).collect();
+            let is_directory = |entry: &Entry| matches!(entry.value, Cached::Directory(_));
+            let directories: usize = inner.entries.values().filter(|entry| is_directory(entry)).map(|entry| entry.bytes).sum();
+            let spared = directories <= self.limit / 2;
+            let age = |entry: &Entry| (spared && is_directory(entry), entry.used);
+            let newest = inner.tick;
+            let mut oldest: Vec<((bool, u64), Key)> =
+                inner.entries.iter().filter(|(_, entry)| entry.used != newest).map(|(key, entry)| (age(entry), *key)).collect();
             oldest.sort_unstable();
-            oldest.pop();
             for (_, key) in oldest {
                 if inner.bytes <= self.limit / 8 * 7 {
                     break;
@@ -95,5 +101,26 @@ impl Cache {
         let mut inner = self.inner.lock();
         let gone: usize = inner.entries.extract_if(|key, _| key.0 == part).map(|(_, entry)| entry.bytes).sum();
         inner.bytes -= gone;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_goes_first_and_the_newest_stays() {
+        let counts = || Cached::Counts(Arc::new([1]));
+        let cache = Cache::new(100);
+        (0..4).for_each(|part| cache.put((part, 0), counts(), 25));
+        assert!(cache.get((0, 0)).is_some());
+        cache.put((9, 0), counts(), 30);
+        let kept: Vec<u64> = [0, 1, 2, 3, 9].into_iter().filter(|&part| cache.get((part, 0)).is_some()).collect();
+        assert_eq!(kept, [0, 3, 9]);
+        // Larger than all: alone.
+        cache.put((10, 0), counts(), 1000);
+        assert!(cache.get((10, 0)).is_some() && cache.get((9, 0)).is_none());
+        cache.forget(10);
+        assert!(cache.get((10, 0)).is_none());
     }
 }

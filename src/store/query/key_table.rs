@@ -355,3 +355,44 @@ impl PairTable {
         self.pairs.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_numbered_in_order_of_arrival_on_a_grid_and_by_hash() {
+        // Narrow enough for the grid to the end; wide from the start; first narrow, then wide; a new row late.
+        let narrow = (0..9000u32).map(|at| (at * 7 % 40, at * 13 % 900));
+        let wide = (0..9000u32).map(|at| (at * 7919 % 70_000, at * 104_729 % 5000));
+        for (name, pairs) in [
+            ("narrow", narrow.clone().collect::<Vec<_>>()),
+            ("wide", wide.clone().collect()),
+            ("both", narrow.clone().chain(wide).collect()),
+            ("late", narrow.chain([(3, NONE - 1), (NONE - 1, 3), (3, 0), (30_000, 1)]).collect()),
+        ] {
+            let mut table = PairTable::new(20_000);
+            let mut expected: Vec<(u32, u32)> = Vec::new();
+            let mut known = std::collections::HashMap::new();
+            for &(first, second) in &pairs {
+                let number = *known.entry((first, second)).or_insert_with(|| {
+                    expected.push((first, second));
+                    u32::try_from(expected.len() - 1).unwrap()
+                });
+                assert_eq!(table.of(first, second), number, "{name}: {first} {second}");
+            }
+            assert_eq!(table.len(), expected.len());
+            for (number, pair) in (0u32..).zip(&expected) {
+                assert_eq!(table.pair(number), *pair, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_pairs_than_allowed() {
+        let mut table = PairTable::new(3);
+        let numbers: Vec<u32> =
+            [(0, 0), (0, 1), (1, 0), (1, 1), (0, 1), (2, 9)].map(|(first, second)| table.of(first, second)).into();
+        assert_eq!(numbers, [0, 1, 2, NONE, 1, NONE]);
+    }
+}

@@ -7,20 +7,24 @@
 //! * **Which rows** (`select`): groups are ruled out by bounds and dictionaries; the rest is decided on codes and whole columns.
 //! * **Newest n** (`rows`): groups in descending order of their latest time; a heap of n keys; done when no group can add one.
 //!   Long answers come in pages of keys, so memory does not grow with them.
-//! * **Sort** (`sort`): the heap holds sort keys; other columns are read for the winners alone.
-//! * **Stats** (`stats`): groups of rows are numbered by their keys' values, through a table per dictionary; figures are arrays.
+//! * **Sort** (`sort`, `merit`): groups with the best bounds first; the heap holds sort keys, whole columns are compared with its
+//!   worst; other columns are read for the winners alone. `sort -_time` is the newest n.
+//! * **Stats** (`stats`): groups of rows are numbered by their keys' values, a column at a time (`numbering`), through a table per
+//!   dictionary; figures are arrays (`figures`, `numbers`). Counts by value and time go by runs of rows (`runs`).
+//! * **The most frequent values** (`counts`, `flat`, `packed`): exact for any number of values, in as many passes as memory asks.
 //! * **Computed columns** (`program`, `computed`): a source seen through the pipes that compute looks like any other.
 //! * **First of each** (`dedup`), **shapes** (`patterns`) and **series** stream as figures do.
 //! * Pipes after these (`table`) work on the rows of the answer.
 //! * Two threads take groups from one list, each with its own heap or table; the results are merged by value.
 //!
 //! # Invariants
-//! Each row of the sources is seen once; deleted rows never. Rows are ordered by (time, topic, partition, offset, n), newest first
+//! Each row of the sources counts once; deleted rows never. Rows are ordered by (time, topic, partition, offset, n), newest first
 //! unless asked otherwise, so answers do not depend on threads. What could not be read or kept is counted and said in [`Stats`].
 //!
 //! # Limits
-//! [`Limits`] bound groups of rows, sort keys and bytes; past them the answer is marked `partial`, with a note. A deadline
-//! ([`Cancel::within`]) ends a query early the same way; a cancelled one ends with [`QueryError::Cancelled`].
+//! [`Limits`] bound groups of rows, sort keys and bytes (what a thread reads and collects on its way comes on top: `counts`,
+//! `numbers`, `merit`); past them the answer is marked `partial`, with a note. A deadline ([`Cancel::within`]) ends a query early
+//! the same way; a cancelled one ends with [`QueryError::Cancelled`].
 //!
 //! Why no planner or vectorised expression engine: every query has this one shape, and what makes it fast is not reading.
 
@@ -45,6 +49,7 @@ mod layers;
 mod mapped;
 mod merit;
 mod near;
+mod numbering;
 mod numbers;
 mod out;
 mod packed;
@@ -55,6 +60,7 @@ mod program;
 mod render;
 mod rounding;
 mod rows;
+mod runs;
 mod scan;
 mod search;
 mod select;

@@ -185,6 +185,29 @@ impl<'a> Scan<'a> {
         self.stages.iter().flat_map(|stage| stage.selector.order()).collect()
     }
 
+    /// Counts the kept rows of whole sources where dictionaries tell it, and gives what is left to be read.
+    pub fn count_by_dictionaries(&self) -> (usize, Vec<usize>) {
+        let [stage] = self.stages.as_slice() else { return (0, (0..self.work.len()).collect()) };
+        let (mut counted, mut left) = (0, Vec::new());
+        let mut from = 0;
+        while let Some(index) = self.work.get(from).map(|work| work.source) {
+            let source = &stage.sources[index];
+            // The list is in the order of sources.
+            let to = from + self.work[from..].iter().take_while(|work| work.source == index).count();
+            let is_whole = to - from == source.groups() && (0..to - from).all(|group| source.deleted(group).is_none());
+            match is_whole.then(|| stage.selector.count(stage.own(index), &**source)).flatten() {
+                Some(rows) => {
+                    counted += rows;
+                    self.groups_skipped.fetch_add((to - from) as u64, Ordering::Relaxed);
+                    self.rows_matched.fetch_add(rows as u64, Ordering::Relaxed);
+                }
+                None => left.extend(from..to),
+            }
+            from = to;
+        }
+        (counted, left)
+    }
+
     /// A group, nothing of it read yet.
     pub fn view(&self, source: usize, group: usize) -> GroupView<'a> {
         GroupView::new(&*self.sources[source], Arc::clone(&self.topics[source]), group)

@@ -110,6 +110,17 @@ impl Selector {
         self.foresee(&self.root, own, source, group) == Foresight::All
     }
 
+    /// How many rows of a whole source are kept, where a dictionary's counts tell it.
+    pub fn count(&self, own: &SourceSelector, source: &dyn Source) -> Option<usize> {
+        let Node::Leaf(index) = &self.root else { return None };
+        let LeafPlan::Columns(columns) = own.leaves.get(*index)? else { return None };
+        let [column] = columns.as_slice() else { return None };
+        let verdict = column.whole(&self.leaves.get(*index)?.test, source)?;
+        let counts = source.dict_counts(column.column).ok().flatten().filter(|counts| counts.len() == verdict.dict.len())?;
+        let kept = counts.iter().zip(verdict.by_code.iter().skip(1)).filter(|(_, yes)| **yes != 0);
+        usize::try_from(kept.map(|(count, _)| count).sum::<u64>()).ok()
+    }
+
     fn foresee(&self, node: &Node, own: &SourceSelector, source: &dyn Source, group: usize) -> Foresight {
         match node {
             Node::All => Foresight::All,

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
-use super::binned::{binned, int_numbers, time_bins};
+use super::binned::binned;
 use super::figures::{Figure, Moment};
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
+use super::numbering::{int_numbers, mixed_numbers, time_bins, translation};
 use super::numbers::Parsed;
 use super::out::{OutRow, OutValue};
 use super::plan::{Agg, Function, Key, SortKey};
@@ -18,15 +19,12 @@ use super::{Limits, QueryError, Request, Stats};
 use crate::base::row;
 use crate::store::source::{Chunk, Dict, Kind, Present, list_items};
 
-/// Tables of dictionaries kept; sources are read one after the other, so few are in use at a time.
-const TRANSLATIONS: usize = 4;
-
 /// Rows grouped by keys, and their figures: a thread's own, or the whole.
 #[derive(Debug)]
 pub struct Grouping {
     pub(super) keys: Vec<KeyTable>,
     translations: Vec<Vec<Translation>>,
-    pairs: Vec<PairTable>,
+    pub(super) pairs: Vec<PairTable>,
     pub(super) figures: Vec<Figure>,
     parsed: Parsed,
     bytes: usize,
@@ -74,6 +72,9 @@ impl Grouping {
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
             return;
         }
+        if aggs.iter().all(|agg| agg.function == Function::Count) && self.see_runs(found, by) {
+            return;
+        }
         let (rows, groups) = self.number_rows(found, by);
         // Figures that can grow are watched: past the budget new groups of rows are left out.
         if self.figures.iter().any(Figure::grows) && self.figures.iter().map(Figure::bytes).sum::<usize>() > self.bytes {
@@ -119,6 +120,11 @@ impl Grouping {
         (rows, groups)
     }
 
+    /// The number of a code of a dictionary.
+    pub(super) fn number_of_code(&mut self, index: usize, dict: &Arc<Dict>, code: u32) -> u32 {
+        translation(&mut self.translations[index], dict).number(code, &mut self.keys[index])
+    }
+
     /// The number of each row's value. Rows may become several (lists) or be left out (`skip_missing`); `groups` follows them.
     fn key_numbers(
         &mut self,
@@ -142,15 +148,7 @@ impl Grouping {
                         groups.retain(|_| kept.next().unwrap_or(true));
                         rows.retain(|&row| code(row) != 0);
                     }
-                    let translations = &mut self.translations[index];
-                    let at = translations.iter().position(|own| own.is_of(dict)).unwrap_or_else(|| {
-                        if translations.len() == TRANSLATIONS {
-                            translations.remove(0);
-                        }
-                        translations.push(Translation::new(dict));
-                        translations.len() - 1
-                    });
-                    let translation = &mut translations[at];
+                    let translation = translation(&mut self.translations[index], dict);
                     return rows.iter().map(|&row| translation.number(code(row), table)).collect();
                 }
                 (Chunk::Int { values, present: Present::All }, _) => return int_numbers(values, rows, |int| table.of_int(int)),
@@ -159,6 +157,12 @@ impl Grouping {
                 }
                 _ => {}
             }
+        }
+        if key.is_plain()
+            && let FieldReader::Chunks(chunks) = reader
+            && let Some(numbers) = mixed_numbers(chunks, rows, groups, key, &mut self.translations[index], table)
+        {
+            return numbers;
         }
         if let (FieldReader::Time, Some(bin)) = (reader, &key.bin) {
             return time_bins(found, bin, rows, table);
@@ -447,6 +451,11 @@ pub fn grouped(
             let (sources, mut left) = whole_sources(scan, key);
             let unknown = sources.into_iter().filter(|own| whole.count_source(scan, own, key).is_none());
             left.extend(unknown.flat_map(|own| own.work));
+            left
+        }
+        [] if aggs.iter().all(|agg| agg.function == Function::Count) => {
+            let (rows, left) = scan.count_by_dictionaries();
+            whole.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
             left
         }
         _ => (0..scan.work.len()).collect(),

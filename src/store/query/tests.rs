@@ -1,5 +1,6 @@
 //! Queries against a small fixed set of rows, against a plain model over random ones, and for speed.
 
+mod counts;
 mod memory;
 mod model;
 mod model_pipes;
