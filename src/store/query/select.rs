@@ -115,7 +115,7 @@ impl Selector {
         let Node::Leaf(index) = &self.root else { return None };
         let LeafPlan::Columns(columns) = own.leaves.get(*index)? else { return None };
         let [column] = columns.as_slice() else { return None };
-        let verdict = column.whole(&self.leaves.get(*index)?.test, source)?;
+        let verdict = column.whole(&self.leaves.get(*index)?.leaf.test, source)?;
         let counts = source.dict_counts(column.column).ok().flatten().filter(|counts| counts.len() == verdict.dict.len())?;
         let kept = counts.iter().zip(verdict.by_code.iter().skip(1)).filter(|(_, yes)| **yes != 0);
         usize::try_from(kept.map(|(count, _)| count).sum::<u64>()).ok()

@@ -353,7 +353,7 @@ fn fuzz_templates() {
     let dirs =
         kinds.map(|kind| ColumnDir { column: Column { name: "f".into(), kind }, blocks: Vec::new(), holds: Holds::Values });
     let seed = {
-        use template::{Piece, Stamp, Template};
+        use template::{Piece, Stamp, Template, Templates};
         let iso = Stamp::Iso { separator: b'T', mark: b'.', digits: 3, zone: 2, minutes: -90 };
         let pieces = vec![
             Piece::Literal(b"from ".to_vec()),
@@ -363,7 +363,8 @@ fn fuzz_templates() {
             Piece::Time(Stamp::Clf { minutes: 60 }),
             Piece::Field(1),
         ];
-        template::encode(&[Template { pieces }, Template::default()])
+        let shape = Template { pieces: vec![Piece::Literal(b"{".to_vec()), Piece::Json(3)] };
+        template::encode(&Templates { messages: vec![Template { pieces }, Template::default()], payloads: vec![shape] })
     };
     let chunk_seed = [&[3u8, 0, 2, 0b10_01_00][..], &[40, 1, 1, 4, b'a', b'b']].concat();
     bolero::check!().with_iterations(4_000).with_type::<(Vec<Edit>, Vec<Edit>, Vec<u8>, u8)>().for_each(
@@ -381,7 +382,7 @@ fn fuzz_templates() {
             let mut chunk = chunk_seed.clone();
             edit(&mut chunk, chunk_edits);
             for bytes in [&chunk, any] {
-                if let Some(made) = derive::decode(&mut Reader(bytes), rows, Present::All, &templates, &fields) {
+                if let Some(made) = derive::decode(&mut Reader(bytes), rows, Present::All, &templates.messages, &fields) {
                     is_well_shaped(&made, rows);
                 }
             }

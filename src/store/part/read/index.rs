@@ -179,13 +179,13 @@ impl PartSource {
     fn made(&self, directory: &Directory, wanted: &Wanted) -> Result<Groups, StoreError> {
         let count = directory.groups.len();
         let mut may = Groups::all(count);
-        if directory.templates.iter().any(has_open_joint) {
+        if directory.templates.messages.iter().any(has_open_joint) {
             return Ok(may);
         }
         for word in &wanted.words {
             let mut found = Groups::none(count);
             let mut asked = Vec::new();
-            for piece in directory.templates.iter().flat_map(|template| &template.pieces) {
+            for piece in directory.templates.messages.iter().flat_map(|template| &template.pieces) {
                 let anywhere = match piece {
                     Piece::Literal(text) => words(text).any(|own| text[own].eq_ignore_ascii_case(word)),
                     Piece::Time(stamp) => stamp_may(*stamp, word),
@@ -196,6 +196,8 @@ impl PartSource {
                         }
                         false
                     }
+                    // Messages have none of these.
+                    Piece::Json(_) => true,
                 };
                 if anywhere {
                     found = Groups::all(count);
