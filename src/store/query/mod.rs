@@ -26,6 +26,7 @@ mod answer;
 pub mod bits;
 mod cancel;
 mod counts;
+mod derived;
 mod facets;
 mod figures;
 mod flat;
