@@ -12,11 +12,15 @@ use super::view::GroupView;
 use crate::base::predicate::{Needle, Test};
 use crate::store::source::{Chunk, Dict, Made, Source};
 
+/// A shorter part of a needle is in too many rows.
+const SHORTEST: usize = 3;
 const MONTHS: &str = "jan feb mar apr may jun jul aug sep oct nov dec";
 
 /// Which columns a needle may be in, of a source.
 #[derive(Debug)]
 pub struct Fields {
+    /// The test's, or the longest part of it that no joint can cut.
+    needle: Needle,
     columns: Vec<(usize, OnceLock<Held>)>,
 }
 
@@ -37,11 +41,20 @@ impl Fields {
             return None;
         }
         let templates = source.made_of(column)?;
+        let crosses = |part: &[u8]| {
+            let mut joints = templates.iter().flat_map(|pieces| pieces.windows(2));
+            joints.any(|two| may_cross(&two[0], &two[1], part))
+        };
+        let (needle, folded) = if crosses(&folded) {
+            // What joints are made of, mostly: spaces, quotes, brackets.
+            let parts = folded.split(|byte| byte.is_ascii_punctuation() && !b"/._-".contains(byte) || *byte == b' ');
+            let part = parts.filter(|part| part.len() >= SHORTEST && !crosses(part)).max_by_key(|part| part.len())?;
+            (Needle::any_case(std::str::from_utf8(part).ok()?), part.to_vec())
+        } else {
+            (needle.clone(), folded.clone())
+        };
         let mut columns: Vec<usize> = Vec::new();
         for pieces in &templates {
-            if pieces.windows(2).any(|two| may_cross(&two[0], &two[1], &folded)) {
-                return None;
-            }
             for piece in pieces {
                 match piece {
                     Made::Text(text) if holds(&text.to_ascii_lowercase(), &folded) => return None,
@@ -53,16 +66,15 @@ impl Fields {
         }
         columns.sort_unstable();
         columns.dedup();
-        Some(Self { columns: columns.into_iter().map(|column| (column, OnceLock::new())).collect() })
+        Some(Self { needle, columns: columns.into_iter().map(|column| (column, OnceLock::new())).collect() })
     }
 
     /// The messages of those rows of `among` that may pass, the others absent; `None` where all have to be made.
-    pub fn narrowed(&self, test: &Test, view: &GroupView<'_>, column: usize, among: &Bits) -> Option<Chunk> {
-        let needle = test.needle()?;
+    pub fn narrowed(&self, view: &GroupView<'_>, column: usize, among: &Bits) -> Option<Chunk> {
         let mut rows = Bits::none(among.rows());
         for (field, held) in &self.columns {
             if let Some(chunk) = view.chunk(*field) {
-                rows.or(&holding(needle, &chunk, held, view.rows));
+                rows.or(&holding(&self.needle, &chunk, held, view.rows));
             }
         }
         rows.and(among);

@@ -334,7 +334,7 @@ fn select_leaf(asked: &Asked, plan: &LeafPlan, view: &GroupView<'_>, among: Bits
             continue;
         }
         let fields = column.fields.get_or_init(|| derived::Fields::of(test, view.source, column.column));
-        if let Some(chunk) = fields.as_ref().and_then(|fields| fields.narrowed(test, view, column.column, &among)) {
+        if let Some(chunk) = fields.as_ref().and_then(|fields| fields.narrowed(view, column.column, &among)) {
             kept.or(&select_chunk(test, column, &chunk, view, &among));
             continue;
         }
