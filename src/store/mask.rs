@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::commits::PartMeta;
-use super::source::{Chunk, Column, Dict, Lineage, Run, Source};
+use super::source::{Chunk, Column, Dict, Lineage, Made, Run, Source};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{Test, Wanted};
 
@@ -361,6 +361,20 @@ impl Source for Masked {
 
     fn groups_with(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
         self.inner.groups_with(column, test, wanted)
+    }
+
+    fn made_of(&self, column: usize) -> Option<Vec<Vec<Made>>> {
+        self.inner.made_of(column)
+    }
+
+    fn made(
+        &self,
+        group: usize,
+        column: usize,
+        rows: &[u64],
+        get: &mut dyn FnMut(usize) -> Option<Chunk>,
+    ) -> Result<Option<Chunk>, StoreError> {
+        self.inner.made(group, column, rows, get)
     }
 
     fn check_index(&self) -> Result<(), StoreError> {

@@ -315,6 +315,17 @@ impl Lineage {
     }
 }
 
+/// A piece of a string that is made of other columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// The same in every row.
+    Text(Box<[u8]>),
+    /// The value of one of these columns.
+    Columns(std::ops::Range<usize>),
+    /// The row's time.
+    Time,
+}
+
 /// An immutable run of row groups of one topic: a part, or a frozen look at a memtable.
 pub trait Source: Send + Sync + Debug {
     /// The topic.
@@ -363,6 +374,24 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// Damage; then nothing is told, and nothing is missing.
     fn groups_with(&self, _column: usize, _test: &Test, _wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
+        Ok(None)
+    }
+    /// How the strings of a column are made of other columns, in each way that there is; `None` where they are not.
+    fn made_of(&self, _column: usize) -> Option<Vec<Vec<Made>>> {
+        None
+    }
+    /// The strings of a group that are made of other columns, of those rows whose bits are set; the other rows have none. Those that
+    /// are stored after all are all there. `get` gives the chunks of columns. `None` where the group's strings are not made.
+    ///
+    /// # Errors
+    /// Damage.
+    fn made(
+        &self,
+        _group: usize,
+        _column: usize,
+        _rows: &[u64],
+        _get: &mut dyn FnMut(usize) -> Option<Chunk>,
+    ) -> Result<Option<Chunk>, StoreError> {
         Ok(None)
     }
     /// Checks what answers hang on only in how fast they come.

@@ -382,6 +382,25 @@ pub fn decode(
     templates: &[Template],
     fields: &Fields,
 ) -> Option<Chunk> {
+    let (ends, bytes, _) = decode_some(reader, count, &present, templates, fields, None)?;
+    Some(Chunk::Text { ends, bytes, present })
+}
+
+/// As [`decode`], but of the messages that templates make only those of the rows whose bits are set. Ends, bytes, and the bits
+/// of the rows that have a message then.
+pub fn decode_some(
+    reader: &mut Reader<'_>,
+    count: usize,
+    present: &Present,
+    templates: &[Template],
+    fields: &Fields,
+    wanted: Option<&[u64]>,
+) -> Option<(Vec<u32>, Vec<u8>, Vec<u64>)> {
+    let is_wanted = |row: usize| match wanted {
+        None => true,
+        Some(words) => words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1),
+    };
+    let mut kept = vec![0u64; fields.times.len().div_ceil(64)];
     let codes = chunk::codes(&mut Reader(reader.bytes()?), encoding::CODES, count, templates.len() + 1)?;
     // Codes come with one added.
     let stored = codes.iter().filter(|code| **code == 1).count();
@@ -398,8 +417,15 @@ pub fn decode(
     for row in 0..fields.times.len() {
         if present.has(row) {
             match codes.next()?.checked_sub(2) {
-                None => bytes.extend_from_slice(stored.next()?),
-                Some(template) => fields.write(templates.get(template as usize)?, row, &mut bytes, &mut pen)?,
+                None => {
+                    bytes.extend_from_slice(stored.next()?);
+                    kept[row / 64] |= 1 << (row % 64);
+                }
+                Some(template) if is_wanted(row) => {
+                    fields.write(templates.get(template as usize)?, row, &mut bytes, &mut pen)?;
+                    kept[row / 64] |= 1 << (row % 64);
+                }
+                Some(_) => {}
             }
             if bytes.len() > CHUNK_BYTES {
                 return None;
@@ -407,5 +433,5 @@ pub fn decode(
         }
         ends.push(u32::try_from(bytes.len()).ok()?);
     }
-    Some(Chunk::Text { ends, bytes, present })
+    Some((ends, bytes, kept))
 }

@@ -25,10 +25,11 @@ use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
 use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
-use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
+use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made, Present, Run, Source};
 
 mod dict;
 mod index;
+mod made;
 mod payload;
 mod shapes;
 mod whole;
@@ -434,25 +435,11 @@ impl Source for PartSource {
     }
 
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {
-        let key = (self.file.meta.id, u32::try_from(column).unwrap_or(u32::MAX - 1));
-        if let Some(Cached::Dict(found)) = self.file.cache.get(key) {
-            return Ok(Some(found));
-        }
-        if self.has_shapes(column) {
-            return Ok(None);
-        }
-        Ok(self.unpacked_dict(column)?.map(|(dict, _)| dict))
+        self.cached_dict(column)
     }
 
     fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
-        if self.has_shapes(column) {
-            return Ok(None);
-        }
-        let counts = match self.file.cache.get((self.file.meta.id, dict::counts_key(column))) {
-            Some(Cached::Counts(found)) => Some(found),
-            _ => self.unpacked_dict(column)?.map(|(_, counts)| counts),
-        };
-        Ok(counts.map(|counts| counts.iter().map(|&count| u64::from(count)).collect()))
+        self.cached_counts(column)
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
@@ -497,6 +484,20 @@ impl Source for PartSource {
 
     fn groups_with(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
         self.may_hold(column, test, wanted)
+    }
+
+    fn made_of(&self, column: usize) -> Option<Vec<Vec<Made>>> {
+        self.pieces_of(column)
+    }
+
+    fn made(
+        &self,
+        group: usize,
+        column: usize,
+        rows: &[u64],
+        get: &mut dyn FnMut(usize) -> Option<Chunk>,
+    ) -> Result<Option<Chunk>, StoreError> {
+        self.some_made(group, column, rows, get)
     }
 
     fn check_index(&self) -> Result<(), StoreError> {

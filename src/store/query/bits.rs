@@ -26,6 +26,11 @@ impl Bits {
         }
     }
 
+    /// The bits.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     /// How many rows there are, selected or not.
     pub fn rows(&self) -> usize {
         self.rows

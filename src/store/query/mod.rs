@@ -38,6 +38,7 @@ mod computed;
 mod context;
 mod counts;
 mod dedup;
+mod derived;
 mod explain;
 pub mod expr;
 mod extract;

@@ -8,6 +8,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::bits::Bits;
+use super::derived;
 use super::explain::Why;
 use super::search::{DictVerdict, is_same, judge, select_text};
 use super::typed;
@@ -68,6 +69,8 @@ struct ColumnPlan {
     column: usize,
     kind: Kind,
     whole: OnceLock<Option<Arc<DictVerdict>>>,
+    /// Where matches are looked for first in strings that are made of other columns.
+    fields: OnceLock<Option<derived::Fields>>,
     /// Groups that may hold a match; `None`: any.
     groups: OnceLock<Option<Vec<u64>>>,
 }
@@ -314,7 +317,13 @@ fn plan(leaf: &Leaf, source: &dyn Source) -> LeafPlan {
     }
     let columns = source.columns().iter().enumerate().filter(|(_, column)| leaf.field.is(&column.name));
     let columns: Vec<ColumnPlan> = columns
-        .map(|(column, own)| ColumnPlan { column, kind: own.kind, whole: OnceLock::new(), groups: OnceLock::new() })
+        .map(|(column, own)| ColumnPlan {
+            column,
+            kind: own.kind,
+            whole: OnceLock::new(),
+            fields: OnceLock::new(),
+            groups: OnceLock::new(),
+        })
         .collect();
     if columns.is_empty() { LeafPlan::Fixed(false) } else { LeafPlan::Columns(columns) }
 }
@@ -401,6 +410,11 @@ fn select_leaf(asked: &Asked, plan: &LeafPlan, view: &GroupView<'_>, among: Bits
             continue;
         }
         if matches!(column.kind, Kind::Str | Kind::List) && !column.may_be_in(asked, view.source, view.group) {
+            continue;
+        }
+        let fields = column.fields.get_or_init(|| derived::Fields::of(test, view.source, column.column));
+        if let Some(chunk) = fields.as_ref().and_then(|fields| fields.narrowed(view, column.column, &among)) {
+            kept.or(&select_chunk(test, column, &chunk, view, &among));
             continue;
         }
         let Some(chunk) = view.chunk(column.column) else { continue };

@@ -118,6 +118,13 @@ fn questions(of: &[TestRow]) -> Vec<String> {
             "étAT",
             "tags:slow",
             "tags:=Slow",
+            "message:~\"oto_12\"",
+            "message:~\"(?i)IMAGES/Ph\"",
+            "message:~\"id=0\"",
+            "message:~\"ok 77ms$\" or message:~\"pool 3\"",
+            "message:~\"co id\" message:~\"favi\" -message:~\"ost\"",
+            "message:=*vicon*",
+            "message:avic*",
         ]
         .map(str::to_owned),
     );

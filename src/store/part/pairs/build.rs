@@ -131,7 +131,7 @@ impl Builder {
             self.power = if matches!(sort, Sort::Hex | Sort::Uuid) { ID_POWER } else { 0 };
         }
         let next = |run: &Run| run.group + run.groups == place;
-        let within = |run: &Run| run.groups % (1 << self.power) != 0;
+        let within = |run: &Run| !run.groups.is_multiple_of(1 << self.power);
         if self.runs.last().is_some_and(|run| next(run) && within(run)) {
             self.add_group();
             return Ok(());
@@ -266,14 +266,22 @@ fn each_value(chunk: &Chunk, piece: &Piece, rows: usize, mut see: impl FnMut(&[u
     });
 }
 
+/// A chunk of an input, the piece that it is read for, and how many rows it has.
+type Read = (Piece, usize, Chunk);
+
+/// Gives the values of all of a group's chunks.
+fn each_of(chunks: &[Read], mut see: impl FnMut(&[u8])) {
+    chunks.iter().for_each(|(piece, rows, chunk)| each_value(chunk, piece, *rows, &mut see));
+}
+
 /// What the values of a group are, by the first of them and then by all.
-fn sort_of(kind: Kind, values: &mut dyn FnMut(&mut dyn FnMut(&[u8]))) -> Sort {
+fn sort_of(kind: Kind, chunks: &[Read]) -> Sort {
     if kind == Kind::List {
         return Sort::Words;
     }
     let mut form: Option<Option<Form>> = None;
     let (mut plain, mut all, mut alike) = (0u32, 0u32, true);
-    values(&mut |value| {
+    each_of(chunks, |value| {
         let first = *form.get_or_insert_with(|| Form::of(value).filter(|form| *form != Form::Ipv4));
         all += 1;
         match first {
@@ -311,12 +319,9 @@ pub fn groups(
         }
         let mut chunks = Vec::new();
         each_chunk(job, pieces, mapping, |_, piece, rows, chunk| chunks.push((piece.clone(), rows, chunk)))?;
-        let mut values = |see: &mut dyn FnMut(&[u8])| {
-            chunks.iter().for_each(|(piece, rows, chunk)| each_value(chunk, piece, *rows, &mut *see));
-        };
-        let sort = sort_of(kind, &mut values);
+        let sort = sort_of(kind, &chunks);
         builder.begin(place, sort, out)?;
-        values(&mut |value| builder.value(kind, value));
+        each_of(&chunks, |value| builder.value(kind, value));
     }
     segments.append(&mut builder.finish(out)?);
     Ok(segments)

@@ -36,9 +36,33 @@ impl PartSource {
         self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
         Ok(Some((dict, counts)))
     }
+
+    /// The dictionary of a column, if that is of values.
+    pub(super) fn cached_dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {
+        let key = (self.file.meta.id, u32::try_from(column).unwrap_or(u32::MAX - 1));
+        if let Some(Cached::Dict(found)) = self.file.cache.get(key) {
+            return Ok(Some(found));
+        }
+        if self.has_shapes(column) {
+            return Ok(None);
+        }
+        Ok(self.unpacked_dict(column)?.map(|(dict, _)| dict))
+    }
+
+    /// How often each of its entries occurs.
+    pub(super) fn cached_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
+        if self.has_shapes(column) {
+            return Ok(None);
+        }
+        let counts = match self.file.cache.get((self.file.meta.id, counts_key(column))) {
+            Some(Cached::Counts(found)) => Some(found),
+            _ => self.unpacked_dict(column)?.map(|(_, counts)| counts),
+        };
+        Ok(counts.map(|counts| counts.iter().map(|&count| u64::from(count)).collect()))
+    }
 }
 
 /// Under which number the cache has the counts of a column's dictionary.
-pub(super) fn counts_key(column: usize) -> u32 {
+fn counts_key(column: usize) -> u32 {
     u32::try_from(column).map_or(u32::MAX - 1, |column| column | 1 << 31)
 }
