@@ -96,7 +96,7 @@ pub struct TopicConfig {
     /// Avro's schema, or who knows it.
     pub avro: Option<AvroSpec>,
     /// Whether rows keep the bytes that they were made of: `always`, `derived` (where they can be made of the fields; not of
-    /// chains with `redact`) or `never`.
+    /// chains with `redact`) or `never`, as without it.
     pub keep_payload: Option<KeepPayload>,
     /// Its filters, in order; without it as `codec` says.
     pub chain: Option<ChainSpec>,

@@ -19,6 +19,7 @@ use super::StoreError;
 use super::commits::PartMeta;
 use super::source::{Chunk, Column, Dict, Lineage, Run, Source};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::predicate::{Test, Wanted};
 
 /// Most stretches of a topic that a deletion may bring about: they are kept in memory and gone through by who reads.
 pub const MASKS: usize = 1_000_000;
@@ -345,6 +346,14 @@ impl Source for Masked {
 
     fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
         self.inner.payload(group)
+    }
+
+    fn groups_with(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
+        self.inner.groups_with(column, test, wanted)
+    }
+
+    fn check_index(&self) -> Result<(), StoreError> {
+        self.inner.check_index()
     }
 
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>> {

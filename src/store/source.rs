@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
 use crate::store::typed::put_number;
 
@@ -355,6 +356,21 @@ pub trait Source: Send + Sync + Debug {
     /// Damage.
     fn dict_counts(&self, _column: usize) -> Result<Option<Vec<u64>>, StoreError> {
         Ok(None)
+    }
+    /// Groups that may hold a string of this column which passes, as far as an index tells: set bits as in [`Present`]; `None`
+    /// where it tells nothing. `wanted` is what the test wants of every string.
+    ///
+    /// # Errors
+    /// Damage; then nothing is told, and nothing is missing.
+    fn groups_with(&self, _column: usize, _test: &Test, _wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
+        Ok(None)
+    }
+    /// Checks what answers hang on only in how fast they come.
+    ///
+    /// # Errors
+    /// Damage.
+    fn check_index(&self) -> Result<(), StoreError> {
+        Ok(())
     }
     /// Where the rows of a group came from.
     ///

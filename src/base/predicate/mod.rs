@@ -50,6 +50,7 @@ mod scan;
 mod show;
 mod test;
 mod text;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
@@ -62,6 +63,7 @@ pub use number::Number;
 pub use parse::{parse, parse_at, parse_part};
 pub use test::{Exact, Literal, Net, Range, Sense, Test, TimeRange};
 pub use text::{Glob, Needle, Pattern, Piece, Words, is_word_byte};
+pub use wanted::{Wanted, words};
 
 use crate::base::row;
 

@@ -276,6 +276,12 @@ fn expression(pieces: &[Piece], whole: bool) -> String {
     out
 }
 
+/// The longest piece of a literal that in any Unicode case is in ASCII: `k` is also the Kelvin sign, `s` the long s.
+fn any_case_needle(literal: &str) -> Option<Needle> {
+    let is_more = |c: char| !c.is_ascii() || matches!(c.to_ascii_lowercase(), 'k' | 's');
+    literal.split(is_more).max_by_key(|piece| piece.len()).filter(|piece| piece.len() >= 2).map(Needle::any_case)
+}
+
 /// A regular expression.
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -307,7 +313,11 @@ impl Pattern {
                 format!("this regular expression does not compile: {last}")
             }
         })?;
-        Ok(Self { text: text.into(), regex, needle: required_literal(text).map(|literal| Needle::bytes(&literal)) })
+        let needle = match text.strip_prefix("(?i)") {
+            Some(rest) => required_literal(rest).and_then(|literal| any_case_needle(&literal)),
+            None => required_literal(text).map(|literal| Needle::bytes(&literal)),
+        };
+        Ok(Self { text: text.into(), regex, needle })
     }
 
     /// As written.
@@ -323,5 +333,29 @@ impl Pattern {
     /// Whether it is found in a value.
     pub fn matches(&self, value: &[u8]) -> bool {
         self.regex.is_match(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pattern;
+
+    #[test]
+    fn what_an_expression_of_any_case_needs() {
+        for (pattern, needle) in [
+            ("(?i)FAVICON", Some("FAVICON")),
+            ("(?i)password", Some("word")),
+            ("(?i)kiss", None),
+            ("(?i)café au lait", Some(" au lait")),
+            ("(?i)a|b", None),
+            ("favicon", Some("favicon")),
+        ] {
+            let pattern = Pattern::new(pattern).unwrap();
+            assert_eq!(pattern.needle().map(super::Needle::text), needle, "{pattern:?}");
+            for value in ["/Favicon.ico", "PASSWORD", "pa\u{17f}\u{17f}word", "CAF\u{c9} AU LAIT", "nothing"] {
+                let found = pattern.needle().is_none_or(|needle| needle.find(value.as_bytes(), 0).is_some());
+                assert!(found || !pattern.matches(value.as_bytes()), "{pattern:?} {value}");
+            }
+        }
     }
 }

@@ -21,9 +21,11 @@ pub enum Cached {
     Dict(Arc<Dict>),
     /// The shapes of a column's texts.
     Shapes(Arc<Shapes>),
+    /// How often each of its entries occurs.
+    Counts(Arc<[u32]>),
 }
 
-/// Part number, and column or `u32::MAX` for the directory.
+/// Part number, and column (for its counts with the highest bit set), or `u32::MAX` for the directory.
 pub type Key = (u64, u32);
 
 /// See the module.

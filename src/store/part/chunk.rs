@@ -16,6 +16,7 @@
 //!   11 raw     k × f64 little-endian
 //!   20 bits    k bits, padded
 //!   30 codes   least code varint, width u8, packed code - least             numbers of dictionary entries from 0
+//!   31 ranked  codes by how often they come                                since version 2, ranked.rs
 //!   40 plain   encoding u8 (1-4), size varint and body of the lengths; the values back to back
 //!   41 zstd    as plain; but the values' size varint, and a zstd frame of them
 //!   60 fixed   strings of one form as raw bytes                             since version 2, typed.rs
@@ -57,6 +58,8 @@ pub mod encoding {
     pub const BITS: u8 = 20;
     /// Dictionary entries.
     pub const CODES: u8 = 30;
+    /// Dictionary entries, the frequent ones in fewer bits.
+    pub const RANKED: u8 = 31;
     /// Text as it is.
     pub const PLAIN: u8 = 40;
     /// Text, compressed.
@@ -203,7 +206,7 @@ fn patched_width(values: &[i64], least: i64, width: u8) -> Option<u8> {
     let plain = packed_len(values.len(), width);
     let mut best = (plain - plain / 10, None);
     let mut wider = 0;
-    for low in (1..width).rev() {
+    for low in (0..width).rev() {
         wider += of_width[usize::from(low) + 1];
         // A place takes a byte or two.
         let size = packed_len(values.len(), low) + 3 + wider * 5 / 4 + packed_len(wider, width - low);

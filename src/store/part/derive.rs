@@ -81,11 +81,13 @@ impl Pen {
     /// A time.
     pub fn stamp(&mut self, stamp: Stamp, ns: i64) -> &[u8] {
         // Neighbours mostly share their second.
-        let second = if stamp.is_whole() { ns.div_euclid(1_000_000_000) } else { ns };
+        let second = ns.div_euclid(1_000_000_000);
         if self.stamped != Some((stamp, second)) {
             self.stamped = Some((stamp, second));
             self.stamp.clear();
             stamp.put(&mut self.stamp, ns);
+        } else {
+            stamp.put_fraction(&mut self.stamp, ns);
         }
         &self.stamp
     }
@@ -362,6 +364,15 @@ pub fn encode(
     out.push(0);
     out[at] = chunk::put_text(&mut out, &ends, &bytes, zstd);
     Ok(Some(out))
+}
+
+/// The messages of a chunk that none of so many templates makes: their ends and their bytes.
+pub fn stored(bytes: &[u8], rows: usize, templates: usize) -> Option<(Vec<u32>, Vec<u8>)> {
+    let mut reader = Reader(bytes);
+    let (_, count) = chunk::presence(&mut reader, rows)?;
+    let codes = chunk::codes(&mut Reader(reader.bytes()?), encoding::CODES, count, templates + 1)?;
+    let encoded = reader.u8()?;
+    chunk::text(&mut reader, encoded, codes.iter().filter(|code| **code == 1).count())
 }
 
 /// Reads a chunk of encoding 50 behind its presence: `count` messages, of which each stands in a row of `present`.

@@ -11,7 +11,7 @@
 //! lineage: count, then each: rows, partition, generation, first offset, last - first
 //!          (all varints but where said)
 //!
-//! FOOTER:  7 × (offset u64, length u64, crc32c u32) in the order of the file; crc 0 for the first three, whose pieces have
+//! FOOTER:  7 × (offset u64, length u64, crc32c u32) in the order of the file; crc 0 for the first two, whose pieces have
 //!          their own, and for what is empty | topic id 16 | part number u64 | rows u64 | least time i64 | greatest time i64 |
 //!          name (length, bytes) | crc32c u32 of all before | length u32 of all before | magic
 //! ```
@@ -28,7 +28,7 @@ use crate::store::source::{Column, Kind};
 /// Most unpacked bytes of one section of the directory.
 const DIRECTORY_BYTES: usize = 256 << 20;
 /// Bytes of a dictionary block's first key that the directory keeps.
-const KEY_BYTES: usize = 64;
+pub const KEY_BYTES: usize = 64;
 const SECTIONS: usize = 7;
 
 /// A run of the file.

@@ -6,8 +6,9 @@
 //!
 //!   0  magic "SWBPART1" | version u16 | flags u16 | 0 u32          16 bytes; all numbers little-endian
 //!  16  COLUMN DATA    column after column, group after group: chunk | crc32c u32          chunk.rs
+//!                     and behind a column its pairs                                      pairs/
 //!      DICTIONARIES   of each column that has one, sorted, blocks of 4,096 entries: zstd frame | crc32c u32   dictionary.rs
-//!      PAIR INDEX     place for (token → group) pairs; empty
+//!      PAIR INDEX     where the pairs of words and groups lie; empty in version 1         pairs/
 //!      TEMPLATES      how messages and payloads are made of fields; empty where they are not   template.rs
 //!      GROUP TABLE    rows, time bounds, and where each column's chunk lies               directory.rs
 //!      COLUMN DIR     names, kinds, and where dictionary blocks lie                       directory.rs
@@ -38,7 +39,9 @@ pub mod json;
 pub mod learn;
 pub mod mixed;
 pub mod out;
+pub mod pairs;
 pub mod payload;
+pub mod ranked;
 pub mod read;
 pub mod shape;
 pub mod split;
@@ -50,8 +53,9 @@ pub mod write;
 
 /// First and last bytes of a part.
 pub const MAGIC: [u8; 8] = *b"SWBPART1";
-/// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 60 and 100 to 118 (`chunk.rs`),
-/// strings of one field in up to three columns (`mixed.rs`) and texts as shapes (`split.rs`); all else is as in version 1.
+/// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 31, 60 and 100 to 118 (`chunk.rs`),
+/// strings of one field in up to three columns (`mixed.rs`), texts as shapes (`split.rs`), and pairs (`pairs/`); all else is as
+/// in version 1.
 pub const VERSION: u16 = 2;
 /// Bytes before the column data.
 pub const HEAD_BYTES: u64 = 16;

@@ -16,15 +16,19 @@ use super::directory::{
     ChunkRef, ColumnDir, GroupDir, Holds, LineageRun, Span, decode_columns, decode_footer, decode_groups, decode_lineage,
     unpack_section,
 };
+use super::pairs;
 use super::template::{self, Template, Templates};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, dictionary, split, typed};
+use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
+use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
 use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present, Run, Source};
 
+mod dict;
+mod index;
 mod payload;
 mod shapes;
 mod whole;
@@ -123,6 +127,8 @@ pub struct Directory {
     dirs: Vec<ColumnDir>,
     groups: Vec<GroupDir>,
     templates: Templates,
+    /// By column; none where they are damaged.
+    pairs: Option<Vec<pairs::Segment>>,
     /// Rows before each group.
     starts: Vec<u64>,
     runs: Vec<LineageRun>,
@@ -142,7 +148,7 @@ impl Directory {
             let bytes = slice(&mapped, span.offset, span.length).filter(|bytes| crc32c::crc32c(bytes) == span.crc);
             bytes.and_then(unpack_section).ok_or((span.offset, "a section of its directory does not fit its checksum"))
         };
-        let [_, _, _, templates, group_table, column_dir, lineage] = footer.sections;
+        let [_, _, pair_index, templates, group_table, column_dir, lineage] = footer.sections;
         let odd = |span: Span| (span.offset, "its directory makes no sense");
         let dirs = decode_columns(&section(column_dir)?).ok_or(odd(column_dir))?;
         let templates = match templates.length {
@@ -150,6 +156,10 @@ impl Directory {
             _ => template::decode(&section(templates)?, &dirs).ok_or(odd(templates))?,
         };
         let groups = decode_groups(&section(group_table)?, dirs.len()).ok_or(odd(group_table))?;
+        let pairs = match pair_index.length {
+            0 => Some(Vec::new()),
+            _ => section(pair_index).ok().and_then(|raw| pairs::decode(&raw, groups.len())),
+        };
         let runs = decode_lineage(&section(lineage)?).ok_or(odd(lineage))?;
         let mut rows = 0;
         let mut starts = Vec::with_capacity(groups.len());
@@ -168,7 +178,7 @@ impl Directory {
         }
         let fields = dirs.iter().filter(|dir| dir.holds != Holds::Payloads);
         let columns = fields.map(|dir| dir.column.clone()).collect();
-        Ok(Self { mapped, columns, dirs, groups, templates, starts, runs, run_ends })
+        Ok(Self { mapped, columns, dirs, groups, templates, pairs, starts, runs, run_ends })
     }
 
     /// Memory it takes, about; the mapping is the page cache's.
@@ -177,7 +187,9 @@ impl Directory {
         let groups: usize = self.groups.iter().map(|group| 72 + group.chunks.len() * size_of::<ChunkRef>()).sum();
         let templates = self.templates.messages.iter().chain(&self.templates.payloads);
         let templates: usize = templates.map(|template| template.pieces.len() * 64).sum();
-        256 + columns + groups + templates + self.runs.len() * 40
+        let of_pairs = |pair: &pairs::Segment| 128 + pair.open.len() * 4 + pair.runs.len() * 16;
+        let pairs: usize = self.pairs.iter().flatten().map(of_pairs).sum();
+        256 + columns + groups + templates + pairs + self.runs.len() * 40
     }
 
     fn chunk_ref(&self, group: usize, column: u32) -> Option<&ChunkRef> {
@@ -260,21 +272,6 @@ impl PartSource {
             .ok_or_else(|| self.file.damaged(chunk.offset, "times or lineage that make no sense"))
     }
 
-    /// A dictionary and the counts of its entries, unpacked.
-    fn read_dict(&self, column: usize) -> Result<Option<(Dict, Vec<u64>)>, StoreError> {
-        let directory = self.directory()?;
-        let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(None) };
-        let mut dict = Dict { sorted: true, ..Dict::default() };
-        let mut counts = Vec::new();
-        for block in &dir.blocks {
-            checked(&directory.mapped, block.span.offset, block.span.length)
-                .and_then(|frame| dictionary::unpack_block(frame, block))
-                .and_then(|raw| dictionary::decode_block(&raw, block.entries as usize, &mut dict, &mut counts))
-                .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum"))?;
-        }
-        Ok(Some((dict, counts)))
-    }
-
     /// How its messages are made.
     ///
     /// # Errors
@@ -322,9 +319,9 @@ impl PartSource {
                 let values = chunk::bools(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
                 Chunk::Bool { values: chunk::spread(values, &present, total), present }
             }
-            Kind::Str | Kind::List if chunk.encoding == encoding::CODES => {
+            Kind::Str | Kind::List if matches!(chunk.encoding, encoding::CODES | encoding::RANKED) => {
                 let dict = self.dict(column)?.ok_or_else(odd)?;
-                let codes = chunk::codes(&mut reader, chunk.encoding, count, dict.len()).ok_or_else(odd)?;
+                let codes = ranked::codes(&mut reader, chunk.encoding, count, dict.len()).ok_or_else(odd)?;
                 Chunk::Dict { codes: chunk::spread(codes, &present, total), dict }
             }
             Kind::Str if chunk.encoding == encoding::DERIVED => {
@@ -425,14 +422,18 @@ impl Source for PartSource {
         if self.has_shapes(column) {
             return Ok(None);
         }
-        let Some((dict, _)) = self.read_dict(column)? else { return Ok(None) };
-        let dict = Arc::new(dict);
-        self.file.cache.put(key, Cached::Dict(dict.clone()), dict.bytes.len() + dict.ends.len() * 4 + 64);
-        Ok(Some(dict))
+        Ok(self.unpacked_dict(column)?.map(|(dict, _)| dict))
     }
 
     fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
-        if self.has_shapes(column) { Ok(None) } else { Ok(self.read_dict(column)?.map(|(_, counts)| counts)) }
+        if self.has_shapes(column) {
+            return Ok(None);
+        }
+        let counts = match self.file.cache.get((self.file.meta.id, dict::counts_key(column))) {
+            Some(Cached::Counts(found)) => Some(found),
+            _ => self.unpacked_dict(column)?.map(|(_, counts)| counts),
+        };
+        Ok(counts.map(|counts| counts.iter().map(|&count| u64::from(count)).collect()))
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
@@ -477,6 +478,14 @@ impl Source for PartSource {
 
     fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
         self.rendered_payloads(group)
+    }
+
+    fn groups_with(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
+        self.may_hold(column, test, wanted)
+    }
+
+    fn check_index(&self) -> Result<(), StoreError> {
+        self.check_pairs()
     }
 
     fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {

@@ -21,9 +21,10 @@ use super::inherit::Inherited;
 use super::job::{Job, Mapping, each_chunk, each_row, gather};
 use super::mixed::{self, Kept};
 use super::out::{Out, refused};
+use super::pairs::{self, build};
 use super::strings::{Coded, coded};
 use super::template::{self, Templates};
-use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
+use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, ranked};
 use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::row::MESSAGE;
@@ -31,6 +32,7 @@ use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
 
 mod free;
+mod index;
 mod payload;
 mod split;
 
@@ -59,6 +61,7 @@ struct Writer<'a> {
     dictionaries: Vec<(usize, Vec<Block>)>,
     runs: Vec<LineageRun>,
     templates: Templates,
+    pairs: Vec<pairs::Segment>,
     text: zstd::bulk::Compressor<'static>,
     dict: zstd::bulk::Compressor<'static>,
 }
@@ -77,6 +80,7 @@ pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written
         dictionaries: Vec::new(),
         runs: Vec::new(),
         templates: Templates::default(),
+        pairs: Vec::new(),
         text: zstd::bulk::Compressor::new(1).map_err(broken)?,
         dict: zstd::bulk::Compressor::new(3).map_err(broken)?,
     };
@@ -155,7 +159,8 @@ impl Writer<'_> {
             return Ok(false);
         };
         if let Some((chunk, bytes)) = source.raw_chunk(source_group, from)? {
-            if matches!(chunk.encoding, encoding::CODES | encoding::DERIVED | encoding::SPLIT) {
+            let hangs = [encoding::CODES, encoding::RANKED, encoding::DERIVED, encoding::SPLIT];
+            if hangs.contains(&chunk.encoding) {
                 return Ok(false);
             }
             self.add_chunk(group, ChunkRef { column, ..chunk }, bytes)?;
@@ -246,6 +251,7 @@ impl Writer<'_> {
             self.columns.push(ColumnDir { column, blocks: Vec::new(), holds: Holds::Values });
             self.values(place + FIRST_FIELD, kind, mapping)?;
         }
+        self.index(at, kind, mapping)?;
         Ok((self.columns.len() > at).then_some(place))
     }
 
@@ -267,13 +273,15 @@ impl Writer<'_> {
             false => inherited.templates.clone(),
         };
         if self.templates.messages.is_empty() {
-            if self.free(&column, mapping)? {
-                return Ok(());
+            let at = self.columns.len();
+            if !self.free(&column, mapping)? {
+                let number = self.begin(&column);
+                self.values(number, Kind::Str, mapping)?;
             }
-            let number = self.begin(&column);
-            return self.values(number, Kind::Str, mapping);
+            return self.index(at, Kind::Str, mapping);
         }
         let number = self.begin(&column);
+        let mut builder = build::Builder::new(number - FIRST_FIELD, false);
         for (group, pieces) in job.groups.iter().enumerate() {
             let bytes = match inherited.recode(job, pieces, mapping)? {
                 Some(bytes) => Some(bytes),
@@ -282,8 +290,13 @@ impl Writer<'_> {
             if let Some(bytes) = bytes {
                 let chunk = ChunkRef { column: number, encoding: encoding::DERIVED, offset: 0, length: 0, bounds: None };
                 self.add_chunk(group, chunk, &bytes)?;
+                if let Some((ends, texts)) = derive::stored(&bytes, job.rows(pieces), self.templates.messages.len()) {
+                    builder.begin(u32::try_from(group).unwrap_or(u32::MAX), pairs::Sort::Words, &mut self.out)?;
+                    builder.texts(&ends, &texts);
+                }
             }
         }
+        self.pairs.append(&mut builder.finish(&mut self.out)?);
         Ok(())
     }
 
@@ -397,14 +410,15 @@ impl Writer<'_> {
             for code in &mut dense.values {
                 *code = rank.get(*code as usize).copied().unwrap_or(0);
             }
-            self.put_chunk(group, number, &dense, None, chunk::put_codes)?;
+            self.put_chunk(group, number, &dense, None, ranked::put)?;
         }
         let entry = |code: &u32| {
             let code = *code as usize;
             (coded.dict.entry(code), coded.counts.get(code).copied().unwrap_or(0))
         };
         let entries: Vec<_> = order.iter().map(entry).collect();
-        self.dictionary(at, &entries)
+        self.dictionary(at, &entries)?;
+        self.index_entries(number, column.kind, &entries)
     }
 
     /// Packs the sorted entries of a column's dictionary, with their counts.
@@ -436,11 +450,11 @@ impl Writer<'_> {
             }
         }
         sections[1] = Span { offset: dict_start, length: self.out.at() - dict_start, crc: 0 };
-        // The PAIR INDEX is empty so far.
-        sections[2] = Span { offset: self.out.at(), length: 0, crc: 0 };
+        self.pairs.sort_by_key(|segment| (segment.column, segment.dictionary));
+        let pairs = if self.pairs.is_empty() { Vec::new() } else { pairs::encode(&self.pairs) };
         let templates = template::encode(&self.templates);
-        let bodies = [templates, encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
-        for (section, body) in sections.iter_mut().skip(3).zip(&bodies) {
+        let bodies = [pairs, templates, encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
+        for (section, body) in sections.iter_mut().skip(2).zip(&bodies) {
             let packed = if body.is_empty() { Vec::new() } else { pack_section(body).map_err(broken)? };
             *section = Span { offset: self.out.at(), length: packed.len() as u64, crc: crc32c::crc32c(&packed) };
             self.out.put(&packed)?;

@@ -159,10 +159,11 @@ impl Figure {
 
     /// Adds the values of a field in rows to their groups.
     pub fn add_rows(&mut self, rows: &[u32], groups: &[u32], view: &GroupView<'_>, reader: &FieldReader, parsed: &mut Parsed) {
-        if let Some(numbers) = Numbers::of(view, reader)
+        if !matches!(self.state, State::Count(_) | State::CountOf(_) | State::Distinct(_))
+            && let Some(columns) = Numbers::of(view, reader)
             && let Some(most) = groups.iter().copied().filter(|&group| group != NONE).max()
-            && self.add_numbers(rows, groups, most, &numbers, parsed)
         {
+            columns.iter().for_each(|numbers| self.add_numbers(rows, groups, most, numbers, parsed));
             return;
         }
         for (&row, &group) in rows.iter().zip(groups) {
@@ -172,11 +173,11 @@ impl Figure {
         }
     }
 
-    /// The same of a column of numbers; `false` if this figure is not about numbers. No group is above `most`, but for [`NONE`],
+    /// The same of a column of numbers, for figures of numbers. No group is above `most`, but for [`NONE`],
     /// which no array reaches.
-    fn add_numbers(&mut self, rows: &[u32], groups: &[u32], most: u32, numbers: &Numbers<'_>, parsed: &mut Parsed) -> bool {
+    fn add_numbers(&mut self, rows: &[u32], groups: &[u32], most: u32, numbers: &Numbers<'_>, parsed: &mut Parsed) {
         match &mut self.state {
-            State::Count(_) | State::CountOf(_) | State::Distinct(_) => return false,
+            State::Count(_) | State::CountOf(_) | State::Distinct(_) => {}
             State::Sum(sums) | State::Avg(sums) => {
                 at(sums, most);
                 numbers.each(rows, groups, parsed, |group, number| {
@@ -210,7 +211,6 @@ impl Figure {
                 });
             }
         }
-        true
     }
 
     /// Adds another thread's figure, whose group g is this one's `groups[g]`.

@@ -238,16 +238,19 @@ impl Translation {
     }
 
     /// The number of a code.
+    #[inline]
     pub fn number(&mut self, code: u32, keys: &mut KeyTable) -> u32 {
         match self.numbers.get(code as usize) {
             Some(&number) if number != UNKNOWN => number,
-            None => NONE,
-            Some(_) => {
-                let number = if code == 0 { keys.of_missing() } else { keys.of_str(self.dict.entry(code as usize - 1)) };
-                self.numbers[code as usize] = number;
-                number
-            }
+            _ => self.number_of_new(code, keys),
         }
+    }
+
+    #[cold]
+    fn number_of_new(&mut self, code: u32, keys: &mut KeyTable) -> u32 {
+        let Some(place) = self.numbers.get_mut(code as usize) else { return NONE };
+        *place = if code == 0 { keys.of_missing() } else { keys.of_str(self.dict.entry(code as usize - 1)) };
+        *place
     }
 }
 
@@ -273,6 +276,7 @@ impl PairTable {
     }
 
     /// The number of a pair.
+    #[inline]
     pub fn of(&mut self, first: u32, second: u32) -> u32 {
         match self.cell(first, second).and_then(|cell| self.grid.get(cell)) {
             Some(&number) if number != NONE => number,
@@ -284,6 +288,7 @@ impl PairTable {
         (second >> self.bits == 0).then_some((first as usize) << self.bits | second as usize)
     }
 
+    #[cold]
     fn of_new(&mut self, first: u32, second: u32) -> u32 {
         let pair = u64::from(first) << 32 | u64::from(second);
         if let Some(&number) = self.numbers.as_ref().and_then(|numbers| numbers.get(&pair)) {

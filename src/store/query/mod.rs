@@ -25,11 +25,15 @@
 mod answer;
 pub mod bits;
 mod cancel;
+mod counts;
 mod facets;
 mod figures;
+mod flat;
 mod key_table;
+mod merit;
 mod numbers;
 mod out;
+mod packed;
 mod parse;
 mod plan;
 mod render;
@@ -287,7 +291,9 @@ fn head(
 ) -> Result<(), QueryError> {
     let fields = if steps.tail.is_empty() { steps.fields.as_deref() } else { None };
     match &steps.head {
-        split::Head::Rows { sort, limit } if sort.is_empty() => rows::newest(scan, *limit, request, fields, emit),
+        split::Head::Rows { sort, limit } if sort::is_by_time(sort, request.newest_first) => {
+            rows::newest(scan, *limit, request, fields, emit)
+        }
         split::Head::Rows { sort, limit } => sort::sorted(scan, sort, *limit, request, fields, stats, emit),
         split::Head::Stats { aggs, by } => {
             let first = match steps.tail.as_slice() {

@@ -1,7 +1,8 @@
 //! The numbers of one field in one group of rows, read a column at a time: what figures are made of.
 //!
 //! A chunk of one kind is walked by one loop that knows the kind; strings of a dictionary are read as numbers once per entry and
-//! not once per row. What is mixed, a list or text goes row by row ([`Numbers::of`] gives none).
+//! not once per row. A field that has text or lists goes row by row
+//! ([`Numbers::of`] gives none).
 //!
 //! Limits: a thread keeps what it read of [`PARSED`] dictionaries, 16 bytes an entry; sources are read one after the other.
 
@@ -54,20 +55,22 @@ pub enum Numbers<'v> {
 }
 
 impl<'v> Numbers<'v> {
-    /// A field's, where it is one column of single values.
-    pub fn of(view: &'v GroupView<'_>, reader: &'v FieldReader) -> Option<Self> {
+    /// A field's columns, at most one of which has a value in any row; `None` where not all are of single values that are numbers
+    /// or in a dictionary.
+    pub fn of(view: &'v GroupView<'_>, reader: &'v FieldReader) -> Option<Vec<Self>> {
         match reader {
-            FieldReader::Time => Some(Self::Ints(view.times(), &Present::All)),
-            FieldReader::Chunks(chunks) => match chunks.as_slice() {
-                [(kind, chunk)] => match (&**chunk, kind) {
-                    (Chunk::Int { values, present }, _) => Some(Self::Ints(values, present)),
-                    (Chunk::Number { values, digits, present }, _) => Some(Self::Decimals(values, *digits, present)),
-                    (Chunk::Float { values, present }, _) => Some(Self::Floats(values, present)),
-                    (Chunk::Dict { codes, dict }, Kind::Str) => Some(Self::Codes(codes, dict)),
-                    _ => None,
-                },
-                _ => None,
-            },
+            FieldReader::Time => Some(vec![Self::Ints(view.times(), &Present::All)]),
+            FieldReader::Chunks(chunks) => chunks.iter().map(|(kind, chunk)| Self::of_chunk(*kind, chunk)).collect(),
+            _ => None,
+        }
+    }
+
+    fn of_chunk(kind: Kind, chunk: &'v Chunk) -> Option<Self> {
+        match chunk {
+            Chunk::Int { values, present } => Some(Self::Ints(values, present)),
+            Chunk::Number { values, digits, present } => Some(Self::Decimals(values, *digits, present)),
+            Chunk::Float { values, present } => Some(Self::Floats(values, present)),
+            Chunk::Dict { codes, dict } if kind == Kind::Str => Some(Self::Codes(codes, dict)),
             _ => None,
         }
     }

@@ -48,6 +48,8 @@ pub struct Scan<'a> {
     groups_scanned: AtomicU64,
     groups_skipped: AtomicU64,
     damaged: AtomicU64,
+    /// Whether what is read now was read and counted before.
+    again: AtomicBool,
 }
 
 /// A row group with the rows that are kept.
@@ -102,6 +104,7 @@ impl<'a> Scan<'a> {
             groups_scanned: AtomicU64::new(0),
             groups_skipped: AtomicU64::new(skipped),
             damaged: AtomicU64::new(0),
+            again: AtomicBool::new(false),
         }
     }
 
@@ -124,7 +127,20 @@ impl<'a> Scan<'a> {
 
     /// Adds what could not be read in a group.
     pub fn note_damage(&self, view: &GroupView<'_>) {
-        self.damaged.fetch_add(view.damaged.replace(0), Ordering::Relaxed);
+        let damaged = view.damaged.replace(0);
+        if !self.again.load(Ordering::Relaxed) {
+            self.damaged.fetch_add(damaged, Ordering::Relaxed);
+        }
+    }
+
+    /// How many rows were kept so far.
+    pub fn matched(&self) -> u64 {
+        self.rows_matched.load(Ordering::Relaxed)
+    }
+
+    /// From now on what is read has been read before: it is not counted twice.
+    pub fn read_again(&self) {
+        self.again.store(true, Ordering::Relaxed);
     }
 
     /// Counts a group whose rows were counted without reading it.
@@ -196,8 +212,14 @@ impl<'a> Scan<'a> {
     fn read<T>(&self, work: Work, result: &mut T, see: &impl Fn(&mut T, &Found<'_, '_>)) {
         let source = &*self.sources[work.source];
         let own = self.own(work.source);
+        let again = self.again.load(Ordering::Relaxed);
+        let count = |counter: &AtomicU64, more: usize| {
+            if !again {
+                counter.fetch_add(more as u64, Ordering::Relaxed);
+            }
+        };
         if !self.selector.may_match(own, source, work.group) {
-            self.groups_skipped.fetch_add(1, Ordering::Relaxed);
+            count(&self.groups_skipped, 1);
             return;
         }
         let view = self.view(work.source, work.group);
@@ -207,11 +229,11 @@ impl<'a> Scan<'a> {
             return;
         }
         let rows = self.selector.select(own, &view, self.alive(&work));
-        self.groups_scanned.fetch_add(1, Ordering::Relaxed);
-        self.rows_scanned.fetch_add(view.rows as u64, Ordering::Relaxed);
+        count(&self.groups_scanned, 1);
+        count(&self.rows_scanned, view.rows);
         let matched = rows.count();
         if matched > 0 {
-            self.rows_matched.fetch_add(matched as u64, Ordering::Relaxed);
+            count(&self.rows_matched, matched);
             see(result, &Found { work, view: &view, rows: &rows });
         }
         self.note_damage(&view);

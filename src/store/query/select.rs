@@ -11,7 +11,7 @@ use super::bits::Bits;
 use super::search::{DictVerdict, is_same, judge, select_text};
 use super::typed;
 use super::view::{FieldReader, GroupView, virtual_reader};
-use crate::base::predicate::{Field, Leaf, Number, Predicate, Test};
+use crate::base::predicate::{Field, Leaf, Number, Predicate, Test, Wanted};
 use crate::store::source::{Chunk, Kind, Present, Source};
 
 /// A predicate whose tests are numbered.
@@ -28,7 +28,14 @@ enum Node {
 #[derive(Debug)]
 pub struct Selector {
     root: Node,
-    leaves: Vec<Leaf>,
+    leaves: Vec<Asked>,
+}
+
+/// A test, and what every string that passes it holds.
+#[derive(Debug)]
+struct Asked {
+    leaf: Leaf,
+    wanted: Wanted,
 }
 
 /// A predicate, prepared for one source: which columns each test is about, and what it said of their dictionaries.
@@ -60,6 +67,8 @@ struct ColumnPlan {
     column: usize,
     kind: Kind,
     whole: OnceLock<Option<Arc<DictVerdict>>>,
+    /// Groups that may hold a match; `None`: any.
+    groups: OnceLock<Option<Vec<u64>>>,
 }
 
 /// What is known of a group before its rows are read.
@@ -75,18 +84,19 @@ impl Selector {
     pub fn new(predicate: &Predicate) -> Self {
         let mut leaves = Vec::new();
         let root = number(predicate, &mut leaves);
-        Self { root, leaves }
+        let asked = |leaf: Leaf| Asked { wanted: leaf.test.wanted(), leaf };
+        Self { root, leaves: leaves.into_iter().map(asked).collect() }
     }
 
     /// Whether bounds of time and names of topics are all it asks about, so that looking ahead reads nothing.
     pub fn is_plain(&self) -> bool {
         let virtual_names = [crate::base::row::TIME, super::out::virtual_field::TOPIC];
-        self.leaves.iter().all(|leaf| matches!(&leaf.field, Field::Named(name) if virtual_names.contains(&&**name)))
+        self.leaves.iter().all(|asked| matches!(&asked.leaf.field, Field::Named(name) if virtual_names.contains(&&**name)))
     }
 
     /// Prepares it for a source.
     pub fn for_source(&self, source: &dyn Source) -> SourceSelector {
-        SourceSelector { leaves: self.leaves.iter().map(|leaf| plan(leaf, source)).collect() }
+        SourceSelector { leaves: self.leaves.iter().map(|asked| plan(&asked.leaf, source)).collect() }
     }
 
     /// Whether some row of the group may be kept.
@@ -130,10 +140,10 @@ impl Selector {
                 verdict
             }
             Node::Leaf(index) => {
-                let (Some(leaf), Some(plan)) = (self.leaves.get(*index), own.leaves.get(*index)) else {
+                let (Some(asked), Some(plan)) = (self.leaves.get(*index), own.leaves.get(*index)) else {
                     return Foresight::Some;
                 };
-                foresee_leaf(&leaf.test, plan, source, group)
+                foresee_leaf(asked, plan, source, group)
             }
         }
     }
@@ -179,7 +189,7 @@ impl Selector {
                 kept
             }
             Node::Leaf(index) => match (self.leaves.get(*index), own.leaves.get(*index)) {
-                (Some(leaf), Some(plan)) => select_leaf(&leaf.test, plan, view, among),
+                (Some(asked), Some(plan)) => select_leaf(asked, plan, view, among),
                 _ => Bits::none(among.rows()),
             },
         }
@@ -234,8 +244,9 @@ fn plan(leaf: &Leaf, source: &dyn Source) -> LeafPlan {
         }
     }
     let columns = source.columns().iter().enumerate().filter(|(_, column)| leaf.field.is(&column.name));
-    let columns: Vec<ColumnPlan> =
-        columns.map(|(column, own)| ColumnPlan { column, kind: own.kind, whole: OnceLock::new() }).collect();
+    let columns: Vec<ColumnPlan> = columns
+        .map(|(column, own)| ColumnPlan { column, kind: own.kind, whole: OnceLock::new(), groups: OnceLock::new() })
+        .collect();
     if columns.is_empty() { LeafPlan::Fixed(false) } else { LeafPlan::Columns(columns) }
 }
 
@@ -249,9 +260,18 @@ impl ColumnPlan {
         };
         self.whole.get_or_init(judge).as_ref()
     }
+
+    /// Whether a group may hold a match, as far as an index tells.
+    fn may_be_in(&self, asked: &Asked, source: &dyn Source, group: usize) -> bool {
+        // A damaged index rules nothing out, and no answer is the poorer for it.
+        let ask = || source.groups_with(self.column, &asked.leaf.test, &asked.wanted).ok().flatten();
+        let groups = self.groups.get_or_init(ask).as_ref();
+        groups.is_none_or(|words| words.get(group / 64).is_some_and(|word| word >> (group % 64) & 1 == 1))
+    }
 }
 
-fn foresee_leaf(test: &Test, plan: &LeafPlan, source: &dyn Source, group: usize) -> Foresight {
+fn foresee_leaf(asked: &Asked, plan: &LeafPlan, source: &dyn Source, group: usize) -> Foresight {
+    let test = &asked.leaf.test;
     match plan {
         LeafPlan::Fixed(true) => Foresight::All,
         LeafPlan::Fixed(false) => Foresight::None,
@@ -276,7 +296,8 @@ fn foresee_leaf(test: &Test, plan: &LeafPlan, source: &dyn Source, group: usize)
                     source.int_bounds(group, column.column).is_none_or(|(least, greatest)| test.may_match_int(least, greatest))
                 }
                 Kind::Str | Kind::List => {
-                    column.whole(test, source).is_none_or(|verdict| verdict.matching > 0)
+                    column.may_be_in(asked, source, group)
+                        && column.whole(test, source).is_none_or(|verdict| verdict.matching > 0)
                         && source.number_bounds(group, column.column).is_none_or(|bounds| typed::may_match(test, bounds))
                 }
                 Kind::Float | Kind::Bool => true,
@@ -286,7 +307,8 @@ fn foresee_leaf(test: &Test, plan: &LeafPlan, source: &dyn Source, group: usize)
     }
 }
 
-fn select_leaf(test: &Test, plan: &LeafPlan, view: &GroupView<'_>, among: Bits) -> Bits {
+fn select_leaf(asked: &Asked, plan: &LeafPlan, view: &GroupView<'_>, among: Bits) -> Bits {
+    let test = &asked.leaf.test;
     let rows = among.rows();
     let columns = match plan {
         LeafPlan::Fixed(true) => return among,
@@ -297,6 +319,9 @@ fn select_leaf(test: &Test, plan: &LeafPlan, view: &GroupView<'_>, among: Bits) 
     let mut kept = Bits::none(rows);
     for column in columns {
         if column.whole.get().is_some_and(|verdict| verdict.as_ref().is_some_and(|verdict| verdict.matching == 0)) {
+            continue;
+        }
+        if matches!(column.kind, Kind::Str | Kind::List) && !column.may_be_in(asked, view.source, view.group) {
             continue;
         }
         let Some(chunk) = view.chunk(column.column) else { continue };

@@ -6,12 +6,16 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use hashbrown::HashMap;
+
+use super::merit::{self, Merits};
 use super::out::{OutRow, SortView};
 use super::plan::SortKey;
 use super::render::Renderer;
 use super::rows::{Place, RowKey};
-use super::scan::{Scan, Want};
+use super::scan::{Scan, Want, Work};
 use super::view::FieldReader;
 use super::{QueryError, Request, Stats};
 use crate::base::predicate::Number;
@@ -89,6 +93,15 @@ impl PartialEq for Ranked {
 
 impl Eq for Ranked {}
 
+/// Whether this order is the one that rows have anyway.
+pub fn is_by_time(keys: &[SortKey], newest_first: bool) -> bool {
+    match keys {
+        [] => true,
+        [key] => key.field == crate::base::row::TIME && key.descending == newest_first,
+        _ => false,
+    }
+}
+
 /// Hands out the first `limit` rows in the order of these keys.
 pub fn sorted(
     scan: &Scan<'_>,
@@ -103,20 +116,34 @@ pub fn sorted(
     if most == 0 {
         return Ok(());
     }
-    let order: Vec<usize> = (0..scan.work.len()).collect();
+    let Some(first_key) = keys.first() else { return Ok(()) };
+    let descending = first_key.descending;
+    // Groups that may hold the best come first, so that the others need not be read.
+    let merit_of = |work: &Work| merit::of_group(&*scan.sources[work.source], work.group, &first_key.field, descending);
+    let merits: Vec<u64> = scan.work.iter().map(merit_of).collect();
+    let mut order: Vec<usize> = (0..scan.work.len()).collect();
+    order.sort_by_key(|&index| Reverse(merits[index]));
+    let ordered: HashMap<(usize, usize), u64> =
+        scan.work.iter().zip(&merits).map(|(work, &merit)| ((work.source, work.group), merit)).collect();
+    // No row of less merit can be part of the answer: some thread has enough that have as much.
+    let needed = AtomicU64::new(0);
     let heaps = scan.each(
         &order,
-        BinaryHeap::<Ranked>::new,
-        |_| Want::Read,
-        |heap, found| {
+        || (BinaryHeap::<Ranked>::new(), Merits::default()),
+        |work| {
+            let most = ordered.get(&(work.source, work.group)).copied().unwrap_or(merit::ANY);
+            if most < needed.load(Relaxed) { Want::Done } else { Want::Read }
+        },
+        |(heap, merits), found| {
             let readers: Vec<FieldReader> = keys.iter().map(|key| found.view.field(&key.field)).collect();
-            let (Some(first), Some(first_key)) = (readers.first(), keys.first()) else { return };
-            for row in found.rows.iter() {
+            let Some(first) = readers.first() else { return };
+            let rows = merits.select(found.view, first, descending, needed.load(Relaxed), found.rows);
+            for row in rows.iter() {
                 if heap.len() == most
                     && let Some((worst, _)) = heap.peek().and_then(|worst| worst.keys.first())
                 {
                     let view = clipped(found.view.get(first, row).sort_view());
-                    if view.order_in(&worst.view(), first_key.descending) == Ordering::Greater {
+                    if view.order_in(&worst.view(), descending) == Ordering::Greater {
                         continue;
                     }
                 }
@@ -128,10 +155,15 @@ pub fn sorted(
                 if heap.len() > most {
                     heap.pop();
                 }
+                if heap.len() == most
+                    && let Some((worst, _)) = heap.peek().and_then(|worst| worst.keys.first())
+                {
+                    needed.fetch_max(merit::needed(worst.view(), descending), Relaxed);
+                }
             }
         },
     )?;
-    let mut ranked: Vec<Ranked> = heaps.into_iter().flatten().collect();
+    let mut ranked: Vec<Ranked> = heaps.into_iter().flat_map(|(heap, _)| heap).collect();
     ranked.sort_unstable();
     ranked.truncate(most);
     if most < limit && ranked.len() == most {

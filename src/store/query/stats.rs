@@ -4,6 +4,8 @@
 //! is hashed once per source and not once per row), combinations of keys into further numbers, and figures are added up in
 //! arrays by that number. A row whose key is a list counts once for each different item. Threads merge by value.
 
+use std::sync::Arc;
+
 use super::figures::Figure;
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
 use super::numbers::Parsed;
@@ -13,7 +15,7 @@ use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Stats};
 use crate::base::predicate::Number;
-use crate::store::source::{Chunk, Kind, Present, list_items};
+use crate::store::source::{Chunk, Dict, Kind, Present, list_items};
 use crate::store::typed::as_number;
 
 /// Tables of dictionaries kept; sources are read one after the other, so few are in use at a time.
@@ -332,25 +334,29 @@ fn time_bins(found: &Found<'_, '_>, bin: &Bin, rows: &[u32], table: &mut KeyTabl
         .collect()
 }
 
-/// Counts the rows of whole sources by the counts that their dictionaries carry, and gives what is left to be read.
-fn count_by_dictionaries(scan: &Scan<'_>, key: &Key, whole: &mut Grouping) -> Vec<usize> {
-    let mut left = Vec::with_capacity(scan.work.len());
-    let mut from = 0;
-    while from < scan.work.len() {
-        let source = scan.work[from].source;
-        // The list is in the order of sources.
-        let to = from + scan.work[from..].iter().take_while(|work| work.source == source).count();
-        if whole.count_source(scan, source, from..to, key).is_none() {
-            left.extend(from..to);
-        }
-        from = to;
-    }
-    left
+/// A source of which every row is kept, and whose dictionary may tell how many rows have each value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeSource {
+    source: usize,
+    column: usize,
+    /// Its part of [`Scan::work`].
+    pub work: std::ops::Range<usize>,
 }
 
-impl Grouping {
-    /// Counts a source by its dictionary's counts; `None` if that can't be done.
-    fn count_source(&mut self, scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<()> {
+/// What a dictionary tells.
+#[derive(Debug)]
+pub struct Counted {
+    /// The key's values.
+    pub dict: Arc<Dict>,
+    /// Rows that have each.
+    pub counts: Vec<u64>,
+    /// Rows that have none.
+    pub missing: usize,
+}
+
+impl WholeSource {
+    /// `None` if the source's rows must be read.
+    fn of(scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<Self> {
         let source = &scan.sources[index];
         if key.bin.is_some() || super::view::virtual_reader(&key.field).is_some() || work.len() != source.groups() {
             return None;
@@ -358,14 +364,50 @@ impl Grouping {
         let mut columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
         let (column, kind) = columns.next().map(|(column, own)| (column, own.kind))?;
         let is_whole = |work: &super::scan::Work| scan.keeps_all(work) && source.deleted(work.group).is_none();
-        if columns.next().is_some() || kind != Kind::Str || !scan.work.get(work.clone())?.iter().all(is_whole) {
-            return None;
-        }
-        let counts = source.dict_counts(column).ok().flatten()?;
-        let dict = source.dict(column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
-        let rows: usize = work.clone().map(|at| source.rows(scan.work[at].group)).sum();
+        let whole = columns.next().is_none() && kind == Kind::Str && scan.work.get(work.clone())?.iter().all(is_whole);
+        whole.then_some(Self { source: index, column, work })
+    }
+
+    /// Reads the dictionary; `None` if that can't be done, and the rows must be read. Not kept for all sources: there may be
+    /// thousands of them.
+    pub fn read(&self, scan: &Scan<'_>) -> Option<Counted> {
+        let source = &scan.sources[self.source];
+        let counts = source.dict_counts(self.column).ok().flatten()?;
+        let dict = source.dict(self.column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
+        let rows: usize = self.work.clone().map(|at| source.rows(scan.work[at].group)).sum();
         let having = counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
-        let missing = rows.checked_sub(having)?;
+        Some(Counted { dict, counts, missing: rows.checked_sub(having)? })
+    }
+
+    /// Says that its rows were counted.
+    pub fn note(&self, scan: &Scan<'_>) {
+        for work in scan.work.get(self.work.clone()).unwrap_or(&[]) {
+            scan.note_unread(scan.sources[work.source].rows(work.group));
+        }
+    }
+}
+
+/// Sources whose dictionaries may tell how many rows have each value of a key, and what is left to be read.
+pub fn whole_sources(scan: &Scan<'_>, key: &Key) -> (Vec<WholeSource>, Vec<usize>) {
+    let (mut whole, mut left) = (Vec::new(), Vec::with_capacity(scan.work.len()));
+    let mut from = 0;
+    while from < scan.work.len() {
+        let source = scan.work[from].source;
+        // The list is in the order of sources.
+        let to = from + scan.work[from..].iter().take_while(|work| work.source == source).count();
+        match WholeSource::of(scan, source, from..to, key) {
+            Some(own) => whole.push(own),
+            None => left.extend(from..to),
+        }
+        from = to;
+    }
+    (whole, left)
+}
+
+impl Grouping {
+    /// Counts a source by its dictionary's counts; `None` if that can't be done.
+    fn count_source(&mut self, scan: &Scan<'_>, own: &WholeSource, key: &Key) -> Option<()> {
+        let counted = own.read(scan)?;
         let mut add = |number: u32, count: usize| {
             if number == NONE {
                 self.lost = true;
@@ -373,13 +415,13 @@ impl Grouping {
                 self.figures.iter_mut().for_each(|figure| figure.count_many(number, count));
             }
         };
-        for (entry, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            add(self.keys[0].of_str(dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX));
+        for (entry, &count) in counted.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            add(self.keys[0].of_str(counted.dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX));
         }
-        if missing > 0 && !key.skip_missing {
-            add(self.keys[0].of_missing(), missing);
+        if counted.missing > 0 && !key.skip_missing {
+            add(self.keys[0].of_missing(), counted.missing);
         }
-        work.for_each(|at| scan.note_unread(source.rows(scan.work[at].group)));
+        own.note(scan);
         Some(())
     }
 }
@@ -392,9 +434,17 @@ pub fn grouped(
     limits: &Limits,
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
+    if let (Some(most), [key]) = (super::counts::wanted(scan, (aggs, by), first), by) {
+        return super::counts::most_frequent(scan, (aggs, key), most, limits, stats);
+    }
     let mut whole = Grouping::new(aggs, by, limits, 1);
     let order: Vec<usize> = match by {
-        [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => count_by_dictionaries(scan, key, &mut whole),
+        [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => {
+            let (sources, mut left) = whole_sources(scan, key);
+            let unknown = sources.into_iter().filter(|own| whole.count_source(scan, own, key).is_none());
+            left.extend(unknown.flat_map(|own| own.work));
+            left
+        }
         _ => (0..scan.work.len()).collect(),
     };
     let results = scan.each(

@@ -8,7 +8,7 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 
 use super::super::part::bits::Reader;
 use super::super::part::shape::Shapes;
-use super::super::part::{chunk, dictionary, directory, split, typed};
+use super::super::part::{chunk, dictionary, directory, ranked, split, typed};
 use super::super::source::{Dict, Present, Source};
 use super::super::{Config, Store, StoreError};
 use super::{Owned, TODAY, TestRow, rows};
@@ -59,6 +59,7 @@ fn read_all(source: &dyn Source) -> (Vec<String>, usize) {
         Err(StoreError::Damaged { .. }) => damaged += 1,
         Err(other) => panic!("{other}"),
     };
+    note(source.check_index().map(|()| "index".to_owned()));
     for group in 0..source.groups() {
         let at = group;
         note(source.times(group).map(|times| format!("times {at} {times:?}")));
@@ -158,7 +159,7 @@ proptest! {
             let _ = chunk::ints(&mut reader.clone(), encoding, count);
             let _ = chunk::floats(&mut reader.clone(), encoding, count);
             let _ = chunk::bools(&mut reader.clone(), encoding, count);
-            let _ = chunk::codes(&mut reader.clone(), encoding, count, total);
+            let _ = ranked::codes(&mut reader.clone(), encoding, count, total);
             let _ = chunk::text(&mut reader.clone(), encoding, count);
             let shapes = Shapes::read([&b"a \0\x03 b"[..], &b"\0\x13"[..], &b"c"[..]].into_iter()).unwrap();
             let _ = split::decode(&mut reader.clone(), count, total, Present::All, &shapes);
@@ -172,6 +173,16 @@ proptest! {
         let _ = directory::decode_footer(&bytes);
         let _ = directory::unpack_section(&bytes);
         let _ = dictionary::decode_block(&bytes, total, &mut Dict::default(), &mut Vec::new());
+    }
+
+    #[test]
+    fn codes_come_back(codes in collection::vec((any::<u32>(), 0u32..32), 1..1500), base in 0u32..1000) {
+        let codes: Vec<u32> = codes.into_iter().map(|(code, shift)| base + (code >> shift) % 5000).collect();
+        let mut out = Vec::new();
+        let encoding = ranked::put(&mut out, &codes);
+        let back = ranked::codes(&mut Reader(&out), encoding, codes.len(), 6000);
+        assert_eq!(back, Some(codes.iter().map(|code| code + 1).collect()));
+        assert_eq!(ranked::codes(&mut Reader(&out), encoding, codes.len(), codes.iter().max().map_or(0, |most| *most as usize)), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod keyed;
 mod masks;
 mod measure;
 mod model;
+mod pairs;
 mod payload;
 mod shapes;
 mod split;

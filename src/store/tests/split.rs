@@ -73,7 +73,8 @@ fn lines_of_a_program_take_less_than_a_compressor_makes_of_them() {
         let packed: usize =
             lines.chunks(8192).map(|some| zstd::bulk::compress(some.concat().as_bytes(), 1).unwrap().len()).sum();
         let (flushed, merged) = stored(&all, 2);
-        let most = packed as u64 * 3 / 4;
+        // With the pairs of their words, which the compressor has not.
+        let most = packed as u64;
         assert!(flushed < most, "{name}: {flushed} flushed, the texts alone {packed}");
         assert!(merged < most, "{name}: {merged} merged, the texts alone {packed}");
     }
