@@ -70,8 +70,7 @@ impl Default for Config {
     }
 }
 
-/// One topic. What is set here holds again at every start, whatever was set while the box ran; what is not set here stays as it
-/// was set there.
+/// One topic. What is set here holds again at every start; what is not stays as it was set while the box ran.
 #[derive(Deserialize, Serialize, Clone, Debug, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct TopicConfig {
@@ -95,8 +94,7 @@ pub struct TopicConfig {
     pub codec: Option<CodecName>,
     /// Avro's schema, or who knows it.
     pub avro: Option<AvroSpec>,
-    /// Whether rows keep the bytes that they were made of: `always`, `derived` (where they can be made of the fields; not of
-    /// chains with `redact`) or `never`.
+    /// Whether rows keep the bytes that came; `derived` does not of chains with `redact`.
     pub keep_payload: Option<KeepPayload>,
     /// Its filters, in order; without it as `codec` says.
     pub chain: Option<ChainSpec>,

@@ -37,8 +37,8 @@ use crate::store::mask::ToCome;
 
 /// The filter that takes away what nobody is to see.
 const REDACT: &str = "redact";
-/// What is kept of payloads where nothing is set.
-const KEEP: KeepPayload = KeepPayload::Derived;
+/// What is kept of payloads where nothing is set: it takes no room, but comparing costs a twentieth of ingest.
+const KEEP: KeepPayload = KeepPayload::Never;
 
 /// Whether lanes take a topic's records into the store.
 fn has_lanes(topic: &Topic) -> bool {

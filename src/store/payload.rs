@@ -16,7 +16,7 @@ use std::sync::Arc;
 use memchr::memmem;
 
 use super::part::derive::{Pen, is_word};
-use super::part::json::{plain_in_json, put_json};
+use super::part::json::put_json;
 use super::part::payload::{PAYLOADS, STORED};
 use super::part::template::{PIECES, Piece, Stamp, Template};
 use crate::base::row::{Cell, Value};
@@ -243,26 +243,49 @@ fn place(payload: &[u8], name: &str, text: &[u8], quoted: bool) -> Option<usize>
     })
 }
 
+/// Bytes that JSON does not write as they are.
+fn odd_bytes(text: &[u8]) -> usize {
+    let is_odd = |byte: &u8| u8::from((*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'));
+    // Sums of few enough bytes to be bytes: many are looked at in one step.
+    text.chunks(255).map(|some| usize::from(some.iter().map(is_odd).fold(0, u8::wrapping_add))).sum()
+}
+
+/// The text without a value before it. A value that was cut out of just there need not be compared.
+#[inline]
+fn behind<'t>(text: &'t [u8], value: &[u8]) -> Option<&'t [u8]> {
+    if std::ptr::eq(text.as_ptr(), value.as_ptr()) { text.get(value.len()..) } else { text.strip_prefix(value) }
+}
+
 /// Whether a template makes this payload of this row.
 fn makes(template: &Template, hints: &[usize], payload: &[u8], row: &Row<'_>, pen: &mut Pen, scratch: &mut Vec<u8>) -> bool {
     let mut rest = payload;
+    // Of the literals; the values of JSON are compared as they are at first.
+    let mut odd = 0;
     for (piece, hint) in template.pieces.iter().zip(hints) {
         let next = match piece {
-            Piece::Literal(bytes) => rest.strip_prefix(&bytes[..]),
+            Piece::Literal(bytes) => {
+                odd += odd_bytes(bytes);
+                rest.strip_prefix(&bytes[..])
+            }
             Piece::Time(stamp) => rest.strip_prefix(pen.stamp(*stamp, row.time_ns)),
-            Piece::Field(column) => row.value(*column, *hint).and_then(|value| rest.strip_prefix(pen.value(value))),
+            Piece::Field(column) => row.value(*column, *hint).and_then(|value| {
+                let value = pen.value(value);
+                odd += odd_bytes(value);
+                rest.strip_prefix(value)
+            }),
             Piece::Json(column) => match row.value(*column, *hint) {
-                Some(Value::Str(text)) if plain_in_json(text) => rest.strip_prefix(text),
-                Some(Value::Str(text)) => {
+                Some(Value::Str(text)) => behind(rest, text).or_else(|| {
                     scratch.clear();
                     put_json(scratch, text);
+                    odd += odd_bytes(scratch);
                     rest.strip_prefix(&scratch[..])
-                }
+                }),
                 _ => None,
             },
         };
         let Some(next) = next else { return false };
         rest = next;
     }
-    rest.is_empty()
+    // Then no value that was compared as it is has a byte that JSON writes otherwise.
+    rest.is_empty() && odd == odd_bytes(payload)
 }

@@ -81,11 +81,13 @@ impl Pen {
     /// A time.
     pub fn stamp(&mut self, stamp: Stamp, ns: i64) -> &[u8] {
         // Neighbours mostly share their second.
-        let second = if stamp.is_whole() { ns.div_euclid(1_000_000_000) } else { ns };
+        let second = ns.div_euclid(1_000_000_000);
         if self.stamped != Some((stamp, second)) {
             self.stamped = Some((stamp, second));
             self.stamp.clear();
             stamp.put(&mut self.stamp, ns);
+        } else {
+            stamp.put_fraction(&mut self.stamp, ns);
         }
         &self.stamp
     }

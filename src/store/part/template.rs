@@ -25,6 +25,8 @@ pub const TEMPLATES: usize = 16;
 pub const PIECES: usize = 128;
 /// Bytes of a `22/Nov/2026:00:56:46 +0000`.
 const CLF_BYTES: usize = 26;
+/// Where the fraction of an ISO time begins.
+const FRACTION: usize = 20;
 const SECOND_NS: i64 = 1_000_000_000;
 const MONTHS: [&[u8; 3]; 12] = [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
@@ -101,11 +103,14 @@ pub enum Stamp {
 }
 
 impl Stamp {
-    /// Whether two times of the same second look the same.
-    pub fn is_whole(self) -> bool {
-        match self {
-            Self::Clf { .. } => true,
-            Self::Iso { digits, .. } => digits == 0,
+    /// Makes a time that was written so one of the same second.
+    pub fn put_fraction(self, written: &mut [u8], ns: i64) {
+        let Self::Iso { digits, .. } = self else { return };
+        let mut rest = ns.rem_euclid(SECOND_NS) / 10i64.pow(9 - u32::from(digits.min(9)));
+        let fraction = written.get_mut(FRACTION..FRACTION + usize::from(digits.min(9))).unwrap_or_default();
+        for place in fraction.iter_mut().rev() {
+            *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
         }
     }
 
@@ -373,6 +378,9 @@ mod tests {
             let mut written = Vec::new();
             stamp.put(&mut written, ns);
             assert_eq!(time::parse(std::str::from_utf8(&written).unwrap()), Some(ns));
+            let other = ns.div_euclid(SECOND_NS) * SECOND_NS + step.rem_euclid(1000) * 1_000_003;
+            stamp.put_fraction(&mut written, other);
+            assert_eq!(time::parse(std::str::from_utf8(&written).unwrap()), Some(other));
         }
     }
 

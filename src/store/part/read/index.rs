@@ -189,7 +189,7 @@ impl PartSource {
                 let anywhere = match piece {
                     Piece::Literal(text) => words(text).any(|own| text[own].eq_ignore_ascii_case(word)),
                     Piece::Time(stamp) => stamp_may(*stamp, word),
-                    Piece::Field(field) => {
+                    Piece::Field(field) | Piece::Json(field) => {
                         if !asked.contains(field) {
                             asked.push(*field);
                             self.field_with(directory, *field as usize, word, &mut found)?;

@@ -11,15 +11,17 @@ use crate::store::source::{Chunk, Made, Present, Source};
 impl PartSource {
     /// As [`Source::made_of`].
     pub(super) fn pieces_of(&self, column: usize) -> Option<Vec<Vec<Made>>> {
-        let directory = self.opened().filter(|directory| !directory.templates.is_empty())?;
+        let directory = self.opened().filter(|directory| !directory.templates.messages.is_empty())?;
         let derived = |group: usize| self.encoding(group, column) == Some(encoding::DERIVED);
         (0..directory.groups.len()).any(derived).then_some(())?;
         let piece = |piece: &Piece| match piece {
             Piece::Literal(text) => Made::Text(text.as_slice().into()),
             Piece::Time(_) => Made::Time,
-            Piece::Field(number) => Made::Columns(*number as usize..*number as usize + 1 + self.siblings(*number as usize)),
+            Piece::Field(number) | Piece::Json(number) => {
+                Made::Columns(*number as usize..*number as usize + 1 + self.siblings(*number as usize))
+            }
         };
-        Some(directory.templates.iter().map(|template| template.pieces.iter().map(piece).collect()).collect())
+        Some(directory.templates.messages.iter().map(|template| template.pieces.iter().map(piece).collect()).collect())
     }
 
     /// As [`Source::made`].
