@@ -68,6 +68,11 @@ fn texts(datum: Datum<'_>, mut take: impl FnMut(&[u8])) {
         Datum::Missing => {}
         Datum::Str(bytes) => take(bytes),
         Datum::List(entry) => list_items(entry).for_each(take),
+        Datum::Number(value, digits) => {
+            let mut text = Vec::new();
+            put_number(&mut text, value, digits);
+            take(&text);
+        }
         Datum::Int(int) => take(int.to_string().as_bytes()),
         Datum::Float(float) => take(float.to_string().as_bytes()),
         Datum::Bool(bool) => take(if bool { b"true" } else { b"false" }),

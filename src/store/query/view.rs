@@ -232,7 +232,8 @@ pub fn chunk_bytes(chunk: &Chunk) -> u64 {
     let bytes = match chunk {
         Chunk::Dict { codes, .. } => codes.len() * 4,
         Chunk::Text { ends, bytes, .. } => ends.len() * 4 + bytes.len(),
-        Chunk::Int { values, .. } => values.len() * 8,
+        Chunk::Int { values, .. } | Chunk::Number { values, .. } => values.len() * 8,
+        Chunk::Fixed { bytes, .. } => bytes.len(),
         Chunk::Float { values, .. } => values.len() * 8,
         Chunk::Bool { values, .. } => values.len(),
     };

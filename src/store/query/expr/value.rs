@@ -10,6 +10,7 @@ use crate::base::time;
 use crate::store::query::out::OutValue;
 use crate::store::query::view::Datum;
 use crate::store::source::list_items;
+use crate::store::typed::put_number;
 
 /// Longest string that an expression makes; what would be longer is null.
 pub const TEXT_BYTES: usize = 1 << 20;
@@ -159,6 +160,12 @@ impl<'a> From<Datum<'a>> for Val<'a> {
             Datum::Missing => Self::Null,
             Datum::Str(bytes) => Self::Str(Cow::Borrowed(bytes)),
             Datum::List(entry) => list_items(entry).next().map_or(Self::Null, |item| Self::Str(Cow::Borrowed(item))),
+            // As it was written: the string of a number.
+            Datum::Number(value, digits) => {
+                let mut text = Vec::new();
+                put_number(&mut text, value, digits);
+                Self::Str(Cow::Owned(text))
+            }
             Datum::Int(int) => Self::Int(int),
             Datum::Float(float) => Self::Float(float),
             Datum::Bool(bool) => Self::Bool(bool),
