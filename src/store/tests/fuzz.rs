@@ -18,8 +18,8 @@ use super::super::part::bits::Reader;
 use super::super::part::chunk::{CHUNK_BYTES, encoding};
 use super::super::part::dictionary::{DICT_BYTES, decode_block, encode_block, unpack_block};
 use super::super::part::directory::{
-    ChunkRef, ColumnDir, Span, decode_columns, decode_footer, decode_groups, encode_columns, encode_footer, encode_groups,
-    pack_section, unpack_section,
+    ChunkRef, ColumnDir, Holds, Span, decode_columns, decode_footer, decode_groups, encode_columns, encode_footer,
+    encode_groups, pack_section, unpack_section,
 };
 use super::super::part::{derive, template};
 use super::super::query::{Cancel, Limits, Request, parse, run};
@@ -350,7 +350,8 @@ fn fuzz_parts() {
 #[test]
 fn fuzz_templates() {
     let kinds = [Kind::Str, Kind::Int, Kind::Float, Kind::List, Kind::Bool];
-    let dirs = kinds.map(|kind| ColumnDir { column: Column { name: "f".into(), kind }, blocks: Vec::new(), shapes: false });
+    let dirs =
+        kinds.map(|kind| ColumnDir { column: Column { name: "f".into(), kind }, blocks: Vec::new(), holds: Holds::Values });
     let seed = {
         use template::{Piece, Stamp, Template};
         let iso = Stamp::Iso { separator: b'T', mark: b'.', digits: 3, zone: 2, minutes: -90 };

@@ -160,7 +160,6 @@ impl<'a> From<Datum<'a>> for Val<'a> {
             Datum::Missing => Self::Null,
             Datum::Str(bytes) => Self::Str(Cow::Borrowed(bytes)),
             Datum::List(entry) => list_items(entry).next().map_or(Self::Null, |item| Self::Str(Cow::Borrowed(item))),
-            // As it was written: the string of a number.
             Datum::Number(value, digits) => {
                 let mut text = Vec::new();
                 put_number(&mut text, value, digits);
