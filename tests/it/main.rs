@@ -6,6 +6,7 @@
 mod access_cli;
 mod dead_letters;
 mod elastic;
+mod elastic_aggs;
 mod elastic_fuzz;
 mod end_to_end;
 mod full;
