@@ -25,7 +25,7 @@ fn lines(from: u32, count: u32) -> String {
             n % 60,
             n % 7,
             n % 7,
-            n % 2 == 0
+            n.is_multiple_of(2)
         )
     };
     (from..from + count).map(line).collect()

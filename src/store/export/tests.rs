@@ -65,19 +65,19 @@ fn a_row(i: u64) -> TestRow {
         ("message".to_owned(), str(format!("line {i}, \"quoted\"\nand on"))),
         ("int".to_owned(), Owned::Int(i64::MIN + i as i64)),
         ("float".to_owned(), Owned::Float(i as f64 / 8.0)),
-        ("ok".to_owned(), Owned::Bool(i % 2 == 0)),
+        ("ok".to_owned(), Owned::Bool(i.is_multiple_of(2))),
         ("a.b".to_owned(), str("nested")),
-        ("raw".to_owned(), str([0xff, i as u8])),
+        ("raw".to_owned(), str([0xff, u8::try_from(i % 256).unwrap()])),
         ("empty".to_owned(), str("")),
-        ("number".to_owned(), if i % 3 == 0 { Owned::Float(0.5) } else { Owned::Int(3) }),
-        ("mixed".to_owned(), if i % 3 == 0 { Owned::Bool(true) } else { Owned::Int(i64::MAX) }),
+        ("number".to_owned(), if i.is_multiple_of(3) { Owned::Float(0.5) } else { Owned::Int(3) }),
+        ("mixed".to_owned(), if i.is_multiple_of(3) { Owned::Bool(true) } else { Owned::Int(i64::MAX) }),
     ];
     if i % 4 == 1 {
         cells.push(("rare".to_owned(), str("x,y")));
     }
-    if i % 2 == 0 {
+    if i.is_multiple_of(2) {
         cells.extend(["a", "b,\"c\""].map(|tag| ("tags".to_owned(), str(tag))));
-    } else if i % 3 == 0 {
+    } else if i.is_multiple_of(3) {
         cells.push(("tags".to_owned(), str("alone")));
     }
     TestRow { time_ns: TODAY + i as i64 * 1_000_001, arrival_ns: TODAY, offset: i, n: 0, cells }

@@ -196,7 +196,8 @@ pub fn decode_groups(bytes: &[u8], columns: usize) -> Option<Vec<GroupDir>> {
     for _ in 0..count {
         let rows = reader.size().filter(|rows| (1..=GROUP_ROWS).contains(rows))?;
         let time = bounds(&mut reader)?;
-        let unpacked = reader.varint()?;
+        // It is added up and multiplied by rows; no group is anywhere near.
+        let unpacked = reader.varint()?.min(1 << 40);
         let chunk_count = reader.size()?;
         let mut chunks = Vec::with_capacity(reader.at_most(chunk_count, 5)?);
         let mut column = 0u32;

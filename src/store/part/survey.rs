@@ -124,7 +124,7 @@ impl PartSource {
     /// # Errors
     /// Damage.
     pub fn all_unpacked(&self) -> Result<u64, StoreError> {
-        Ok(self.directory()?.groups.iter().map(|group| group.unpacked).sum())
+        Ok(self.directory()?.groups.iter().fold(0, |all, group| all.saturating_add(group.unpacked)))
     }
 
     /// Bytes of each of its sections.
@@ -155,9 +155,10 @@ impl PartSource {
                     },
                 };
                 let size = all.entry(name).or_default();
-                size.chunk_bytes += chunk.length + 4;
+                let length = with_checksum(chunk.length);
+                size.chunk_bytes = size.chunk_bytes.saturating_add(length);
                 let encoded = size.encodings.entry(name_of(chunk.encoding)).or_default();
-                *encoded = (encoded.0 + 1, encoded.1 + chunk.length + 4);
+                *encoded = (encoded.0 + 1, encoded.1.saturating_add(length));
                 // Only its first bytes are touched, so that counting does not read the whole part.
                 let bytes = slice(&directory.mapped, chunk.offset, chunk.length).unwrap_or(&[]);
                 let count = chunk::presence(&mut Reader(bytes), group.rows).map_or(0, |(_, count)| count);
@@ -166,7 +167,8 @@ impl PartSource {
         }
         for dir in directory.dirs.iter().filter(|dir| !dir.blocks.is_empty()) {
             let size = all.entry((dir.column.name.clone(), kind_name(dir.column.kind))).or_default();
-            size.dictionary_bytes += dir.blocks.iter().map(|block| block.span.length + 4).sum::<u64>();
+            size.dictionary_bytes =
+                size.dictionary_bytes.saturating_add(total(dir.blocks.iter().map(|block| block.span.length)));
             size.entries += dir.blocks.iter().map(|block| u64::from(block.entries)).sum::<u64>();
         }
         Ok(all)
@@ -199,7 +201,7 @@ impl PartSource {
                 found.push(Damage { at, what, field: Some(dir.column.name.clone()), rows, is_whole_part: false });
                 lost.insert(number);
             }
-            read(dir.blocks.iter().map(|block| block.span.length + 4).sum());
+            read(total(dir.blocks.iter().map(|block| block.span.length)));
         }
         for (at, group) in directory.groups.iter().enumerate() {
             let rows = group.rows as u64;
@@ -218,10 +220,19 @@ impl PartSource {
                     note(Some(&dir.column.name), &error);
                 }
             }
-            read(group.chunks.iter().map(|chunk| chunk.length + 4).sum());
+            read(total(group.chunks.iter().map(|chunk| chunk.length)));
         }
         found
     }
+}
+
+/// Bytes of a piece with its checksum. What a directory says of lengths may be anything.
+fn with_checksum(length: u64) -> u64 {
+    length.saturating_add(4)
+}
+
+fn total(lengths: impl Iterator<Item = u64>) -> u64 {
+    lengths.fold(0, |all, length| all.saturating_add(with_checksum(length)))
 }
 
 fn parts_of(error: &StoreError) -> (u64, String) {

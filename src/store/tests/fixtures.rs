@@ -235,7 +235,7 @@ fn a_row(i: u64, offset: u64, n: u16) -> TestRow {
         ("tags", str(["a", "b", "c"][(noise % 3) as usize])),
         ("kubernetes.labels.app", str(["shop", "pay"][(noise >> 2 & 1) as usize])),
     ];
-    if i % 2 == 0 {
+    if i.is_multiple_of(2) {
         cells.extend(["x", "y"].map(|which| ("ids", str(format!("{which}{:012x}", noise >> 16)))));
     }
     if i % 50 == 9 {

@@ -277,12 +277,14 @@ impl World {
             18 => {
                 self.disk.fail_sync_after(dice.below(8));
                 let _ = self.store.flush_all().and_then(|()| self.store.merge_all());
-                self.store.flush_all().and_then(|()| self.store.flush_all()).unwrap();
+                self.disk.fail_sync_after(u64::MAX);
+                self.store.flush_all().unwrap();
             }
             _ => {
                 self.disk.fail_write_after(dice.below(8));
                 let _ = self.store.flush_all().and_then(|()| self.store.merge_all());
-                self.store.flush_all().and_then(|()| self.store.flush_all()).unwrap();
+                self.disk.fail_write_after(u64::MAX);
+                self.store.flush_all().unwrap();
             }
         }
     }

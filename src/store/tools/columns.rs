@@ -68,20 +68,22 @@ impl Look {
                     continue;
                 };
                 for (name, bytes) in sections {
-                    *one.sections.entry(name).or_default() += bytes;
+                    let own = one.sections.entry(name).or_default();
+                    *own = own.saturating_add(bytes);
                 }
                 for ((name, kind), size) in sizes {
                     let fresh = || ColumnStats { name: name.clone(), kind, ..ColumnStats::default() };
                     let column = columns.entry((name.clone(), kind)).or_insert_with(fresh);
                     column.rows += size.rows;
-                    column.bytes += size.chunk_bytes + size.dictionary_bytes;
-                    column.dictionary_bytes += size.dictionary_bytes;
+                    column.bytes = column.bytes.saturating_add(size.chunk_bytes.saturating_add(size.dictionary_bytes));
+                    column.dictionary_bytes = column.dictionary_bytes.saturating_add(size.dictionary_bytes);
                     if size.entries > 0 {
                         column.dictionaries += 1;
                         column.distinct = column.distinct.max(Some(size.entries));
                     }
                     for (encoding, (_, bytes)) in size.encodings {
-                        *column.encodings.entry(encoding).or_default() += bytes;
+                        let own = column.encodings.entry(encoding).or_default();
+                        *own = own.saturating_add(bytes);
                     }
                 }
             }

@@ -135,8 +135,12 @@ impl Look {
         all
     }
 
-    /// Every file that is a part by its name, and the number in it.
+    /// Every file that is a part by its name, its topic by its folder, and the number in it.
     fn part_files(&self) -> Result<BTreeMap<PathBuf, (Option<TopicId>, u64)>, StoreError> {
+        self.files(".part")
+    }
+
+    fn files(&self, suffix: &str) -> Result<BTreeMap<PathBuf, (Option<TopicId>, u64)>, StoreError> {
         let root = Path::new(ROOT);
         let refused = |error: std::io::Error| StoreError::Disk { path: ROOT.into(), error };
         let mut all = BTreeMap::new();
@@ -151,7 +155,7 @@ impl Look {
             for day in folders(&root.join(&topic))? {
                 let folder = root.join(&topic).join(day);
                 for file in self.disk.list(&folder).map_err(refused)?.into_iter().filter(|entry| !entry.is_dir) {
-                    let number = file.name.strip_suffix(".part").and_then(|id| u64::from_str_radix(id, 16).ok());
+                    let number = file.name.strip_suffix(suffix).and_then(|id| u64::from_str_radix(id, 16).ok());
                     if let Some(number) = number {
                         all.insert(folder.join(&file.name), (topic.parse().ok(), number));
                     }

@@ -6,7 +6,7 @@
 //! * A part that cannot be opened, or is not what the log names, is moved aside and no longer named; one that is missing is no longer
 //!   named.
 //! * Where the log itself is damaged, lost or torn inside, parts that it does not name any more are taken in by what their footers
-//!   and lineage say: once each row; of two parts that have the same rows the larger counts, of two generations of a record the later.
+//!   and lineage say, each row once: what two parts have both is left out of one of them. Of two generations of a record the later counts.
 //! * Asked for it, parts with damaged chunks are written anew without them, so that merges take them again.
 //!
 //! What it cannot know it says: [`Plan::unknown`].
@@ -27,6 +27,7 @@ use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::time;
 use crate::store::StoreError;
 use crate::store::commits::{self, CommitLog, GenerationEntry, PartMeta, TopicState};
+use crate::store::keyed;
 use crate::store::mask::Mask;
 use crate::store::open::part_path;
 use crate::store::part::job::{Input, Job, Piece};
@@ -47,8 +48,17 @@ pub struct Plan {
     pub unknown: Vec<String>,
     topics: BTreeMap<TopicId, TopicState>,
     aside: Vec<PathBuf>,
-    rewrite: Vec<(TopicId, PartMeta)>,
+    rewrite: Vec<Rewrite>,
     log_aside: bool,
+}
+
+/// A part that is to be written anew.
+#[derive(Debug)]
+struct Rewrite {
+    topic: TopicId,
+    meta: PartMeta,
+    /// Of each group, the rows that are kept; all where nothing else has them.
+    only: Option<Vec<Vec<u16>>>,
 }
 
 impl Plan {
@@ -90,7 +100,7 @@ impl Look {
                     "write {path} anew without {} damaged pieces; the old file moves to {QUARANTINE}/",
                     part.damages.len()
                 ));
-                plan.rewrite.push((part.topic, part.meta));
+                plan.rewrite.push(Rewrite { topic: part.topic, meta: part.meta, only: None });
             }
         }
         let files = self.part_files()?;
@@ -128,8 +138,19 @@ impl Look {
                 }
             }
         }
-        for (id, sources) in found {
-            self.adopt_topic(plan, id, sources)?;
+        let pieces = |(id, topic): (&TopicId, &TopicState)| {
+            let id = *id;
+            let named = topic.keyed.values().flatten().filter_map(|piece| piece.file);
+            named.map(|number| keyed::path(id, number)).collect::<Vec<_>>()
+        };
+        let pieces: BTreeSet<PathBuf> = self.topics.iter().flat_map(pieces).collect();
+        for path in self.files(".state")?.into_keys().filter(|path| !pieces.contains(path)) {
+            plan.steps.push(format!("move {} to {QUARANTINE}/: whose keyed state it is, is not known", path.display()));
+            plan.aside.push(path);
+        }
+        let known: BTreeSet<TopicId> = plan.topics.keys().chain(found.keys()).copied().collect();
+        for id in known {
+            self.adopt_topic(plan, id, found.remove(&id).unwrap_or_default());
         }
         plan.unknown.extend(
             [
@@ -175,38 +196,56 @@ impl Look {
         Ok(PartSource::new(Arc::new(blank.file.as_meant(meta)), footer.topic, footer.topic_name))
     }
 
-    fn adopt_topic(&self, plan: &mut Plan, id: TopicId, mut sources: Vec<PartSource>) -> Result<(), StoreError> {
-        // The largest first: what a merge made, before what it was made of.
-        sources.sort_by_key(|source| (std::cmp::Reverse(source.file.meta.rows), source.file.meta.id));
+    fn adopt_topic(&self, plan: &mut Plan, id: TopicId, sources: Vec<PartSource>) {
         let topic = plan.topics.entry(id).or_default();
-        let mut held = Held::new();
+        // What the log names comes first, and of each the largest: what a merge made, before what it was made of.
+        let mut all: Vec<(bool, PartSource)> = sources.into_iter().map(|source| (false, source)).collect();
         for meta in topic.parts.values() {
-            let source = self.part(id, &topic.name, meta.clone(), part_path(id, meta.day, meta.id));
-            // One whose lineage is damaged in places was reported before; its other rows count.
-            let _rest = lineage_of(&source, &mut held);
+            all.push((true, self.part(id, &topic.name, meta.clone(), part_path(id, meta.day, meta.id))));
         }
-        for source in sources {
+        all.sort_by_key(|(is_named, source)| (!is_named, std::cmp::Reverse(source.file.meta.rows), source.file.meta.id));
+        let mut held = Held::new();
+        for (is_named, source) in all {
             let meta = source.file.meta.clone();
             let path = source.file.path.clone();
-            let mut own = Held::new();
-            let doubt = match lineage_of(&source, &mut own) {
-                Err(error) => Some(format!("where its rows came from cannot be read ({error})")),
-                Ok(()) => overlap(&held, &own).map(|both| match both {
-                    Overlap::All => "all of its rows are in another part".to_owned(),
-                    Overlap::Some(rows) => format!("{rows} of its {} rows are in another part", meta.rows),
-                }),
+            let news = match news_of(&source, &mut held) {
+                Ok(news) => news,
+                // Damaged in places: it was reported before, and its other rows count.
+                Err(_) if is_named => {
+                    hold_readable(&source, &mut held);
+                    continue;
+                }
+                Err(error) => {
+                    plan.steps.push(format!(
+                        "move {} to {QUARANTINE}/: where its rows came from cannot be read ({error})",
+                        path.display()
+                    ));
+                    plan.aside.push(path);
+                    continue;
+                }
             };
-            if let Some(why) = doubt {
-                plan.steps.push(format!("move {} to {QUARANTINE}/: {why}", path.display()));
+            let kept: u64 = news.iter().map(|rows| rows.len() as u64).sum();
+            if kept == 0 {
+                plan.steps.push(format!("move {} to {QUARANTINE}/: all of its rows are in other parts", path.display()));
                 plan.aside.push(path);
+                topic.parts.remove(&meta.id);
+                plan.rewrite.retain(|own| own.topic != id || own.meta.id != meta.id);
                 continue;
             }
-            plan.steps.push(format!("take in {}: {} rows{}", path.display(), meta.rows, shown(&meta)));
+            if !is_named {
+                plan.steps.push(format!("take in {}: {} rows{}", path.display(), meta.rows, shown(&meta)));
+            }
+            if kept < meta.rows {
+                let twice = meta.rows - kept;
+                plan.steps.push(format!("write {} anew without {twice} rows that other parts have", path.display()));
+                let own = plan.rewrite.iter_mut().find(|own| own.topic == id && own.meta.id == meta.id);
+                match own {
+                    Some(own) => own.only = Some(news),
+                    None => plan.rewrite.push(Rewrite { topic: id, meta: meta.clone(), only: Some(news) }),
+                }
+            }
             if topic.name.is_empty() {
                 topic.name = source.topic_name().to_string();
-            }
-            for (key, offsets) in own {
-                *held.entry(key).or_default() |= offsets;
             }
             for (partition, _, last) in &meta.offsets {
                 let next = topic.cursors.entry(*partition).or_default();
@@ -222,7 +261,6 @@ impl Look {
         }
         topic.generations.sort_by_key(|entry| entry.generation);
         later_generations_count(plan, id, &held);
-        Ok(())
     }
 }
 
@@ -231,31 +269,29 @@ fn shown(meta: &PartMeta) -> String {
     meta.offsets.iter().take(4).map(one).collect()
 }
 
-/// Adds the offsets of a part's rows.
-fn lineage_of(source: &PartSource, into: &mut Held) -> Result<(), StoreError> {
-    for group in 0..source.groups() {
-        let lineage = source.lineage(group)?;
+/// Of each group of a part, the rows that nobody holds yet, and holds them.
+fn news_of(source: &PartSource, held: &mut Held) -> Result<Vec<Vec<u16>>, StoreError> {
+    let groups = (0..source.groups()).map(|group| source.lineage(group)).collect::<Result<Vec<_>, _>>()?;
+    let mut all = Vec::with_capacity(groups.len());
+    for lineage in groups {
+        let mut rows = Vec::new();
+        let of = lineage.partitions.iter().zip(&lineage.generations).zip(&lineage.ns).zip(&lineage.offsets);
+        for (row, (((partition, generation), n), offset)) in (0u16..).zip(of) {
+            if held.entry((*partition, *generation, *n)).or_default().insert(*offset) {
+                rows.push(row);
+            }
+        }
+        all.push(rows);
+    }
+    Ok(all)
+}
+
+fn hold_readable(source: &PartSource, held: &mut Held) {
+    for lineage in (0..source.groups()).filter_map(|group| source.lineage(group).ok()) {
         let of = lineage.partitions.iter().zip(&lineage.generations).zip(&lineage.ns).zip(&lineage.offsets);
         for (((partition, generation), n), offset) in of {
-            into.entry((*partition, *generation, *n)).or_default().insert(*offset);
+            held.entry((*partition, *generation, *n)).or_default().insert(*offset);
         }
-    }
-    Ok(())
-}
-
-enum Overlap {
-    All,
-    Some(u64),
-}
-
-/// Rows that both have, of the same generation.
-fn overlap(held: &Held, own: &Held) -> Option<Overlap> {
-    let all: u64 = own.values().map(RoaringTreemap::len).sum();
-    let both = own.iter().filter_map(|(key, offsets)| Some(held.get(key)?.intersection_len(offsets))).sum();
-    match both {
-        0 => None,
-        both if both == all => Some(Overlap::All),
-        both => Some(Overlap::Some(both)),
     }
 }
 
@@ -322,11 +358,11 @@ pub fn apply(look: &Look, mut plan: Plan) -> Result<(), StoreError> {
     };
     let files = look.part_files()?;
     let mut next = named(&plan.topics).max(files.values().map(|(_, number)| *number).max().unwrap_or(0)) + 1;
-    for (id, meta) in std::mem::take(&mut plan.rewrite) {
+    for Rewrite { topic: id, meta, only } in std::mem::take(&mut plan.rewrite) {
         let Some(topic) = plan.topics.get_mut(&id) else { continue };
         let old = part_path(id, meta.day, meta.id);
         topic.parts.remove(&meta.id);
-        if let Some(fresh) = written_anew(look, disk, id, &topic.name, &meta, next)? {
+        if let Some(fresh) = written_anew(look, disk, (id, &topic.name), &meta, only, next)? {
             topic.parts.insert(fresh.id, fresh);
         }
         next += 1;
@@ -344,15 +380,18 @@ pub fn apply(look: &Look, mut plan: Plan) -> Result<(), StoreError> {
 fn written_anew(
     look: &Look,
     disk: &Arc<dyn Disk>,
-    id: TopicId,
-    name: &str,
+    (id, name): (TopicId, &str),
     meta: &PartMeta,
+    only: Option<Vec<Vec<u16>>>,
     number: u64,
 ) -> Result<Option<PartMeta>, StoreError> {
     let source = Arc::new(look.part(id, name, meta.clone(), part_path(id, meta.day, meta.id)).skipping_damage());
     let is_sound = |group: &usize| source.times(*group).is_ok() && source.lineage(*group).is_ok();
-    let piece = |group| vec![Piece { input: 0, group, rows: None }];
-    let groups: Vec<Vec<Piece>> = (0..source.groups()).filter(is_sound).map(piece).collect();
+    let piece = |group: usize| {
+        let rows = only.as_ref().map(|only| only.get(group).cloned().unwrap_or_default());
+        (rows.as_ref() != Some(&Vec::new())).then(|| vec![Piece { input: 0, group, rows }])
+    };
+    let groups: Vec<Vec<Piece>> = (0..source.groups()).filter(is_sound).filter_map(piece).collect();
     if groups.is_empty() {
         return Ok(None);
     }

@@ -105,7 +105,7 @@ impl Look {
             if is_there && newer.is_none() {
                 let source = self.part(topic, name, meta.clone(), path.clone());
                 damages = source.check_all(&mut |bytes| {
-                    done.bytes.0 += bytes;
+                    done.bytes.0 = done.bytes.0.saturating_add(bytes);
                     progress(done);
                 });
                 if let (true, Ok(footer)) = (damages.is_empty(), source.footer())
