@@ -49,6 +49,7 @@ mod merge;
 mod open;
 mod part;
 pub mod query;
+mod retention;
 pub mod source;
 mod stage;
 mod stats;
@@ -61,6 +62,7 @@ pub use append::Given;
 pub use commits::{GenerationEntry, JobEntry};
 pub use config::Config;
 pub use open::OpenReport;
+pub use retention::Room;
 pub use stage::{Stage, Staged};
 pub use stats::{Counters, TopicStats};
 
@@ -141,6 +143,8 @@ pub struct Store {
     retry_at: AtomicU64,
     /// When merges may be tried again, likewise.
     merge_at: AtomicU64,
+    /// Since when too little of the disk is free, by the monotonic clock.
+    short_since: Mutex<Option<std::time::Duration>>,
     counters: Counters,
     /// Lanes that have not yet made again what a crash took from the memtable.
     behind: AtomicUsize,

@@ -7,6 +7,7 @@ mod keyed;
 mod masks;
 mod measure;
 mod model;
+mod room;
 mod shapes;
 
 use std::collections::BTreeMap;
