@@ -1,5 +1,6 @@
 """The two programs beside each other: started, fed, asked, watched and stopped in the same way."""
 
+import atexit
 import http.client
 import json
 import os
@@ -31,6 +32,8 @@ class Side:
     def start(self):
         log = open(self.home / "log", "ab")
         self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
+        # Whatever becomes of this run, it leaves nothing running.
+        atexit.register(self.process.kill)
         threading.Thread(target=self._watch, args=(self.process.pid,), daemon=True).start()
         over = time.monotonic() + 120
         while True:
@@ -43,12 +46,22 @@ class Side:
                 raise SystemExit(f"{self.name} does not start: see {self.home}/log")
             time.sleep(0.02)
 
+    def idle(self):
+        """Waits until it does nothing: what a first start prepares is not the ingest's."""
+        over = time.monotonic() + 60
+        while time.monotonic() < over:
+            before = self.cpu()
+            time.sleep(1)
+            if self.cpu() - before < 0.05:
+                return
+
     def stop(self):
         """Ends it in order: what is in memory is written."""
         self.process.terminate()
         _pid, _status, usage = os.wait4(self.process.pid, 0)
         self.process.returncode = 0
         self.ended += usage.ru_utime + usage.ru_stime
+        atexit.unregister(self.process.kill)
         self.process = None
 
     def restart_cold(self):

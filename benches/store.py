@@ -16,6 +16,7 @@ import pathlib
 import platform
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -84,7 +85,7 @@ class Bench:
 
     def pairs(self, measure):
         """What `measure` says of each side: {name: value} of the box and of the peer."""
-        box = measure["box"]
+        box = measure.get("box", {})
         peer = measure.get("VictoriaLogs", {})
         return ((key, value, peer.get(key)) for key, value in box.items())
 
@@ -145,6 +146,7 @@ class Bench:
             self.table.add("twice the rows", what, "ms", box, peer, target=target)
 
     def feed(self, side, name, file, size, rows):
+        side.idle()
         before, begun = side.cpu(), time.monotonic()
         side.send_file(name, file)
         acknowledged = time.monotonic() - begun
@@ -221,6 +223,7 @@ class Bench:
         seconds, found = (10 if self.args.quick else 120), {}
         for side in self.sides("topics"):
             side.start()
+            side.idle()
             before, over, sent, late = side.cpu(), time.monotonic() + seconds, [], []
 
             def load(share):
@@ -261,7 +264,9 @@ class Bench:
         file = self.home / "backfill.ndjson"
         two_years(file, rows)
         for side in self.sides("backfill"):
+            print(f"two years in random order: {side.name} …", file=sys.stderr)
             side.start()
+            side.idle()
             before, begun = side.cpu(), time.monotonic()
             side.send_file("backfill", file)
             side.wait_for(rows)
@@ -353,6 +358,7 @@ def main():
     parser.add_argument("--json", help="write what was measured to this file too")
     parser.add_argument("--dir", help="where the data lies meanwhile (default: the temporary directory; 5 GB)")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if args.victoria_logs and not os.access(args.victoria_logs, os.X_OK):
         print(f"no program at {args.victoria_logs}", file=sys.stderr)
         args.victoria_logs = None

@@ -284,6 +284,12 @@ impl Config {
         relay::Config { workers, hops, quarantine, dead_letters, topics, outputs, schema_registries, filters_dir, ..defaults }
     }
 
+    /// The store's part. It leaves at least as much of the disk as the queue does: a door that waits for room must see it come.
+    pub fn store(&self) -> store::Config {
+        let disk_reserve = self.store.disk_reserve.max(self.queue.disk_reserve);
+        store::Config { disk_reserve, ..self.store.clone() }
+    }
+
     /// Every listener: its key, its address, and `tcp` or `udp`.
     pub fn listeners(&self) -> Vec<(String, SocketAddr, &'static str)> {
         let mut listeners = vec![

@@ -66,8 +66,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let page = bind(loaded, "web.listen", config.web.listen).await?;
     let dialect = bind(loaded, "ingest.elastic.listen", config.ingest.elastic.listen).await?;
 
-    let (store, opened) =
-        store::Store::open(disk.clone(), clock.clone(), config.store.clone()).context("cannot open the store")?;
+    let (store, opened) = store::Store::open(disk.clone(), clock.clone(), config.store()).context("cannot open the store")?;
     let store::OpenReport { topics, parts, rows, .. } = opened;
     tracing::info!(topics, parts, rows, "store open");
     if opened.torn_bytes + opened.damaged_commits + opened.orphans_kept + opened.parts_missing > 0 {

@@ -21,6 +21,7 @@ use crate::base::limits::BATCH_BYTES;
 
 mod builder;
 mod decoder;
+mod lz4;
 mod recompress;
 mod snappy;
 mod validate;

@@ -156,7 +156,8 @@ struct State {
 /// The catalog.
 pub(super) struct Catalog {
     disk: Arc<dyn Disk>,
-    stock: BTreeMap<Arc<str>, &'static [u8]>,
+    /// By hash: name.
+    stock: BTreeMap<&'static str, &'static str>,
     /// By name: hash and length.
     stock_names: BTreeMap<Arc<str>, Known>,
     state: Mutex<State>,
@@ -170,10 +171,9 @@ impl Catalog {
         disk.create_dir_all(Path::new("sandbox/modules"))?;
         let mut stock_names = BTreeMap::new();
         let mut by_hash = BTreeMap::new();
-        for (name, wasm) in stock::FILTERS {
-            let sha256: Arc<str> = sha256(wasm).into();
-            by_hash.insert(Arc::clone(&sha256), *wasm);
-            stock_names.insert(Arc::from(*name), Known { version: 0, sha256, bytes: wasm.len(), stock: true });
+        for &(name, sha256, bytes) in stock::FILTERS {
+            by_hash.insert(sha256, name);
+            stock_names.insert(Arc::from(name), Known { version: 0, sha256: sha256.into(), bytes, stock: true });
         }
         let (journal, entries, _) = Journal::open(Arc::clone(&disk), Path::new("sandbox/CATALOG"))?;
         let sizes: BTreeMap<String, u64> =
@@ -242,7 +242,7 @@ impl Catalog {
     /// The bytes of a module.
     pub(super) fn module(&self, sha256_wanted: &str) -> Result<Vec<u8>, FilterError> {
         match self.stock.get(sha256_wanted) {
-            Some(wasm) => Ok(wasm.to_vec()),
+            Some(name) => stock::module(name),
             None => self.module_on_disk(sha256_wanted),
         }
     }

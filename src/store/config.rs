@@ -16,8 +16,10 @@ pub struct Config {
     pub replay_records: u64,
     /// How long rows are kept, counted from the later of their day and the day they arrived.
     pub retention: Span,
-    /// Most bytes of all parts; past it the oldest day goes. Unset: no bound but the disk's.
+    /// Most bytes of all parts; past it the oldest day goes. Unset: what the disk has beside `disk_reserve`.
     pub retention_bytes: Option<Bytes>,
+    /// Free disk space below which the oldest day goes, where the queue has nothing more to yield (at most a twentieth of the disk).
+    pub disk_reserve: Bytes,
     /// How many parts of a similar size of one topic and day are merged into one.
     pub merge_parts: usize,
     /// Memory for decoded dictionaries and part directories that queries use again.
@@ -32,6 +34,7 @@ impl Default for Config {
             replay_records: 1_000_000,
             retention: Span(std::time::Duration::from_secs(30 * 86_400)),
             retention_bytes: None,
+            disk_reserve: Bytes(512 << 20),
             merge_parts: 8,
             cache: Bytes(24 << 20),
         }

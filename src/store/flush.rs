@@ -1,7 +1,8 @@
 //! From memtable to parts, and the commit that makes it so.
 //!
 //! 1. Under the topic's lock the memtable and its next offsets are taken away together; it stays searchable.
-//! 2. Its rows are split by UTC day: a part for each of the 8 days with most rows, one *late* part for all other days.
+//! 2. Its rows are split by UTC day: a part for each of the 8 days with most rows, if they have more than a few, and one *late* part
+//!    for all other days: rows of two years in random order make one part a flush, not a part a day.
 //! 3. Parts are written and synced, then their names.
 //! 4. One record in the commit log says: these parts are live, these offsets are next. It covers all topics of the flush.
 //! 5. Under the topic's lock the parts take the memtable's place.
@@ -31,8 +32,10 @@ use super::{Store, StoreError};
 use crate::base::ids::TopicId;
 use crate::base::time;
 
-/// Days that get a part of their own in one flush.
+/// Days that get a part of their own in one flush…
 const DAY_PARTS: usize = 8;
+/// …if they have more than this share of its rows.
+const DAY_SHARE: usize = 64;
 /// Partitions of a part whose offsets the log lists; of parts with more, nobody knows without opening them.
 const PARTITIONS_LISTED: usize = 16;
 /// How long the store rests after a flush that failed, unless it is asked: a full disk does not empty in milliseconds.
@@ -338,7 +341,8 @@ fn split(source: &MemSource) -> BTreeMap<Option<i64>, Vec<Piece>> {
     }
     let mut largest: Vec<(usize, i64)> = counts.iter().map(|(day, count)| (*count, *day)).collect();
     largest.sort_unstable_by(|a, b| b.cmp(a));
-    let own: Vec<i64> = largest.iter().take(DAY_PARTS).map(|(_, day)| *day).collect();
+    let few = counts.values().sum::<usize>() / DAY_SHARE;
+    let own: Vec<i64> = largest.iter().take(DAY_PARTS).filter(|(count, _)| *count > few).map(|(_, day)| *day).collect();
     // One odd day needs no late part: it is a part either way.
     let own = if largest.len() == DAY_PARTS + 1 { largest.iter().map(|(_, day)| *day).collect() } else { own };
     let mut parts = BTreeMap::<Option<i64>, Vec<Piece>>::new();

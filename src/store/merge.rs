@@ -5,9 +5,6 @@
 //! [`MERGED_ROWS`] stay as they are. A part that turns out damaged is left alone from then on: merging would spread nothing
 //! and save nothing.
 //!
-//! Retention drops parts whose keep day (the later of their last event's day and last arrival's) is older than `retention`,
-//! and whole oldest days while all parts together are larger than `retention_bytes`.
-//!
 //! A merge writes no row that a mask hides (`mask.rs`). A part that a mask meets is written anew alone where no merge is due, so
 //! that what was deleted or replaced leaves the disk; masks that no part needs any more go with that commit.
 //!
@@ -24,8 +21,7 @@ use super::part::job::{Input, Piece};
 use super::part::read::{PartFile, PartSource};
 use super::source::Source;
 use super::topic::TopicStore;
-use super::{Store, StoreError, ballast};
-use crate::base::time;
+use super::{Store, StoreError};
 
 /// Most rows of a merged part: bounds what a merge holds in memory.
 pub const MERGED_ROWS: u64 = 4 << 20;
@@ -48,8 +44,9 @@ impl Store {
     /// Does the merge that is most due; whether there was one.
     pub(super) fn merge_one(&self) -> Result<bool, StoreError> {
         let _one = self.merging.lock();
+        let room = self.room_for_a_merge();
         let chosen = self.all_topics().into_iter().find_map(|topic| {
-            let files = candidates(topic.state.lock().parts.values(), self.config.merge_parts)?;
+            let files = candidates(topic.state.lock().parts.values(), self.config.merge_parts, room)?;
             Some((topic, files))
         });
         let chosen = chosen.or_else(|| {
@@ -129,71 +126,13 @@ impl Store {
 
     /// Adds the masks that no part needs once a change is made. No other change may add parts meanwhile that need them: flushes
     /// do not, for their rows are above every mask, or below one that is kept for them ([`super::mask::ToCome`]).
-    fn unmask(&self, topic: &Arc<TopicStore>, change: &mut TopicChange) {
+    pub(super) fn unmask(&self, topic: &Arc<TopicStore>, change: &mut TopicChange) {
         let state = topic.state.lock();
         let durable = &state.durable;
         if durable.masks.is_empty() {
             return;
         }
         change.unmask = state.unneeded(&durable.masks, &change.remove, &change.add);
-    }
-
-    /// Drops what is older than the store keeps, or more than it may take; how many parts that were.
-    ///
-    /// # Errors
-    /// The disk's; then nothing was dropped.
-    pub fn drop_old(&self) -> Result<u64, StoreError> {
-        let _one = self.merging.lock();
-        let first_day = time::day(self.clock.now_ns().saturating_sub(self.config.retention.as_ns()));
-        let mut by_day = BTreeMap::<i64, Vec<(Arc<TopicStore>, PartMeta)>>::new();
-        let mut bytes = 0;
-        for topic in self.all_topics() {
-            for part in topic.state.lock().durable.parts.values() {
-                bytes += part.bytes;
-                by_day.entry(part.keep_day).or_default().push((topic.clone(), part.clone()));
-            }
-        }
-        let limit = self.config.retention_bytes.map_or(u64::MAX, |bytes| bytes.0);
-        let mut dropped = Vec::new();
-        let last_day = by_day.keys().next_back().copied();
-        for (day, mut parts) in by_day {
-            let too_old = day < first_day;
-            if !too_old && bytes <= limit {
-                break;
-            }
-            // The newest day goes part by part: dropping the day that is being written would leave nothing.
-            parts.sort_by_key(|(_, part)| part.id);
-            for (topic, part) in parts {
-                if !too_old && Some(day) == last_day && bytes <= limit {
-                    break;
-                }
-                bytes -= part.bytes;
-                dropped.push((topic, part.id));
-            }
-        }
-        let mut changes = BTreeMap::new();
-        for (topic, part) in &dropped {
-            let change = || Change {
-                topic: topic.clone(),
-                change: TopicChange::default(),
-                files: Vec::new(),
-                keyed: Vec::new(),
-                flushed: false,
-            };
-            changes.entry(topic.id).or_insert_with(change).change.remove.push(*part);
-        }
-        for change in changes.values_mut() {
-            let topic = change.topic.clone();
-            self.unmask(&topic, &mut change.change);
-        }
-        if changes.is_empty() {
-            ballast::lay(&self.disk);
-        } else {
-            ballast::let_go(&self.disk);
-            self.commit(changes.into_values().collect())?;
-        }
-        self.counters.parts_dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);
-        Ok(dropped.len() as u64)
     }
 }
 
@@ -236,19 +175,32 @@ fn to_sweep<'a>(mut parts: impl Iterator<Item = &'a Arc<PartFile>>, masks: &Mask
     parts.find(|file| !file.is_left_alone() && masks.meets(&file.meta)).cloned()
 }
 
-/// The parts to merge first, if any: enough of one day and of one order of size.
-fn candidates<'a>(parts: impl Iterator<Item = &'a Arc<PartFile>>, enough: usize) -> Option<Vec<Arc<PartFile>>> {
+/// The parts to merge first, if any: enough of one day and of one order of size, that take at most `room` together.
+///
+/// Those of fewest rows first, so that a day never has more than `enough - 1` parts of one order of size, and beside them one for
+/// each `MERGED_ROWS / enough` rows: of parts that are not merged for having too many rows all but so many have that many at least.
+fn candidates<'a>(parts: impl Iterator<Item = &'a Arc<PartFile>>, enough: usize, room: u64) -> Option<Vec<Arc<PartFile>>> {
     let mut tiers = BTreeMap::<_, Vec<Arc<PartFile>>>::new();
     for file in parts.filter(|file| !file.is_left_alone()) {
         let meta = &file.meta;
-        let tier = (meta.bytes / SMALL).max(1).ilog2() / 3;
         // Late parts are merged only with those that are kept as long.
         let day = (meta.day, if meta.day.is_none() { meta.keep_day } else { 0 });
-        tiers.entry((tier, day)).or_default().push(file.clone());
+        tiers.entry((order_of_size(meta.bytes), day)).or_default().push(file.clone());
     }
     tiers.into_values().find_map(|mut files| {
+        if files.len() < enough {
+            return None;
+        }
+        files.sort_by_key(|file| (file.meta.rows, file.meta.id));
         files.truncate(enough);
-        let rows: u64 = files.iter().map(|file| file.meta.rows).sum();
-        (files.len() == enough && rows <= MERGED_ROWS).then_some(files)
+        // In the order in which they were made.
+        files.sort_by_key(|file| file.meta.id);
+        let sum = |of: fn(&PartMeta) -> u64| files.iter().map(|file| of(&file.meta)).sum::<u64>();
+        (sum(|meta| meta.rows) <= MERGED_ROWS && sum(|meta| meta.bytes) <= room).then_some(files)
     })
+}
+
+/// Parts of one order are at most eight times as large as each other.
+pub(super) fn order_of_size(bytes: u64) -> u32 {
+    (bytes / SMALL).max(1).ilog2() / 3
 }

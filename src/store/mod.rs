@@ -51,6 +51,7 @@ mod open;
 mod part;
 mod payload;
 pub mod query;
+mod retention;
 pub mod source;
 mod stage;
 mod stats;
@@ -65,6 +66,7 @@ pub use append::Given;
 pub use commits::{CLOSED_JOBS, GenerationEntry, JobEntry};
 pub use config::Config;
 pub use open::OpenReport;
+pub use retention::Room;
 pub use stage::{Stage, Staged};
 pub use stats::{Counters, TopicStats};
 
@@ -145,6 +147,8 @@ pub struct Store {
     retry_at: AtomicU64,
     /// When merges may be tried again, likewise.
     merge_at: AtomicU64,
+    /// Since when too little of the disk is free, by the monotonic clock.
+    short_since: Mutex<Option<std::time::Duration>>,
     counters: Counters,
     /// Lanes that have not yet made again what a crash took from the memtable.
     behind: AtomicUsize,

@@ -142,6 +142,7 @@ impl Store {
             behind: AtomicUsize::new(0),
             retry_at: AtomicU64::new(0),
             merge_at: AtomicU64::new(0),
+            short_since: Mutex::new(None),
             counters: Counters::default(),
         };
         Ok((Arc::new(store), report))
@@ -169,7 +170,7 @@ impl Store {
     /// One round of the thread: what must be flushed, what is to be merged, what is too old.
     pub(super) fn tick(&self, number: u64) -> Result<(), StoreError> {
         // First, and whatever else fails: on a full disk it is what makes room again.
-        let due = number.is_multiple_of(DROP_TICKS) && !self.is_closed();
+        let due = (number.is_multiple_of(DROP_TICKS) || self.is_short()) && !self.is_closed();
         let dropped = if due { self.drop_old().map(drop) } else { Ok(()) };
         self.write_due().and(dropped)
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -182,6 +183,9 @@ fn collect(web: &Web) -> Vec<Metric> {
         metrics.push(Metric::counter("output_sent", "Rows that the output took", labels(), output.sent));
         metrics.push(Metric::counter("output_failed", "Rows that the output refused", labels(), output.failed));
     }
+    metrics.push(Metric::gauge("store_limit_bytes", "Bytes of parts past which the oldest go", vec![], web.store.room().limit));
+    let dropped = web.store.counters().parts_dropped.load(Ordering::Relaxed);
+    metrics.push(Metric::counter("store_parts_dropped", "Parts that went for age or want of room", vec![], dropped));
     for stats in web.store.stats() {
         let labels = || vec![("topic", stats.name.clone())];
         metrics.push(Metric::gauge("store_rows", "Rows that can be searched", labels(), stats.rows));

@@ -30,6 +30,7 @@ pub async fn status(State(web): State<Arc<Web>>) -> Json<Value> {
         .map(|listener| json!({ "name": listener.name, "address": listener.address, "url": listener.url() }))
         .collect();
     let space = web.disk.space().ok();
+    let room = web.store.room();
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": (web.clock.now_ns() - web.started_ns).max(0) / 1_000_000_000,
@@ -37,6 +38,8 @@ pub async fn status(State(web): State<Arc<Web>>) -> Json<Value> {
         "listeners": listeners,
         "memory_bytes": memory_bytes(),
         "disk": { "available": space.map(|space| space.available), "total": space.map(|space| space.total) },
+        // Past the limit the oldest day goes.
+        "store": { "bytes": room.bytes, "limit": room.limit },
     }))
 }
 

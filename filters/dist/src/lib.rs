@@ -1,45 +1,37 @@
-//! The stock filters as `filters/build.sh` built them, embedded.
+//! The stock filters as `filters/build.sh` built them, embedded in one compressed archive (`build.rs`).
 //!
 //! A crate because every folder of `filters/` is one, and so that whoever embeds them depends on bytes and not on a Wasm
 //! toolchain. `BUILT` beside them says which compiler made them, and their hashes.
 
-/// Name and module of every stock filter.
-pub const STOCK: [(&str, &[u8]); 21] = [
-    ("access-log", include_bytes!("../access-log.wasm")),
-    ("csv", include_bytes!("../csv.wasm")),
-    ("date", include_bytes!("../date.wasm")),
-    ("dedup", include_bytes!("../dedup.wasm")),
-    ("dissect", include_bytes!("../dissect.wasm")),
-    ("dns", include_bytes!("../dns.wasm")),
-    ("drop", include_bytes!("../drop.wasm")),
-    ("geoip", include_bytes!("../geoip.wasm")),
-    ("grok", include_bytes!("../grok.wasm")),
-    ("json", include_bytes!("../json.wasm")),
-    ("kv", include_bytes!("../kv.wasm")),
-    ("multiline", include_bytes!("../multiline.wasm")),
-    ("mutate", include_bytes!("../mutate.wasm")),
-    ("redact", include_bytes!("../redact.wasm")),
-    ("route", include_bytes!("../route.wasm")),
-    ("sample", include_bytes!("../sample.wasm")),
-    ("syslog", include_bytes!("../syslog.wasm")),
-    ("tag", include_bytes!("../tag.wasm")),
-    ("throttle", include_bytes!("../throttle.wasm")),
-    ("translate", include_bytes!("../translate.wasm")),
-    ("useragent", include_bytes!("../useragent.wasm")),
-];
+include!(concat!(env!("OUT_DIR"), "/stock.rs"));
+
+static ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stock.zst"));
+
+/// The module of a stock filter. All of them are unpacked for it, some milliseconds: for those who load filters, not for those who run them.
+pub fn module(name: &str) -> Option<Vec<u8>> {
+    let at = STOCK.iter().position(|(stock, ..)| *stock == name)?;
+    let length = |part: &[(&str, &str, usize)]| part.iter().map(|(.., length)| length).sum::<usize>();
+    let all = zstd::bulk::decompress(ARCHIVE, length(&STOCK)).ok()?;
+    let start = length(STOCK.get(..at)?);
+    Some(all.get(start..start + STOCK.get(at)?.2)?.to_vec())
+}
 
 #[cfg(test)]
 mod tests {
-    use super::STOCK;
+    use super::{ARCHIVE, STOCK, module};
 
     #[test]
     fn each_is_a_module_that_was_recorded() {
         let built = include_str!("../BUILT");
         assert_eq!(built.lines().filter(|line| line.ends_with(".wasm")).count(), STOCK.len());
-        for (name, module) in STOCK {
+        for (name, hash, length) in STOCK {
+            let module = module(name).unwrap();
             assert_eq!(module.get(..8), Some(&b"\0asm\x01\0\0\0"[..]), "{name}");
-            assert!(built.contains(&format!(" {name}.wasm")), "{name} is not in BUILT");
+            assert_eq!(module.len(), length, "{name}");
+            assert!(built.contains(&format!("{hash}  {name}.wasm")), "{name} is not in BUILT");
             assert!(module.len() < 256 * 1024, "{name} has grown to {} bytes", module.len());
         }
+        assert_eq!(module("none"), None);
+        assert!(ARCHIVE.len() < 640 * 1024, "the archive has grown to {} bytes", ARCHIVE.len());
     }
 }

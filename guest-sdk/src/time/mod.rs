@@ -122,7 +122,27 @@ pub fn month_of(name: [u8; 3]) -> Option<i64> {
 /// Reads a time, all of the text or nothing.
 pub fn parse(text: &[u8]) -> Option<i64> {
     let text = text.trim_ascii();
-    if text.get(4) == Some(&b'-') { rfc3339(text) } else { epoch(text) }
+    if text.get(4) == Some(&b'-') { usual(text).or_else(|| rfc3339(text)) } else { epoch(text) }
+}
+
+/// `2015-05-17T10:05:03Z`, with up to nine digits of a fraction or without, which is what almost everybody writes: read without looking for
+/// anything. What is of another form, or no time, is for [`rfc3339`].
+fn usual(text: &[u8]) -> Option<i64> {
+    let (head, tail) = text.split_first_chunk::<19>()?;
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', i0, i1, b':', s0, s1] = *head else { return None };
+    let digits = |bytes: &[u8]| {
+        bytes.iter().try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    let nanosecond = match tail {
+        [b'Z'] => 0,
+        [b'.', fraction @ .., b'Z'] if (1..=9).contains(&fraction.len()) => {
+            digits(fraction)? * 10_i64.pow(9 - u32::try_from(fraction.len()).unwrap_or(9))
+        }
+        _ => return None,
+    };
+    let (year, month, day) = (digits(&[y0, y1, y2, y3])?, digits(&[m0, m1])?, digits(&[d0, d1])?);
+    let (hour, minute, second) = (digits(&[h0, h1])?, digits(&[i0, i1])?, digits(&[s0, s1])?);
+    nanoseconds(Civil { year, month, day, hour, minute, second, nanosecond }.seconds()?, nanosecond)
 }
 
 /// Writes a time as `2015-05-17T10:05:03Z`, with as many groups of three fraction digits as it has.

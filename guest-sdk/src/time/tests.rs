@@ -271,3 +271,29 @@ fn no_bytes_panic() {
         }
     }
 }
+
+#[test]
+fn the_usual_form_is_read_as_every_form_is() {
+    for text in [
+        "2015-05-17T10:05:03Z",
+        "2015-05-17T10:05:03.1Z",
+        "2015-05-17T10:05:03.123456789Z",
+        "2016-02-29T23:59:60Z",
+        "0000-01-01T00:00:00Z",
+        "9999-12-31T23:59:59.999Z",
+        "1969-12-31T23:59:59.5Z",
+    ] {
+        let usual = super::usual(text.as_bytes());
+        // Beyond what nanoseconds of 64 bits reach it is no time in either way.
+        assert_eq!(usual, super::rfc3339(text.as_bytes()), "{text}");
+    }
+    for text in [
+        "2015-02-29T10:05:03Z",
+        "2015-05-17T24:05:03Z",
+        "2015-05-17T10:05:0xZ",
+        "2015-05-17T10:05:03.Z",
+        "2015-05-17T10:05:03.1234567890Z",
+    ] {
+        assert_eq!(super::usual(text.as_bytes()), None, "{text}");
+    }
+}

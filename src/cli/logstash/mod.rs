@@ -164,9 +164,8 @@ struct Here<'f> {
 
 impl Knows for Here<'_> {
     fn accepts(&self, filter: &str, config: &Map<String, Value>) -> Result<(), String> {
-        let stock = filter_dist::STOCK.iter().find(|(name, _)| *name == filter);
-        let (_, module) = stock.ok_or_else(|| format!("there is no filter `{filter}`"))?;
-        match Lone::new(&self.sandbox, module, config, &Map::new()) {
+        let module = filter_dist::module(filter).ok_or_else(|| format!("there is no filter `{filter}`"))?;
+        match Lone::new(&self.sandbox, &module, config, &Map::new()) {
             Ok(_) => Ok(()),
             Err(crate::sandbox::lab::LoneError::Config(why)) => Err(why),
             Err(error) => Err(error.to_string()),

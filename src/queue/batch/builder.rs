@@ -5,16 +5,11 @@
 //! length varint | attributes 0 | time delta varint | offset delta varint | key (length varint, -1 for none; bytes)
 //! | value (length, bytes) | header count varint | each: name (length, bytes), value (length, bytes)
 //! ```
-//! A builder is used again and again: what it holds is bounded by one batch. LZ4 frames are made of independent blocks, as
-//! Kafka's Java client requires.
-
-use std::io::Write;
+//! A builder is used again and again: what it holds is bounded by one batch.
 
 use bytes::Bytes;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
-use super::varint;
-use super::{CRC_FROM, Compression, HEADER_BYTES};
+use super::{CRC_FROM, Compression, HEADER_BYTES, lz4, varint};
 use crate::base::limits::{BATCH_BYTES, HEADERS, RECORD_BYTES};
 use crate::queue::error::QueueError;
 
@@ -124,7 +119,7 @@ impl BatchBuilder {
             self.bytes.clear();
             self.bytes.resize(HEADER_BYTES, 0);
         }
-        let packed = (compression != Compression::None).then(|| lz4(&self.bytes)).flatten();
+        let packed = (compression != Compression::None).then(|| packed(&self.bytes)).flatten();
         let (mut out, compression) = match packed {
             Some(packed) => (packed, Compression::Lz4),
             None => (std::mem::take(&mut self.bytes), Compression::None),
@@ -148,15 +143,11 @@ impl BatchBuilder {
 }
 
 /// The records behind a header, compressed behind a header; `None` if that is no smaller.
-fn lz4(bytes: &[u8]) -> Option<Vec<u8>> {
+fn packed(bytes: &[u8]) -> Option<Vec<u8>> {
     let records = bytes.get(HEADER_BYTES..)?;
-    let size = if records.len() > 64 * 1024 { BlockSize::Max256KB } else { BlockSize::Max64KB };
-    let info = FrameInfo::new().block_size(size).block_mode(BlockMode::Independent);
     let mut out = Vec::with_capacity(HEADER_BYTES + records.len() / 3 + 64);
     out.resize(HEADER_BYTES, 0);
-    let mut encoder = FrameEncoder::with_frame_info(info, out);
-    encoder.write_all(records).ok()?;
-    let mut out = encoder.finish().ok()?;
+    lz4::put(&mut out, records);
     out.shrink_to(out.len() + out.len() / 4);
     (out.len() < bytes.len()).then_some(out)
 }

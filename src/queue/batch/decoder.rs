@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::{Compression, HEADER_BYTES, Header, StoredBatch, snappy, varint};
+use super::{Compression, HEADER_BYTES, Header, StoredBatch, lz4, snappy, varint};
 use crate::base::limits::{BATCH_BYTES, HEADERS, RECORD_BYTES};
 use crate::base::record::{RecordView, Records};
 use crate::queue::error::QueueError;
@@ -52,6 +52,7 @@ pub(super) fn unpacked<'a>(batch: &'a [u8], header: &Header, scratch: &'a mut Sc
             snappy::unpack(body, &mut scratch.bytes)?;
             Ok(&scratch.bytes)
         }
+        Compression::Lz4 if scratch.fill_from_own(body) => Ok(&scratch.bytes),
         Compression::Lz4 => scratch.fill_from(lz4_flex::frame::FrameDecoder::new(body), body.len()),
         Compression::Zstd => {
             let mut reader = zstd::stream::read::Decoder::with_buffer(body).map_err(|_| QueueError::Malformed("zstd"))?;
@@ -77,6 +78,12 @@ impl Scratch {
         let most = BATCH_BYTES as u64 + 1;
         let got = reader.take(most).read_to_end(&mut self.bytes).map_err(|_| QueueError::Malformed("compressed bytes"))?;
         if got > BATCH_BYTES { Err(QueueError::Malformed("decompresses to more than a batch")) } else { Ok(&self.bytes) }
+    }
+
+    /// As [`Scratch::fill`], for frames as they are made here; whether it was one.
+    fn fill_from_own(&mut self, frame: &[u8]) -> bool {
+        self.begin(frame.len());
+        lz4::take(&mut self.bytes, frame, BATCH_BYTES)
     }
 
     /// As [`Scratch::fill`], for readers that show what they have: room for it need not be zeroed before.

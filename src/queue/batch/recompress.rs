@@ -7,10 +7,9 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
 use super::decoder::{Scratch, unpacked};
-use super::{CRC_FROM, Compression, HEADER_BYTES, Header};
+use super::{CRC_FROM, Compression, HEADER_BYTES, Header, lz4};
 use crate::base::limits::BATCH_BYTES;
 use crate::queue::error::QueueError;
 use crate::queue::settings::TopicCompression;
@@ -63,13 +62,7 @@ fn compress(with: Compression, records: &[u8], out: &mut Vec<u8>) -> io::Result<
             encoder.write_all(records)?;
             encoder.finish()?;
         }
-        Compression::Lz4 => {
-            let size = if records.len() > 64 * 1024 { BlockSize::Max256KB } else { BlockSize::Max64KB };
-            let info = FrameInfo::new().block_size(size).block_mode(BlockMode::Independent);
-            let mut encoder = FrameEncoder::with_frame_info(info, out);
-            encoder.write_all(records)?;
-            encoder.finish()?;
-        }
+        Compression::Lz4 => lz4::put(out, records),
         Compression::Snappy => {
             out.extend_from_slice(&XERIAL);
             let mut encoder = snap::raw::Encoder::new();

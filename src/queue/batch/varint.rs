@@ -28,6 +28,19 @@ pub fn take(bytes: &mut &[u8]) -> Option<i64> {
         *bytes = rest;
         return Some(unzigzag(u64::from(first)));
     }
+    // Two bytes reach to 8,191: almost every length and offset.
+    if let Some((&second, rest)) = rest.split_first()
+        && second < 0x80
+    {
+        *bytes = rest;
+        return Some(unzigzag(u64::from(first & 0x7f) | u64::from(second) << 7));
+    }
+    take_long(bytes)
+}
+
+#[inline(never)]
+fn take_long(bytes: &mut &[u8]) -> Option<i64> {
+    let (&first, rest) = bytes.split_first()?;
     let mut value = u64::from(first & 0x7f);
     let mut shift = 7;
     for (at, &byte) in rest.iter().enumerate().take(9) {

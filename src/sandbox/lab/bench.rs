@@ -132,8 +132,8 @@ mod tests {
     #[test]
     fn every_size_of_call_is_measured() {
         let bench = crate::sandbox::tests::bench();
-        let access = crate::sandbox::stock::FILTERS.iter().find(|(name, _)| *name == "access-log").unwrap().1;
-        let lone = super::Lone::new(&bench.sandbox, access, &Map::new(), &Map::new()).unwrap();
+        let access = crate::sandbox::stock::module("access-log").unwrap();
+        let lone = super::Lone::new(&bench.sandbox, &access, &Map::new(), &Map::new()).unwrap();
         let mut now = 0;
         let mut clock = || {
             now += 1_000_000;

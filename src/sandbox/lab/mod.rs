@@ -78,8 +78,11 @@ impl Lone {
         };
         if !fields.is_empty() {
             // From the box's own, whatever the catalog calls by this name.
-            let tag = stock::FILTERS.iter().find(|(name, _)| *name == SETS_FIELDS).map_or(&[][..], |(_, module)| module);
-            add(SETS_FIELDS, tag, &Map::from_iter([("fields".to_owned(), Value::Object(fields.clone()))]))?;
+            add(
+                SETS_FIELDS,
+                &stock::module(SETS_FIELDS)?,
+                &Map::from_iter([("fields".to_owned(), Value::Object(fields.clone()))]),
+            )?;
         }
         add(NAME, wasm, config)?;
         let record = ChainRecord { entries, engine: engine::ENGINE.to_owned() };

@@ -274,13 +274,13 @@ fn stock_filters_are_steady_and_report_what_they_read() {
         ("tag", r#"{"add": ["x"]}"#),
         ("grok", r#"{"match": {"message": "%{IP:client} %{GREEDYDATA:rest}"}}"#),
     ] {
-        let wasm = crate::sandbox::stock::FILTERS.iter().find(|(stock, _)| *stock == name).unwrap().1;
+        let wasm = &crate::sandbox::stock::module(name).unwrap();
         let report = bench.sandbox.check_with(wasm, &config(text)).unwrap();
         assert_eq!(report.refuses_config, None, "{name}");
         assert_eq!(report.bytes, wasm.len());
         bench.sandbox.check_steady(wasm, &config(text), &records).unwrap();
     }
-    let report = bench.sandbox.check_with(crate::sandbox::stock::FILTERS[4].1, &config(r#"{"no": 1}"#)).unwrap();
+    let report = bench.sandbox.check_with(&crate::sandbox::stock::module("dissect").unwrap(), &config(r#"{"no": 1}"#)).unwrap();
     assert!(report.refuses_config.unwrap().contains("`no` is unknown"));
 }
 

@@ -130,12 +130,12 @@ fn stateful_filters_are_steady() {
     ] {
         let wasm = stock(filter);
         let config = serde_json::from_str(config).unwrap();
-        bench.sandbox.check_steady(wasm, &config, &records).unwrap_or_else(|error: FilterError| panic!("{filter}: {error}"));
+        bench.sandbox.check_steady(&wasm, &config, &records).unwrap_or_else(|error: FilterError| panic!("{filter}: {error}"));
     }
 }
 
-fn stock(name: &str) -> &'static [u8] {
-    crate::sandbox::stock::FILTERS.iter().find(|(filter, _)| *filter == name).unwrap().1
+fn stock(name: &str) -> Vec<u8> {
+    crate::sandbox::stock::module(name).unwrap()
 }
 
 #[test]

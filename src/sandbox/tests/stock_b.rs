@@ -176,8 +176,8 @@ fn fixtures_are_as_expected() {
         ("dns", include_str!("../../../filters/dns/fixtures.toml")),
     ] {
         let there = bench_with(Config::default());
-        let (_, wasm) = filter_dist::STOCK.iter().find(|(stock, _)| *stock == name).unwrap();
-        let report = fixtures::run(&there.sandbox, wasm, fixtures_text).unwrap();
+        let wasm = filter_dist::module(name).unwrap();
+        let report = fixtures::run(&there.sandbox, &wasm, fixtures_text).unwrap();
         assert!(report.passed(), "{name}\n{report}");
     }
 }

@@ -12,6 +12,7 @@ mod measure;
 mod model;
 mod pairs;
 mod payload;
+mod room;
 mod schemas;
 mod shapes;
 mod split;
