@@ -21,7 +21,11 @@ A word or \"a phrase\" is sought in the message.
 Fields: app:shop, app:=Shop, response>=500, response:[400 TO 499], request:/a*,
   user:* (is there), agent:~\"regex\", clientip:10.0.0.0/8
 Between them: and, or, not, -, parentheses.
-Pipes: stats … by …, sort, limit, fields, where, top")]
+Pipes: where, stats … by …, timeseries, top, rare, sort, limit, fields, dedup,
+  eval name = …, extract \"user=<user> \", rename, lookup, patterns
+
+  sawbox query 'timeout' --context 3            # with the rows around each
+  sawbox query 'app:shop | top path' --explain  # what was read for it, and what not")]
 pub struct QueryArguments {
     /// The query, as in the page; without one, everything
     #[arg(default_value = "*")]
@@ -38,6 +42,12 @@ pub struct QueryArguments {
     /// Print rows as text, `time topic message`, instead of JSON
     #[arg(long)]
     text: bool,
+    /// Show so many rows before and after each in its partition, as they arrived
+    #[arg(long, short = 'C', value_name = "ROWS", conflicts_with = "explain")]
+    context: Option<usize>,
+    /// Run the query and tell how: the plan, what was read and what was not
+    #[arg(long)]
+    explain: bool,
     #[command(flatten)]
     remote: Remote,
 }
@@ -85,8 +95,89 @@ pub fn query(arguments: &QueryArguments) -> anyhow::Result<()> {
     let mut pairs = vec![("q", arguments.query.as_str()), ("limit", &limit)];
     pairs.extend(arguments.from.as_deref().map(|from| ("from", from)));
     pairs.extend(arguments.to.as_deref().map(|to| ("to", to)));
-    let rows = Client::new(&arguments.remote.url).stream("/api/v1/query", &pairs);
-    print_rows(rows.map_err(|error| pointed(error, &arguments.query))?, arguments.text, io::stdout().is_terminal())
+    let client = Client::new(&arguments.remote.url);
+    if arguments.explain {
+        pairs.push(("explain", "true"));
+        let answer = client.get("/api/v1/query", &pairs).map_err(|error| pointed(error, &arguments.query))?;
+        explained(&answer);
+        return Ok(());
+    }
+    let rows = client.stream("/api/v1/query", &pairs).map_err(|error| pointed(error, &arguments.query))?;
+    match arguments.context {
+        Some(beside) => in_context(&client, rows, beside, arguments.text),
+        None => print_rows(rows, arguments.text, io::stdout().is_terminal()),
+    }
+}
+
+/// The plan of a query and what came of it.
+fn explained(answer: &Value) {
+    println!("{}", answer["query"].as_str().unwrap_or_default());
+    for (index, step) in answer["plan"].as_array().into_iter().flatten().enumerate() {
+        println!("{:>3}. {}", index + 1, step.as_str().unwrap_or_default());
+    }
+    let (stats, spent) = (&answer["stats"], &answer["stats"]["spent"]);
+    println!();
+    println!("rows answered   {}", answer["rows"]);
+    println!("rows matched    {} of {} looked at", stats["rows_matched"], stats["rows_scanned"]);
+    println!(
+        "row groups      {} read of {} in {} parts and memtables",
+        stats["groups_scanned"], answer["groups"], answer["sources"]
+    );
+    for (why, groups) in stats["left_out"].as_object().into_iter().flatten() {
+        println!("  not read      {groups} ({})", why.replace('_', " "));
+    }
+    println!("bytes decoded   {}", stats["bytes_scanned"]);
+    println!(
+        "time            {} ms: reading {} (selecting {}, gathering {}, over all threads), pipes after {}",
+        stats["elapsed_ms"], spent["read_ms"], spent["select_ms"], spent["gather_ms"], spent["after_ms"]
+    );
+    if let Some(note) = stats["note"].as_str() {
+        println!("partial         {note}");
+    }
+}
+
+/// Each row with those around it, as `grep -C` shows lines: no row twice where they follow one another, `--` between others.
+fn in_context(client: &Client, rows: impl BufRead, beside: usize, as_text: bool) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let beside = beside.to_string();
+    let mut shown = std::collections::HashSet::new();
+    for line in rows.lines() {
+        let line = line.context("the answer broke off")?;
+        let row: Value = serde_json::from_str(&line).context("the box sent something that is not JSON")?;
+        let place = |row: &Value| ["_topic", "_partition", "_offset", "_n"].map(|name| row[name].to_string());
+        let topic =
+            row["_topic"].as_str().context("--context needs rows with their origin: no `stats`, `fields` or the like")?;
+        if shown.contains(&place(&row)) {
+            continue;
+        }
+        let [_, partition, offset, n] = place(&row);
+        let pairs = [
+            ("topic", topic),
+            ("partition", &partition),
+            ("offset", &offset),
+            ("n", &n),
+            ("before", &beside),
+            ("after", &beside),
+        ];
+        let answer = client.get("/api/v1/context", &pairs)?;
+        let [before, after] = ["before", "after"].map(|side| answer[side].as_array().cloned().unwrap_or_default());
+        let fresh: Vec<Value> =
+            before.into_iter().chain([row.clone()]).chain(after).filter(|row| shown.insert(place(row))).collect();
+        if fresh.len() < shown.len() {
+            writeln!(out, "--")?;
+        }
+        for one in fresh {
+            if as_text {
+                let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+                let mark = if place(&one) == place(&row) { '>' } else { ' ' };
+                writeln!(out, "{mark} {} {} {}", text("_time"), text("_topic"), text("message"))?;
+            } else {
+                writeln!(out, "{one}")?;
+            }
+        }
+        out.flush()?;
+    }
+    Ok(())
 }
 
 /// Where the box can say where a query is wrong, so do we.

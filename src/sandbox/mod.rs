@@ -62,7 +62,7 @@ pub use chain::Chain;
 pub use check::{FilterReport, Unsteady};
 pub use config::Config;
 pub use counters::FilterCounters;
-pub use lookup::LookupRecord;
+pub use lookup::{LookupRecord, LookupTable};
 pub use output::{Emission, Expired, Joined, Output, Stats, Verdict, VerdictKind};
 pub use rows::TAG_LEFT_OUT;
 pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
@@ -258,6 +258,14 @@ impl Sandbox {
             steps.push(chain::Step { guest, when });
         }
         Ok(Arc::new(Chain::new(record.clone(), steps, Arc::clone(pool), Arc::clone(&self.clock))))
+    }
+
+    /// A table of the folder of lookups as it is now, for queries.
+    ///
+    /// # Errors
+    /// [`FilterError::Refused`] says why there is none.
+    pub fn lookup_table(&self, name: &str) -> Result<LookupTable, FilterError> {
+        self.pool.table(name).map_err(FilterError::Refused)
     }
 
     /// The chain of topics that have none of their own.

@@ -14,7 +14,7 @@ use super::Config;
 use super::counters::Counters;
 use super::host::{Compiled, Shared};
 use super::instance::{Instance, Needs, Pre, Start, StartError};
-use super::lookup::{LookupRecord, Lookups};
+use super::lookup::{LookupRecord, LookupTable, Lookups};
 use parking_lot::Mutex;
 
 /// A compiled module, ready to be started.
@@ -98,6 +98,11 @@ impl Pool {
     /// What a file held that chains look things up in.
     pub(super) fn lookup_bytes(&self, sha256: &str, most: u64) -> Option<Vec<u8>> {
         self.shared.lookups.bytes(sha256, most)
+    }
+
+    /// A table as it is now.
+    pub(super) fn table(&self, name: &str) -> Result<LookupTable, String> {
+        self.shared.lookups.table(name)
     }
 
     pub(super) fn limits(&self) -> &Config {

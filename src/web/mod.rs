@@ -24,6 +24,7 @@ use crate::sandbox::Sandbox;
 use crate::store::Store;
 
 mod access;
+mod around;
 mod assets;
 pub mod config;
 mod control;
@@ -158,6 +159,8 @@ impl Web {
             .route("/api/v1/histogram", get(rows::histogram))
             .route("/api/v1/top", get(rows::top))
             .route("/api/v1/fields", get(rows::fields))
+            .route("/api/v1/complete", get(around::complete))
+            .route("/api/v1/context", get(around::context))
             .route("/api/v1/tail", get(tail::tail))
             .route("/api/v1/status", get(status::status))
             .route("/api/v1/topics", get(status::topics))

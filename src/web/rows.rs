@@ -20,6 +20,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::base::time;
+use crate::sandbox::{LookupTable, Sandbox};
 use crate::store::query::{self, Cancel, OutValue, Request};
 use crate::web::Web;
 use crate::web::error::{Fields, Parameters, Refusal};
@@ -42,35 +43,72 @@ pub struct Asked {
     limit: Option<usize>,
     #[serde(default)]
     stats: bool,
+    /// Answer with the plan and what came of it, instead of rows.
+    #[serde(default)]
+    explain: bool,
     field: Option<String>,
     buckets: Option<usize>,
 }
 
 impl Asked {
-    fn request(&self, web: &Web) -> Result<Request, Refusal> {
+    pub(super) fn request(&self, web: &Web) -> Result<Request, Refusal> {
         let parsed =
             query::parse_at(&self.q, web.clock.now_ns()).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
-        let now = web.clock.now_ns();
-        let instant = |name: &str, text: &Option<String>| match text.as_deref().map(str::trim) {
-            None | Some("") => Ok(None),
-            Some(text) => time::parse_relative(text, now).map(Some).map_err(|why| Refusal::wrong(format!("{name}: {why}"))),
-        };
         let mut request = Request::new(parsed);
-        request.from_ns = instant("from", &self.from)?;
-        request.to_ns = instant("to", &self.to)?;
-        if let (Some(from), Some(to)) = (request.from_ns, request.to_ns)
-            && from > to
-        {
-            return Err(Refusal::wrong("`from` is later than `to`: nothing can be between them"));
-        }
+        (request.from_ns, request.to_ns) = span(web, self.from.as_deref(), self.to.as_deref())?;
         request.limit = self.limit.unwrap_or(DEFAULT_ROWS).min(web.config.query_rows);
+        request.tables = Some(Arc::new(BoxTables(Arc::clone(&web.sandbox))));
         Ok(request)
     }
 }
 
-/// `GET /api/v1/query`
+/// The span of time that is asked.
+pub(super) fn span(web: &Web, from: Option<&str>, to: Option<&str>) -> Result<(Option<i64>, Option<i64>), Refusal> {
+    let now = web.clock.now_ns();
+    let instant = |name: &str, text: Option<&str>| match text.map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(text) => time::parse_relative(text, now).map(Some).map_err(|why| Refusal::wrong(format!("{name}: {why}"))),
+    };
+    let (from, to) = (instant("from", from)?, instant("to", to)?);
+    if let (Some(from), Some(to)) = (from, to)
+        && from > to
+    {
+        return Err(Refusal::wrong("`from` is later than `to`: nothing can be between them"));
+    }
+    Ok((from, to))
+}
+
+/// The tables of the folder of lookups, as they are when a query begins.
+#[derive(Debug)]
+struct BoxTables(Arc<Sandbox>);
+
+#[derive(Debug)]
+struct BoxTable(LookupTable);
+
+impl query::Table for BoxTable {
+    fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.0.get(key)
+    }
+}
+
+impl query::Tables for BoxTables {
+    fn table(&self, name: &str) -> Result<Arc<dyn query::Table>, String> {
+        let table = self.0.lookup_table(name).map_err(|error| error.to_string())?;
+        Ok(Arc::new(BoxTable(table)))
+    }
+}
+
+/// `GET /api/v1/query`; with `explain=true` the query is run and its plan is answered:
+/// `{"query", "plan", "sources", "groups", "rows", "stats"}`.
 pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Response, Refusal> {
     let request = asked.request(&web)?;
+    if asked.explain {
+        let explained = compute(web, move |web, cancel| {
+            let explanation = query::explain(&web.store, &request, cancel).map_err(refuse)?;
+            Ok(serde_json::to_value(explanation).unwrap_or_default())
+        });
+        return explained.await.map(IntoResponse::into_response);
+    }
     let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
     let (pieces, mut received) = mpsc::channel::<Result<Bytes, Infallible>>(4);
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
@@ -112,7 +150,7 @@ pub async fn query_form(state: State<Arc<Web>>, Fields(asked): Fields<Asked>) ->
 }
 
 /// Runs a query that is answered in one piece on a thread of its own.
-async fn compute(
+pub(super) async fn compute(
     web: Arc<Web>,
     work: impl FnOnce(&Web, &Cancel) -> Result<Value, Refusal> + Send + 'static,
 ) -> Result<Json<Value>, Refusal> {
@@ -144,7 +182,7 @@ pub fn plain(value: &OutValue) -> Value {
     serde_json::from_slice(&text).unwrap_or(Value::Null)
 }
 
-fn refuse(error: query::QueryError) -> Refusal {
+pub(super) fn refuse(error: query::QueryError) -> Refusal {
     Refusal::wrong(error.to_string())
 }
 

@@ -41,7 +41,8 @@ pub struct Asked {
 
 /// `GET /api/v1/tail`
 pub async fn tail(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Response, Refusal> {
-    let predicate = predicate::parse(&asked.q).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
+    let predicate =
+        predicate::parse_at(&asked.q, web.clock.now_ns()).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
     let (pieces, received) = mpsc::channel::<Result<Bytes, Infallible>>(WAITING);
     let signs = pieces.clone();
     let missed = AtomicU64::new(0);

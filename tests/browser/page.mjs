@@ -140,8 +140,12 @@ const tests = {
     if (copied !== null) assert.equal(JSON.parse(copied)._offset, first._offset);
     await picture(page, 'row-open');
     await detail.getByRole('button', { name: 'Rows around this one' }).click();
-    await page.waitForFunction(() => location.search.includes('_offset'));
-    assert.ok((await shownTotal(page)) > 1);
+    await detail.locator('[data-around] li.own').waitFor();
+    const around = await apiJson('context', { topic: first._topic, partition: first._partition, offset: first._offset, n: first._n, before: 5, after: 5 });
+    assert.equal(await detail.locator('[data-around] li').count(), around.before.length + 1 + around.after.length);
+    await detail.locator('[data-around] button', { hasText: 'More' }).click();
+    await page.waitForFunction((count) => document.querySelectorAll('[data-around] li').length > count, around.before.length + 1 + around.after.length);
+    await picture(page, 'rows-around');
     return page;
   },
 

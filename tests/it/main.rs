@@ -28,6 +28,7 @@ mod relay_swap;
 mod replay_model;
 mod replay_threads;
 mod replay_world;
+mod search;
 mod state_model;
 mod support;
 mod tidy;

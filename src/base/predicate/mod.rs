@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `timeout` | whose `message` holds the word; case does not matter |
 //! | `"connection reset"` | whose `message` holds the phrase; case does not matter |
+//! | `'Connection reset'` `app:'Shop'` | the same, but case matters |
 //! | `app:shop` `request:"/f5.txt"` | whose field holds the word or phrase; a number equals it, a yes/no is it |
 //! | `app:=shop` `app=shop` `app!=shop` | whose field is, byte for byte (case matters) or as a number, this; `!=`: all other rows |
 //! | `path:/health*` `conn?ct` | where `*` stands for any characters and `?` for one; begins and ends as a phrase does, `?` being of a word |
@@ -31,7 +32,7 @@
 //! * A row without the field fails every test on it, hence passes its negation: `-status:200` keeps rows without status.
 //! * A list passes a test if any of its items does.
 //! * `and`, `or`, `not` in any case are operators; quoted they are words. Outside quotes `\` makes the next character an ordinary
-//!   one; inside, only `\"` and `\\` are special, so regular expressions keep their backslashes.
+//!   one; inside, only the quote itself and `\` are so escaped, hence regular expressions keep their backslashes.
 //! * `_time` takes RFC 3339, an epoch, or, in queries, `now` and spans relative to it (`_time>-1h`); a bare date, hour, minute or
 //!   second (`_time:2015-05-17`) means all of it.
 //!

@@ -268,7 +268,11 @@ impl Parser<'_> {
 
     fn words(&mut self, field: &Field, word: &Word) -> Result<Predicate, ParseError> {
         if word.quoted {
-            let test = if field.is_time() { self.instant(word)? } else { Test::words(&word.text()) };
+            let test = match () {
+                () if field.is_time() => self.instant(word)?,
+                () if word.cased => Test::cased_words(&word.text()),
+                () => Test::words(&word.text()),
+            };
             return self.leaf(field.clone(), test);
         }
         if matches!(*word.pieces, [Piece::Run]) {

@@ -23,6 +23,8 @@ pub struct Word {
     pub pieces: Vec<Piece>,
     /// Whether it stood in quotes.
     pub quoted: bool,
+    /// Whether these were single ones: case matters.
+    pub cased: bool,
     /// Whether some character was escaped.
     pub escaped: bool,
 }
@@ -119,25 +121,26 @@ impl<'a> Scanner<'a> {
         ParseError { position: position.min(self.text.len()), message: message.into() }
     }
 
-    /// A string in quotes, if one is next. `\"` and `\\` are escapes; any other backslash is itself.
+    /// A string in quotes, double or single, if one is next. A backslash before the quote or another one is an escape; any other
+    /// is itself.
     ///
     /// # Errors
     /// The closing quote is missing.
     pub fn quoted(&mut self) -> Result<Option<Word>, ParseError> {
         let start = self.at;
-        if !self.take("\"") {
-            return Ok(None);
-        }
+        let Some(quote @ ('"' | '\'')) = self.peek() else { return Ok(None) };
+        self.at += 1;
         let mut text = String::new();
         let mut chars = self.rest().char_indices();
         while let Some((at, c)) = chars.next() {
             match c {
-                '"' => {
+                c if c == quote => {
                     self.at += at + 1;
-                    return Ok(Some(Word { start, pieces: vec![Piece::Text(text.into())], quoted: true, escaped: false }));
+                    let pieces = vec![Piece::Text(text.into())];
+                    return Ok(Some(Word { start, pieces, quoted: true, cased: quote == '\'', escaped: false }));
                 }
                 '\\' => match chars.clone().next() {
-                    Some((_, next @ ('"' | '\\'))) => {
+                    Some((_, next)) if next == quote || next == '\\' => {
                         chars.next();
                         text.push(next);
                     }
@@ -146,7 +149,7 @@ impl<'a> Scanner<'a> {
                 c => text.push(c),
             }
         }
-        Err(self.error(start, "this quote is never closed; end the phrase with another `\"`"))
+        Err(self.error(start, format!("this quote is never closed; end the phrase with another `{quote}`")))
     }
 
     /// A bare word; empty if a character that ends it is next.
@@ -213,7 +216,13 @@ impl<'a> Scanner<'a> {
         if !rest[close..].starts_with(')') || !compared || rest[open + 1..close].contains('(') {
             return None;
         }
-        let word = Word { start: self.at, pieces: vec![Piece::Text(rest[..=close].into())], quoted: true, escaped: false };
+        let word = Word {
+            start: self.at,
+            pieces: vec![Piece::Text(rest[..=close].into())],
+            quoted: true,
+            cased: false,
+            escaped: false,
+        };
         self.at += close + 1;
         Some(word)
     }

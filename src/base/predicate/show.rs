@@ -22,14 +22,18 @@ fn scalar(text: &str, f: &mut Formatter<'_>) -> Result {
     if is_plain(text) {
         return f.write_str(text);
     }
-    f.write_str("\"")?;
+    quoted(text, '"', f)
+}
+
+fn quoted(text: &str, quote: char, f: &mut Formatter<'_>) -> Result {
+    write!(f, "{quote}")?;
     for c in text.chars() {
-        if matches!(c, '"' | '\\') {
+        if c == quote || c == '\\' {
             f.write_str("\\")?;
         }
         write!(f, "{c}")?;
     }
-    f.write_str("\"")
+    write!(f, "{quote}")
 }
 
 fn glob(pattern: &Glob, f: &mut Formatter<'_>) -> Result {
@@ -110,6 +114,9 @@ fn leaf(leaf: &Leaf, f: &mut Formatter<'_>) -> Result {
         Test::Exists => f.write_str("*"),
         Test::Words(words, _) => {
             let text = words.needle().text();
+            if words.is_cased() {
+                return quoted(text, '\'', f);
+            }
             // Quoted where a bare one would be a network.
             if Net::parse(text).is_some() { write!(f, "\"{text}\"") } else { scalar(text, f) }
         }

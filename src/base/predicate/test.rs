@@ -212,6 +212,11 @@ impl Test {
         if text.is_empty() { Self::exact(text) } else { Self::Words(Words::new(text), Number::parse(text.as_bytes())) }
     }
 
+    /// Holds this word or phrase, byte for byte; the empty phrase is the empty value.
+    pub fn cased_words(text: &str) -> Self {
+        if text.is_empty() { Self::exact(text) } else { Self::Words(Words::cased(text), Number::parse(text.as_bytes())) }
+    }
+
     /// Is this.
     pub fn exact(text: &str) -> Self {
         Self::Exact(Exact { text: text.into(), number: Number::parse(text.as_bytes()) })

@@ -62,6 +62,15 @@ fn what_a_row_passes() {
         "83.149.9.216",
         "f5.txt",
         "/workshop/",
+        // in single quotes case matters
+        "'GET'",
+        "'Connection reset'",
+        "app:'shop'",
+        "who:'Änne'",
+        "'get' or \"get\"",
+        "'odd name':x",
+        "status:'503'",
+        "app:='shop-eu'",
         // fields
         "app:shop",
         "app:SHOP",
@@ -199,6 +208,11 @@ fn what_a_row_passes() {
 #[test]
 fn what_a_row_fails() {
     for text in [
+        "'get'",
+        "'connection reset'",
+        "app:'Shop'",
+        "who:'änne'",
+        "'onnection reset'",
         "shop",
         "rese",
         "onnection",

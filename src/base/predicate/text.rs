@@ -103,6 +103,7 @@ impl Needle {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Words {
     needle: Needle,
+    cased: bool,
     word_first: bool,
     word_last: bool,
 }
@@ -110,9 +111,23 @@ pub struct Words {
 impl Words {
     /// A phrase; case does not matter.
     pub fn new(text: &str) -> Self {
+        Self::of(text, Needle::any_case(text), false)
+    }
+
+    /// A phrase of which case matters.
+    pub fn cased(text: &str) -> Self {
+        Self::of(text, Needle::bytes(text), true)
+    }
+
+    fn of(text: &str, needle: Needle, cased: bool) -> Self {
         let is_word = |byte: Option<&u8>| byte.is_some_and(|&byte| is_word_byte(byte));
         let (word_first, word_last) = (is_word(text.as_bytes().first()), is_word(text.as_bytes().last()));
-        Self { needle: Needle::any_case(text), word_first, word_last }
+        Self { needle, cased, word_first, word_last }
+    }
+
+    /// Whether case matters.
+    pub fn is_cased(&self) -> bool {
+        self.cased
     }
 
     /// What is to be found.

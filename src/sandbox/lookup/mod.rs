@@ -56,6 +56,17 @@ pub(super) enum Lookup {
     Dns(dns::Dns),
 }
 
+/// A table of the operator's.
+#[derive(Debug)]
+pub struct LookupTable(table::Table);
+
+impl LookupTable {
+    /// The value of a key.
+    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.0.get(key)
+    }
+}
+
 /// What a lookup knows of a key.
 pub(super) enum Got<'l> {
     Value(&'l [u8]),
@@ -156,8 +167,17 @@ impl Lookups {
         Ok((lookup, Some(record)))
     }
 
-    /// Copies the operator's file as it is now; gives its hash.
-    fn keep(&self, name: &str) -> Result<String, String> {
+    /// A table of the operator's as it is now, for whoever makes nothing that lasts of it.
+    pub(super) fn table(&self, name: &str) -> Result<LookupTable, String> {
+        if !is_topic_name(name) {
+            return Err(format!("`{name}` is no name of a file in the folder `{FILES}` of the data directory"));
+        }
+        let table = table::Table::file(name, &self.read(name)?).map_err(|error| format!("the file `{name}`: {error}"))?;
+        Ok(LookupTable(table))
+    }
+
+    /// The operator's file as it is now.
+    fn read(&self, name: &str) -> Result<Vec<u8>, String> {
         let path = Path::new(FILES).join(name);
         let failed = |error: io::Error| format!("the file `{name}` of the folder `{FILES}` cannot be read: {error}");
         let file = self.disk.open(&path, false).map_err(|error| match error.kind() {
@@ -173,6 +193,12 @@ impl Lookups {
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         let got = file.read_at(&mut bytes, 0).map_err(failed)?;
         bytes.truncate(got);
+        Ok(bytes)
+    }
+
+    /// Copies the operator's file as it is now; gives its hash.
+    fn keep(&self, name: &str) -> Result<String, String> {
+        let bytes = self.read(name)?;
         let sha256 = hex(&Sha256::digest(&bytes));
         let copy = Path::new(COPIES).join(&sha256);
         let same = |map: &[u8]| map.len() == bytes.len() && hex(&Sha256::digest(map)) == sha256;

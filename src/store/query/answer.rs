@@ -6,12 +6,13 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use super::Stats;
 use super::figures::Figure;
 use super::key_table::NONE;
 use super::out::{OutRow, OutValue, SortView};
 use super::plan::{Agg, Key, SortKey};
 use super::stats::Grouping;
+use super::{Request, Stats};
+use crate::base::row;
 
 /// A column of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,27 +21,42 @@ enum Column {
     Figure(usize),
 }
 
+/// A span in seconds; rows of one instant are those of a second.
+#[allow(clippy::cast_precision_loss)]
+pub fn step_seconds(ns: i64) -> f64 {
+    if ns > 0 { ns as f64 / 1e9 } else { 1.0 }
+}
+
 impl Grouping {
     /// One row for each group, in the order of its keys; where only the first few in another order are wanted, at least those.
-    pub fn finish(self, aggs: &[Agg], by: &[Key], first: Option<(&[SortKey], usize)>, stats: &mut Stats) -> Vec<OutRow> {
+    pub fn finish(
+        self,
+        aggs: &[Agg],
+        by: &[Key],
+        first: Option<(&[SortKey], usize)>,
+        request: &Request,
+        stats: &mut Stats,
+    ) -> Vec<OutRow> {
         if self.lost {
             stats.miss("there are more groups or values than memory allows; some rows are not counted");
         }
         stats.approximate |= self.figures.iter().any(Figure::is_estimate);
+        let seconds = self.seconds(by, request);
         let key_names: Vec<Arc<str>> = by.iter().map(|key| Arc::from(key.name.as_str())).collect();
         let names: Vec<Arc<str>> = aggs.iter().map(|agg| Arc::from(agg.name.as_str())).collect();
         let row = |group: u32| {
             let values = self.values_of(group);
             let keys = key_names.iter().zip(&self.keys).zip(&values);
             let keys = keys.map(|((name, keys), value)| (Arc::clone(name), keys.value(*value)));
-            let figures = names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group)));
+            let figures =
+                names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group, seconds)));
             OutRow { fields: keys.chain(figures).collect() }
         };
-        self.ordered(aggs, by, first).into_iter().map(row).collect()
+        self.ordered(aggs, by, first, seconds).into_iter().map(row).collect()
     }
 
     /// Groups in the order of their keys; if only some are wanted, those.
-    fn ordered(&self, aggs: &[Agg], by: &[Key], first: Option<(&[SortKey], usize)>) -> Vec<u32> {
+    fn ordered(&self, aggs: &[Agg], by: &[Key], first: Option<(&[SortKey], usize)>, seconds: f64) -> Vec<u32> {
         let width = self.keys.len();
         let mut groups: Vec<u32> = (0..u32::try_from(self.groups()).unwrap_or(NONE)).collect();
         let members: Vec<u32> = groups.iter().flat_map(|&group| self.values_of(group)).collect();
@@ -67,7 +83,7 @@ impl Grouping {
             let figures: Vec<Vec<OutValue>> = sort
                 .iter()
                 .map(|(column, _)| match column {
-                    Column::Figure(index) => groups.iter().map(|&group| self.figures[*index].value(group)).collect(),
+                    Column::Figure(index) => groups.iter().map(|&group| self.figures[*index].value(group, seconds)).collect(),
                     Column::Key(_) => Vec::new(),
                 })
                 .collect();
@@ -89,6 +105,15 @@ impl Grouping {
         }
         groups.sort_unstable_by(by_keys);
         groups
+    }
+
+    /// Of how many seconds a rate is: of its bin of time, else of the span that is asked, as far as that is open of the rows'.
+    fn seconds(&self, by: &[Key], request: &Request) -> f64 {
+        let bin = by.iter().find(|key| key.field == row::TIME).and_then(|key| key.bin);
+        let (least, greatest) = self.span.unwrap_or((0, 0));
+        let (from, to) = (request.from_ns.unwrap_or(least), request.to_ns.unwrap_or(greatest));
+        let ns = bin.map_or_else(|| to.saturating_sub(from), |bin| bin.step);
+        step_seconds(ns)
     }
 
     /// What sort keys mean here; `None` if one names no column.

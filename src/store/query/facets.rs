@@ -1,6 +1,7 @@
 //! What a search page shows beside rows: counts over time, the most frequent values of a field, which fields there are.
 //!
-//! All three ask the predicate of the query's head (with every `where` that stands before `stats` or `limit`) and not its pipes.
+//! All three ask the predicate of the query's head (with every `where` and computed column that stands before `stats` or `limit`)
+//! and not its other pipes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::cancel::Cancel;
+use super::layers::Layers;
 use super::out::OutValue;
 use super::plan::SortKey;
 use super::scan::{Scan, Want};
@@ -60,7 +62,7 @@ pub struct FieldSummary {
 const SAMPLED_GROUPS: usize = 32;
 
 /// Steps that people read easily, in nanoseconds.
-fn nice_step(span: i64, buckets: usize) -> i64 {
+pub fn nice_step(span: i64, buckets: usize) -> i64 {
     const MS: i64 = 1_000_000;
     const S: i64 = 1000 * MS;
     const STEPS: [i64; 30] = [
@@ -113,8 +115,8 @@ pub fn histogram_of(
     cancel: &Cancel,
 ) -> Result<Histogram, QueryError> {
     let start = cancel.elapsed();
-    let predicate = split(&request.query, 0).predicate;
-    let scan = Scan::new(sources, request, &predicate, cancel);
+    let layers = Layers::new(sources, &split(request)?, request);
+    let scan = Scan::new(&layers, request, cancel);
     let least = scan.work.iter().map(|work| work.least).min();
     let greatest = scan.work.iter().map(|work| work.greatest).max();
     let from = request.from_ns.or(least).unwrap_or(0);
@@ -188,12 +190,12 @@ pub fn top_values_of(
     cancel: &Cancel,
 ) -> Result<TopValues, QueryError> {
     let start = cancel.elapsed();
-    let predicate = split(&request.query, 0).predicate;
-    let scan = Scan::new(sources, request, &predicate, cancel);
+    let layers = Layers::new(sources, &split(request)?, request);
+    let scan = Scan::new(&layers, request, cancel);
     let mut stats = Stats::default();
-    let (aggs, by) = top_stats(field);
+    let (aggs, by) = top_stats(&[field.to_owned()]);
     let order = [SortKey { field: "count()".into(), descending: true }];
-    let mut rows = stats::grouped(&scan, (&aggs, &by), Some((&order, limit)), &request.limits, &mut stats)?;
+    let mut rows = stats::grouped(&scan, (&aggs, &by), Some((&order, limit)), request, &mut stats)?;
     table::sort(&mut rows, &order);
     let value = |row: &super::OutRow| {
         let mut columns = row.fields.iter();
@@ -221,8 +223,8 @@ pub fn fields_of(
 ) -> Result<(Vec<FieldSummary>, Stats), QueryError> {
     type Seen = BTreeMap<Arc<str>, (u64, Vec<&'static str>)>;
     let start = cancel.elapsed();
-    let predicate = split(&request.query, 0).predicate;
-    let scan = Scan::new(sources, request, &predicate, cancel);
+    let layers = Layers::new(sources, &split(request)?, request);
+    let scan = Scan::new(&layers, request, cancel);
     let mut order: Vec<usize> = (0..scan.work.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(scan.work[index].greatest));
     let sampled = std::sync::atomic::AtomicUsize::new(0);
@@ -239,6 +241,9 @@ pub fn fields_of(
         |seen, found| {
             sampled.fetch_add(1, relaxed);
             for (index, column) in found.view.source.columns().iter().enumerate() {
+                if column.name.starts_with(super::program::HIDDEN) {
+                    continue;
+                }
                 let Some(chunk) = found.view.chunk(index) else { continue };
                 let having = |present: &Present| match present {
                     Present::All => found.rows.count(),

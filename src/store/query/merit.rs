@@ -159,7 +159,8 @@ fn select_ints(
     // By halves: merit only grows in one direction.
     let (mut low, mut high) = (i128::from(i64::MIN), i128::from(i64::MAX) + 1);
     while low < high {
-        let middle = low.midpoint(high);
+        // Rounded down, also below zero.
+        let middle = low + (high - low) / 2;
         let is_enough = i64::try_from(middle).is_ok_and(&enough);
         if is_enough == descending { high = middle } else { low = middle + 1 }
     }

@@ -12,6 +12,8 @@
 //! * **Stats** (`stats`): groups of rows are numbered by their keys' values, a column at a time (`numbering`), through a table per
 //!   dictionary; figures are arrays (`figures`, `numbers`). Counts by value and time go by runs of rows (`runs`).
 //! * **The most frequent values** (`counts`, `flat`, `packed`): exact for any number of values, in as many passes as memory asks.
+//! * **Computed columns** (`program`, `computed`): a source seen through the pipes that compute looks like any other.
+//! * **First of each** (`dedup`), **shapes** (`patterns`) and **series** stream as figures do.
 //! * Pipes after these (`table`) work on the rows of the answer.
 //! * Two threads take groups from one list, each with its own heap or table; the results are merged by value.
 //!
@@ -28,25 +30,41 @@
 
 mod answer;
 pub mod bits;
+mod builder;
 mod cancel;
+mod complete;
+mod computed;
+mod context;
 mod counts;
+mod dedup;
+mod explain;
+pub mod expr;
+mod extract;
 mod facets;
 mod figures;
 mod flat;
 mod key_table;
+mod layers;
+mod mapped;
 mod merit;
+mod near;
 mod numbering;
 mod numbers;
 mod out;
 mod packed;
 mod parse;
+mod patterns;
 mod plan;
+mod program;
 mod render;
 mod rows;
 mod runs;
 mod scan;
 mod search;
 mod select;
+mod series;
+mod shape;
+mod show;
 mod sketch;
 mod sort;
 mod split;
@@ -65,10 +83,14 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 pub use cancel::Cancel;
+pub use complete::{Completion, Hint};
+pub use context::{Around, Context};
+pub use explain::{Explanation, LeftOut, Spent, Why};
 pub use facets::{FieldSummary, Histogram, TopValues};
 pub use out::{OutRow, OutValue, virtual_field, write_string, write_time};
 pub use parse::{parse, parse_at};
-pub use plan::{Agg, Bin, Function, Key, Pipe, Query, SortKey};
+pub use plan::{Agg, Bin, Function, Key, Lookup, Pipe, Query, Series, SortKey, Take};
+pub use program::{Table, Tables};
 
 use crate::store::Store;
 use crate::store::source::Source;
@@ -90,12 +112,15 @@ pub struct Request {
     pub newest_first: bool,
     /// What it may cost.
     pub limits: Limits,
+    /// Where `lookup` finds its tables.
+    pub tables: Option<Arc<dyn Tables>>,
 }
 
 impl Request {
     /// The newest hundred rows of all time and topics.
     pub fn new(query: Query) -> Self {
-        Self { query, from_ns: None, to_ns: None, limit: 100, topics: None, newest_first: true, limits: Limits::default() }
+        let (limits, tables) = (Limits::default(), None);
+        Self { query, from_ns: None, to_ns: None, limit: 100, topics: None, newest_first: true, limits, tables }
     }
 }
 
@@ -132,6 +157,10 @@ pub struct Stats {
     pub groups_scanned: u64,
     /// Row groups that were ruled out unread.
     pub groups_skipped: u64,
+    /// Row groups that were not read, by reason; `enough` and those of other topics are not among `groups_skipped`.
+    pub left_out: LeftOut,
+    /// Bytes of the columns that were decoded.
+    pub bytes_scanned: u64,
     /// Chunks that could not be read and were taken as absent.
     pub damaged: u64,
     /// Whether something is missing from the answer; `note` says what.
@@ -144,6 +173,8 @@ pub struct Stats {
     /// How long it took.
     #[serde(rename = "elapsed_ms", serialize_with = "milliseconds")]
     pub elapsed: Duration,
+    /// Where the time went.
+    pub spent: Spent,
 }
 
 fn milliseconds<S: Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -221,7 +252,37 @@ pub fn fields(store: &Store, request: &Request, cancel: &Cancel) -> Result<(Vec<
     Ok((fields, whole.mark(stats)))
 }
 
+pub use complete::complete_of;
+pub use context::context_of;
+pub use explain::explain_of;
 pub use facets::{fields_of, histogram_of, top_values_of};
+
+/// Runs a query and says how it was done.
+///
+/// # Errors
+/// As [`run`].
+pub fn explain(store: &Store, request: &Request, cancel: &Cancel) -> Result<Explanation, QueryError> {
+    let whole = Whole::of(store);
+    let mut explanation = explain_of(&sources(store, request), request, cancel)?;
+    explanation.stats = whole.mark(explanation.stats);
+    Ok(explanation)
+}
+
+/// The rows before and after one in its partition.
+///
+/// # Errors
+/// As [`run`].
+pub fn context(store: &Store, request: &Request, around: &Around, cancel: &Cancel) -> Result<Context, QueryError> {
+    context_of(&sources(store, request), request, around, cancel)
+}
+
+/// What could stand at a place of a query that is being typed.
+///
+/// # Errors
+/// As [`run`].
+pub fn complete(store: &Store, request: &Request, text: &str, at: usize, cancel: &Cancel) -> Result<Completion, QueryError> {
+    complete_of(&sources(store, request), request, text, at, cancel)
+}
 
 /// Whether the store had all rows when a query began; asked before its snapshot is taken.
 #[derive(Clone, Copy)]
@@ -254,17 +315,28 @@ pub fn search(
     cancel: &Cancel,
     emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
 ) -> Result<Stats, QueryError> {
+    search_within(sources, request, &split::split(request)?, cancel, emit)
+}
+
+fn search_within(
+    sources: &[Arc<dyn Source>],
+    request: &Request,
+    steps: &split::Steps,
+    cancel: &Cancel,
+    emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
+) -> Result<Stats, QueryError> {
     let start = cancel.elapsed();
-    let steps = split::split(&request.query, request.limit);
-    let scan = scan::Scan::new(sources, request, &steps.predicate, cancel);
+    let layers = layers::Layers::new(sources, steps, request);
+    let scan = scan::Scan::new(&layers, request, cancel);
     let mut stats = Stats::default();
-    if steps.tail.is_empty() && matches!(steps.head, split::Head::Rows { .. }) {
-        head(&scan, &steps, request, &mut stats, emit)?;
+    if steps.tail.is_empty() && matches!(steps.head, split::Head::Rows { .. } | split::Head::Dedup { .. }) {
+        head(&scan, steps, request, &mut stats, emit)?;
+        stats.spent.read = cancel.elapsed().saturating_sub(start);
     } else {
         let mut rows = Vec::new();
         let mut bytes = 0usize;
         let mut over = false;
-        head(&scan, &steps, request, &mut stats, &mut |row| {
+        head(&scan, steps, request, &mut stats, &mut |row| {
             bytes += table::bytes(&row);
             over = bytes > request.limits.bytes.saturating_mul(2);
             if over {
@@ -276,12 +348,15 @@ pub fn search(
         if over {
             stats.miss("the rows between two pipes did not fit into memory; some are left out");
         }
-        let rows = table::run(rows, &steps.tail, &request.limits, &mut stats);
+        let read = cancel.elapsed();
+        let rows = table::run(rows, &steps.tail, request, &mut stats)?;
         for row in table::project(rows, steps.fields.as_deref()) {
             if emit(row).is_break() {
                 break;
             }
         }
+        stats.spent.read = read.saturating_sub(start);
+        stats.spent.after = cancel.elapsed().saturating_sub(read);
     }
     scan.finish(&mut stats)?;
     stats.elapsed = cancel.elapsed().saturating_sub(start);
@@ -296,23 +371,29 @@ fn head(
     emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
 ) -> Result<(), QueryError> {
     let fields = if steps.tail.is_empty() { steps.fields.as_deref() } else { None };
-    match &steps.head {
+    let rows = match &steps.head {
         split::Head::Rows { sort, limit } if sort::is_by_time(sort, request.newest_first) => {
-            rows::newest(scan, *limit, request, fields, emit)
+            return rows::newest(scan, *limit, request, fields, emit);
         }
-        split::Head::Rows { sort, limit } => sort::sorted(scan, sort, *limit, request, fields, stats, emit),
+        split::Head::Rows { sort, limit } => return sort::sorted(scan, sort, *limit, request, fields, stats, emit),
+        split::Head::Dedup { fields: keys, sort, limit } => {
+            return dedup::first_of_each(scan, keys, sort, *limit, request, fields, stats, emit);
+        }
         split::Head::Stats { aggs, by } => {
             let first = match steps.tail.as_slice() {
                 [Pipe::Sort(keys), Pipe::Limit(most), ..] => Some((keys.as_slice(), *most)),
                 [Pipe::Limit(most), ..] => Some((&[][..], *most)),
                 _ => None,
             };
-            for row in stats::grouped(scan, (aggs, by), first, &request.limits, stats)? {
-                if emit(row).is_break() {
-                    break;
-                }
-            }
-            Ok(())
+            stats::grouped(scan, (aggs, by), first, request, stats)?
+        }
+        split::Head::Series(series) => series::of_scan(scan, series, request, stats)?,
+        split::Head::Patterns { most, field } => patterns::of_scan(scan, field, *most, request, stats)?,
+    };
+    for row in rows {
+        if emit(row).is_break() {
+            break;
         }
     }
+    Ok(())
 }

@@ -1,10 +1,9 @@
 //! A query as data: a predicate and the pipes after it. Text parses to it, other dialects build it from its public parts, and it
-//! prints itself so that it parses to the same again.
+//! prints itself ([`super::show`]) so that it parses to the same again.
 
-use std::fmt;
-
+use super::expr::Expr;
+use super::extract::Extractor;
 use crate::base::predicate::Predicate;
-use crate::base::time;
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +27,55 @@ pub enum Pipe {
     Limit(usize),
     /// `fields a, b`: what is shown. Pipes after it still see all; the last one counts.
     Fields(Vec<String>),
-    /// `top n field`: the most frequent values.
-    Top(usize, String),
+    /// `top n a, b`: the most frequent combinations of values.
+    Top(usize, Vec<String>),
+    /// `rare n a, b`: the least frequent.
+    Rare(usize, Vec<String>),
+    /// `dedup a, b`: of rows with the same values the first.
+    Dedup(Vec<String>),
+    /// `eval name = expression, …`: columns that are computed.
+    Eval(Vec<(String, Expr)>),
+    /// `extract "pattern" from field`: columns out of a text. Where it does not match, a column stays as it was.
+    Extract(Extractor, String),
+    /// `rename a as b, …`.
+    Rename(Vec<(String, String)>),
+    /// `lookup table on field …`: columns out of a table of the box.
+    Lookup(Lookup),
+    /// `timeseries span 5m count() by app`: `stats` by time, without gaps.
+    Timeseries(Series),
+    /// `patterns n of field`: texts clustered by their shape, the most frequent first.
+    Patterns(usize, String),
+}
+
+/// What `timeseries` computes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Figures.
+    pub aggs: Vec<Agg>,
+    /// Keys beside the time.
+    pub by: Vec<Key>,
+    /// Nanoseconds from one row to the next; chosen where nothing is said.
+    pub step: Option<i64>,
+}
+
+/// What `lookup` takes out of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The table.
+    pub table: String,
+    /// The field whose value is the key.
+    pub on: String,
+    /// What is taken.
+    pub take: Take,
+}
+
+/// What is taken from a table's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// All of it, into this column.
+    Whole(String),
+    /// These members of a JSON object, and into which columns.
+    Members(Vec<(String, String)>),
 }
 
 /// A figure over rows.
@@ -58,6 +104,16 @@ pub enum Function {
     Min(String),
     /// `max(f)`.
     Max(String),
+    /// `rate()`: rows a second of the bin of time, or of the span that is asked; `rate(f)`: the sum of a field a second.
+    Rate(Option<String>),
+    /// `first(f)`: the value of the earliest row that has one.
+    First(String),
+    /// `last(f)`: of the latest.
+    Last(String),
+    /// `values(f)`: different values, at most so many (100, if nothing is said).
+    Values(String, usize),
+    /// `stddev(f)`: how far values lie from their mean (of the population).
+    Deviation(String),
     /// `p99(f)`: the least value that so many hundredths of the values do not exceed; beyond a thousand within 1 %.
     Percentile(String, f64),
 }
@@ -169,7 +225,12 @@ impl Function {
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::Count => None,
+            Self::Rate(field) => field.as_deref(),
             Self::CountOf(field)
+            | Self::First(field)
+            | Self::Last(field)
+            | Self::Values(field, _)
+            | Self::Deviation(field)
             | Self::Distinct(field)
             | Self::Sum(field)
             | Self::Avg(field)
@@ -177,135 +238,5 @@ impl Function {
             | Self::Max(field)
             | Self::Percentile(field, _) => Some(field),
         }
-    }
-}
-
-/// A name as it is written in a pipe: bare where that reads the same.
-fn name(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let plain = !text.is_empty()
-        && !text.starts_with('-')
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'/'));
-    if plain && !["by", "as", "bin"].iter().any(|keyword| text.eq_ignore_ascii_case(keyword)) {
-        return f.write_str(text);
-    }
-    write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// A list of things, with commas.
-fn list<T>(all: &[T], f: &mut fmt::Formatter<'_>, one: impl Fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result) -> fmt::Result {
-    for (index, item) in all.iter().enumerate() {
-        if index > 0 {
-            f.write_str(", ")?;
-        }
-        one(item, f)?;
-    }
-    Ok(())
-}
-
-struct Name<'a>(&'a str);
-
-impl fmt::Display for Name<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        name(self.0, f)
-    }
-}
-
-/// A span of nanoseconds in the greatest unit that divides it.
-struct Nanoseconds(i64);
-
-impl fmt::Display for Nanoseconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [
-            ("d", time::DAY_NS),
-            ("h", 3_600_000_000_000),
-            ("m", 60_000_000_000),
-            ("s", 1_000_000_000),
-            ("ms", 1_000_000),
-            ("us", 1000),
-        ];
-        let unit = units.iter().find(|(_, length)| self.0 % length == 0);
-        match unit {
-            Some((unit, length)) => write!(f, "{}{unit}", self.0 / length),
-            None => write!(f, "{}ns", self.0),
-        }
-    }
-}
-
-impl fmt::Display for Function {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count => f.write_str("count()"),
-            Self::CountOf(field) => write!(f, "count({})", Name(field)),
-            Self::Distinct(field) => write!(f, "count_distinct({})", Name(field)),
-            Self::Sum(field) => write!(f, "sum({})", Name(field)),
-            Self::Avg(field) => write!(f, "avg({})", Name(field)),
-            Self::Min(field) => write!(f, "min({})", Name(field)),
-            Self::Max(field) => write!(f, "max({})", Name(field)),
-            Self::Percentile(field, hundredths) => write!(f, "p{hundredths}({})", Name(field)),
-        }
-    }
-}
-
-impl fmt::Display for Agg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = self.function.to_string();
-        f.write_str(&plain)?;
-        if self.name == plain { Ok(()) } else { write!(f, " as {}", Name(&self.name)) }
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = match &self.bin {
-            None => self.field.clone(),
-            Some(bin) if self.field == crate::base::row::TIME => {
-                let offset = if bin.offset == 0 { String::new() } else { format!(", {}", Nanoseconds(bin.offset)) };
-                format!("bin(_time, {}{offset})", Nanoseconds(bin.step))
-            }
-            Some(bin) => {
-                let offset = if bin.offset == 0 { String::new() } else { format!(", {}", bin.offset) };
-                format!("bin({}, {}{offset})", Name(&self.field), bin.step)
-            }
-        };
-        if self.bin.is_some() {
-            f.write_str(&plain)?
-        } else {
-            name(&plain, f)?
-        }
-        if self.name == plain { Ok(()) } else { write!(f, " as {}", Name(&self.name)) }
-    }
-}
-
-impl fmt::Display for Pipe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Where(predicate) => write!(f, "where {predicate}"),
-            Self::Stats(aggs, by) => {
-                f.write_str("stats ")?;
-                list(aggs, f, fmt::Display::fmt)?;
-                if by.is_empty() {
-                    return Ok(());
-                }
-                f.write_str(" by ")?;
-                list(by, f, fmt::Display::fmt)
-            }
-            Self::Sort(keys) => {
-                f.write_str("sort ")?;
-                list(keys, f, |key, f| write!(f, "{}{}", if key.descending { "-" } else { "" }, Name(&key.field)))
-            }
-            Self::Limit(rows) => write!(f, "limit {rows}"),
-            Self::Fields(fields) => {
-                f.write_str("fields ")?;
-                list(fields, f, |field, f| name(field, f))
-            }
-            Self::Top(rows, field) => write!(f, "top {rows} {}", Name(field)),
-        }
-    }
-}
-
-impl fmt::Display for Query {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.predicate)?;
-        self.pipes.iter().try_for_each(|pipe| write!(f, " | {pipe}"))
     }
 }

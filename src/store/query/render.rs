@@ -119,6 +119,7 @@ impl<'a, 's> Renderer<'a, 's> {
         // The message first, then by name; a column of several kinds is one field.
         names.sort_unstable_by_key(|name| (***name != *row::MESSAGE, Arc::clone(name)));
         names.dedup();
+        names.retain(|name| !name.starts_with(super::program::HIDDEN));
         for name in names {
             let reader = view.field(name);
             if !matches!(&reader, FieldReader::Chunks(chunks) if chunks.is_empty()) {

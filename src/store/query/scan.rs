@@ -5,9 +5,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use super::bits::Bits;
 use super::cancel::{Cancel, Go};
+use super::explain::Why;
+use super::figures::Moment;
+use super::layers::{Layer, Layers};
 use super::select::{Selector, SourceSelector};
 use super::view::GroupView;
 use super::{QueryError, Request, Stats};
@@ -38,8 +42,8 @@ pub struct Scan<'a> {
     pub topic_ranks: Vec<u32>,
     /// What is to be read.
     pub work: Vec<Work>,
-    selector: Selector,
-    per_source: Vec<OnceLock<SourceSelector>>,
+    layers: &'a Layers,
+    stages: Vec<Stage<'a>>,
     cancel: &'a Cancel,
     threads: usize,
     late: AtomicBool,
@@ -48,8 +52,28 @@ pub struct Scan<'a> {
     groups_scanned: AtomicU64,
     groups_skipped: AtomicU64,
     damaged: AtomicU64,
+    bytes: AtomicU64,
+    /// Groups left out, by reason.
+    why: [AtomicU64; Why::ALL.len()],
+    select_ns: AtomicU64,
+    gather_ns: AtomicU64,
     /// Whether what is read now was read and counted before.
     again: AtomicBool,
+}
+
+/// A predicate on its way through the sources.
+#[derive(Debug)]
+struct Stage<'a> {
+    layer: &'a Layer,
+    sources: &'a [Arc<dyn Source>],
+    selector: Selector,
+    per_source: Vec<OnceLock<SourceSelector>>,
+}
+
+impl Stage<'_> {
+    fn own(&self, source: usize) -> &SourceSelector {
+        self.per_source[source].get_or_init(|| self.selector.for_source(&*self.sources[source]))
+    }
 }
 
 /// A row group with the rows that are kept.
@@ -63,10 +87,25 @@ pub struct Found<'a, 'v> {
     pub rows: &'v Bits,
 }
 
+impl Found<'_, '_> {
+    /// When and where a row comes from; `topic` is the place of its topic's name.
+    pub fn moment(&self, row: usize, topic: u32) -> Moment {
+        let time = self.view.times().get(row).copied().unwrap_or(0);
+        let Some(lineage) = self.view.lineage() else { return Moment { time, topic, ..Moment::default() } };
+        Moment {
+            time,
+            topic,
+            partition: lineage.partitions.get(row).copied().unwrap_or(0),
+            offset: lineage.offsets.get(row).copied().unwrap_or(0),
+            n: lineage.ns.get(row).copied().unwrap_or(0),
+        }
+    }
+}
+
 impl<'a> Scan<'a> {
     /// Lists what is to be read.
-    pub fn new(sources: &'a [Arc<dyn Source>], request: &Request, predicate: &Predicate, cancel: &'a Cancel) -> Self {
-        let predicate = within(predicate.clone(), request.from_ns, request.to_ns);
+    pub fn new(layers: &'a Layers, request: &Request, cancel: &'a Cancel) -> Self {
+        let sources = layers.sources.as_slice();
         let topics: Vec<Arc<str>> = sources.iter().map(|source| source.topic_name()).collect();
         let mut names: Vec<&Arc<str>> = topics.iter().collect();
         names.sort_unstable();
@@ -76,9 +115,10 @@ impl<'a> Scan<'a> {
             .map(|name| names.binary_search(&name).map_or(0, |at| u32::try_from(at).unwrap_or(u32::MAX)))
             .collect();
         let (from, to) = (request.from_ns.unwrap_or(i64::MIN), request.to_ns.unwrap_or(i64::MAX));
-        let (mut work, mut skipped) = (Vec::new(), 0);
+        let (mut work, mut skipped, mut elsewhere) = (Vec::new(), 0, 0);
         for (index, source) in sources.iter().enumerate() {
             let wanted = request.topics.as_ref().is_none_or(|wanted| wanted.iter().any(|name| **name == *topics[index]));
+            elsewhere += if wanted { 0 } else { source.groups() as u64 };
             for group in 0..if wanted { source.groups() } else { 0 } {
                 let (least, greatest) = source.time_bounds(group);
                 let open = request.to_ns.is_none();
@@ -89,13 +129,19 @@ impl<'a> Scan<'a> {
                 }
             }
         }
-        Self {
+        let stage = |layer: &'a Layer| Stage {
+            layer,
+            sources: layer.sources.as_deref().unwrap_or(sources),
+            selector: Selector::new(&layer.predicate),
+            per_source: sources.iter().map(|_| OnceLock::new()).collect(),
+        };
+        let scan = Self {
             sources,
             topics,
             topic_ranks,
             work,
-            selector: Selector::new(&predicate),
-            per_source: sources.iter().map(|_| OnceLock::new()).collect(),
+            layers,
+            stages: layers.stages.iter().map(stage).collect(),
             cancel,
             threads: request.limits.threads.max(1),
             late: AtomicBool::new(false),
@@ -104,16 +150,29 @@ impl<'a> Scan<'a> {
             groups_scanned: AtomicU64::new(0),
             groups_skipped: AtomicU64::new(skipped),
             damaged: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            why: Default::default(),
+            select_ns: AtomicU64::new(0),
+            gather_ns: AtomicU64::new(0),
             again: AtomicBool::new(false),
+        };
+        scan.left_out(Why::Time, skipped);
+        scan.left_out(Why::Topic, elsewhere);
+        scan
+    }
+
+    fn left_out(&self, why: Why, groups: u64) {
+        if let Some(count) = self.why.get(why.index()) {
+            count.fetch_add(groups, Ordering::Relaxed);
         }
     }
 
     /// Whether it is plain, without reading anything, that every row of the group is kept.
     pub fn keeps_all(&self, work: &Work) -> bool {
-        self.selector.is_plain() && {
-            let source = &*self.sources[work.source];
-            self.selector.keeps_all(self.own(work.source), source, work.group)
-        }
+        self.stages.iter().all(|stage| {
+            stage.selector.is_plain()
+                && stage.selector.keeps_all(stage.own(work.source), &*stage.sources[work.source], work.group)
+        })
     }
 
     /// Counts the kept rows of whole sources where dictionaries tell it, and gives what is left to be read.
@@ -124,8 +183,13 @@ impl<'a> Scan<'a> {
             let source = &self.sources[index];
             // The list is in the order of sources.
             let to = from + self.work[from..].iter().take_while(|work| work.source == index).count();
+            let stage = match self.stages.as_slice() {
+                [stage] => Some(stage),
+                _ => None,
+            };
             let is_whole = to - from == source.groups() && (0..to - from).all(|group| source.deleted(group).is_none());
-            match is_whole.then(|| self.selector.count(self.own(index), &**source)).flatten() {
+            let count = |stage: &Stage<'_>| stage.selector.count(stage.own(index), &*stage.sources[index]);
+            match stage.filter(|_| is_whole).and_then(count) {
                 Some(rows) => {
                     counted += rows;
                     self.groups_skipped.fetch_add((to - from) as u64, Ordering::Relaxed);
@@ -138,8 +202,9 @@ impl<'a> Scan<'a> {
         (counted, left)
     }
 
-    fn own(&self, source: usize) -> &SourceSelector {
-        self.per_source[source].get_or_init(|| self.selector.for_source(&*self.sources[source]))
+    /// The parts of the predicates in the order in which they are asked.
+    pub fn order(&self) -> Vec<String> {
+        self.stages.iter().flat_map(|stage| stage.selector.order()).collect()
     }
 
     /// A group, nothing of it read yet.
@@ -147,9 +212,10 @@ impl<'a> Scan<'a> {
         GroupView::new(&*self.sources[source], Arc::clone(&self.topics[source]), group)
     }
 
-    /// Adds what could not be read in a group.
+    /// Adds what was read of a group, and what could not be.
     pub fn note_damage(&self, view: &GroupView<'_>) {
-        let damaged = view.damaged.replace(0);
+        let (damaged, bytes) = (view.damaged.replace(0), view.bytes.replace(0));
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if !self.again.load(Ordering::Relaxed) {
             self.damaged.fetch_add(damaged, Ordering::Relaxed);
         }
@@ -168,6 +234,7 @@ impl<'a> Scan<'a> {
     /// Counts a group whose rows were counted without reading it.
     pub fn note_unread(&self, rows: usize) {
         self.groups_skipped.fetch_add(1, Ordering::Relaxed);
+        self.left_out(Why::Counted, 1);
         self.rows_matched.fetch_add(rows as u64, Ordering::Relaxed);
     }
 
@@ -210,8 +277,14 @@ impl<'a> Scan<'a> {
                     Want::Read => self.read(work, &mut result, &see),
                     Want::Skip => {
                         self.groups_skipped.fetch_add(1, Ordering::Relaxed);
+                        self.left_out(Why::Enough, 1);
                     }
-                    Want::Done => break,
+                    Want::Done => {
+                        // This and all after it; the other thread may have taken one already.
+                        let rest = order.len().saturating_sub(next.swap(usize::MAX / 2, Ordering::Relaxed).max(1) - 1);
+                        self.left_out(Why::Enough, rest as u64);
+                        break;
+                    }
                 }
             }
             result
@@ -232,25 +305,47 @@ impl<'a> Scan<'a> {
     }
 
     fn read<T>(&self, work: Work, result: &mut T, see: &impl Fn(&mut T, &Found<'_, '_>)) {
-        let source = &*self.sources[work.source];
-        let own = self.own(work.source);
         let again = self.again.load(Ordering::Relaxed);
         let count = |counter: &AtomicU64, more: usize| {
             if !again {
                 counter.fetch_add(more as u64, Ordering::Relaxed);
             }
         };
-        if !self.selector.may_match(own, source, work.group) {
-            count(&self.groups_skipped, 1);
-            return;
+        for stage in &self.stages {
+            let (own, source) = (stage.own(work.source), &*stage.sources[work.source]);
+            if !stage.selector.may_match(own, source, work.group) {
+                if !again {
+                    self.groups_skipped.fetch_add(1, Ordering::Relaxed);
+                    self.left_out(stage.selector.why_not(own, source, work.group), 1);
+                }
+                return;
+            }
         }
+        let begin = self.cancel.elapsed();
         let view = self.view(work.source, work.group);
-        if source.columns().is_empty() && !view.has_times() {
+        if view.source.columns().is_empty() && !view.has_times() {
             // Nothing of this source can be read: to show rows of which nothing is known helps nobody.
             self.note_damage(&view);
             return;
         }
-        let rows = self.selector.select(own, &view, self.alive(&work));
+        let computed = self.layers.computed.get(work.source);
+        let mut rows = self.alive(&work);
+        for (index, stage) in self.stages.iter().enumerate() {
+            let own = stage.own(work.source);
+            if stage.layer.sources.is_some() {
+                let earlier = GroupView::new(&*stage.sources[work.source], Arc::clone(&self.topics[work.source]), work.group);
+                rows = stage.selector.select(own, &earlier, rows);
+                self.note_damage(&earlier);
+            } else {
+                rows = stage.selector.select(own, &view, rows);
+            }
+            // What is computed from here on is computed of the rows that are left.
+            let last = self.stages.get(index + 1).is_none_or(|next| next.layer.computed && next.layer.sources.is_none());
+            if let Some(computed) = computed.filter(|_| last && !stage.layer.computed && rows.count() < view.rows) {
+                computed.narrow(work.group, &rows);
+            }
+        }
+        let selected = self.cancel.elapsed();
         count(&self.groups_scanned, 1);
         count(&self.rows_scanned, view.rows);
         let matched = rows.count();
@@ -259,6 +354,9 @@ impl<'a> Scan<'a> {
             see(result, &Found { work, view: &view, rows: &rows });
         }
         self.note_damage(&view);
+        let spent = |from: Duration, to: Duration| u64::try_from(to.saturating_sub(from).as_nanos()).unwrap_or(u64::MAX);
+        self.select_ns.fetch_add(spent(begin, selected), Ordering::Relaxed);
+        self.gather_ns.fetch_add(spent(selected, self.cancel.elapsed()), Ordering::Relaxed);
     }
 
     /// Whether the query should stop, for loops outside [`Scan::each`].
@@ -286,6 +384,13 @@ impl<'a> Scan<'a> {
         stats.groups_scanned += self.groups_scanned.load(Ordering::Relaxed);
         stats.groups_skipped += self.groups_skipped.load(Ordering::Relaxed);
         stats.damaged += self.damaged.load(Ordering::Relaxed);
+        stats.bytes_scanned += self.bytes.load(Ordering::Relaxed);
+        for (why, count) in Why::ALL.iter().zip(&self.why) {
+            stats.left_out.add(*why, count.load(Ordering::Relaxed));
+        }
+        stats.spent.select += Duration::from_nanos(self.select_ns.load(Ordering::Relaxed));
+        stats.spent.gather += Duration::from_nanos(self.gather_ns.load(Ordering::Relaxed));
+        self.layers.finish(stats);
         if stats.damaged > 0 {
             stats.miss("some stored bytes are damaged; their values are left out");
         }

@@ -8,6 +8,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::bits::Bits;
+use super::explain::Why;
 use super::search::{DictVerdict, is_same, judge, select_text};
 use super::typed;
 use super::view::{FieldReader, GroupView, virtual_reader};
@@ -149,6 +150,63 @@ impl Selector {
         }
     }
 
+    /// Why [`Selector::may_match`] said no.
+    pub fn why_not(&self, own: &SourceSelector, source: &dyn Source, group: usize) -> Why {
+        self.why(&self.root, own, source, group)
+    }
+
+    fn why(&self, node: &Node, own: &SourceSelector, source: &dyn Source, group: usize) -> Why {
+        let is_none = |one: &&Node| self.foresee(one, own, source, group) == Foresight::None;
+        match node {
+            Node::And(all) => all.iter().find(is_none).map_or(Why::Index, |one| self.why(one, own, source, group)),
+            Node::Or(any) => any.last().map_or(Why::Absent, |one| self.why(one, own, source, group)),
+            Node::All | Node::Not(_) => Why::Absent,
+            Node::Leaf(index) => match own.leaves.get(*index) {
+                Some(LeafPlan::Fixed(_)) | None => match self.leaves.get(*index).map(|leaf| &leaf.field) {
+                    Some(Field::Named(name)) if **name == *super::out::virtual_field::TOPIC => Why::Topic,
+                    _ => Why::Absent,
+                },
+                Some(LeafPlan::Virtual(PerRow::Time)) => Why::Time,
+                Some(LeafPlan::Virtual(_)) => Why::Bounds,
+                Some(LeafPlan::Columns(columns)) => {
+                    let bounded = |column: &ColumnPlan| source.int_bounds(group, column.column).is_some();
+                    let texts = !columns.iter().any(bounded);
+                    let barren =
+                        |column: &ColumnPlan| matches!(column.whole.get(), Some(Some(verdict)) if verdict.matching == 0);
+                    match texts {
+                        false => Why::Bounds,
+                        true if columns.iter().any(barren) => Why::Dictionary,
+                        true => Why::Index,
+                    }
+                }
+            },
+        }
+    }
+
+    /// The parts of the predicate in the order in which they are asked.
+    pub fn order(&self) -> Vec<String> {
+        fn flat<'n>(node: &'n Node, into: &mut Vec<&'n Node>) {
+            match node {
+                Node::All => {}
+                Node::And(all) => all.iter().for_each(|one| flat(one, into)),
+                one => into.push(one),
+            }
+        }
+        let mut parts = Vec::new();
+        flat(&self.root, &mut parts);
+        parts.into_iter().map(|one| self.shown(one).to_string()).collect()
+    }
+
+    fn shown(&self, node: &Node) -> Predicate {
+        match node {
+            Node::All => Predicate::All,
+            Node::And(all) => Predicate::And(all.iter().map(|one| self.shown(one)).collect()),
+            Node::Or(any) => Predicate::Or(any.iter().map(|one| self.shown(one)).collect()),
+            Node::Not(one) => self.shown(one).negate(),
+            Node::Leaf(index) => self.leaves.get(*index).cloned().map_or(Predicate::All, Predicate::Leaf),
+        }
+    }
+
     /// The rows of `among` that are kept.
     pub fn select(&self, own: &SourceSelector, view: &GroupView<'_>, among: Bits) -> Bits {
         self.walk(&self.root, own, view, among)
@@ -280,7 +338,17 @@ fn foresee_leaf(test: &Test, plan: &LeafPlan, source: &dyn Source, group: usize)
             }
             _ => Foresight::None,
         },
-        LeafPlan::Virtual(_) => Foresight::Some,
+        LeafPlan::Virtual(which) => {
+            let Ok(runs) = source.runs(group) else { return Foresight::Some };
+            let whole = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
+            let may = runs.iter().filter(|run| run.rows > 0).any(|run| match which {
+                PerRow::Offset => test.may_match_int(whole(run.first), whole(run.last)),
+                PerRow::Partition => test.matches_number(Number::Int(run.partition.into())),
+                PerRow::Generation => test.matches_number(Number::Int(run.generation.into())),
+                PerRow::N | PerRow::Time => true,
+            });
+            if may { Foresight::Some } else { Foresight::None }
+        }
         LeafPlan::Columns(columns) => {
             let may = |column: &ColumnPlan| match column.kind {
                 Kind::Int => {

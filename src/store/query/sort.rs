@@ -15,7 +15,7 @@ use super::out::{OutRow, SortView};
 use super::plan::SortKey;
 use super::render::Renderer;
 use super::rows::{Place, RowKey};
-use super::scan::{Scan, Want, Work};
+use super::scan::{Found, Scan, Want, Work};
 use super::view::FieldReader;
 use super::{QueryError, Request, Stats};
 use crate::base::predicate::Number;
@@ -62,9 +62,31 @@ fn clipped(view: SortView<'_>) -> SortView<'_> {
 
 /// A row by its sort keys; the least comes first in the answer.
 #[derive(Clone, Debug)]
-struct Ranked {
+pub struct Ranked {
     keys: Box<[(OwnedView, bool)]>,
     time: Reverse<RowKey>,
+}
+
+impl Ranked {
+    /// A row of a group that was found, by what these readers of sort keys say.
+    pub fn new(
+        scan: &Scan<'_>,
+        found: &Found<'_, '_>,
+        row: usize,
+        (readers, keys): (&[FieldReader], &[SortKey]),
+        newest_first: bool,
+    ) -> Self {
+        let views = readers
+            .iter()
+            .zip(keys)
+            .map(|(reader, key)| (OwnedView::new(found.view.get(reader, row).sort_view()), key.descending));
+        Self { keys: views.collect(), time: Reverse(RowKey::new(scan, found, row, newest_first)) }
+    }
+
+    /// Where the row lies.
+    pub fn place(&self) -> Place {
+        self.time.0.place()
+    }
 }
 
 impl Ord for Ranked {
@@ -147,11 +169,7 @@ pub fn sorted(
                         continue;
                     }
                 }
-                let views = readers
-                    .iter()
-                    .zip(keys)
-                    .map(|(reader, key)| (OwnedView::new(found.view.get(reader, row).sort_view()), key.descending));
-                heap.push(Ranked { keys: views.collect(), time: Reverse(RowKey::new(scan, found, row, request.newest_first)) });
+                heap.push(Ranked::new(scan, found, row, (&readers, keys), request.newest_first));
                 if heap.len() > most {
                     heap.pop();
                 }
@@ -169,7 +187,7 @@ pub fn sorted(
     if most < limit && ranked.len() == most {
         stats.miss("more rows were to be sorted than memory allows; only the first are shown");
     }
-    let places: Vec<Place> = ranked.iter().map(|ranked| ranked.time.0.place()).collect();
+    let places: Vec<Place> = ranked.iter().map(Ranked::place).collect();
     drop(ranked);
     let mut renderer = Renderer::new(scan, fields);
     renderer.render(&places, emit).map(|_| ())

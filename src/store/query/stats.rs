@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::figures::Figure;
+use super::figures::{Figure, Moment};
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
 use super::numbering::{int_numbers, mixed_numbers, time_bins, translation};
 use super::numbers::Parsed;
@@ -14,8 +14,9 @@ use super::out::{OutRow, OutValue};
 use super::plan::{Agg, Function, Key, SortKey};
 use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
-use super::{Limits, QueryError, Stats};
+use super::{Limits, QueryError, Request, Stats};
 use crate::base::predicate::Number;
+use crate::base::row;
 use crate::store::source::{Chunk, Dict, Kind, Present, list_items};
 use crate::store::typed::as_number;
 
@@ -30,6 +31,9 @@ pub struct Grouping {
     bytes: usize,
     /// Rows that could not be counted for want of memory.
     pub lost: bool,
+    /// The earliest and the latest row, where a rate needs to know.
+    pub(super) span: Option<(i64, i64)>,
+    rates: bool,
 }
 
 impl Grouping {
@@ -44,11 +48,26 @@ impl Grouping {
             parsed: Parsed::default(),
             bytes,
             lost: false,
+            span: None,
+            rates: aggs.iter().any(|agg| matches!(agg.function, Function::Rate(_))),
         }
     }
 
+    /// Rows from one instant to another were counted.
+    fn span_to(&mut self, least: i64, greatest: i64) {
+        let (from, to) = self.span.unwrap_or((least, greatest));
+        self.span = Some((from.min(least), to.max(greatest)));
+    }
+
     /// Adds the kept rows of a group.
-    fn see(&mut self, found: &Found<'_, '_>, aggs: &[Agg], by: &[Key]) {
+    pub fn see(&mut self, found: &Found<'_, '_>, aggs: &[Agg], by: &[Key], topic_ranks: &[u32]) {
+        if self.rates {
+            let times = found.view.times();
+            let of_rows = found.rows.iter().filter_map(|row| times.get(row).copied());
+            let (least, greatest) =
+                of_rows.fold((i64::MAX, i64::MIN), |(least, greatest), ns| (least.min(ns), greatest.max(ns)));
+            self.span_to(least, greatest);
+        }
         if by.is_empty() && aggs.iter().all(|agg| agg.function.field().is_none()) {
             let rows = found.rows.count();
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
@@ -80,6 +99,16 @@ impl Grouping {
         for (figure, agg) in self.figures.iter_mut().zip(aggs) {
             match agg.function.field() {
                 None => figure.count_rows(&groups),
+                Some(field) if figure.is_by_time() => {
+                    let reader = found.view.field(field);
+                    let topic = topic_ranks.get(found.work.source).copied().unwrap_or(0);
+                    for (&row, &group) in rows.iter().zip(&groups).filter(|(_, group)| **group != NONE) {
+                        match found.view.get(&reader, row as usize) {
+                            Datum::Missing => {}
+                            datum => figure.add_at(group, found.moment(row as usize, topic), datum),
+                        }
+                    }
+                }
                 Some(field) => figure.add_rows(&rows, &groups, found.view, &found.view.field(field), &mut self.parsed),
             }
         }
@@ -160,7 +189,12 @@ impl Grouping {
     }
 
     /// Adds a row of an answer (for pipes after pipes).
-    pub fn add_row(&mut self, out: &OutRow, aggs: &[Agg], by: &[Key]) {
+    pub fn add_row(&mut self, out: &OutRow, moment: Moment, aggs: &[Agg], by: &[Key]) {
+        if self.rates
+            && let Some(OutValue::Time(ns)) = out.get(row::TIME)
+        {
+            self.span_to(*ns, *ns);
+        }
         let mut groups = vec![0u32];
         for (index, key) in by.iter().enumerate() {
             let value = out.get(&key.field).unwrap_or(&OutValue::Null);
@@ -183,6 +217,10 @@ impl Grouping {
                     Some(pairs) => pairs.of(group, number),
                 })
                 .collect();
+            if groups.is_empty() {
+                // It has not what it must have: its other values are not seen either.
+                return;
+            }
         }
         for &group in &groups {
             if group == NONE {
@@ -194,9 +232,9 @@ impl Grouping {
                     (Some(_), Some(OutValue::List(items))) => {
                         let mut entry = Vec::new();
                         items.iter().for_each(|item| crate::store::source::push_list_item(&mut entry, item));
-                        figure.add(group, Datum::List(&entry));
+                        figure.add_at(group, moment, Datum::List(&entry));
                     }
-                    (_, value) => figure.add(group, value.map_or(Datum::Missing, datum_of)),
+                    (_, value) => figure.add_at(group, moment, value.map_or(Datum::Missing, datum_of)),
                 }
             }
         }
@@ -254,6 +292,9 @@ impl Grouping {
             })
             .collect();
         self.lost |= other.lost || groups.contains(&NONE);
+        if let Some((least, greatest)) = other.span {
+            self.span_to(least, greatest);
+        }
         for (own, theirs) in self.figures.iter_mut().zip(other.figures) {
             own.merge(theirs, &groups);
         }
@@ -261,7 +302,7 @@ impl Grouping {
 }
 
 /// A value of an answer as one that is stored; lists are the caller's.
-fn datum_of(value: &OutValue) -> Datum<'_> {
+pub fn datum_of(value: &OutValue) -> Datum<'_> {
     match value {
         OutValue::Null | OutValue::List(_) => Datum::Missing,
         OutValue::Str(bytes) => Datum::Str(bytes),
@@ -378,6 +419,9 @@ impl Grouping {
         if counted.missing > 0 && !key.skip_missing {
             add(self.keys[0].of_missing(), counted.missing);
         }
+        for work in scan.work.get(own.work.clone()).unwrap_or(&[]) {
+            self.span_to(work.least, work.greatest);
+        }
         own.note(scan);
         Some(())
     }
@@ -388,9 +432,10 @@ pub fn grouped(
     scan: &Scan<'_>,
     (aggs, by): (&[Agg], &[Key]),
     first: Option<(&[SortKey], usize)>,
-    limits: &Limits,
+    request: &Request,
     stats: &mut Stats,
 ) -> Result<Vec<OutRow>, QueryError> {
+    let limits = &request.limits;
     if let (Some(most), [key]) = (super::counts::wanted(scan, (aggs, by), first), by) {
         return super::counts::most_frequent(scan, (aggs, key), most, limits, stats);
     }
@@ -413,7 +458,7 @@ pub fn grouped(
         &order,
         || Grouping::new(aggs, by, limits, limits.threads),
         |_| Want::Read,
-        |grouping, found| grouping.see(found, aggs, by),
+        |grouping, found| grouping.see(found, aggs, by, &scan.topic_ranks),
     )?;
     let mut results = results.into_iter();
     if order.len() == scan.work.len()
@@ -424,5 +469,5 @@ pub fn grouped(
         whole.keys.iter_mut().for_each(|keys| keys.allow(limits.bytes));
     }
     results.for_each(|result| whole.merge(result));
-    Ok(whole.finish(aggs, by, first, stats))
+    Ok(whole.finish(aggs, by, first, request, stats))
 }

@@ -3,6 +3,8 @@
 mod counts;
 mod memory;
 mod model;
+mod model_pipes;
+mod pipes;
 mod speed;
 mod stored;
 mod tables;
@@ -10,7 +12,7 @@ mod tables;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::{Cancel, OutRow, Request, Stats, parse_at, search};
+use super::{Around, Cancel, OutRow, QueryError, Request, Stats, Why, complete_of, context_of, explain_of, parse_at, search};
 use crate::base::clock::SimClock;
 use crate::store::source::Source;
 

@@ -31,6 +31,8 @@ pub struct GroupView<'a> {
     texts: Texts,
     /// Chunks that could not be read.
     pub damaged: Cell<u64>,
+    /// Bytes of the columns that were decoded.
+    pub bytes: Cell<u64>,
 }
 
 /// A value as it lies in a chunk.
@@ -104,7 +106,8 @@ impl<'a> GroupView<'a> {
         let rows = source.rows(group);
         let (times, lineage, chunks) = (OnceCell::new(), OnceCell::new(), RefCell::new(Vec::new()));
         let texts = Texts::default();
-        Self { source, topic, group, rows, times, lineage, chunks, texts, damaged: Cell::new(0) }
+        let (damaged, bytes) = (Cell::new(0), Cell::new(0));
+        Self { source, topic, group, rows, times, lineage, chunks, texts, damaged, bytes }
     }
 
     fn sound<T>(&self, read: Result<T, StoreError>) -> Option<T> {
@@ -153,6 +156,7 @@ impl<'a> GroupView<'a> {
         }
         let whole = |chunk: &Chunk| chunk.rows() >= self.rows;
         let chunk = self.sound(self.source.column(self.group, column)).flatten().filter(whole).map(Rc::new);
+        self.bytes.set(self.bytes.get() + chunk.as_deref().map_or(0, chunk_bytes));
         self.chunks.borrow_mut().push((column, chunk.clone()));
         chunk
     }
@@ -207,6 +211,20 @@ impl GroupView<'_> {
         }
         self.get(reader, row).to_out()
     }
+}
+
+/// Bytes of a decoded chunk; a dictionary is shared, and not counted.
+pub fn chunk_bytes(chunk: &Chunk) -> u64 {
+    let bytes = match chunk {
+        Chunk::Dict { codes, .. } => codes.len() * 4,
+        Chunk::Text { ends, bytes, .. } => ends.len() * 4 + bytes.len(),
+        Chunk::Int { values, .. } => values.len() * 8,
+        Chunk::Float { values, .. } => values.len() * 8,
+        Chunk::Bool { values, .. } => values.len(),
+        Chunk::Number { values, .. } => values.len() * 8,
+        Chunk::Fixed { bytes, .. } => bytes.len(),
+    };
+    bytes as u64
 }
 
 /// The bytes of a row of a text chunk.

@@ -66,12 +66,13 @@ fn expected(rows: &[TestRow], keep: impl Fn(&TestRow) -> bool, with_missing: boo
 
 #[test]
 fn the_most_frequent_are_exact_however_many_passes_that_takes() {
-    let rows = ids(6000);
+    let rows = ids(1200);
+    let mut checked = 0;
     for style in STYLES {
-        let (first, second) = rows.split_at(2500);
+        let (first, second) = rows.split_at(500);
         let sources: Vec<Arc<dyn Source>> = vec![
-            Arc::new(MemorySource::new("one", first.to_vec(), 700, style)),
-            Arc::new(MemorySource::new("one", second.to_vec(), 700, Style::Text)),
+            Arc::new(MemorySource::new("one", first.to_vec(), 150, style)),
+            Arc::new(MemorySource::new("one", second.to_vec(), 150, Style::Text)),
         ];
         for (query, keep, with_missing) in [
             ("* | top 40 id", None, false),
@@ -80,15 +81,16 @@ fn the_most_frequent_are_exact_however_many_passes_that_takes() {
             ("kind:b | stats count() as n by id | sort -n, id | limit 3000", Some("b"), true),
         ] {
             let keep = |row: &TestRow| keep.is_none_or(|kind| row.fields[0].1 == str(kind));
-            for (bytes, threads) in [(64 << 20, 2), (300_000, 2), (60_000, 1)] {
+            for (bytes, threads) in [(64 << 20, 2), (60_000, 2), (12_000, 1)] {
                 let mut request = request(query);
                 request.limits.threads = threads;
                 request.limits.bytes = bytes;
                 let (found, stats) = rows_of(&sources, &request);
                 // Rows between pipes may take twice the bytes; where that is too little for them this says nothing about counts.
-                if bytes == 60_000 && stats.partial {
+                if stats.note.is_some_and(|note| note.starts_with("the rows between")) && bytes < 1 << 20 {
                     continue;
                 }
+                checked += 1;
                 assert!(!stats.partial && !stats.approximate, "{query}: {stats:?}");
                 let matched = rows.iter().filter(|row| keep(row)).count();
                 assert_eq!(stats.rows_matched, matched as u64, "{query}");
@@ -106,14 +108,15 @@ fn the_most_frequent_are_exact_however_many_passes_that_takes() {
             }
         }
         let mut request = request("*");
-        request.limits.bytes = 100_000;
+        request.limits.bytes = 20_000;
         let top = top_values_of(&sources, &request, "id", 10, &cancel()).unwrap();
         let values: Vec<(Option<String>, i64)> =
             top.values.iter().map(|(value, count)| (text_of(Some(value)), i64::try_from(*count).unwrap())).collect();
         let mut all = expected(&rows, |_| true, false);
         all.truncate(10);
-        assert_eq!((values, top.total, top.stats.partial), (all, 6000, false));
+        assert_eq!((values, top.total, top.stats.partial), (all, 1200, false));
     }
+    assert!(checked > 24, "{checked}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn value() -> impl Strategy<Value = OutValue> {
     ]
 }
 
-fn rows() -> impl Strategy<Value = Vec<TestRow>> {
+pub fn rows() -> impl Strategy<Value = Vec<TestRow>> {
     let row =
         (0i64..30, 0u32..2, proptest::option::of(value()), proptest::option::of(value()), proptest::option::of("[a-c ]{0,6}"));
     proptest::collection::vec(row, 0..150).prop_map(|rows| {
@@ -110,7 +110,7 @@ fn predicate() -> impl Strategy<Value = String> {
 }
 
 /// All rows, best first, as the engine shows them.
-fn all_rows(sources: &[(&str, Vec<TestRow>)], gone: u64) -> Vec<OutRow> {
+pub fn all_rows(sources: &[(&str, Vec<TestRow>)], gone: u64) -> Vec<OutRow> {
     let mut all: Vec<(i64, &str, u32, u64, OutRow)> = Vec::new();
     for (topic, rows) in sources {
         for row in rows.iter().filter(|row| row.offset % 17 != gone) {
@@ -135,7 +135,7 @@ fn all_rows(sources: &[(&str, Vec<TestRow>)], gone: u64) -> Vec<OutRow> {
 }
 
 /// What a value is called as a key, item by item.
-fn key_texts(value: Option<&OutValue>) -> Vec<String> {
+pub fn key_texts(value: Option<&OutValue>) -> Vec<String> {
     match value {
         None | Some(OutValue::Null) => vec!["null".into()],
         Some(OutValue::List(items)) => {
@@ -288,7 +288,7 @@ proptest! {
 
     /// No text breaks the parser of queries; what it accepts it prints so that it accepts it again, and it runs.
     #[test]
-    fn any_query_is_understood_or_refused(text in "[ab:*]{0,3} ?\\| ?(stats|sort|limit|fields|top|where|by|bin|count|[-()|,:0-9ab \"*]){0,8}") {
+    fn any_query_is_understood_or_refused(text in "[ab:*]{0,3} ?\\| ?(stats|sort|limit|fields|top|rare|where|by|bin|count|[-()|,:0-9ab \"*]){0,8}") {
         match crate::store::query::parse(&text) {
             Ok(query) => {
                 let shown = query.to_string();

@@ -2,7 +2,7 @@
 
 use super::memory::{MemorySource, Style, TestRow};
 use super::*;
-use crate::store::query::{OutValue, QueryError, fields_of, histogram_of, parse, top_values_of};
+use crate::store::query::{OutValue, fields_of, histogram_of, parse, top_values_of};
 
 fn text(text: &str) -> OutValue {
     OutValue::Str(text.as_bytes().into())
@@ -13,7 +13,7 @@ fn list(items: &[&str]) -> OutValue {
 }
 
 /// One a minute from ten o'clock; the offset says which.
-fn eight() -> Vec<TestRow> {
+pub fn eight() -> Vec<TestRow> {
     use OutValue::{Float, Int};
     let rows: Vec<Vec<(&'static str, OutValue)>> = vec![
         vec![
@@ -75,7 +75,7 @@ fn eight() -> Vec<TestRow> {
         .collect()
 }
 
-fn every_way() -> Vec<Vec<Arc<dyn Source>>> {
+pub fn every_way() -> Vec<Vec<Arc<dyn Source>>> {
     let mut ways: Vec<Vec<Arc<dyn Source>>> = Vec::new();
     for style in [Style::Sorted, Style::PerGroup, Style::Text] {
         for group_rows in [1, 3, 8] {
@@ -91,7 +91,7 @@ fn every_way() -> Vec<Vec<Arc<dyn Source>>> {
 }
 
 /// Offsets of the rows, in the order of the answer.
-fn check_rows(query: &str, expected: &str) {
+pub fn check_rows(query: &str, expected: &str) {
     for sources in every_way() {
         let (rows, stats) = rows_of(&sources, &request(query));
         let offsets: Vec<String> = rows
@@ -107,7 +107,7 @@ fn check_rows(query: &str, expected: &str) {
 }
 
 /// The rows as JSON.
-fn check(query: &str, expected: &[&str]) {
+pub fn check(query: &str, expected: &[&str]) {
     for sources in every_way() {
         let rows: Vec<String> = rows_of(&sources, &request(query)).0.iter().map(OutRow::to_json).collect();
         assert_eq!(rows, expected, "{query}");

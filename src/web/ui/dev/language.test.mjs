@@ -50,15 +50,18 @@ test('errors are underlined where the box points, in bytes', () => {
   assert.deepEqual(language.errorSpan('verb:', 5), [4, 5]);
 });
 
-test('help asks for what can stand at the caret', () => {
-  for (const [text, caret, kind, typed, field] of [
-    ['re', 2, 'field', 're', ''], ['response:4', 10, 'value', '4', 'response'], ['a response:', 11, 'value', '', 'response'], ['-re', 3, 'field', 're', ''],
-    ['a | st', 6, 'command', 'st', ''], ['a | stats ', 10, 'function', '', ''], ['a | stats count() by re', 23, 'field', 're', ''], ['"my f":x', 8, 'value', 'x', 'my f'],
-  ]) {
-    const asked = language.askedAt(text, caret);
-    assert.deepEqual([asked?.kind, asked?.typed, asked?.field], [kind, typed, field], text);
+test('positions go to the box and back', () => {
+  for (const [text, at, byte] of [['é:x (', 2, 3], ['abc', 3, 3], ['☃ a', 2, 4]]) {
+    assert.equal(language.byteAt(text, at), byte);
+    assert.equal(language.charAt(text, byte), at);
   }
-  assert.equal(language.askedAt('response>=4', 11), null);
+});
+
+test('what makes other rows cannot be followed', () => {
+  for (const text of ['a | stats count()', 'a | timeseries by app', 'a | rare b', 'a | patterns', 'a | dedup b', 'a | where b:c']) assert.equal(language.isPlain(text), false, text);
+  assert.equal(language.isPlain('a "x | y" || b'), true);
+  assert.equal(language.isTable('a | eval b = 1 | patterns 5'), true);
+  assert.equal(language.isTable('a | dedup b'), false);
 });
 
 test('groups of the last stats', () => {

@@ -85,6 +85,23 @@ export function mock(total = 12_000, { flowing = true } = {}) {
       }
       return { fields: [...known.values()].sort((a, b) => a.name.localeCompare(b.name)).map((field) => ({ ...field, types: [...field.types] })) };
     },
+    complete(params) {
+      const text = Buffer.from(params.get('q') ?? '').subarray(0, Number(params.get('at') ?? Infinity)).toString();
+      const end = Buffer.byteLength(text);
+      const [, field, typed] = /(?:([\w.]+):=?)?([\w.]*)$/.exec(text);
+      const listed = (kind, items, more = {}) => ({ kind, start: end - Buffer.byteLength(typed), end, partial: false, items: items.filter((item) => item.text.includes(typed)).sort((a, b) => Number(b.text.startsWith(typed)) - Number(a.text.startsWith(typed))), ...more });
+      if (/\|\s*\w*$/.test(text)) return listed('pipe', ['where', 'stats', 'top', 'sort', 'limit', 'patterns'].map((name) => ({ text: name, insert: `${name} `, about: name })));
+      if (field) return listed('value', answers.top(new URLSearchParams({ field, limit: 50 })).values.map(({ value, count }) => ({ text: String(value), insert: `${value} `, count })), { field });
+      return listed('field', answers.fields(new URLSearchParams()).fields.map(({ name }) => ({ text: name, insert: text.includes('|') ? name : `${name}:` })));
+    },
+    context(params) {
+      const same = params.get('same');
+      const list = rows.filter((row) => row._topic === params.get('topic') && String(row._partition) === params.get('partition')).sort((a, b) => a._offset - b._offset);
+      const row = list.find((one) => String(one._offset) === params.get('offset')) ?? null;
+      const fits = (one) => !same || one[same] === row?.[same];
+      const [before, after] = [list.filter((one) => one._offset < row?._offset && fits(one)), list.filter((one) => one._offset > row?._offset && fits(one))];
+      return { before: before.slice(-Number(params.get('before'))), row, after: after.slice(0, Number(params.get('after'))) };
+    },
     topics: () => ({ topics: topics() }),
     filters: () => ({ filters: [...filters.values()].map((filter, at) => ({ ...filter, version: 0, counters: at % 2 ? null : { records: 91_400 * (at + 1), stored: 90_100, dropped: 1_290, held: 0, failed: at, emissions: 0, calls: 1_400, traps: 0, fuel: 91_400 * 5_100, time_ns: 91_400 * 6_900, memory_bytes: 1_179_648, starts: 1 }, used_by: Object.keys(chains).filter((name) => chains[name].some((entry) => entry.filter === filter.name)) })) }),
     groups: () => ({ groups: total ? [{ group: '_lane', kind: 'lanes', state: 'Stable', protocol: '', generation: 1, members: 0, topics: ['web', 'shop'], lag_records: 0, lag_bytes: 0, lag_seconds: 0 }] : [] }),

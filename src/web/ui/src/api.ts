@@ -40,6 +40,14 @@ export interface BoxStatus {
 }
 export interface PutFilterAnswer { name: string; version?: number; sha256: string; current?: boolean; generations: { topic: string; generation: number }[] }
 
+/** What could be typed next; `start` and `end` are bytes of the query. */
+export interface Completion {
+  kind: 'field' | 'value' | 'pipe' | 'figure' | 'function'; field?: string; start: number; end: number; partial: boolean;
+  items: { text: string; insert: string; count?: number; about?: string }[];
+}
+export interface ContextAnswer { before: Record<string, unknown>[]; row: Record<string, unknown> | null; after: Record<string, unknown>[] }
+export interface Origin { topic: string; partition: string; offset: string; n: string }
+
 /** A row as it came, and the text it came as (numbers beyond 2^53 survive there). */
 export interface Row { readonly data: Record<string, unknown>; readonly text: string }
 export interface QueryStats { [name: string]: unknown }
@@ -121,6 +129,9 @@ export const histogram = (span: Span, buckets: number, signal: AbortSignal | nul
   json('histogram', signal, { ...span, buckets });
 export const top = (span: Span, field: string, limit: number, signal: AbortSignal | null): Promise<TopValues> =>
   json('top', signal, { ...span, field, limit });
+export const complete = (span: Span, at: number, signal: AbortSignal | null): Promise<Completion> => json('complete', signal, { ...span, at });
+export const context = (origin: Origin, beside: number, same: string, signal: AbortSignal | null): Promise<ContextAnswer> =>
+  json('context', signal, { ...origin, before: beside, after: beside, same });
 export const fields = async (span: Span, signal: AbortSignal | null): Promise<FieldInfo[]> =>
   (await json<{ fields: FieldInfo[] }>('fields', signal, { ...span })).fields ?? [];
 export const topics = async (signal: AbortSignal | null): Promise<TopicState[]> =>
@@ -167,6 +178,7 @@ async function lines(response: Response, onRows: (rows: Row[]) => void, onStats?
       if (!line.trim()) continue;
       const data = parseLine(line);
       if (data['_stats'] && typeof data['_stats'] === 'object') onStats?.(data['_stats'] as QueryStats);
+      else if (typeof data['_missed'] === 'number' && Object.keys(data).length === 1) onStats?.(data);
       else if (data['error'] && typeof data['error'] === 'object' && Object.keys(data).length === 1) {
         throw new ApiError(String((data['error'] as { message?: unknown }).message ?? 'The query stopped.'), 200);
       } else rows.push({ data, text: line });
@@ -188,8 +200,9 @@ export async function query(span: Span, limit: number, signal: AbortSignal, onRo
   await lines(await call('query', signal, { ...span, limit, stats: true }), onRows, onStats);
 }
 
-export async function tail(q: string, signal: AbortSignal, onOpen: () => void, onRows: (rows: Row[]) => void): Promise<void> {
+/** `onMissed`: the box had to leave rows out, because this reader was too slow. */
+export async function tail(q: string, signal: AbortSignal, onOpen: () => void, onRows: (rows: Row[]) => void, onMissed: () => void): Promise<void> {
   const response = await call('tail', signal, { q });
   onOpen();
-  await lines(response, onRows);
+  await lines(response, onRows, onMissed);
 }

@@ -1,17 +1,17 @@
 // The query language as far as the page needs it: cut into coloured pieces, the predicate before the first pipe, clauses
-// put in and taken out, and what could come next at the caret. The box alone decides what a query means.
+// put in and taken out. The box alone decides what a query means.
 
 export type PieceKind = 'space' | 'word' | 'field' | 'operator' | 'string' | 'number' | 'logic' | 'pipe' | 'command' | 'bracket';
 export interface Piece { kind: PieceKind; text: string; start: number }
 
-const COMMANDS = new Set(['stats', 'sort', 'limit', 'head', 'fields', 'where', 'top']);
+const COMMANDS = new Set(['where', 'stats', 'timeseries', 'top', 'rare', 'sort', 'limit', 'head', 'fields', 'dedup', 'eval', 'extract', 'rename', 'lookup', 'patterns']);
 const OPERATORS = ':<>=!~';
 
 /** The end of a quoted string that begins at `start`: behind the closing quote, or the end of the text. */
 function quoteEnd(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     if (text[at] === '\\') at++;
-    else if (text[at] === '"') return at + 1;
+    else if (text[at] === text[start]) return at + 1;
   }
   return text.length;
 }
@@ -43,7 +43,7 @@ export function pieces(text: string): Piece[] {
     if (/\s/.test(char)) {
       const end = text.slice(at).search(/\S/);
       push('space', end < 0 ? text.length : at + end);
-    } else if (char === '"') {
+    } else if (char === '"' || (char === "'" && (begins || isValue))) {
       const end = quoteEnd(text, at);
       push(!isValue && OPERATORS.includes(text[end] ?? ' ') ? 'field' : 'string', end);
     } else if (/^(\|\||&&)/.test(text.slice(at))) push('logic', at + 2);
@@ -72,7 +72,7 @@ export function pieces(text: string): Piece[] {
 function kindOf(word: string, found: Piece[], next: string, piped: boolean, inRange: boolean): PieceKind {
   const before = found.findLast((piece) => piece.kind !== 'space');
   if (piped && (before?.kind === 'pipe' ? COMMANDS.has(word) : next === '(')) return 'command';
-  if (before?.kind !== 'operator' && (/^(and|or|not)$/i.test(word) || (piped && /^(by|as|asc|desc)$/i.test(word)) || (inRange && /^to$/i.test(word)))) return 'logic';
+  if (before?.kind !== 'operator' && (/^(and|or|not)$/i.test(word) || (piped && /^(by|as|asc|desc|on|of|from|span)$/i.test(word)) || (inRange && /^to$/i.test(word)))) return 'logic';
   if (/^-?[0-9]+(\.[0-9]+)?$/.test(word)) return 'number';
   return !inRange && OPERATORS.includes(next) && found.at(-1)?.kind !== 'operator' ? 'field' : 'word';
 }
@@ -86,7 +86,9 @@ function pipeAt(text: string): number {
 export const predicate = (text: string): string => text.slice(0, pipeAt(text)).trim();
 const pipes = (text: string): string => text.slice(pipeAt(text)).trim();
 /** Whether the answer is a table rather than rows with lineage. */
-export const isTable = (text: string): boolean => /^\|\s*(.*\|\s*)?(stats|fields|top)\b/s.test(pipes(text));
+export const isTable = (text: string): boolean => /^\|\s*(.*\|\s*)?(stats|timeseries|fields|top|rare|patterns)\b/s.test(pipes(text));
+/** Whether rows as they are stored answer it, one by one: then they can be followed. */
+export const isPlain = (text: string): boolean => pipes(text) === '';
 
 /** The fields that the last `stats` of a query groups by, as they were written; null when there is none. */
 export function groupedBy(text: string): string[] | null {
@@ -106,6 +108,9 @@ export function groupedBy(text: string): string[] | null {
   }
   return names.filter(Boolean);
 }
+
+/** A position in the text as the box counts it, in bytes. */
+export const byteAt = (text: string, at: number): number => new TextEncoder().encode(text.slice(0, at)).length;
 
 /** A byte position of the box's, as a position in the text. */
 export function charAt(text: string, byte: number): number {
@@ -184,44 +189,4 @@ export function needles(text: string): string[] {
   return found;
 }
 
-export interface Asked { kind: 'field' | 'value' | 'command' | 'function'; field: string; typed: string; start: number; end: number }
-
-/** What is being typed at the caret, and what would be a help there. */
-export function askedAt(text: string, caret: number): Asked | null {
-  const before = text.slice(0, caret);
-  const list = pieces(before);
-  const last = list.at(-1);
-  const solid = list.filter((piece) => piece.kind !== 'space');
-  const end = caret + (/^[\p{L}\p{N}_.@*-]*/u.exec(text.slice(caret))?.[0].length ?? 0);
-  const ask = (kind: Asked['kind'], typed: string, field = ''): Asked => ({ kind, field, typed, start: caret - typed.length, end });
-  if (pipeAt(before) < before.length) {
-    const tail = /\|\s*([a-z]*)$/.exec(before);
-    if (tail) return ask('command', tail[1] ?? '');
-    const typed = /[\p{L}\p{N}_.@]*$/u.exec(before)?.[0] ?? '';
-    const rest = before.slice(before.lastIndexOf('|') + 1).trim();
-    if (/^stats\b/.test(rest) && !/\bby\b/.test(rest) && !/\([^)]*$/.test(rest)) return ask('function', typed);
-    if (/^where\b/.test(rest)) return ask('field', typed);
-    return /^(limit|head)\b/.test(rest) ? null : ask('field', typed);
-  }
-  if (!last || last.kind === 'space' || last.kind === 'bracket' || /^[-!]$/.test(last.text)) return ask('field', '');
-  if (last.kind === 'operator') {
-    const field = solid.at(-2);
-    return field && /^:=?$/.test(last.text) ? ask('value', '', unquoted(field.text)) : null;
-  }
-  const operator = list.at(-2);
-  if (operator?.kind === 'operator' && /^:=?$/.test(operator.text)) {
-    const field = solid.at(-3);
-    return field ? ask('value', last.text, unquoted(field.text)) : null;
-  }
-  return last.kind === 'string' || operator?.kind === 'operator' ? null : ask('field', last.text);
-}
-
-const unquoted = (text: string): string => (text.startsWith('"') ? text.replace(/^"|"$/g, '').replace(/\\(["\\])/g, '$1') : text);
-
-/** How a value is written after `field:`. */
-export function written(value: unknown): string {
-  const text = String(value);
-  return typeof value === 'number' || /^[\p{L}\p{N}_]+$/u.test(text) ? text : quote(text);
-}
-
-export const writtenField = fieldName;
+const unquoted = (text: string): string => (/^["']/.test(text) ? text.replace(/^["']|["']$/g, '').replace(/\\(["'\\])/g, '$1') : text);

@@ -5,11 +5,12 @@ import { useEffect, useState } from 'preact/hooks';
 import type { Row, TopicState } from '../api';
 import { plain } from '../format';
 import { CopyButton, IconButton } from '../parts/bits';
-import { ask, fieldList, narrow, toggleColumn } from '../search';
+import { fieldList, narrow, toggleColumn } from '../search';
 import { columns } from '../state';
 import { bothZones, rowMs } from '../time';
 import { TopList } from '../parts/toplist';
 import { knownTopics, learnTopics } from '../topics';
+import { Around } from './around';
 import { explainOrigin, explained } from './explain';
 import { ownFields } from './rowmodel';
 import { TypeMark, typeOf } from './types';
@@ -17,6 +18,7 @@ import { TypeMark, typeOf } from './types';
 export function Detail({ row }: { row: Row }): JSX.Element {
   const [open, setOpen] = useState<string | null>(null);
   const [asJson, setAsJson] = useState(false);
+  const [around, setAround] = useState(false);
   const { data } = row;
   return (
     <div class="detail" data-detail>
@@ -40,7 +42,8 @@ export function Detail({ row }: { row: Row }): JSX.Element {
           </table>
         )}
       </div>
-      <Lineage data={data} />
+      <Lineage data={data} around={around} onAround={() => setAround(!around)} />
+      {around && <Around data={data} />}
     </div>
   );
 }
@@ -76,7 +79,7 @@ function FieldRow({ name, value, open, onTop }: { name: string; value: unknown; 
   );
 }
 
-function Lineage({ data }: { data: Record<string, unknown> }): JSX.Element {
+function Lineage({ data, around, onAround }: { data: Record<string, unknown>; around: boolean; onAround: () => void }): JSX.Element {
   useEffect(() => learnTopics(), []);
   const before = explainOrigin(data['_origin']);
   const topic = plain(data['_topic']);
@@ -85,7 +88,6 @@ function Lineage({ data }: { data: Record<string, unknown> }): JSX.Element {
   const generation = plain(data['_generation']);
   const ms = rowMs(data['_time']);
   const state = knownTopics.value.find((other) => other.name === topic);
-  const around = (): void => ask({ q: `_topic:="${topic}" _partition:${plain(data['_partition'])} _offset:[${Math.max(0, offset - 25)} TO ${offset + 25}]`, range: { kind: 'all' } });
   const entries: [string, string, string][] = [
     ['Topic', topic, 'the queue it arrived in'],
     ['Partition', plain(data['_partition']), 'the log inside the topic'],
@@ -102,7 +104,7 @@ function Lineage({ data }: { data: Record<string, unknown> }): JSX.Element {
       <div class="lineage-acts">
         {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={() => void (explained.value = { topic, partition: plain(data['_partition']), offset: plain(data['_offset']) })}>Explain</button>}
         {before && <button type="button" class="button" onClick={before}>Explain its origin</button>}
-        {Number.isSafeInteger(offset) && <button type="button" class="button" onClick={around}>Rows around this one</button>}
+        {Number.isSafeInteger(offset) && <button type="button" class="button" aria-expanded={around} onClick={onAround}>Rows around this one</button>}
         <CopyButton text={`${topic}/${plain(data['_partition'])}/${plain(data['_offset'])}/${n}`} what="Origin" label="Copy origin" />
       </div>
     </aside>

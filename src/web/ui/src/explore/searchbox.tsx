@@ -7,8 +7,8 @@ import { effect, untracked } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import * as api from '../api';
-import { count, plain } from '../format';
-import { askedAt, charAt, errorSpan, pieces, written, writtenField } from '../language';
+import { count } from '../format';
+import { byteAt, charAt, errorSpan, pieces } from '../language';
 import { Icon } from '../parts/icons';
 import { Popover } from '../parts/bits';
 import { ask, draft, fieldList, phase, problem, span } from '../search';
@@ -17,21 +17,7 @@ import { asked } from '../state';
 interface Hint { text: string; note: string; insert: string }
 interface Hints { start: number; end: number; list: Hint[]; chosen: number; title: string }
 
-const COMMANDS: Hint[] = [
-  { text: 'stats', note: 'count() by field', insert: 'stats ' },
-  { text: 'sort', note: '-count()', insert: 'sort ' },
-  { text: 'limit', note: '20', insert: 'limit ' },
-  { text: 'top', note: '10 field', insert: 'top 10 ' },
-  { text: 'where', note: 'count()>100', insert: 'where ' },
-  { text: 'fields', note: 'a, b', insert: 'fields ' },
-];
-const FUNCTIONS: Hint[] = [
-  { text: 'count()', note: 'rows', insert: 'count() ' },
-  ...['sum', 'avg', 'min', 'max'].map((name) => ({ text: `${name}(field)`, note: 'of a number', insert: `${name}(` })),
-  ...['p50', 'p99'].map((name) => ({ text: `${name}(field)`, note: 'percentile', insert: `${name}(` })),
-  { text: 'count_distinct(field)', note: 'different values', insert: 'count_distinct(' },
-  { text: 'by', note: 'group by fields', insert: 'by ' },
-];
+const TITLES = { field: 'Fields', value: 'Values', pipe: 'Pipes', figure: 'Statistics', function: 'Functions and fields' };
 const EXAMPLES: [string, string][] = [
   ['timeout', 'the word in the message'],
   ['"connection reset"', 'the phrase in the message'],
@@ -46,33 +32,22 @@ const EXAMPLES: [string, string][] = [
   ['* | stats count() by response', 'a table instead of rows'],
   ['* | stats count(), p99(took_ms) by bin(5m)', 'percentiles over time'],
   ['* | stats count(), avg(bytes) by verb | sort -count() | limit 10', 'pipes go on from left to right'],
+  ['* | timeseries count() by verb', 'over time, without gaps'],
+  ['* | patterns', 'messages by their shape'],
+  ['* | extract "GET <path> HTTP" | top 10 path', 'fields out of the message'],
+  ['* | eval kb = round(bytes / 1024, 1) | where kb>100', 'computed fields'],
+  ['* | dedup clientip', 'the newest row of each'],
 ];
 
-const escapeFirst = (text: string): Hint['insert'] => `${writtenField(text)}:`;
-
 async function suggestions(text: string, caret: number, abort: AbortSignal): Promise<Hints | null> {
-  const at = askedAt(text, caret);
-  if (!at) return null;
-  const base = { start: at.start, end: at.end, chosen: -1 };
-  const typed = at.typed.toLowerCase().replace(/^"/, '');
-  if (at.kind === 'command') return { ...base, title: 'Pipes', list: COMMANDS.filter((hint) => hint.text.startsWith(typed)) };
-  if (at.kind === 'function') return { ...base, title: 'Statistics', list: FUNCTIONS.filter((hint) => hint.text.startsWith(typed)) };
-  if (at.kind === 'field') {
-    const bare = text.slice(0, caret).includes('|');
-    const list = fieldList.value
-      .filter((field) => field.name.toLowerCase().includes(typed) && field.name.toLowerCase() !== typed)
-      .sort((a, b) => Number(b.name.toLowerCase().startsWith(typed)) - Number(a.name.toLowerCase().startsWith(typed)))
-      .slice(0, 8)
-      .map((field) => ({ text: field.name, note: field.types.join(', '), insert: bare ? writtenField(field.name) : escapeFirst(field.name) }));
-    return { ...base, title: 'Fields', list };
-  }
-  // Values of the whole span, not only of what the unfinished query finds.
-  const answer = await api.top({ ...span.value, q: '' }, at.field, 30, abort);
-  const list = answer.values
-    .filter(({ value }) => plain(value).toLowerCase().includes(typed) && plain(value) !== at.typed)
-    .slice(0, 8)
-    .map(({ value, count: hits }) => ({ text: plain(value), note: count(hits), insert: `${written(value)} ` }));
-  return { ...base, title: `Values of ${at.field}`, list };
+  // Of the whole span, not only of what the unfinished query finds.
+  const found = await api.complete({ ...span.value, q: text }, byteAt(text, caret), abort);
+  const types = (name: string): string => fieldList.value.find((field) => field.name === name)?.types.join(', ') ?? '';
+  const list = found.items.slice(0, 8).map(({ text: name, insert, count: rows, about }) => ({
+    text: name, insert, note: rows !== undefined ? count(rows) : found.kind === 'field' ? types(name) : about ?? '',
+  }));
+  const title = found.kind === 'value' && found.field ? `Values of ${found.field}` : TITLES[found.kind];
+  return { start: charAt(text, found.start), end: charAt(text, found.end), chosen: -1, title, list };
 }
 
 export function SearchBox(): JSX.Element {

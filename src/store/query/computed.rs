@@ -1,0 +1,422 @@
+//! A source with computed columns: what `eval`, `extract`, `rename` and `lookup` make looks like any other column, so that
+//! predicates, figures, orders and rows need not know where it comes from.
+//!
+//! A group's values are computed when somebody first asks for one of them, all outputs of a step at once. A step whose only input
+//! in a group is a dictionary is computed once an entry; for the whole dictionary once as many rows as it has entries were read,
+//! so that later groups, `stats` and predicates go on working with codes. Where it is known which rows matter ([`Computed::narrow`])
+//! others are left out.
+//!
+//! Limits, for all sources of a query together: the columns of the last groups are kept within [`KEPT_BYTES`], dictionaries within
+//! [`KEPT_ENTRIES`]. A group's texts past [`GROUP_BYTES`](super::builder::GROUP_BYTES) are left out, which is said.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::Mutex;
+
+use super::bits::Bits;
+use super::builder::Builder;
+use super::expr::Val;
+use super::mapped::{Mapped, MappedOutput, OnlyDict, is_equal, only_dict};
+use super::program::{Binding, Program, Step};
+use super::view::{FieldReader, GroupView, chunk_bytes, virtual_reader};
+use crate::base::ids::TopicId;
+use crate::store::StoreError;
+use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Run, Source};
+
+/// Bytes of columns that are kept: those of a group that is being read are asked for one by one.
+const KEPT_BYTES: u64 = 64 << 20;
+/// Entries of dictionaries whose results are kept.
+const KEPT_ENTRIES: usize = 1 << 20;
+/// Dictionaries whose results are kept.
+const KEPT_DICTIONARIES: usize = 128;
+/// Groups of which is known which rows matter.
+const NARROWED: usize = 64;
+/// Largest dictionary that is computed as a whole.
+const ENTRIES: usize = 1 << 17;
+/// The kinds that a computed column may have.
+const KINDS: [Kind; 4] = [Kind::Str, Kind::Int, Kind::Float, Kind::Bool];
+
+/// A source and what is computed from it.
+#[derive(Debug)]
+pub struct Computed {
+    inner: Arc<dyn Source>,
+    program: Arc<Program>,
+    topic: Arc<str>,
+    layout: OnceLock<Layout>,
+    /// Which of the sources it is.
+    own: usize,
+    shared: Arc<Shared>,
+}
+
+/// What all sources of a query have together, seen through one program.
+#[derive(Debug, Default)]
+pub struct Shared {
+    state: Mutex<State>,
+    /// Whether some text had no room.
+    cut: AtomicBool,
+}
+
+impl Shared {
+    /// Whether some text had no room.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug)]
+struct Layout {
+    columns: Vec<Column>,
+    slots: Vec<Slot>,
+}
+
+/// Where a column comes from.
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    Inner(usize),
+    Made(usize, Kind),
+}
+
+/// The chunks of each output of a step.
+type Made = Arc<Vec<Vec<(Kind, Chunk)>>>;
+
+#[derive(Debug, Default)]
+struct State {
+    /// By source, group and step.
+    recent: VecDeque<((usize, usize, usize), Made)>,
+    bytes: u64,
+    /// By source and group.
+    narrowed: VecDeque<((usize, usize), Bits)>,
+    /// By step.
+    mapped: VecDeque<(usize, Uses)>,
+    entries: usize,
+}
+
+impl State {
+    fn keep(&mut self, key: (usize, usize, usize), made: Made) {
+        self.bytes += size(&made);
+        self.recent.push_back((key, made));
+        while self.bytes > KEPT_BYTES && self.recent.len() > 1 {
+            if let Some((_, old)) = self.recent.pop_front() {
+                self.bytes -= size(&old);
+            }
+        }
+    }
+
+    fn forget(&mut self, group: (usize, usize)) {
+        let mut freed = 0;
+        self.recent.retain(|((source, own, _), made)| {
+            let kept = (*source, *own) != group;
+            freed += if kept { 0 } else { size(made) };
+            kept
+        });
+        self.bytes -= freed;
+    }
+
+    /// What is known of a dictionary.
+    fn uses(&mut self, step: usize, dict: &Arc<Dict>) -> Option<&mut Uses> {
+        if !self.mapped.iter().any(|(own, uses)| *own == step && is_equal(&uses.dict, dict)) {
+            self.entries += dict.len();
+            self.mapped.push_back((step, Uses { dict: Arc::clone(dict), rows: 0, whole: None }));
+            while (self.entries > KEPT_ENTRIES && self.mapped.len() > 1) || self.mapped.len() > KEPT_DICTIONARIES {
+                if let Some((_, old)) = self.mapped.pop_front() {
+                    self.entries -= old.dict.len();
+                }
+            }
+        }
+        // Mostly the one that was met last.
+        self.mapped.iter_mut().rev().find(|(own, uses)| *own == step && is_equal(&uses.dict, dict)).map(|(_, uses)| uses)
+    }
+}
+
+fn size(made: &Made) -> u64 {
+    made.iter().flatten().map(|(_, chunk)| chunk_bytes(chunk)).sum()
+}
+
+/// A dictionary that is a step's only input, and how many rows were looked up in it.
+#[derive(Debug)]
+struct Uses {
+    dict: Arc<Dict>,
+    rows: usize,
+    whole: Option<Arc<Mapped>>,
+}
+
+impl Computed {
+    /// One of several sources, seen through a program.
+    pub fn new(inner: Arc<dyn Source>, own: usize, program: Arc<Program>, shared: Arc<Shared>) -> Self {
+        let topic = inner.topic_name();
+        Self { inner, program, topic, layout: OnceLock::new(), own, shared }
+    }
+
+    /// Says that of this group only these rows matter.
+    pub fn narrow(&self, group: usize, rows: &Bits) {
+        let key = (self.own, group);
+        let mut state = self.shared.state.lock();
+        state.narrowed.retain(|(own, _)| *own != key);
+        state.forget(key);
+        if state.narrowed.len() == NARROWED {
+            state.narrowed.pop_front();
+        }
+        state.narrowed.push_back((key, rows.clone()));
+    }
+
+    fn layout(&self) -> &Layout {
+        self.layout.get_or_init(|| {
+            let (mut columns, mut slots) = (Vec::new(), Vec::new());
+            let inner = self.inner.columns();
+            for (index, column) in inner.iter().enumerate().filter(|(_, column)| !self.program.hides(&column.name)) {
+                columns.push(column.clone());
+                slots.push(Slot::Inner(index));
+            }
+            for (name, binding) in self.program.shown() {
+                let name: Arc<str> = Arc::from(name.as_str());
+                match binding {
+                    Binding::Base(base) => {
+                        for (index, column) in inner.iter().enumerate().filter(|(_, column)| *column.name == **base) {
+                            columns.push(Column { name: Arc::clone(&name), kind: column.kind });
+                            slots.push(Slot::Inner(index));
+                        }
+                    }
+                    Binding::Made(output) => {
+                        columns.extend(KINDS.map(|kind| Column { name: Arc::clone(&name), kind }));
+                        slots.extend(KINDS.map(|kind| Slot::Made(*output, kind)));
+                    }
+                    Binding::Nothing => {}
+                }
+            }
+            Layout { columns, slots }
+        })
+    }
+
+    fn step_of(&self, output: usize) -> Option<(usize, &Step)> {
+        self.program.steps.iter().enumerate().find(|(_, step)| step.outputs.contains(&output))
+    }
+
+    /// The columns of a step in a group.
+    fn made(&self, group: usize, index: usize, step: &Step) -> Result<Made, StoreError> {
+        let rows = {
+            let state = self.shared.state.lock();
+            if let Some((_, made)) = state.recent.iter().rev().find(|(own, _)| *own == (self.own, group, index)) {
+                return Ok(Arc::clone(made));
+            }
+            let narrowed = state.narrowed.iter().rev().find(|(own, _)| *own == (self.own, group));
+            narrowed.map_or_else(|| Bits::all(self.inner.rows(group)), |(_, rows)| rows.clone())
+        };
+        let view = GroupView::new(&*self.inner, Arc::clone(&self.topic), group);
+        let mut readers = Vec::with_capacity(step.inputs.len());
+        for input in &step.inputs {
+            readers.push(match input {
+                Binding::Base(name) => view.field(name),
+                Binding::Nothing => FieldReader::Chunks(Vec::new()),
+                Binding::Made(output) => {
+                    let chunks = match self.step_of(*output) {
+                        // Steps read what steps before them made: this ends.
+                        Some((before, own)) if before < index => {
+                            let made = self.made(group, before, own)?;
+                            made.get(output - own.outputs.start).cloned().unwrap_or_default()
+                        }
+                        _ => Vec::new(),
+                    };
+                    FieldReader::Chunks(chunks.into_iter().map(|(kind, chunk)| (kind, Rc::new(chunk))).collect())
+                }
+            });
+        }
+        if view.damaged.get() > 0 {
+            let what = "what a column is computed from".to_owned();
+            return Err(StoreError::Damaged { path: self.topic.to_string(), at: 0, what });
+        }
+        let made = Arc::new(match only_dict(&readers) {
+            Some((input, codes, dict)) => {
+                let mapped = self.mapped(index, step, (input, codes, dict), &rows);
+                self.by_codes(&mapped, codes, &rows)
+            }
+            None => self.by_rows(step, &view, &readers, &rows),
+        });
+        self.shared.state.lock().keep((self.own, group, index), Arc::clone(&made));
+        Ok(made)
+    }
+
+    fn by_rows(&self, step: &Step, view: &GroupView<'_>, readers: &[FieldReader], rows: &Bits) -> Vec<Vec<(Kind, Chunk)>> {
+        let mut builders: Vec<Builder> = step.outputs.clone().map(|_| Builder::new(view.rows)).collect();
+        let (mut inputs, mut out) = (Vec::with_capacity(readers.len()), Vec::new());
+        for row in rows.iter() {
+            inputs.clear();
+            inputs.extend(readers.iter().map(|reader| Val::from(view.get(reader, row))));
+            step.maker.run(&inputs, &mut out);
+            for (builder, value) in builders.iter_mut().zip(out.drain(..)) {
+                builder.push(row, value);
+            }
+        }
+        self.finish(builders)
+    }
+
+    fn finish(&self, builders: Vec<Builder>) -> Vec<Vec<(Kind, Chunk)>> {
+        if builders.iter().any(Builder::is_cut) {
+            self.shared.cut.store(true, Ordering::Relaxed);
+        }
+        builders.into_iter().map(Builder::finish).collect()
+    }
+
+    fn by_codes(&self, mapped: &Mapped, codes: &[u32], rows: &Bits) -> Vec<Vec<(Kind, Chunk)>> {
+        let output = |output: &MappedOutput| {
+            let mut chunks = Vec::new();
+            if !output.others.is_empty() {
+                let mut builder = Builder::new(codes.len());
+                for row in rows.iter() {
+                    if let Some(value) = codes.get(row).and_then(|code| output.others.get(code)) {
+                        builder.push(row, value.clone());
+                    }
+                }
+                chunks = builder.finish();
+            }
+            if !output.texts.is_empty() {
+                let code = |code: &u32| output.codes.get(*code as usize).copied().unwrap_or(0);
+                let codes: Vec<u32> = codes.iter().map(code).collect();
+                if codes.iter().any(|&code| code != 0) {
+                    chunks.push((Kind::Str, Chunk::Dict { codes, dict: Arc::clone(&output.texts) }));
+                }
+            }
+            chunks
+        };
+        mapped.outputs.iter().map(output).collect()
+    }
+
+    /// What a step makes of the entries of a dictionary: of all, where that is likely to be less work, else of those in use.
+    fn mapped(&self, index: usize, step: &Step, (input, codes, dict): OnlyDict<'_>, rows: &Bits) -> Arc<Mapped> {
+        let known = {
+            let mut state = self.shared.state.lock();
+            match state.uses(index, dict) {
+                Some(uses) => {
+                    uses.rows += rows.count();
+                    (uses.whole.clone(), uses.rows >= dict.len() && dict.len() <= ENTRIES)
+                }
+                None => (None, false),
+            }
+        };
+        match known {
+            (Some(whole), _) => whole,
+            (None, true) => {
+                let whole = Arc::new(Mapped::new(step, input, dict, 0..=u32::try_from(dict.len()).unwrap_or(u32::MAX)));
+                // Two threads may have made it; all are to use the same.
+                match self.shared.state.lock().uses(index, dict) {
+                    Some(uses) => Arc::clone(uses.whole.get_or_insert(whole)),
+                    None => whole,
+                }
+            }
+            (None, false) => {
+                let mut used: Vec<u32> = rows.iter().filter_map(|row| codes.get(row).copied()).collect();
+                used.sort_unstable();
+                used.dedup();
+                Arc::new(Mapped::new(step, input, dict, used))
+            }
+        }
+    }
+
+    /// The dictionary of an output for the whole source, where its step has one input that has a dictionary for the whole source.
+    fn whole_dict(&self, output: usize) -> Result<Option<Arc<Dict>>, StoreError> {
+        let Some((index, step)) = self.step_of(output) else { return Ok(None) };
+        let mut only = None;
+        for (input, binding) in step.inputs.iter().enumerate() {
+            let name = match binding {
+                Binding::Nothing => continue,
+                Binding::Made(_) => return Ok(None),
+                Binding::Base(name) => name,
+            };
+            if virtual_reader(name).is_some() {
+                return Ok(None);
+            }
+            for (column, own) in self.inner.columns().iter().enumerate().filter(|(_, column)| *column.name == **name) {
+                if own.kind != Kind::Str || only.is_some() {
+                    return Ok(None);
+                }
+                only = Some((input, column));
+            }
+        }
+        let Some((input, column)) = only else { return Ok(None) };
+        let Some(dict) = self.inner.dict(column)?.filter(|dict| dict.len() <= ENTRIES) else { return Ok(None) };
+        // As if all had been read: a predicate asks every entry anyway.
+        let everything = Bits::all(dict.len());
+        let mapped = self.mapped(index, step, (input, &[], &dict), &everything);
+        Ok(mapped.outputs.get(output - step.outputs.start).map(|output| Arc::clone(&output.texts)))
+    }
+}
+
+impl Source for Computed {
+    fn topic(&self) -> TopicId {
+        self.inner.topic()
+    }
+
+    fn topic_name(&self) -> Arc<str> {
+        Arc::clone(&self.topic)
+    }
+
+    fn columns(&self) -> &[Column] {
+        &self.layout().columns
+    }
+
+    fn groups(&self) -> usize {
+        self.inner.groups()
+    }
+
+    fn rows(&self, group: usize) -> usize {
+        self.inner.rows(group)
+    }
+
+    fn time_bounds(&self, group: usize) -> (i64, i64) {
+        self.inner.time_bounds(group)
+    }
+
+    fn times(&self, group: usize) -> Result<Vec<i64>, StoreError> {
+        self.inner.times(group)
+    }
+
+    fn column(&self, group: usize, column: usize) -> Result<Option<Chunk>, StoreError> {
+        match self.layout().slots.get(column) {
+            None => Ok(None),
+            Some(Slot::Inner(inner)) => self.inner.column(group, *inner),
+            Some(Slot::Made(output, kind)) => {
+                let Some((index, step)) = self.step_of(*output) else { return Ok(None) };
+                let made = self.made(group, index, step)?;
+                let chunks = made.get(output - step.outputs.start);
+                let chunk = chunks.and_then(|chunks| chunks.iter().find(|(own, _)| own == kind));
+                Ok(chunk.map(|(_, chunk)| chunk.clone()))
+            }
+        }
+    }
+
+    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
+        match self.layout().slots.get(column)? {
+            Slot::Inner(inner) => self.inner.int_bounds(group, *inner),
+            Slot::Made(..) => None,
+        }
+    }
+
+    fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {
+        match self.layout().slots.get(column) {
+            Some(Slot::Inner(inner)) => self.inner.dict(*inner),
+            Some(Slot::Made(output, Kind::Str)) => self.whole_dict(*output),
+            _ => Ok(None),
+        }
+    }
+
+    fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
+        match self.layout().slots.get(column) {
+            Some(Slot::Inner(inner)) => self.inner.dict_counts(*inner),
+            _ => Ok(None),
+        }
+    }
+
+    fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
+        self.inner.lineage(group)
+    }
+
+    fn runs(&self, group: usize) -> Result<Vec<Run>, StoreError> {
+        self.inner.runs(group)
+    }
+
+    fn deleted(&self, group: usize) -> Option<Arc<[u64]>> {
+        self.inner.deleted(group)
+    }
+}

@@ -1,0 +1,53 @@
+//! What a page and the command line ask beside rows: the plan of a query, rows around a row, proposals, tables of the box.
+
+use serde_json::Value;
+
+use crate::support::TestBox;
+
+#[test]
+fn a_query_is_explained_completed_and_set_in_context() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start(dir.path(), "");
+    let lookups = dir.path().join("lookups");
+    std::fs::create_dir_all(&lookups).unwrap();
+    std::fs::write(lookups.join("apps.json"), r#"{"shop": {"owner": "ann"}}"#).unwrap();
+    let lines: String = (0..40)
+        .map(|at| {
+            format!("{{\"app\":\"{}\",\"ms\":{at},\"message\":\"user=u{} took {at}ms\"}}\n", ["shop", "blog"][at % 2], at % 3)
+        })
+        .collect();
+    sawbox.ingest("web", &lines);
+    let ask = |path: &str, query: &[(&str, &str)]| -> Value {
+        let (status, text) = sawbox.get(path, query);
+        assert_eq!(status, 200, "{path}: {text}");
+        serde_json::from_str(&text).unwrap()
+    };
+
+    let rows = sawbox
+        .query("app:shop | extract \"user=<user> took <took>ms\" | eval twice = took * 2 | stats max(twice), values(user)");
+    assert_eq!((rows[0]["max(twice)"].as_f64(), rows[0]["values(user)"].as_array().map(Vec::len)), (Some(76.0), Some(3)));
+    let rows = sawbox.query("* | lookup apps.json on app fields owner | stats count() by owner");
+    assert_eq!(
+        (rows[0]["owner"].as_str(), rows[0]["count()"].as_u64(), rows[1]["owner"].is_null()),
+        (Some("ann"), Some(20), true)
+    );
+    let (_, text) = sawbox.get("/api/v1/query", &[("q", "* | lookup nothing.csv on app")]);
+    assert!(text.contains("there is no file `nothing.csv`"), "{text}");
+
+    let plan = ask("/api/v1/query", &[("q", "app:shop ms>=10 | stats count()"), ("explain", "true")]);
+    assert_eq!((plan["rows"].as_u64(), plan["plan"].as_array().map(Vec::len)), (Some(1), Some(3)), "{plan}");
+    assert!(plan["stats"]["bytes_scanned"].as_u64() > Some(0), "{plan}");
+
+    let found = ask("/api/v1/complete", &[("q", "app:s")]);
+    assert_eq!((found["kind"].as_str(), found["items"][0]["insert"].as_str()), (Some("value"), Some("shop ")), "{found}");
+    let found = ask("/api/v1/complete", &[("q", "ap | stats"), ("at", "2")]);
+    assert_eq!((found["items"][0]["insert"].as_str(), found["end"].as_u64()), (Some("app:"), Some(2)), "{found}");
+
+    let row = &sawbox.query("ms:20")[0];
+    let [partition, offset] = ["_partition", "_offset"].map(|name| row[name].to_string());
+    let pairs =
+        [("topic", "web"), ("partition", &partition), ("offset", &offset), ("before", "2"), ("after", "1"), ("same", "app")];
+    let around = ask("/api/v1/context", &pairs);
+    let ms = |side: &str| around[side].as_array().unwrap().iter().map(|row| row["ms"].as_u64().unwrap()).collect::<Vec<_>>();
+    assert_eq!((ms("before"), around["row"]["ms"].as_u64(), ms("after")), (vec![16, 18], Some(20), vec![22]), "{around}");
+}
