@@ -335,8 +335,7 @@ impl Figure {
         }
     }
 
-    /// The same of a column of numbers, for figures of numbers. No group is above `most`, but for [`NONE`],
-    /// which no array reaches.
+    /// The same of a column of numbers. No group is above `most`, but for [`NONE`], which no array reaches.
     fn add_numbers(&mut self, rows: &[u32], groups: &[u32], most: u32, numbers: &Numbers<'_>, parsed: &mut Parsed) {
         use std::cmp::Ordering::{Greater, Less};
         macro_rules! each {
