@@ -261,13 +261,17 @@ impl Figure {
         }
     }
 
-    /// Adds the values of a field in rows to their groups.
-    pub fn add_rows(&mut self, rows: &[u32], groups: &[u32], view: &GroupView<'_>, reader: &FieldReader, parsed: &mut Parsed) {
-        let of_numbers = matches!(
+    /// Whether it is made of a column's numbers.
+    fn is_of_numbers(&self) -> bool {
+        matches!(
             self.state,
             State::Sum(_) | State::Avg(_) | State::SumRate(_) | State::Least(_) | State::Greatest(_) | State::Percentile(..)
-        );
-        if of_numbers
+        )
+    }
+
+    /// Adds the values of a field in rows to their groups.
+    pub fn add_rows(&mut self, rows: &[u32], groups: &[u32], view: &GroupView<'_>, reader: &FieldReader, parsed: &mut Parsed) {
+        if self.is_of_numbers()
             && let Some(columns) = Numbers::of(view, reader)
             && let Some(most) = groups.iter().copied().filter(|&group| group != NONE).max()
         {
@@ -281,42 +285,24 @@ impl Figure {
         }
     }
 
-    /// The same of a column of numbers, for figures of numbers. No group is above `most`, but for [`NONE`],
-    /// which no array reaches.
+    /// The same of a column of numbers. No group is above `most`, but for [`NONE`], which no array reaches.
     fn add_numbers(&mut self, rows: &[u32], groups: &[u32], most: u32, numbers: &Numbers<'_>, parsed: &mut Parsed) {
+        use std::cmp::Ordering::{Greater, Less};
+        macro_rules! each {
+            ($all:expr, $add:expr) => {{
+                at($all, most);
+                numbers.each(rows, groups, parsed, |group, number| {
+                    if let Some(own) = $all.get_mut(group as usize) {
+                        $add(own, number);
+                    }
+                });
+            }};
+        }
         match &mut self.state {
-            State::Sum(sums) | State::Avg(sums) | State::SumRate(sums) => {
-                at(sums, most);
-                numbers.each(rows, groups, parsed, |group, number| {
-                    if let Some(sum) = sums.get_mut(group as usize) {
-                        sum.add(number);
-                    }
-                });
-            }
-            State::Least(bests) => {
-                at(bests, most);
-                numbers.each(rows, groups, parsed, |group, number| {
-                    if let Some(best) = bests.get_mut(group as usize) {
-                        better(best, number, std::cmp::Ordering::Less);
-                    }
-                });
-            }
-            State::Greatest(bests) => {
-                at(bests, most);
-                numbers.each(rows, groups, parsed, |group, number| {
-                    if let Some(best) = bests.get_mut(group as usize) {
-                        better(best, number, std::cmp::Ordering::Greater);
-                    }
-                });
-            }
-            State::Percentile(all, _) => {
-                at(all, most);
-                numbers.each(rows, groups, parsed, |group, number| {
-                    if let Some(quantiles) = all.get_mut(group as usize) {
-                        quantiles.add(number.as_f64());
-                    }
-                });
-            }
+            State::Sum(sums) | State::Avg(sums) | State::SumRate(sums) => each!(sums, Sum::add),
+            State::Least(bests) => each!(bests, |best, number| better(best, number, Less)),
+            State::Greatest(bests) => each!(bests, |best, number| better(best, number, Greater)),
+            State::Percentile(all, _) => each!(all, |own: &mut Quantiles, number: Number| own.add(number.as_f64())),
             _ => {}
         }
     }
