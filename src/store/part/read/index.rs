@@ -196,8 +196,6 @@ impl PartSource {
                         }
                         false
                     }
-                    // Messages have none of these.
-                    Piece::Json(_) => true,
                 };
                 if anywhere {
                     found = Groups::all(count);
