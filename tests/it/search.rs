@@ -8,7 +8,7 @@ use crate::support::TestBox;
 fn a_query_is_explained_completed_and_set_in_context() {
     let dir = tempfile::tempdir().unwrap();
     let sawbox = TestBox::start(dir.path(), "");
-    let lookups = dir.path().join("lookups");
+    let lookups = dir.path().join("data/lookups");
     std::fs::create_dir_all(&lookups).unwrap();
     std::fs::write(lookups.join("apps.json"), r#"{"shop": {"owner": "ann"}}"#).unwrap();
     let lines: String = (0..40)

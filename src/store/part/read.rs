@@ -18,7 +18,7 @@ use super::directory::{
 };
 use super::pairs;
 use super::template::{self, Template, Templates};
-use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION, derive, ranked, split, typed};
+use super::{FIRST_FIELD, MAGIC, TIME_COLUMN, VERSION, derive, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
@@ -29,6 +29,7 @@ use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made, Present, Ru
 
 mod dict;
 mod index;
+mod lineage;
 mod made;
 mod payload;
 mod shapes;
@@ -443,43 +444,11 @@ impl Source for PartSource {
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
-        let directory = self.directory()?;
-        let rows = self.rows(group);
-        let offsets = self.system_ints(group, OFFSET_COLUMN)?.into_iter().map(i64::cast_unsigned).collect();
-        let ns = self.system_ints(group, N_COLUMN)?.into_iter().map(|n| u16::try_from(n).unwrap_or(u16::MAX)).collect();
-        let mut lineage = Lineage { offsets, ns, ..Lineage::default() };
-        let start = directory.starts.get(group).copied().unwrap_or(0);
-        let mut run = directory.run_ends.partition_point(|end| *end <= start);
-        while let (Some(of), Some(end)) = (directory.runs.get(run), directory.run_ends.get(run)) {
-            let upto = usize::try_from(end - start).unwrap_or(rows).min(rows);
-            lineage.partitions.resize(upto, of.partition);
-            lineage.generations.resize(upto, of.generation);
-            if upto == rows {
-                break;
-            }
-            run += 1;
-        }
-        Ok(lineage)
+        self.lineage_of(group)
     }
 
     fn runs(&self, group: usize) -> Result<Vec<Run>, StoreError> {
-        let directory = self.directory()?;
-        let start = directory.starts.get(group).copied().unwrap_or(0);
-        let end = start + self.rows(group) as u64;
-        let mut at = directory.run_ends.partition_point(|run_end| *run_end <= start);
-        let mut from = start;
-        let mut runs = Vec::new();
-        while let (Some(of), Some(run_end)) = (directory.runs.get(at), directory.run_ends.get(at)) {
-            let upto = (*run_end).min(end);
-            let rows = usize::try_from(upto.saturating_sub(from)).unwrap_or(usize::MAX);
-            runs.push(Run { rows, partition: of.partition, generation: of.generation, first: of.first, last: of.last });
-            if upto == end {
-                break;
-            }
-            from = upto;
-            at += 1;
-        }
-        Ok(runs)
+        self.runs_of(group)
     }
 
     fn groups_with(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {

@@ -44,6 +44,8 @@ pub struct ColumnSize {
     pub chunk_bytes: u64,
     /// Bytes of its dictionary.
     pub dictionary_bytes: u64,
+    /// Bytes of its pairs.
+    pub pair_bytes: u64,
     /// Entries of its dictionary: its distinct values.
     pub entries: u64,
     /// Rows that have a value.
@@ -65,6 +67,11 @@ pub fn name_of(encoded: u8) -> &'static str {
         encoding::PLAIN => "plain",
         encoding::ZSTD => "zstd",
         encoding::DERIVED => "derived",
+        encoding::PATCHED => "patched frame",
+        encoding::RANKED => "ranked codes",
+        encoding::SPLIT => "shapes",
+        encoding::FIXED => "raw bytes",
+        encoding::NUMBER.. => "numbers",
         _ => "other",
     }
 }
@@ -171,6 +178,12 @@ impl PartSource {
                 size.dictionary_bytes.saturating_add(total(dir.blocks.iter().map(|block| block.span.length)));
             size.entries += dir.blocks.iter().map(|block| u64::from(block.entries)).sum::<u64>();
         }
+        for (number, dir) in directory.dirs.iter().enumerate() {
+            let bytes: u64 = self.segments(number).unwrap_or(&[]).iter().map(|segment| segment.shape.bytes()).sum();
+            if bytes > 0 {
+                all.entry((dir.column.name.clone(), kind_name(dir.column.kind))).or_default().pair_bytes += bytes;
+            }
+        }
         Ok(all)
     }
 
@@ -189,6 +202,11 @@ impl PartSource {
             return whole(&error);
         }
         let mut found = Vec::new();
+        if let Err(error) = self.check_index() {
+            // Without them every group is looked into.
+            let (at, what) = parts_of(&error);
+            found.push(Damage { at, what, field: None, rows: 0, is_whole_part: false });
+        }
         let mut lost = BTreeSet::new();
         for (number, dir) in directory.dirs.iter().enumerate() {
             if let Err(error) = self.dict_counts(number) {

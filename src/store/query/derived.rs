@@ -14,6 +14,8 @@ use crate::store::source::{Chunk, Dict, Made, Source};
 
 /// A shorter part of a needle is in too many rows.
 const SHORTEST: usize = 3;
+/// Of a longer one all messages are made: every way to cut it at a joint is tried beforehand.
+const LONGEST: usize = 256;
 const MONTHS: &str = "jan feb mar apr may jun jul aug sep oct nov dec";
 
 /// Which columns a needle may be in, of a source.
@@ -37,7 +39,7 @@ impl Fields {
         let needle = test.needle()?;
         let folded = needle.text().to_ascii_lowercase().into_bytes();
         // Beyond ASCII a needle has more forms than one.
-        if folded.is_empty() || !folded.is_ascii() {
+        if folded.is_empty() || folded.len() > LONGEST || !folded.is_ascii() {
             return None;
         }
         let templates = source.made_of(column)?;

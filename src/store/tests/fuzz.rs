@@ -378,7 +378,10 @@ fn fuzz_templates() {
             let mut bytes = seed.clone();
             edit(&mut bytes, edits);
             let Some(templates) = template::decode(&bytes, &dirs) else { return };
-            assert_eq!(template::decode(&template::encode(&templates), &dirs).as_ref(), Some(&templates));
+            // Of none nothing is written.
+            if templates != template::Templates::default() {
+                assert_eq!(template::decode(&template::encode(&templates), &dirs).as_ref(), Some(&templates));
+            }
             let rows = usize::from(*rows % 9);
             let text = Chunk::Text { ends: vec![2; rows], bytes: b"ab".to_vec(), present: Present::All };
             let int = Chunk::Int { values: vec![i64::MIN; rows], present: Present::All };

@@ -21,6 +21,8 @@ pub struct ColumnStats {
     pub bytes: u64,
     /// Bytes of dictionaries alone.
     pub dictionary_bytes: u64,
+    /// Of these its pairs.
+    pub pair_bytes: u64,
     /// Parts in which it has a dictionary.
     pub dictionaries: u64,
     /// Distinct values in the part that has most; none where no part has a dictionary.
@@ -75,8 +77,11 @@ impl Look {
                     let fresh = || ColumnStats { name: name.clone(), kind, ..ColumnStats::default() };
                     let column = columns.entry((name.clone(), kind)).or_insert_with(fresh);
                     column.rows += size.rows;
-                    column.bytes = column.bytes.saturating_add(size.chunk_bytes.saturating_add(size.dictionary_bytes));
+                    let bytes =
+                        [size.chunk_bytes, size.dictionary_bytes, size.pair_bytes].into_iter().fold(0, u64::saturating_add);
+                    column.bytes = column.bytes.saturating_add(bytes);
                     column.dictionary_bytes = column.dictionary_bytes.saturating_add(size.dictionary_bytes);
+                    column.pair_bytes = column.pair_bytes.saturating_add(size.pair_bytes);
                     if size.entries > 0 {
                         column.dictionaries += 1;
                         column.distinct = column.distinct.max(Some(size.entries));

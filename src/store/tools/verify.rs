@@ -185,6 +185,7 @@ impl Look {
             let costs = match &damage.field {
                 _ if damage.is_whole_part => whole(String::new()).costs,
                 Some(field) => format!("the values of `{field}` in up to {} rows", damage.rows),
+                None if damage.rows == 0 => "no rows: searches read what its pairs would have let them leave out".to_owned(),
                 None => format!("{} rows: when they were, or where they came from", damage.rows),
             };
             let rows_lost = if damage.field.is_none() { damage.rows } else { 0 };
