@@ -38,7 +38,7 @@ fn row(i: u64) -> TestRow {
         1 => format!("/Images/photo_{}.png", i % 900),
         _ => "/favicon.ico".to_owned(),
     };
-    let verb = if i % 5 == 0 { "POST" } else { "GET" };
+    let verb = if i.is_multiple_of(5) { "POST" } else { "GET" };
     let text = format!("Worker w{} of pool {} took {} ms, état {}", i % 7, i % 11, noise % 1000, mix(noise) % 100_000);
     let mut cells = vec![
         (
@@ -50,11 +50,11 @@ fn row(i: u64) -> TestRow {
         ("id".to_owned(), str(id)),
         ("uuid".to_owned(), str(uuid)),
         ("took".to_owned(), Owned::Int((i % 97) as i64)),
-        ("size".to_owned(), str(if i % 40 == 0 { "-".to_owned() } else { (noise % 1_000_000).to_string() })),
+        ("size".to_owned(), str(if i.is_multiple_of(40) { "-".to_owned() } else { (noise % 1_000_000).to_string() })),
         ("client".to_owned(), str(format!("10.{}.{}.{}", noise >> 9 & 0xff, noise >> 20 & 0xff, noise >> 33 & 0xff))),
         ("text".to_owned(), str(text)),
     ];
-    if i % 9 == 0 {
+    if i.is_multiple_of(9) {
         cells.extend([("tags".to_owned(), str("Slow")), ("tags".to_owned(), str(format!("t{}", noise % 5000)))]);
     }
     TestRow { time_ns: TODAY + i as i64 * SECOND / 100, arrival_ns: TODAY + i as i64 * SECOND / 100, offset: i, n: 0, cells }

@@ -103,7 +103,7 @@ fn kept(records: &[Record], keep: KeepPayload) -> (Seen, u64) {
     assert_eq!(in_memory, in_parts);
     assert_eq!(in_parts, merged);
     for (offset, payload) in &merged {
-        assert_eq!(payload, &records[*offset as usize].payload, "of row {offset}");
+        assert_eq!(payload, &records[usize::try_from(*offset).unwrap()].payload, "of row {offset}");
     }
     let bytes = disk.files().iter().filter(|(path, _)| path.extension().is_some()).map(|(_, bytes)| *bytes).sum();
     (merged, bytes)
@@ -140,14 +140,14 @@ fn noise(i: u64) -> u64 {
 }
 
 fn application(i: u64) -> Record {
-    let text = if i % 10 == 0 { "said \\\"no\\\"\\n" } else { "all is well" };
+    let text = if i.is_multiple_of(10) { "said \\\"no\\\"\\n" } else { "all is well" };
     let members = [
         ("level", format!("\"{}\"", ["info", "warn"][(i % 2) as usize])),
         ("msg", format!("\"{text} {}\"", noise(i) % 1000)),
         ("id", format!("\"{:016x}\"", noise(i))),
         ("took", (noise(i) % 977).to_string()),
         ("share", format!("{}.5", noise(i) % 20)),
-        ("ok", (i % 3 == 0).to_string()),
+        ("ok", (i.is_multiple_of(3)).to_string()),
     ];
     json(&members.map(|(name, token)| (name.to_owned(), token)), ",", "", TODAY)
 }
@@ -242,7 +242,7 @@ fn what_is_deleted_leaves_nothing_in_shapes_and_templates() {
     store.merge_all().unwrap();
     let left = seen(&store.snapshot(None, None, None));
     assert_eq!(left.len(), records.len() - 500);
-    assert!(left.iter().all(|(offset, payload)| *payload == records[*offset as usize].payload));
+    assert!(left.iter().all(|(offset, payload)| *payload == records[usize::try_from(*offset).unwrap()].payload));
     drop(store);
     assert!(!is_on_disk(&disk, b"hunter2"));
 }
@@ -274,6 +274,9 @@ fn token() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A payload, what is cut out of it (which field, from where, how long), and a number.
+type Cut = (Vec<u8>, Vec<(usize, usize, usize)>, i8);
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -293,7 +296,7 @@ proptest! {
     fn any_bytes_come_back_as_they_were_or_not_at_all(
         records in vec((vec(any::<u8>(), 0..60), vec((0usize..4, 0usize..60, 0usize..20), 0..5), any::<i8>()), 2..80),
     ) {
-        let record = |(payload, cuts, number): &(Vec<u8>, Vec<(usize, usize, usize)>, i8)| {
+        let record = |(payload, cuts, number): &Cut| {
             let cut = |(name, from, length): &(usize, usize, usize)| {
                 let from = (*from).min(payload.len());
                 (["a", "b", "c", "message"][*name].to_owned(), From::Cut(from..(from + length).min(payload.len())))

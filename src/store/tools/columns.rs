@@ -21,7 +21,7 @@ pub struct ColumnStats {
     pub bytes: u64,
     /// Bytes of dictionaries alone.
     pub dictionary_bytes: u64,
-    /// Of these its pairs.
+    /// Bytes of pairs alone.
     pub pair_bytes: u64,
     /// Parts in which it has a dictionary.
     pub dictionaries: u64,

@@ -21,6 +21,7 @@ const KEYS: usize = 16;
 
 /// One key.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "few, and short-lived")]
 enum Key {
     Field {
         name: String,

@@ -130,7 +130,7 @@ proptest! {
         for word in ["terms", "date_histogram", "histogram", "composite", "filters", "range", "top_hits", "percentiles"] {
             let _ = aggs::parse(&json!({ "a": { word: value.clone() } }), 0);
         }
-        let _ = super::order::of_value(&value, 0).map(|order| order.after(&[value.clone()], 0));
+        let _ = super::order::of_value(&value, 0).map(|order| order.after(std::slice::from_ref(&value), 0));
         let body: Map<String, Value> = value.as_object().cloned().unwrap_or_default();
         let _ = Shown::read(&body, &Default::default(), 0);
     }

@@ -47,6 +47,7 @@ pub struct Agg {
 }
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "few, and short-lived")]
 enum Kind {
     /// Buckets by values.
     Keyed(keyed::Keyed),

@@ -85,7 +85,8 @@ fn bucket<'a>(buckets: &'a Value, key: &str) -> Option<&'a Map<String, Value>> {
         Value::Array(all) => {
             let is_it = |bucket: &&Value| {
                 let own = &bucket["key"];
-                own.as_str().map_or_else(|| own.to_string() == key || bucket["key_as_string"] == key, |own| own == key)
+                let shown = || *own.to_string() == *key || bucket["key_as_string"] == key;
+                own.as_str().map_or_else(shown, |own| own == key)
             };
             all.iter().find(is_it)?.as_object()
         }

@@ -16,6 +16,9 @@ use crate::web::elastic::calendar::Unit;
 use crate::web::elastic::dates::{self, Dates};
 use crate::web::elastic::dsl::read::{count, flag, maybe_text, number, object, only, scalar};
 
+/// First and last instant, where they are given.
+type Ends = (Option<i64>, Option<i64>);
+
 const MS: i64 = 1_000_000;
 
 fn too_many() -> String {
@@ -114,7 +117,7 @@ impl DateBuckets {
         let bins = date_bins("date_histogram", body)?;
         let mut shown = Dates::new(now_ns).format(maybe_text(body, "format")?)?;
         shown.zone = bins.zone.clone();
-        let mut bounds = |name: &str| -> Result<Option<(Option<i64>, Option<i64>)>, String> {
+        let mut bounds = |name: &str| -> Result<Option<Ends>, String> {
             let Some(bounds) = body.get(name).filter(|bounds| !bounds.is_null()) else { return Ok(None) };
             let bounds = object(bounds, name)?;
             only(bounds, name, &["min", "max"])?;

@@ -289,14 +289,13 @@ impl Pipeline {
                 let len = i64::try_from(there.len()).unwrap_or(i64::MAX);
                 let clamp = |at: i64| usize::try_from(at.clamp(0, len)).unwrap_or(0);
                 let width = i64::try_from(*window).unwrap_or(i64::MAX);
-                let mut index = 0i64;
-                for (at, _) in values.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
+                let numbers = values.iter().enumerate().filter(|(_, value)| !value.is_nan());
+                for (index, (at, _)) in (0i64..).zip(numbers) {
                     let end = index.saturating_add(*shift);
                     let part = there.get(clamp(end.saturating_sub(width))..clamp(end)).unwrap_or_default();
                     if !part.is_empty() || !how.is_model() {
                         put(at, json!({ "value": finite(how.value(part)) }));
                     }
-                    index += 1;
                 }
             }
             What::Difference { lag } => {
