@@ -30,7 +30,7 @@ from sides import Box, Victoria
 MB = 1_000_000
 BUILD = """VictoriaLogs is left out: name its program with --victoria-logs. To build it (Go):
   git clone --depth 1 --branch v1.26.0 https://github.com/VictoriaMetrics/VictoriaLogs
-  cd VictoriaLogs && CGO_ENABLED=0 go build -o victoria-logs ./app/victoria-logs"""
+  cd VictoriaLogs && go build -o victoria-logs ./app/victoria-logs"""
 
 
 class Table:
