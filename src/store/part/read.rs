@@ -300,7 +300,6 @@ impl PartSource {
 
     /// What templates of messages or payloads are made of, in one group.
     fn fields(&self, group: usize, templates: &[Template], of_messages: bool) -> Result<derive::Fields, StoreError> {
-        let directory = self.directory()?;
         let mut fields = derive::Fields { columns: Vec::new(), times: self.times(group)? };
         for number in templates.iter().flat_map(Template::columns) {
             let at = number as usize;
@@ -310,8 +309,9 @@ impl PartSource {
             if fields.columns[at].is_some() {
                 continue;
             }
-            let made = directory.chunk_ref(group, number.saturating_add(FIRST_FIELD));
-            if of_messages && made.is_some_and(|chunk| chunk.encoding == encoding::DERIVED) {
+            // With the columns beside it that have the field's other values.
+            let derived = |column| self.encoding(group, column) == Some(encoding::DERIVED);
+            if of_messages && (at..=at.saturating_add(self.siblings(at))).any(derived) {
                 return Err(self.file.damaged(0, "a template that is made of messages"));
             }
             fields.columns[at] = self.whole_column(group, at)?.map(Chunk::into_text);
