@@ -114,7 +114,7 @@ impl Stretches {
 pub struct ToCome {
     /// Where each partition of the queue begins; of those that are not here nobody knows, and masks stay.
     pub starts: BTreeMap<PartitionId, Offset>,
-    /// Whether there are dead letters: their records may be older than the queue's.
+    /// Whether there are dead letters, or rows that are still being made: their records may be older than the queue's.
     pub letters: bool,
 }
 

@@ -118,6 +118,7 @@ impl Store {
                 merged.push(file);
             }
         }
+        let _number = self.masking.lock();
         self.unmask(topic, &mut change);
         let changes = vec![Change { topic: topic.clone(), change, files: merged, keyed: Vec::new(), flushed: false }];
         self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
@@ -125,14 +126,15 @@ impl Store {
     }
 
     /// Adds the masks that no part needs once a change is made. No other change may add parts meanwhile that need them: flushes
-    /// do not, for their rows are above every mask, or below one that is kept for them ([`super::mask::ToCome`]).
+    /// do not, for their rows are above every mask, or below one that is kept for them ([`super::mask::ToCome`]). Who calls this holds
+    /// `masking` until the commit: masks are forgotten by where they begin, and a new one may begin there.
     pub(super) fn unmask(&self, topic: &Arc<TopicStore>, change: &mut TopicChange) {
         let state = topic.state.lock();
         let durable = &state.durable;
         if durable.masks.is_empty() {
             return;
         }
-        change.unmask = state.unneeded(&durable.masks, &change.remove, &change.add);
+        change.unmask = state.unneeded(&durable.masks, &change.remove, &change.add, None);
     }
 }
 

@@ -124,6 +124,7 @@ impl Store {
             };
             changes.entry(topic.id).or_insert_with(change).change.remove.push(*part);
         }
+        let _number = self.masking.lock();
         for change in changes.values_mut() {
             let topic = change.topic.clone();
             self.unmask(&topic, &mut change.change);

@@ -87,13 +87,22 @@ impl Store {
         own.fold((0, 0), |(rows, bytes), (_, part)| (rows + part.rows, bytes + part.bytes))
     }
 
-    /// Makes a job known, or what it has become. One that is no longer open loses its staged parts.
+    /// Makes a job known, or what it has become. One that is no longer open loses its staged parts, and the masks that were only
+    /// kept for them go.
     ///
     /// # Errors
     /// The disk's; then it is as before.
     pub fn put_job(&self, topic: TopicId, name: &str, job: JobEntry) -> Result<(), StoreError> {
         let topic = self.topic_or_new(topic, name);
-        let change = TopicChange { jobs: vec![job], ..TopicChange::default() };
+        let (id, open) = (job.id, job.open);
+        let mut change = TopicChange { jobs: vec![job], ..TopicChange::default() };
+        let _number = (!open).then(|| self.masking.lock());
+        if !open {
+            let state = topic.state.lock();
+            let own = state.durable.staged.values().filter(|(owner, _)| *owner == id);
+            let own: Vec<u64> = own.map(|(_, part)| part.id).collect();
+            change.unmask = state.unneeded(&state.durable.masks, &own, &[], Some(id));
+        }
         self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
     }
 
@@ -166,7 +175,7 @@ impl Store {
             let masks: Vec<Mask> = ranges.iter().map(mask).collect();
             let mut after = (*durable.masks).clone();
             masks.iter().for_each(|mask| after.add(mask));
-            let unmask = state.unneeded(&after, &remove, &add);
+            let unmask = state.unneeded(&after, &remove, &add, Some(job.id));
             TopicChange { add, remove, masks, unmask, generations: vec![generation], jobs: vec![job], ..TopicChange::default() }
         };
         self.commit(vec![Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
@@ -222,7 +231,7 @@ impl Store {
             let add: Vec<PartMeta> = files.iter().map(|file: &Arc<PartFile>| file.meta.clone()).collect();
             let mut after = (*durable.masks).clone();
             masks.iter().for_each(|mask| after.add(mask));
-            let unmask = state.unneeded(&after, &[], &add);
+            let unmask = state.unneeded(&after, &[], &add, None);
             TopicChange { add, masks, unmask, generations: vec![generation], ..TopicChange::default() }
         });
         let of = |topic, change, files| Change { topic, change, files, keyed: Vec::new(), flushed: false };

@@ -121,13 +121,16 @@ impl State {
         self.frozen.push_back(Frozen { source, cursors, keyed, bytes });
     }
 
-    /// The stretches of these masks that nothing needs once some parts are gone and others are there. Those of jobs under way count:
+    /// The stretches of these masks that nothing needs once some parts are gone, others are there and a job `ends`. Those of jobs under way count:
     /// a job that ends must not bring back what was deleted meanwhile.
-    pub fn unneeded(&self, masks: &Masks, remove: &[u64], add: &[PartMeta]) -> Vec<(PartitionId, Offset)> {
+    pub fn unneeded(&self, masks: &Masks, remove: &[u64], add: &[PartMeta], ends: Option<u64>) -> Vec<(PartitionId, Offset)> {
         let gone: BTreeSet<u64> = remove.iter().copied().chain(add.iter().map(|part| part.id)).collect();
         let staged = self.durable.staged.values().map(|(_, part)| part);
         let stays = self.durable.parts.values().chain(staged).filter(|part| !gone.contains(&part.id));
-        masks.unneeded(stays.chain(add), &self.to_come, |partition| self.durable.keyed.contains_key(&partition))
+        let mut to_come = self.to_come.clone();
+        // A job holds rows that no part has yet, of records that may have left the queue since it read them.
+        to_come.letters |= self.durable.jobs.values().any(|job| job.open && Some(job.id) != ends);
+        masks.unneeded(stays.chain(add), &to_come, |partition| self.durable.keyed.contains_key(&partition))
     }
 
     /// Adds this topic's sources that may have rows of `[from, to)`.

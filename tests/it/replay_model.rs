@@ -231,3 +231,12 @@ proptest! {
 fn cases() -> u32 {
     std::env::var("SAWBOX_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }
+
+/// What a replay staged needs the masks of the one before it; once it is cancelled nobody does.
+#[test]
+fn a_cancelled_replay_leaves_no_masks() {
+    let scene = |steps, checkpoint| Op::Scene { mark: 1, steps, checkpoint, more: None };
+    let mut ops = vec![scene(0, false), Op::Append(1, b"xx".to_vec()), Op::Delete(0, 1, 1), Op::StepReplay(0, 1)];
+    ops.extend([Op::Trim(1, 3), Op::StepReplay(0, 4), scene(1, true), Op::Steps(vec![0]), Op::Merge, Op::Cancel(0)]);
+    run(0, &ops).expect("rows of one generation, and no mask that nobody needs");
+}

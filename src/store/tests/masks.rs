@@ -317,6 +317,24 @@ fn a_deletion_is_known_while_there_are_dead_letters() {
 }
 
 #[test]
+fn a_deletion_is_known_while_a_job_may_hold_its_rows() {
+    let mut pair = Pair::new();
+    pair.append(0, 20);
+    pair.store.flush_all().unwrap();
+    pair.store.set_to_come(pair.topic, ToCome { starts: pair.next.clone(), letters: false });
+    for open in [true, false] {
+        let job = JobEntry { id: 7, generation: 9, open, record: Arc::from(&b"{}"[..]) };
+        pair.store.put_job(pair.topic, "web", job).unwrap();
+        if open {
+            pair.delete(0, 3, 5);
+        }
+        pair.store.merge_all().unwrap();
+        pair.check("deleted");
+        assert_eq!(pair.store.masks(pair.topic).is_some_and(|masks| masks.is_gone(0, 4)), open);
+    }
+}
+
+#[test]
 fn a_row_that_waited_does_not_come_beside_a_replays() {
     let mut pair = Pair::new();
     pair.append(0, 19);
