@@ -132,6 +132,27 @@ pub enum Mapped {
     Held(Arc<[u8]>),
 }
 
+impl Mapped {
+    /// Says that it is read here and there: a device's read-ahead (128 KiB, and megabytes on some) brings what nobody asked for.
+    /// What is read in a row is then to be named by [`Mapped::will_need`].
+    pub fn read_at_random(&self) {
+        if let Self::Map(map) = self {
+            // Advice: where it is not taken, reads are as right.
+            let _ = map.advise(memmap2::Advice::Random);
+        }
+    }
+
+    /// Has these bytes brought in at once, where they are not in memory; does not wait for them.
+    pub fn will_need(&self, offset: u64, length: u64) {
+        if let Self::Map(map) = self
+            && let (Ok(offset), Ok(length)) = (usize::try_from(offset), usize::try_from(length))
+            && offset.checked_add(length).is_some_and(|end| end <= map.len())
+        {
+            let _ = map.advise_range(memmap2::Advice::WillNeed, offset, length);
+        }
+    }
+}
+
 impl Deref for Mapped {
     type Target = [u8];
 

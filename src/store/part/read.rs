@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use self::ahead::Ahead;
 use super::bits::Reader;
 use super::cache::{Cache, Cached};
 use super::chunk::{self, encoding};
@@ -27,6 +28,7 @@ use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made, Present, Run, Source};
 
+mod ahead;
 mod dict;
 mod index;
 mod lineage;
@@ -141,11 +143,13 @@ pub struct Directory {
     pub(super) runs: Vec<LineageRun>,
     /// Rows up to the end of each run.
     run_ends: Vec<u64>,
+    ahead: Ahead,
 }
 
 impl Directory {
     fn read(mapped: Mapped) -> Result<Self, (u64, &'static str)> {
         let end = mapped.len() as u64;
+        mapped.read_at_random();
         let mut head = Reader(&mapped);
         if head.take(8) != Some(&MAGIC) || head.u16().is_none_or(|version| version == 0 || version > VERSION) {
             return Err((0, "its first bytes are not a part's of a version known here"));
@@ -155,6 +159,9 @@ impl Directory {
             let bytes = slice(&mapped, span.offset, span.length).filter(|bytes| crc32c::crc32c(bytes) == span.crc);
             bytes.and_then(unpack_section).ok_or((span.offset, "a section of its directory does not fit its checksum"))
         };
+        // Sections of the directory stand one behind the other, at the end.
+        let begin = footer.sections.iter().skip(2).map(|span| span.offset).min().unwrap_or(end);
+        mapped.will_need(begin, end.saturating_sub(begin));
         let [_, _, pair_index, templates, group_table, column_dir, lineage] = footer.sections;
         let odd = |span: Span| (span.offset, "its directory makes no sense");
         let dirs = decode_columns(&section(column_dir)?).ok_or(odd(column_dir))?;
@@ -185,7 +192,8 @@ impl Directory {
         }
         let fields = dirs.iter().filter(|dir| dir.holds != Holds::Payloads);
         let columns = fields.map(|dir| dir.column.clone()).collect();
-        Ok(Self { footer, mapped, columns, dirs, groups, templates, pairs, starts, runs, run_ends })
+        let ahead = Ahead::new(&mapped, groups.len(), dirs.len() + FIRST_FIELD as usize);
+        Ok(Self { footer, mapped, columns, dirs, groups, templates, pairs, starts, runs, run_ends, ahead })
     }
 
     /// Memory it takes, about; the mapping is the page cache's.
@@ -196,7 +204,7 @@ impl Directory {
         let templates: usize = templates.map(|template| template.pieces.len() * 64).sum();
         let of_pairs = |pair: &pairs::Segment| 128 + pair.open.len() * 4 + pair.runs.len() * 16;
         let pairs: usize = self.pairs.iter().flatten().map(of_pairs).sum();
-        256 + columns + groups + templates + pairs + self.runs.len() * 40
+        256 + columns + groups + templates + pairs + self.runs.len() * 40 + self.ahead.bytes()
     }
 
     fn chunk_ref(&self, group: usize, column: u32) -> Option<&ChunkRef> {
@@ -267,6 +275,7 @@ impl PartSource {
     pub fn raw_chunk(&self, group: usize, column: u32) -> Result<Option<(ChunkRef, &[u8])>, StoreError> {
         let directory = self.directory()?;
         let Some(chunk) = directory.chunk_ref(group, column) else { return Ok(None) };
+        directory.ahead.read(&directory.mapped, group, chunk, |group| directory.chunk_ref(group, column).copied());
         let bytes = checked(&directory.mapped, chunk.offset, chunk.length);
         if bytes.is_none() && self.skips_damage {
             return Ok(None);

@@ -15,6 +15,10 @@ impl PartSource {
         let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(None) };
         let mut dict = Dict { sorted: true, ..Dict::default() };
         let mut counts = Vec::new();
+        if let [first, .., last] = dir.blocks.as_slice() {
+            let end = last.span.offset.saturating_add(last.span.length);
+            directory.mapped.will_need(first.span.offset, end.saturating_sub(first.span.offset));
+        }
         for block in &dir.blocks {
             checked(&directory.mapped, block.span.offset, block.span.length)
                 .and_then(|frame| dictionary::unpack_block(frame, block))
