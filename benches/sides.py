@@ -15,6 +15,10 @@ BODY = 4 << 20
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+class Failed(Exception):
+    """A side did not do what it was asked; the message says which and what."""
+
+
 class Side:
     """A program with a data directory of its own. `name` is its column."""
 
@@ -43,7 +47,7 @@ class Side:
             except OSError:
                 pass
             if self.process.poll() is not None or time.monotonic() > over:
-                raise SystemExit(f"{self.name} does not start: see {self.home}/log")
+                raise Failed(f"{self.name} does not start: see {self.home}/log")
             time.sleep(0.02)
 
     def idle(self):
@@ -63,6 +67,14 @@ class Side:
         self.ended += usage.ru_utime + usage.ru_stime
         atexit.unregister(self.process.kill)
         self.process = None
+
+    def kill(self):
+        """Ends it as it is."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            atexit.unregister(self.process.kill)
+            self.process = None
 
     def restart_cold(self):
         """Started anew, with none of its files in the page cache."""
@@ -104,7 +116,7 @@ class Side:
         """Rows of an answer; nothing but the rows."""
         status, body = self.get(self.query_path(text, limit), connection)
         if status != 200:
-            raise SystemExit(f"{self.name}: {text}: {status} {body[:300]!r}")
+            raise Failed(f"{self.name}: {text}: {status} {body[:300]!r}")
         return [json.loads(line) for line in body.splitlines() if line]
 
     def timed(self, text, limit, connection):
@@ -114,7 +126,7 @@ class Side:
         status, _body = self.get(path, connection)
         took = time.perf_counter() - begun
         if status != 200:
-            raise SystemExit(f"{self.name}: {text}: {status}")
+            raise Failed(f"{self.name}: {text}: {status}")
         return took
 
     def send(self, topic, body, connection):
@@ -127,7 +139,7 @@ class Side:
                 time.sleep(0.05)
                 continue
             if answer.status // 100 != 2:
-                raise SystemExit(f"{self.name}: {answer.status} {said[:300]!r}")
+                raise Failed(f"{self.name}: {answer.status} {said[:300]!r}")
             return
 
     def send_file(self, topic, file):
@@ -155,7 +167,7 @@ class Side:
         over = time.monotonic() + seconds
         while (seen := self.count()) < rows:
             if time.monotonic() > over:
-                raise SystemExit(f"{self.name}: {seen} of {rows} rows after {seconds} s")
+                raise Failed(f"{self.name}: {seen} of {rows} rows after {seconds} s")
             time.sleep(0.05)
 
     def store_bytes(self):
