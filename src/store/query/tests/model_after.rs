@@ -199,6 +199,20 @@ proptest! {
 }
 
 #[test]
+fn steps_that_began_before_what_is_asked_stay() {
+    let sources = &super::tables::every_way()[0];
+    let mut request = request("* | stats count() as n by bin(1h) as _time | timeseries span 10m sum(n) as n");
+    (request.from_ns, request.to_ns) = (Some(TEN + 150 * SECOND), Some(TEN + 660 * SECOND));
+    let rows: Vec<String> = rows_of(sources, &request).0.iter().map(OutRow::to_json).collect();
+    assert_eq!(rows, [r#"{"_time":"2015-05-17T10:00:00Z","n":5}"#, r#"{"_time":"2015-05-17T10:10:00Z","n":null}"#]);
+    // The same from the middle of the hour.
+    request.from_ns = Some(TEN + 250 * SECOND);
+    request.query = parse_at("* | stats count() as n by bin(1h) as _time | timeseries span 4m sum(n) as n", TEN).unwrap();
+    let rows = rows_of(sources, &request).0;
+    assert_eq!(rows.first().map(OutRow::to_json).as_deref(), Some(r#"{"_time":"2015-05-17T10:00:00Z","n":3}"#));
+}
+
+#[test]
 fn lists_do_not_multiply_without_end() {
     let items: Vec<Box<[u8]>> = (0..60).map(|item| item.to_string().into_bytes().into()).collect();
     let rows = (0u64..8).map(|offset| {
