@@ -199,6 +199,50 @@ proptest! {
 }
 
 #[test]
+fn nothing_is_as_many_rows_as_no_limit_allows() {
+    for sources in super::tables::every_way() {
+        for query in [
+            "* | limit 0",
+            "* | sort status | limit 0",
+            "* | dedup app | limit 0",
+            "* | stats count() by app | limit 0",
+            "* | stats count() by app | sort -count() | limit 0",
+            "* | top 0 app",
+            "* | rare 0 app, ip",
+            "* | patterns 0",
+            "* | limit 0 | stats count() by app",
+            "* | limit 0 | eval a = 1 | dedup app",
+            "* | limit 0 | timeseries by app",
+        ] {
+            assert!(rows_of(&sources, &request(query)).0.is_empty(), "{query}");
+        }
+        let none = rows_of(&sources, &request("* | limit 0 | stats count(), sum(status), values(app)")).0;
+        assert_eq!(
+            none.iter().map(OutRow::to_json).collect::<Vec<_>>(),
+            [r#"{"count()":0,"sum(status)":null,"values(app)":[]}"#]
+        );
+    }
+}
+
+#[test]
+fn without_a_limit_of_its_own_dedup_gives_as_many_rows_as_are_asked() {
+    for sources in super::tables::every_way() {
+        let count = |query: &str| {
+            let mut request = request(query);
+            request.limit = 2;
+            rows_of(&sources, &request).0.len()
+        };
+        for query in
+            ["* | dedup app", "* | dedup app | where message:*", "* | dedup app | sort app", "* | dedup ip | eval x = 1"]
+        {
+            assert_eq!(count(query), 2, "{query}");
+        }
+        assert_eq!(count("* | dedup app | where message:* | limit 3"), 3);
+        assert_eq!(count("* | dedup app | stats count() by app"), 3);
+    }
+}
+
+#[test]
 fn steps_that_began_before_what_is_asked_stay() {
     let sources = &super::tables::every_way()[0];
     let mut request = request("* | stats count() as n by bin(1h) as _time | timeseries span 10m sum(n) as n");
