@@ -12,6 +12,8 @@ use super::model::{all_rows, key_texts, rows};
 use super::*;
 use crate::base::predicate::{Number, parse as parse_predicate};
 use crate::store::query::OutValue;
+use crate::store::query::layers::Layers;
+use crate::store::query::split::split;
 
 const STYLES: [Style; 4] = [Style::Sorted, Style::PerGroup, Style::Text, Style::Typed];
 
@@ -254,6 +256,26 @@ fn steps_that_began_before_what_is_asked_stay() {
     request.query = parse_at("* | stats count() as n by bin(1h) as _time | timeseries span 4m sum(n) as n", TEN).unwrap();
     let rows = rows_of(sources, &request).0;
     assert_eq!(rows.first().map(OutRow::to_json).as_deref(), Some(r#"{"_time":"2015-05-17T10:00:00Z","n":3}"#));
+}
+
+#[test]
+fn computed_columns_leave_the_others_what_they_have() {
+    let row = |offset: u64| {
+        let a = OutValue::Str((offset * 100).to_string().into_bytes().into());
+        TestRow { time: TEN, partition: 0, offset, n: 0, fields: vec![("a", a)] }
+    };
+    let mut source = MemorySource::new("one", (0..40).map(row).collect(), 4, Style::Typed);
+    source.payloads = true;
+    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(source)];
+    let (rows, _) = rows_of(&sources, &request("a:700 | eval b = a + 1 | fields _payload, b"));
+    assert_eq!(rows.iter().map(OutRow::to_json).collect::<Vec<_>>(), [r#"{"_payload":"raw 7","b":701}"#]);
+    // Bounds, under the name that the column has then.
+    let renamed = request("* | eval b = 1 | rename a as c");
+    let layers = Layers::new(&sources, &split(&renamed).unwrap(), &renamed);
+    let seen = &layers.sources[0];
+    let place = |name: &str| seen.columns().iter().position(|column| &*column.name == name).unwrap();
+    assert_eq!(seen.number_bounds(9, place("c")), Some((3600, 3900, 0)));
+    assert_eq!(seen.number_bounds(9, place("b")), None);
 }
 
 #[test]
