@@ -279,6 +279,29 @@ fn computed_columns_leave_the_others_what_they_have() {
 }
 
 #[test]
+fn dictionaries_computed_twice_keep_their_order_apart() {
+    // More sources than dictionaries are kept of: what is computed again is computed of other entries first.
+    let str = |text: &str| OutValue::Str(text.as_bytes().into());
+    let sources: Vec<Arc<dyn Source>> = (0u64..140)
+        .map(|at| {
+            let own = format!("z{at}");
+            let of = |(place, text): (u64, &str)| {
+                let time = TEN + i64::try_from(place / 3).unwrap() * SECOND;
+                TestRow { time, partition: 0, offset: at * 10 + place, n: 0, fields: vec![("a", str(text))] }
+            };
+            let rows = (0u64..).zip(["B", "a", own.as_str(), "A", "b", "b"]).map(of).collect();
+            Arc::new(MemorySource::new("one", rows, 3, Style::Sorted)) as Arc<dyn Source>
+        })
+        .collect();
+    let mut request = request("* | eval c = lower(a) | where c:=b");
+    request.limit = 1000;
+    request.limits.threads = 1;
+    let (rows, _) = rows_of(&sources, &request);
+    assert_eq!(rows.len(), 3 * 140);
+    assert!(rows.iter().all(|row| row.get("c") == Some(&str("b"))));
+}
+
+#[test]
 fn lists_do_not_multiply_without_end() {
     let items: Vec<Box<[u8]>> = (0..60).map(|item| item.to_string().into_bytes().into()).collect();
     let rows = (0u64..8).map(|offset| {
