@@ -245,6 +245,23 @@ fn without_a_limit_of_its_own_dedup_gives_as_many_rows_as_are_asked() {
 }
 
 #[test]
+fn a_key_named_count_is_what_sort_means() {
+    let rows = [5, 1, 5, 5, 9, 1].map(|count: i64| OutValue::Str(count.to_string().into_bytes().into()));
+    let rows = (0u64..).zip(rows).map(|(offset, count)| {
+        let fields = vec![("count", count)];
+        TestRow { time: TEN, partition: 0, offset, n: 0, fields }
+    });
+    for style in STYLES {
+        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(MemorySource::new("one", rows.clone().collect(), 2, style))];
+        for (sort, expected) in [("-count", "9 5"), ("-count()", "5 1"), ("count()", "9 1")] {
+            let (found, _) = rows_of(&sources, &request(&format!("* | stats count() by count | sort {sort} | limit 2")));
+            let found: Vec<String> = found.iter().map(|row| key_texts(row.get("count")).remove(0)).collect();
+            assert_eq!(found.join(" "), expected, "{sort} {style:?}");
+        }
+    }
+}
+
+#[test]
 fn steps_that_began_before_what_is_asked_stay() {
     let sources = &super::tables::every_way()[0];
     let mut request = request("* | stats count() as n by bin(1h) as _time | timeseries span 10m sum(n) as n");
