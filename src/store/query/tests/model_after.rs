@@ -333,3 +333,22 @@ fn lists_do_not_multiply_without_end() {
         assert!(rows_of(&sources, &request).1.partial, "{start}");
     }
 }
+
+#[test]
+fn nan_is_no_least_and_no_greatest() {
+    for values in [[f64::NAN, 2.0, 3.0], [2.0, f64::NAN, 3.0], [3.0, 2.0, f64::NAN]] {
+        let row = |(offset, value): (u64, f64)| TestRow {
+            time: TEN,
+            partition: 0,
+            offset,
+            n: 0,
+            fields: vec![("f", OutValue::Float(value))],
+        };
+        let rows = (0u64..).zip(values).map(row).collect();
+        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(MemorySource::new("one", rows, 2, Style::Text))];
+        for start in ["*", "* | limit 10"] {
+            let (rows, _) = rows_of(&sources, &request(&format!("{start} | stats min(f) as l, max(f) as g, p50(f) as m")));
+            assert_eq!(rows[0].to_json(), r#"{"l":2.0,"g":3.0,"m":2.0}"#);
+        }
+    }
+}
