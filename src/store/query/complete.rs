@@ -170,10 +170,9 @@ fn written(text: &str) -> String {
     if plain { text.to_owned() } else { format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")) }
 }
 
-/// How well a text answers what was typed: begins so, holds it, or not.
+/// How well a text answers what was typed (in small letters): begins so, holds it, or not.
 fn rank(text: &str, typed: &str) -> Option<u8> {
-    let (text, typed) = (text.to_lowercase(), typed.to_lowercase());
-    match text.find(&typed) {
+    match text.to_lowercase().find(typed) {
         Some(0) => Some(0),
         Some(_) => Some(1),
         None => None,
@@ -198,7 +197,8 @@ pub fn complete_of(
     let nothing = Completion { kind: "field", field: None, start: at, end: at, items: Vec::new(), partial: false };
     let Some((place, start)) = place(&text[..at]) else { return Ok(nothing) };
     let start = start.min(at);
-    let typed = text[start..at].trim_start_matches('"');
+    let typed = text[start..at].trim_start_matches('"').to_lowercase();
+    let typed = typed.as_str();
     let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '@' | '/');
     let end = at + text[at..].find(|c| !goes_on(c)).unwrap_or(text.len() - at);
     let listed = |kind: &'static str, names: &mut dyn Iterator<Item = (&str, String, String)>| {
@@ -268,7 +268,7 @@ fn wanted<'s>(sources: &'s [Arc<dyn Source>], request: &Request) -> Vec<&'s Arc<
         topic
             && (0..source.groups()).any(|group| {
                 let (least, greatest) = source.time_bounds(group);
-                greatest >= from && least <= to
+                greatest >= from && (least < to || request.to_ns.is_none())
             })
     };
     let mut sources: Vec<&Arc<dyn Source>> = sources.iter().filter(own).collect();
@@ -312,7 +312,7 @@ fn values(
             Go::Cancelled => return Err(QueryError::Cancelled),
         }
         let mut count = |text: &[u8], rows: u64| {
-            let fits = std::str::from_utf8(text).is_ok_and(|text| rank(text, typed).is_some()) && text.len() <= VALUE_BYTES;
+            let fits = text.len() <= VALUE_BYTES && std::str::from_utf8(text).is_ok_and(|text| rank(text, typed).is_some());
             if rows == 0 || !fits {
                 return;
             }
@@ -347,10 +347,7 @@ fn values(
     }
     let mut values: Vec<(String, u64)> =
         counts.into_iter().filter_map(|(text, count)| Some((String::from_utf8(text).ok()?, count))).collect();
-    values.sort_by(|a, b| {
-        let begins = |text: &str| rank(text, typed);
-        begins(&a.0).cmp(&begins(&b.0)).then(b.1.cmp(&a.1)).then_with(|| a.0.cmp(&b.0))
-    });
+    values.sort_by_cached_key(|(text, count)| (rank(text, typed), std::cmp::Reverse(*count), text.clone()));
     values.truncate(request.limit);
     Ok((values, partial))
 }

@@ -23,8 +23,9 @@ use super::mapped::{Mapped, MappedOutput, OnlyDict, is_equal, only_dict};
 use super::program::{Binding, Program, Step};
 use super::view::{FieldReader, GroupView, chunk_bytes, virtual_reader};
 use crate::base::ids::TopicId;
+use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
-use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Run, Source};
+use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made as Piece, Run, Source};
 
 /// Bytes of columns that are kept: those of a group that is being read are asked for one by one.
 const KEPT_BYTES: u64 = 64 << 20;
@@ -190,12 +191,25 @@ impl Computed {
         })
     }
 
+    /// The column of the inner source that a column is.
+    fn inner_of(&self, column: usize) -> Option<usize> {
+        match self.layout().slots.get(column)? {
+            Slot::Inner(inner) => Some(*inner),
+            Slot::Made(..) => None,
+        }
+    }
+
+    /// Where a column of the inner source is seen.
+    fn place_of(&self, inner: usize) -> Option<usize> {
+        self.layout().slots.iter().position(|slot| matches!(slot, Slot::Inner(own) if *own == inner))
+    }
+
     fn step_of(&self, output: usize) -> Option<(usize, &Step)> {
         self.program.steps.iter().enumerate().find(|(_, step)| step.outputs.contains(&output))
     }
 
     /// The columns of a step in a group.
-    fn made(&self, group: usize, index: usize, step: &Step) -> Result<Made, StoreError> {
+    fn outputs(&self, group: usize, index: usize, step: &Step) -> Result<Made, StoreError> {
         let rows = {
             let state = self.shared.state.lock();
             if let Some((_, made)) = state.recent.iter().rev().find(|(own, _)| *own == (self.own, group, index)) {
@@ -214,7 +228,7 @@ impl Computed {
                     let chunks = match self.step_of(*output) {
                         // Steps read what steps before them made: this ends.
                         Some((before, own)) if before < index => {
-                            let made = self.made(group, before, own)?;
+                            let made = self.outputs(group, before, own)?;
                             made.get(output - own.outputs.start).cloned().unwrap_or_default()
                         }
                         _ => Vec::new(),
@@ -378,7 +392,7 @@ impl Source for Computed {
             Some(Slot::Inner(inner)) => self.inner.column(group, *inner),
             Some(Slot::Made(output, kind)) => {
                 let Some((index, step)) = self.step_of(*output) else { return Ok(None) };
-                let made = self.made(group, index, step)?;
+                let made = self.outputs(group, index, step)?;
                 let chunks = made.get(output - step.outputs.start);
                 let chunk = chunks.and_then(|chunks| chunks.iter().find(|(own, _)| own == kind));
                 Ok(chunk.map(|(_, chunk)| chunk.clone()))
@@ -387,10 +401,11 @@ impl Source for Computed {
     }
 
     fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
-        match self.layout().slots.get(column)? {
-            Slot::Inner(inner) => self.inner.int_bounds(group, *inner),
-            Slot::Made(..) => None,
-        }
+        self.inner.int_bounds(group, self.inner_of(column)?)
+    }
+
+    fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {
+        self.inner.number_bounds(group, self.inner_of(column)?)
     }
 
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {
@@ -402,10 +417,46 @@ impl Source for Computed {
     }
 
     fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
-        match self.layout().slots.get(column) {
-            Some(Slot::Inner(inner)) => self.inner.dict_counts(*inner),
-            _ => Ok(None),
+        self.inner_of(column).map_or(Ok(None), |inner| self.inner.dict_counts(inner))
+    }
+
+    fn groups_with(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
+        self.inner_of(column).map_or(Ok(None), |inner| self.inner.groups_with(inner, test, wanted))
+    }
+
+    fn made_of(&self, column: usize) -> Option<Vec<Vec<Piece>>> {
+        let mut ways = self.inner.made_of(self.inner_of(column)?)?;
+        for piece in ways.iter_mut().flatten() {
+            if let Piece::Columns(own) = piece {
+                // Columns of one name stand together here as they do there; of what is no longer seen nothing can be told.
+                let first = self.place_of(own.start)?;
+                let here = first..first + own.len();
+                if !own.clone().map(Some).eq(here.clone().map(|column| self.inner_of(column))) {
+                    return None;
+                }
+                *own = here;
+            }
         }
+        Some(ways)
+    }
+
+    fn made(
+        &self,
+        group: usize,
+        column: usize,
+        rows: &[u64],
+        get: &mut dyn FnMut(usize) -> Option<Chunk>,
+    ) -> Result<Option<Chunk>, StoreError> {
+        let Some(inner) = self.inner_of(column) else { return Ok(None) };
+        let mut of_inner = |own: usize| match self.place_of(own) {
+            Some(place) => get(place),
+            None => self.inner.column(group, own).ok().flatten(),
+        };
+        self.inner.made(group, inner, rows, &mut of_inner)
+    }
+
+    fn check_index(&self) -> Result<(), StoreError> {
+        self.inner.check_index()
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
@@ -414,6 +465,10 @@ impl Source for Computed {
 
     fn runs(&self, group: usize) -> Result<Vec<Run>, StoreError> {
         self.inner.runs(group)
+    }
+
+    fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
+        self.inner.payload(group)
     }
 
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>> {

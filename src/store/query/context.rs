@@ -2,6 +2,8 @@
 //!
 //! In the order of offsets, which is that of arrival, whatever their times are. The nearest offsets are looked at first; only where
 //! these hold too few rows, all of the partition: runs of offsets say which groups that is, so most are never read.
+//!
+//! Limits: [`MOST`] rows on either side, and [`super::Limits::bytes`] for each of them.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 use super::cancel::Cancel;
 use super::out::{OutRow, OutValue, virtual_field};
 use super::plan::{Pipe, Query, SortKey};
-use super::{QueryError, Request, Stats, search};
+use super::{QueryError, Request, Stats, search, table};
 use crate::base::predicate::{Predicate, Test};
 use crate::store::source::Source;
 
@@ -84,11 +86,19 @@ pub fn context_of(
         own.query = Query::new(Predicate::and(parts)).pipe(order);
         own.topics = Some(vec![around.topic.clone()]);
         own.limit = limit;
-        let mut rows = Vec::new();
+        let (mut rows, mut bytes, mut full) = (Vec::new(), 0, false);
         let part = search(sources, &own, cancel, &mut |row| {
+            bytes += table::bytes(&row);
+            full = bytes > request.limits.bytes && !rows.is_empty();
+            if full {
+                return ControlFlow::Break(());
+            }
             rows.push(row);
             ControlFlow::Continue(())
         })?;
+        if full {
+            stats.miss("the rows did not fit into memory; some are left out");
+        }
         stats.rows_scanned += part.rows_scanned;
         stats.groups_scanned += part.groups_scanned;
         stats.bytes_scanned += part.bytes_scanned;

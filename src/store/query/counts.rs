@@ -256,7 +256,8 @@ impl Winners {
 pub fn wanted(scan: &Scan<'_>, (aggs, by): (&[Agg], &[Key]), first: Option<(&[SortKey], usize)>) -> Option<usize> {
     let (sort, most) = first.filter(|(_, most)| *most <= MOST_WINNERS)?;
     let [key] = by else { return None };
-    let is_count = |name: &str| aggs.iter().any(|agg| agg.name == name || agg.name == format!("{name}()"));
+    // A key of that name is meant first.
+    let is_count = |name: &str| name != key.name && aggs.iter().any(|agg| agg.name == name || agg.name == format!("{name}()"));
     let by_count = match sort {
         [count] => count.descending && is_count(&count.field),
         [count, then] => count.descending && is_count(&count.field) && !then.descending && then.field == key.name,

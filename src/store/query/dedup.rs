@@ -7,16 +7,15 @@
 use std::ops::ControlFlow;
 
 use super::key_table::{KeyTable, NONE, PairTable};
-use super::out::{OutRow, OutValue};
+use super::out::OutRow;
 use super::plan::SortKey;
 use super::render::Renderer;
 use super::rows::Place;
 use super::scan::{Scan, Want};
 use super::sort::Ranked;
-use super::stats::datum_of;
+use super::stats::datum_in;
 use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Request, Stats};
-use crate::store::source::push_list_item;
 
 const LOST: &str = "there are more different values than memory allows; some rows are left out";
 
@@ -167,12 +166,12 @@ pub fn of_rows(rows: Vec<OutRow>, keys: &[String], limits: &Limits, stats: &mut 
     let mut combinations = Combinations::new(keys.len(), limits, 1);
     let mut seen = 0;
     let mut lost = false;
+    let mut entries = vec![Vec::new(); keys.len()];
     let keep = |row: &OutRow| {
-        let entries: Vec<Vec<u8>> = keys.iter().map(|key| list_entry(row.get(key))).collect();
-        let values = keys.iter().zip(&entries).map(|(key, entry)| match row.get(key) {
+        let values = keys.iter().zip(&mut entries);
+        let values = values.map(|(key, entry)| match row.get(key) {
             None => Datum::Missing,
-            Some(OutValue::List(_)) => Datum::List(entry),
-            Some(value) => datum_of(value),
+            Some(value) => datum_in(value, entry),
         });
         let group = combinations.of(values);
         lost |= group == NONE;
@@ -186,12 +185,4 @@ pub fn of_rows(rows: Vec<OutRow>, keys: &[String], limits: &Limits, stats: &mut 
         stats.miss(LOST);
     }
     kept
-}
-
-fn list_entry(value: Option<&OutValue>) -> Vec<u8> {
-    let mut entry = Vec::new();
-    if let Some(OutValue::List(items)) = value {
-        items.iter().for_each(|item| push_list_item(&mut entry, item));
-    }
-    entry
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::cancel::Cancel;
 use super::layers::Layers;
 use super::out::OutValue;
-use super::plan::SortKey;
+use super::plan::{Bin, SortKey};
 use super::scan::{Scan, Want};
 use super::split::{split, top_stats};
 use super::{QueryError, Request, Stats, stats, table};
@@ -122,6 +122,7 @@ pub fn histogram_of(
     let from = request.from_ns.or(least).unwrap_or(0);
     let to = request.to_ns.or(greatest.map(|ns| ns.saturating_add(1))).unwrap_or(from).max(from);
     let step = nice_step(to.saturating_sub(from), buckets.clamp(1, 10_000));
+    let bin = Bin { step, offset: 0 };
     let first = from.div_euclid(step);
     let count = usize::try_from((to.max(from.saturating_add(1)) - 1).div_euclid(step) - first + 1).unwrap_or(1).min(20_001);
     let index = |ns: i64| usize::try_from(ns.div_euclid(step) - first).unwrap_or(0).min(count - 1);
@@ -154,8 +155,7 @@ pub fn histogram_of(
                 let ns = times.get(row).copied().unwrap_or(found.work.least);
                 if ns < start || ns >= end {
                     bucket = index(ns);
-                    start = ns.div_euclid(step).saturating_mul(step);
-                    end = start.saturating_add(step);
+                    (start, end) = bin.around(ns);
                 }
                 counts[bucket] += 1;
             }

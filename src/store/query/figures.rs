@@ -131,8 +131,12 @@ fn at<T: Default>(all: &mut Vec<T>, index: u32) -> &mut T {
     &mut all[index]
 }
 
-/// Keeps the better of two; of equals the whole number, so that the result does not depend on which came first.
+/// Keeps the better of two; of equals the whole number, so that the result does not depend on which came first. NaN is passed
+/// over: nothing is better than it.
 fn better(own: &mut Option<Number>, number: Number, wanted: std::cmp::Ordering) {
+    if number.compare(number).is_none() {
+        return;
+    }
     let is_better = |own: Number| match number.compare(own) {
         Some(std::cmp::Ordering::Equal) => matches!(number, Number::Int(_)),
         order => order == Some(wanted),
@@ -265,7 +269,15 @@ impl Figure {
     fn is_of_numbers(&self) -> bool {
         matches!(
             self.state,
-            State::Sum(_) | State::Avg(_) | State::SumRate(_) | State::Least(_) | State::Greatest(_) | State::Percentile(..)
+            State::Sum(_)
+                | State::Avg(_)
+                | State::SumRate(_)
+                | State::Least(_)
+                | State::Greatest(_)
+                | State::Percentile(..)
+                | State::Deviation(_)
+                | State::Numbers(_)
+                | State::Squares(_)
         )
     }
 
@@ -303,6 +315,9 @@ impl Figure {
             State::Least(bests) => each!(bests, |best, number| better(best, number, Less)),
             State::Greatest(bests) => each!(bests, |best, number| better(best, number, Greater)),
             State::Percentile(all, _) => each!(all, |own: &mut Quantiles, number: Number| own.add(number.as_f64())),
+            State::Deviation(all) => each!(all, |own: &mut Spread, number: Number| own.add(number.as_f64())),
+            State::Numbers(counts) => each!(counts, |own: &mut u64, _| *own += 1),
+            State::Squares(sums) => each!(sums, |own: &mut f64, number: Number| *own += number.as_f64() * number.as_f64()),
             _ => {}
         }
     }
@@ -344,12 +359,7 @@ impl Figure {
             (State::Distinct(own), State::Distinct(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
             (State::Sum(own), State::Sum(theirs))
             | (State::Avg(own), State::Avg(theirs))
-            | (State::SumRate(own), State::SumRate(theirs)) => both(own, theirs, groups, |own, their| {
-                own.whole += their.whole;
-                own.rest += their.rest;
-                own.decimals |= their.decimals;
-                own.count += their.count;
-            }),
+            | (State::SumRate(own), State::SumRate(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
             (State::Least(own), State::Least(theirs)) => both(own, theirs, groups, |own, their| {
                 if let Some(number) = their {
                     better(own, number, std::cmp::Ordering::Less);

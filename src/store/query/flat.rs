@@ -209,7 +209,9 @@ impl Pass {
             add(&mut table);
             table.bytes() - before
         };
-        if grown > 0 && self.bytes.fetch_add(grown, SeqCst) + grown > self.budget {
+        // What was given up meanwhile may have been taken off before it is added here: that is less than nothing for a moment.
+        let bytes = self.bytes.fetch_add(grown, SeqCst).wrapping_add(grown);
+        if grown > 0 && bytes > self.budget && bytes <= usize::MAX / 2 {
             self.give_up_half();
         }
     }

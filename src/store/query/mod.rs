@@ -368,7 +368,10 @@ fn search_within(
             stats.miss("the rows between two pipes did not fit into memory; some are left out");
         }
         let read = cancel.elapsed();
-        let rows = table::run(rows, &steps.tail, request, &mut stats)?;
+        let mut rows = table::run(rows, &steps.tail, request, &mut stats)?;
+        if !says_how_many(steps) {
+            rows.truncate(request.limit);
+        }
         for row in table::project(rows, steps.fields.as_deref()) {
             if emit(row).is_break() {
                 break;
@@ -380,6 +383,17 @@ fn search_within(
     scan.finish(&mut stats)?;
     stats.elapsed = cancel.elapsed().saturating_sub(start);
     Ok(stats)
+}
+
+/// Whether pipes say how many rows there are, or make others of them: else the request does.
+fn says_how_many(steps: &split::Steps) -> bool {
+    let says = |pipe: &Pipe| {
+        matches!(
+            pipe,
+            Pipe::Limit(_) | Pipe::Stats(..) | Pipe::Top(..) | Pipe::Rare(..) | Pipe::Timeseries(_) | Pipe::Patterns(..)
+        )
+    };
+    !matches!(steps.head, split::Head::Dedup { .. }) || steps.tail.iter().any(says)
 }
 
 fn head(

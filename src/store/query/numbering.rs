@@ -3,10 +3,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::binned::binned;
 use super::key_table::{KeyTable, NONE, Translation};
 use super::plan::{Bin, Key};
 use super::scan::Found;
-use crate::store::source::{Chunk, Dict, Kind};
+use super::view::Datum;
+use crate::store::source::{Chunk, Dict, Kind, list_items};
 
 /// Tables of dictionaries kept; sources are read one after the other, so few are in use at a time.
 const TRANSLATIONS: usize = 4;
@@ -85,6 +87,27 @@ pub fn mixed_numbers(
     Some(numbers)
 }
 
+/// The numbers that a row's value has: of a list those of its different items; none where a value must be there and is not.
+pub fn value_numbers(datum: Datum<'_>, key: &Key, table: &mut KeyTable, out: &mut Vec<u32>) {
+    out.clear();
+    match datum {
+        Datum::List(entry) => {
+            let items = list_items(entry).map(|item| binned(Datum::Str(item), key));
+            out.extend(items.filter(|item| *item != Datum::Missing).map(|item| table.of(item)));
+            out.sort_unstable();
+            out.dedup();
+            // No item is a number.
+            if out.is_empty() && !key.is_plain() && !key.skip_missing {
+                out.push(table.of_missing());
+            }
+        }
+        datum => match binned(datum, key) {
+            Datum::Missing if key.skip_missing => {}
+            datum => out.push(table.of(datum)),
+        },
+    }
+}
+
 /// Numbers of whole numbers: by an array where they lie close together.
 pub fn int_numbers(values: &[i64], rows: &[u32], mut number: impl FnMut(i64) -> u32) -> Vec<u32> {
     let of = |row: &u32| values.get(*row as usize).copied().unwrap_or(0);
@@ -120,9 +143,8 @@ pub fn time_bins(found: &Found<'_, '_>, bin: &Bin, rows: &[u32], table: &mut Key
         .map(|&row| {
             let ns = times.get(row as usize).copied().unwrap_or(found.work.least);
             if ns < start || ns >= end {
-                start = bin.floor(ns);
                 // Past the end of time there is no other bin, only its last instant, which is then looked up each time.
-                end = start.saturating_add(bin.step.max(1));
+                (start, end) = bin.around(ns);
                 number = table.of_time(start);
             }
             number

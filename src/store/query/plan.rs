@@ -236,16 +236,21 @@ impl Key {
 impl Bin {
     /// The multiple at or below a number.
     pub fn floor(&self, value: i64) -> i64 {
+        self.around(value).0
+    }
+
+    /// The multiple at or below a number, and the next above it: where these lie beyond all numbers, the least and the greatest.
+    pub fn around(&self, value: i64) -> (i64, i64) {
+        let step = self.step.max(1);
         // Division of 128 bits costs ten times as much, and is needed at the ends of time only.
         if let Some(from) = value.checked_sub(self.offset)
-            && let Some(floor) = value.checked_sub(from.rem_euclid(self.step.max(1)))
+            && let Some(floor) = value.checked_sub(from.rem_euclid(step))
         {
-            return floor;
+            return (floor, floor.saturating_add(step));
         }
-        let step = i128::from(self.step.max(1));
-        let offset = i128::from(self.offset);
+        let (step, offset) = (i128::from(step), i128::from(self.offset));
         let floor = (i128::from(value) - offset).div_euclid(step) * step + offset;
-        i64::try_from(floor).unwrap_or(i64::MIN)
+        (i64::try_from(floor).unwrap_or(i64::MIN), i64::try_from(floor + step).unwrap_or(i64::MAX))
     }
 }
 

@@ -115,13 +115,14 @@ impl<'a, 's> Renderer<'a, 's> {
         }
         let mut columns: Vec<(Arc<str>, FieldReader)> =
             self.names.iter().map(|name| (Arc::clone(name), view.field(name))).collect();
-        let mut names: Vec<&Arc<str>> = view.source.columns().iter().map(|column| &column.name).collect();
+        let all = view.source.columns();
+        let shown = |index: &usize| !all[*index].name.starts_with(super::program::HIDDEN);
+        let mut order: Vec<usize> = (0..all.len()).filter(shown).collect();
         // The message first, then by name; a column of several kinds is one field.
-        names.sort_unstable_by_key(|name| (***name != *row::MESSAGE, Arc::clone(name)));
-        names.dedup();
-        names.retain(|name| !name.starts_with(super::program::HIDDEN));
-        for name in names {
-            let reader = view.field(name);
+        order.sort_by_key(|&index| (*all[index].name != *row::MESSAGE, &*all[index].name));
+        for own in order.chunk_by(|&a, &b| all[a].name == all[b].name) {
+            let name = &all[own[0]].name;
+            let reader = view.field_of(name, own.iter().copied());
             if !matches!(&reader, FieldReader::Chunks(chunks) if chunks.is_empty()) {
                 columns.push((Arc::clone(name), reader));
             }

@@ -40,8 +40,7 @@ impl Grouping {
         let mut counts = vec![0u32; dict.len() + 1];
         let mut rest = rows.as_slice();
         while let Some(&first) = rest.first() {
-            let start = bin.floor(time_of(first));
-            let end = start.saturating_add(bin.step.max(1));
+            let (start, end) = bin.around(time_of(first));
             let length = if one_bin {
                 rest.len()
             } else {

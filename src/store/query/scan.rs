@@ -199,6 +199,7 @@ impl<'a> Scan<'a> {
                 Some(rows) => {
                     counted += rows;
                     self.groups_skipped.fetch_add((to - from) as u64, Ordering::Relaxed);
+                    self.left_out(Why::Counted, (to - from) as u64);
                     self.rows_matched.fetch_add(rows as u64, Ordering::Relaxed);
                 }
                 None => left.extend(from..to),

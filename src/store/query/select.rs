@@ -11,11 +11,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::bits::Bits;
 use super::derived;
+use super::mapped::is_equal;
 use super::search::{DictVerdict, is_same, judge, select_text};
 use super::typed;
 use super::view::{FieldReader, GroupView, virtual_reader};
 use crate::base::predicate::{Field, Leaf, Number, Predicate, Test, Wanted};
-use crate::store::source::{Chunk, Kind, Present, Source};
+use crate::store::source::{Chunk, Dict, Kind, Present, Source};
 
 /// A predicate whose tests are numbered.
 #[derive(Debug)]
@@ -402,7 +403,9 @@ fn only_present(mut bits: Bits, present: &Present) -> Bits {
 fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupView<'_>, among: &Bits) -> Bits {
     match chunk {
         Chunk::Dict { codes, dict } => {
-            let whole = column.whole(test, view.source).filter(|verdict| is_same(&verdict.dict, dict));
+            // One that is in order is known by its looks; one that was computed again may have the same texts in another order.
+            let same = |whole: &Arc<Dict>| if dict.sorted { is_same(whole, dict) } else { is_equal(whole, dict) };
+            let whole = column.whole(test, view.source).filter(|verdict| same(&verdict.dict));
             let verdict = whole.cloned().unwrap_or_else(|| Arc::new(judge(test, column.kind, Arc::clone(dict))));
             match (verdict.matching, verdict.only) {
                 (0, _) => Bits::none(among.rows()),

@@ -61,9 +61,11 @@ fn keys(series: &Series, least: Option<i64>, greatest: Option<i64>, request: &Re
 /// Rows come by time, then by their keys, and leave so.
 fn filled(rows: Vec<OutRow>, series: &Series, step: i64, request: &Request, stats: &mut Stats) -> Vec<OutRow> {
     let bin = Bin { step, offset: 0 };
-    let first = request.from_ns.map(|ns| bin.floor(ns)).or_else(|| rows.first().and_then(time_of));
-    let last = request.to_ns.map(|ns| bin.floor(ns.saturating_sub(1))).or_else(|| rows.last().and_then(time_of));
-    let (Some(first), Some(last)) = (first, last) else { return rows };
+    // Rows of an answer may lie outside of what was asked, as bins that began before it do.
+    let asked = [request.from_ns, request.to_ns.map(|ns| ns.saturating_sub(1))].map(|ns| ns.map(|ns| bin.floor(ns)));
+    let least = rows.first().and_then(time_of).into_iter().chain(asked[0]).min();
+    let greatest = rows.last().and_then(time_of).into_iter().chain(asked[1]).max();
+    let (Some(first), Some(last)) = (least, greatest) else { return rows };
     let name_of = |row: &OutRow| {
         let mut name = Vec::new();
         for key in &series.by {
@@ -115,7 +117,10 @@ fn filled(rows: Vec<OutRow>, series: &Series, step: i64, request: &Request, stat
                 OutRow { fields: time.chain(line.iter().cloned()).chain(none.iter().cloned()).collect() }
             }));
         }
-        let Some(next) = time.checked_add(step) else { break };
+        let next = bin.around(time).1;
+        if next <= time {
+            break;
+        }
         time = next;
     }
     out

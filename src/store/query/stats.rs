@@ -2,14 +2,14 @@
 //!
 //! For every group of stored rows: the kept rows' keys are turned into numbers (through a table per dictionary, so that a string
 //! is hashed once per source and not once per row), combinations of keys into further numbers, and figures are added up in
-//! arrays by that number. A row whose key is a list counts once for each different item. Threads merge by value.
+//! arrays by that number. A row whose key is a list counts once for each different item (rounded, where the key is), as far as
+//! memory allows. Threads merge by value.
 
 use std::sync::Arc;
 
-use super::binned::binned;
 use super::figures::{Figure, Moment};
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
-use super::numbering::{int_numbers, mixed_numbers, time_bins, translation};
+use super::numbering::{int_numbers, mixed_numbers, time_bins, translation, value_numbers};
 use super::numbers::Parsed;
 use super::out::{OutRow, OutValue};
 use super::plan::{Agg, Function, Key, SortKey};
@@ -17,7 +17,10 @@ use super::scan::{Found, Scan, Want};
 use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Request, Stats};
 use crate::base::row;
-use crate::store::source::{Chunk, Dict, Kind, Present, list_items};
+use crate::store::source::{Chunk, Dict, Kind, Present, push_list_item};
+
+/// A group of rows may grow by its lists until it has one for so many bytes of the budget.
+const EXPANDED_BYTES: usize = 8;
 
 /// Rows grouped by keys, and their figures: a thread's own, or the whole.
 #[derive(Debug)]
@@ -169,28 +172,20 @@ impl Grouping {
         }
         let mut numbers = Vec::with_capacity(rows.len());
         let (mut out_rows, mut out_groups) = (Vec::with_capacity(rows.len()), Vec::with_capacity(groups.len()));
-        let mut push = |number: u32, at: usize, row: u32| {
-            numbers.push(number);
-            out_rows.push(row);
-            if let Some(&group) = groups.get(at) {
-                out_groups.push(group);
-            }
-        };
+        let (most, mut own) = (rows.len().max(self.bytes / EXPANDED_BYTES), Vec::new());
         for (at, &row) in rows.iter().enumerate() {
             let datum = match (found.view.get(reader, row as usize), &key.default) {
-                (Datum::Missing, Some(default)) => binned(datum_of(default), key),
-                (datum, _) => binned(datum, key),
+                (Datum::Missing, Some(default)) => datum_of(default),
+                (datum, _) => datum,
             };
-            match datum {
-                Datum::Missing if key.skip_missing => {}
-                Datum::List(entry) => {
-                    let mut items: Vec<&[u8]> = list_items(entry).collect();
-                    items.sort_unstable();
-                    items.dedup();
-                    items.into_iter().for_each(|item| push(table.of_str(item), at, row));
-                }
-                datum => push(table.of(datum), at, row),
+            value_numbers(datum, key, table, &mut own);
+            if numbers.len() + own.len() > most {
+                self.lost = true;
+                break;
             }
+            numbers.extend_from_slice(&own);
+            out_rows.extend(std::iter::repeat_n(row, own.len()));
+            out_groups.extend(groups.get(at).into_iter().flat_map(|&group| std::iter::repeat_n(group, own.len())));
         }
         *rows = out_rows;
         *groups = out_groups;
@@ -205,18 +200,14 @@ impl Grouping {
             self.span_to(*ns, *ns);
         }
         let mut groups = vec![0u32];
+        let (mut entry, mut numbers) = (Vec::new(), Vec::new());
         for (index, key) in by.iter().enumerate() {
             let value = out.get(&key.field).or(key.default.as_ref()).unwrap_or(&OutValue::Null);
-            let numbers: Vec<u32> = match value {
-                OutValue::Null if key.skip_missing => Vec::new(),
-                OutValue::List(items) => {
-                    let mut items: Vec<&[u8]> = items.iter().map(AsRef::as_ref).collect();
-                    items.sort_unstable();
-                    items.dedup();
-                    items.into_iter().map(|item| self.keys[index].of_str(item)).collect()
-                }
-                value => vec![self.keys[index].of(binned(datum_of(value), key))],
-            };
+            value_numbers(datum_in(value, &mut entry), key, &mut self.keys[index], &mut numbers);
+            if groups.len() * numbers.len() > self.bytes / EXPANDED_BYTES {
+                self.lost = true;
+                return;
+            }
             groups = groups
                 .iter()
                 .flat_map(|&group| numbers.iter().map(move |&number| (group, number)))
@@ -237,14 +228,11 @@ impl Grouping {
                 continue;
             }
             for (figure, agg) in self.figures.iter_mut().zip(aggs) {
-                match (agg.function.field(), agg.function.field().and_then(|field| out.get(field))) {
-                    (Some(_), Some(OutValue::List(items))) => {
-                        let mut entry = Vec::new();
-                        items.iter().for_each(|item| crate::store::source::push_list_item(&mut entry, item));
-                        figure.add_at(group, moment, Datum::List(&entry));
-                    }
-                    (_, value) => figure.add_at(group, moment, value.map_or(Datum::Missing, datum_of)),
-                }
+                let datum = match agg.function.field().and_then(|field| out.get(field)) {
+                    None => Datum::Missing,
+                    Some(value) => datum_in(value, &mut entry),
+                };
+                figure.add_at(group, moment, datum);
             }
         }
     }
@@ -336,6 +324,14 @@ pub fn datum_of(value: &OutValue) -> Datum<'_> {
         OutValue::Bool(bool) => Datum::Bool(*bool),
         OutValue::Time(ns) => Datum::Time(*ns),
     }
+}
+
+/// The same, a list written to a buffer.
+pub fn datum_in<'v>(value: &'v OutValue, entry: &'v mut Vec<u8>) -> Datum<'v> {
+    let OutValue::List(items) = value else { return datum_of(value) };
+    entry.clear();
+    items.iter().for_each(|item| push_list_item(entry, item));
+    Datum::List(entry)
 }
 
 /// A source of which every row is kept, and whose dictionary may tell how many rows have each value of a key.

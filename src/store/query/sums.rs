@@ -59,6 +59,13 @@ impl Sum {
         }
     }
 
+    pub fn merge(&mut self, other: &Self) {
+        self.whole += other.whole;
+        self.rest += other.rest;
+        self.decimals |= other.decimals;
+        self.count += other.count;
+    }
+
     #[allow(clippy::cast_precision_loss)]
     pub fn as_f64(&self) -> f64 {
         self.whole as f64 + self.rest

@@ -3,6 +3,7 @@
 mod counts;
 mod memory;
 mod model;
+mod model_after;
 mod model_pipes;
 mod pipes;
 mod speed;

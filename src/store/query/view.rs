@@ -6,6 +6,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::out::{OutValue, SortView, virtual_field};
 use crate::base::predicate::Number;
 use crate::base::row;
@@ -26,7 +28,8 @@ pub struct GroupView<'a> {
     pub rows: usize,
     times: OnceCell<Vec<i64>>,
     lineage: OnceCell<Option<Lineage>>,
-    chunks: RefCell<Vec<(usize, Option<Rc<Chunk>>)>>,
+    /// By column: there may be thousands.
+    chunks: RefCell<FxHashMap<usize, Option<Rc<Chunk>>>>,
     /// Chunks of raw bytes as text, once somebody asked for one as such.
     texts: Texts,
     /// Chunks that could not be read.
@@ -113,7 +116,7 @@ impl<'a> GroupView<'a> {
     /// Nothing decoded yet.
     pub fn new(source: &'a dyn Source, topic: Arc<str>, group: usize) -> Self {
         let rows = source.rows(group);
-        let (times, lineage, chunks) = (OnceCell::new(), OnceCell::new(), RefCell::new(Vec::new()));
+        let (times, lineage, chunks) = (OnceCell::new(), OnceCell::new(), RefCell::default());
         let texts = Texts::default();
         let (damaged, bytes) = (Cell::new(0), Cell::new(0));
         Self { source, topic, group, rows, times, lineage, chunks, texts, damaged, bytes }
@@ -160,21 +163,27 @@ impl<'a> GroupView<'a> {
 
     /// A column's chunk; none where no row has a value.
     pub fn chunk(&self, column: usize) -> Option<Rc<Chunk>> {
-        if let Some((_, chunk)) = self.chunks.borrow().iter().find(|(own, _)| *own == column) {
+        if let Some(chunk) = self.chunks.borrow().get(&column) {
             return chunk.clone();
         }
         let whole = |chunk: &Chunk| chunk.rows() >= self.rows;
         let chunk = self.sound(self.source.column(self.group, column)).flatten().filter(whole).map(Rc::new);
         self.bytes.set(self.bytes.get() + chunk.as_deref().map_or(0, chunk_bytes));
-        self.chunks.borrow_mut().push((column, chunk.clone()));
+        self.chunks.borrow_mut().insert(column, chunk.clone());
         chunk
     }
 
     /// A field of this name.
     pub fn field(&self, name: &str) -> FieldReader {
+        let columns = self.source.columns();
+        self.field_of(name, (0..columns.len()).filter(|&index| *columns[index].name == *name))
+    }
+
+    /// A field, if it is known which columns have its name.
+    pub fn field_of(&self, name: &str, columns: impl Iterator<Item = usize>) -> FieldReader {
         virtual_reader(name).unwrap_or_else(|| {
-            let columns = self.source.columns().iter().enumerate().filter(|(_, column)| *column.name == *name);
-            let mut chunks: Vec<_> = columns.filter_map(|(index, column)| Some((column.kind, self.chunk(index)?))).collect();
+            let kind = |index: usize| self.source.columns().get(index).map(|column| column.kind);
+            let mut chunks: Vec<_> = columns.filter_map(|index| Some((kind(index)?, self.chunk(index)?))).collect();
             if name == row::PAYLOAD && chunks.is_empty() {
                 let payload = self.sound(self.source.payload(self.group)).flatten();
                 chunks.extend(payload.map(|chunk| (Kind::Str, Rc::new(chunk))));

@@ -2,6 +2,7 @@
 
 use super::super::explain::Why;
 use super::super::out::virtual_field;
+use super::super::typed;
 use super::{ColumnPlan, Foresight, LeafPlan, Node, PerRow, Selector, SourceSelector};
 use crate::base::predicate::{Field, Predicate};
 use crate::store::source::Source;
@@ -26,7 +27,12 @@ impl Selector {
                 Some(LeafPlan::Virtual(PerRow::Time)) => Why::Time,
                 Some(LeafPlan::Virtual(_)) => Why::Bounds,
                 Some(LeafPlan::Columns(columns)) => {
-                    let bounded = |column: &ColumnPlan| source.int_bounds(group, column.column).is_some();
+                    let test = self.leaves.get(*index).map(|asked| &asked.leaf.test);
+                    let beyond = |bounds| test.is_some_and(|test| !typed::may_match(test, bounds));
+                    let bounded = |column: &ColumnPlan| {
+                        source.int_bounds(group, column.column).is_some()
+                            || source.number_bounds(group, column.column).is_some_and(beyond)
+                    };
                     let texts = !columns.iter().any(bounded);
                     let barren =
                         |column: &ColumnPlan| matches!(column.whole.get(), Some(Some(verdict)) if verdict.matching == 0);

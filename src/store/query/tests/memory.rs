@@ -42,6 +42,8 @@ pub struct MemorySource {
     dicts: Vec<Option<Arc<Dict>>>,
     pub deleted: BTreeSet<u64>,
     pub damaged: Option<&'static str>,
+    /// Whether it keeps what rows were made of.
+    pub payloads: bool,
 }
 
 fn kind_of(value: &OutValue) -> Kind {
@@ -89,8 +91,8 @@ impl MemorySource {
             columns = columns.into_iter().flat_map(copies).collect();
         }
         let groups: Vec<Vec<TestRow>> = rows.chunks(group_rows).map(<[TestRow]>::to_vec).collect();
-        let mut source =
-            Self { topic: topic.into(), columns, groups, style, dicts: Vec::new(), deleted: BTreeSet::new(), damaged: None };
+        let (topic, dicts, deleted) = (topic.into(), Vec::new(), BTreeSet::new());
+        let mut source = Self { topic, columns, groups, style, dicts, deleted, damaged: None, payloads: false };
         source.dicts = (0..source.columns.len())
             .map(|column| {
                 let kind = source.columns[column].kind;
@@ -278,6 +280,11 @@ impl Source for MemorySource {
             ns: rows.iter().map(|row| row.n).collect(),
             generations: rows.iter().map(|_| 3).collect(),
         })
+    }
+
+    fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
+        let all = dict_of(self.groups[group].iter().map(|row| format!("raw {}", row.offset).into_bytes()), false);
+        Ok(self.payloads.then_some(Chunk::Text { ends: all.ends, bytes: all.bytes, present: Present::All }))
     }
 
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>> {

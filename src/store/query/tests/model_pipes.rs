@@ -188,13 +188,13 @@ proptest! {
     #[test]
     fn computed_columns_are_what_the_model_computes(
         (one, two) in (rows(), rows()),
-        (size, style, other_style) in (select(vec![1usize, 7, 70, 200]), 0..3usize, 0..3usize),
+        (size, style, other_style) in (select(vec![1usize, 7, 70, 200]), 0..4usize, 0..4usize),
         (gone, newest_first, page, threads) in (0u64..20, any::<bool>(), 1usize..80, 1usize..3),
         text in select(vec!["*", "b", "a:*", "*:x or c", "a:=x or b>2", "not a:5", "_offset>40"]),
         chain in proptest::collection::vec(select(PIPES.to_vec()), 1..6),
         fields in select(vec!["", " | fields c, a, _offset"]),
     ) {
-        let styles = [Style::Sorted, Style::PerGroup, Style::Text];
+        let styles = [Style::Sorted, Style::PerGroup, Style::Text, Style::Typed];
         let split = one.len() / 3;
         let pieces = [("one", one[split..].to_vec()), ("two", two), ("one", one[..split].to_vec())];
         let mut sources: Vec<Arc<dyn Source>> = Vec::new();

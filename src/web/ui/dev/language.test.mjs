@@ -35,6 +35,9 @@ test('conditions are put in, replaced, and keep what stands beside them', () => 
     ['', 'verb', 'GET', true, 'verb:=GET'],
     ['*', 'request', '/a "b" \\', true, 'request:="/a \\"b\\" \\\\"'],
     ['a or b | stats count()', 'n', 5, true, '(a or b) n:5 | stats count()'],
+    ['a || b', 'n', 5, true, '(a || b) n:5'],
+    ['(a) or (b)', 'n', 5, true, '((a) or (b)) n:5'],
+    ['(a or b) c', 'n', 5, true, '(a or b) c n:5'],
     ['verb:=GET x', 'verb', 'GET', false, 'x -verb:=GET'],
     ['-verb:=GET', 'verb', 'GET', true, 'verb:=GET'],
     ['verb:=GET', 'verb', 'GET', true, 'verb:=GET'],
@@ -68,6 +71,16 @@ test('groups of the last stats', () => {
   assert.deepEqual(language.groupedBy('* | stats count(), p99(x) as slow by app, bin(_time, 5m) | sort -count()'), ['app', 'bin(_time,5m)']);
   assert.deepEqual(language.groupedBy('* | stats count()'), []);
   assert.equal(language.groupedBy('* | fields a'), null);
+});
+
+test('a line of stats leads to the rows that it counts', () => {
+  for (const [query, keys, rows] of [
+    ['* | stats count() by app', [['app', 'shop']], 'app:=shop'],
+    ['a or b | stats count() by app, n', [['app', null], ['n', 5]], '(a or b) not app:* n:5'],
+    ['a | where n>5 | stats count() by app | sort app', [['app', 'shop']], 'a | where n>5 | where app:=shop'],
+    ['* | eval kb = round(bytes / 1024) | stats count() by kb', [['kb', 7]], '* | eval kb = round(bytes / 1024) | where kb:7'],
+    ['* | stats count() by a, b | stats count() by a', [['a', 'x']], '* | stats count() by a, b | where a:=x'],
+  ]) assert.equal(language.rowsBehind(query, keys), rows);
 });
 
 test('what is marked in the message', () => {

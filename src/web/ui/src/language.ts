@@ -109,6 +109,21 @@ export function groupedBy(text: string): string[] | null {
   return names.filter(Boolean);
 }
 
+/** The query before its last `stats`: which rows there are, and what is done with them first. */
+export function beforeStats(text: string): string {
+  const list = pieces(text);
+  const at = list.findLastIndex((piece) => piece.kind === 'command' && piece.text === 'stats');
+  const pipe = list.findLast((piece, index) => index < at && piece.kind === 'pipe');
+  return text.slice(0, pipe?.start ?? pipeAt(text)).trim();
+}
+
+/** The query for the rows that one line of `stats` counts, by the values of its keys. */
+export function rowsBehind(text: string, keys: [string, unknown][]): string {
+  const before = beforeStats(text);
+  const wanted = keys.map(([name, value]) => clause(name, value)).join(' ');
+  return pipes(before) === '' ? [besides(before), wanted].filter(Boolean).join(' ') : `${before} | where ${wanted}`;
+}
+
 /** A position in the text as the box counts it, in bytes. */
 export const byteAt = (text: string, at: number): number => new TextEncoder().encode(text.slice(0, at)).length;
 
@@ -162,15 +177,23 @@ function without(text: string, piece: string): string {
   }
 }
 
+/** A predicate as it stands beside others. */
+function besides(head: string): string {
+  let depth = 0;
+  const either = pieces(head).some((piece) => {
+    depth += Number(piece.text === '(') - Number(piece.text === ')');
+    return depth === 0 && piece.kind === 'logic' && /^(or|\|\|)$/i.test(piece.text);
+  });
+  return head === '*' ? '' : either ? `(${head})` : head;
+}
+
 /** The query with one more condition: only this value, or not this value. Its opposite goes. */
 export function narrowed(text: string, field: string, value: unknown, keep: boolean): string {
   const positive = clause(field, value);
   const wanted = keep ? positive : negated(positive);
   let head = predicate(text);
   head = without(without(head, keep ? negated(positive) : positive), wanted);
-  if (head === '*') head = '';
-  const top = pieces(head).some((piece) => piece.kind === 'logic' && /^or$/i.test(piece.text)) && !/^\(.*\)$/s.test(head) ? `(${head})` : head;
-  return [[top, wanted].filter(Boolean).join(' '), pipes(text)].filter(Boolean).join(' ');
+  return [[besides(head), wanted].filter(Boolean).join(' '), pipes(text)].filter(Boolean).join(' ');
 }
 
 /** Words and phrases the query looks for, to be marked in the message. */

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Row } from '../api';
 import { count, plain, quantity } from '../format';
-import { clause, groupedBy, predicate } from '../language';
+import { groupedBy, rowsBehind } from '../language';
 import { Bar, CopyButton } from '../parts/bits';
 import { ask } from '../search';
 import { asked } from '../state';
@@ -25,7 +25,7 @@ export function StatsTable({ rows }: { rows: Row[] }): JSX.Element {
   const groups = names.filter((name) => !isFigure(name));
   const sorted = sort ? [...rows].sort((a, b) => compare(a.data[sort.name], b.data[sort.name]) * (sort.up ? 1 : -1)) : rows;
   const csv = (): string => [names, ...sorted.map(({ data }) => names.map((name) => data[name]))].map((cells) => cells.map(csvCell).join(',')).join('\n');
-  const rowsOf = (data: Record<string, unknown>): string => [predicate(asked.value).replace(/^\*$/, ''), ...groups.map((name) => clause(name, data[name]))].filter(Boolean).join(' ');
+  const rowsOf = (data: Record<string, unknown>): string => rowsBehind(asked.value, groups.map((name) => [name, data[name]]));
   const canLead = by !== null && groups.length === by.length && groups.length > 0 && measured.length > 0 && !groups.some((name) => /^bin\(|^_time$/.test(name));
   return (
     <div class="stats" data-stats>
