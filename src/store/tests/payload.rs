@@ -192,6 +192,17 @@ fn what_no_row_says_is_kept_only_where_it_is_wanted() {
     assert_eq!(kept(&records, KeepPayload::Always).0.len(), records.len());
 }
 
+/// Minutes, if every place of every value were looked at for every row.
+#[test]
+fn a_value_that_stands_everywhere_is_not_looked_for_everywhere() {
+    let record = |cells: u64| {
+        let cells = (0..cells).map(|at| (format!("f{at}"), From::Made(b"1".to_vec()))).collect();
+        Record { payload: vec![b'1'; 60_000], cells, time_ns: TODAY }
+    };
+    let records: Vec<Record> = (0..300).map(|i| record(if i % 2 == 0 { 250 } else { 3000 })).collect();
+    assert!(kept(&records, KeepPayload::Derived).0.is_empty());
+}
+
 #[test]
 fn flipped_bits_make_no_payload_that_was_not_there() {
     let disk = SimDisk::new(3);
