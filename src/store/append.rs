@@ -97,7 +97,7 @@ impl Store {
             state.next.insert(partition, next);
             let first = known.or_else(|| rows.heads.first().map(|head| head.offset)).unwrap_or(next);
             state.active_records += next - first.min(next);
-            state.since.get_or_insert_with(|| self.clock.monotonic());
+            state.begin(|| self.clock.monotonic());
         }
         if !repeated && !keyed.is_empty() {
             let added = keyed::extend(state.active_keyed.entry(partition).or_default(), keyed);

@@ -49,6 +49,10 @@ const CHECKPOINT_BYTES: u64 = 1 << 20;
 const PARTS_AN_ENTRY: usize = 10_000;
 /// Masks in one entry of a checkpoint.
 const MASKS_AN_ENTRY: usize = 50_000;
+/// Bytes of chains, or of jobs' records, in one entry of a checkpoint, about.
+const OPAQUE_BYTES: usize = 16 << 20;
+/// Bytes of a range of offsets, about.
+const RANGE_BYTES: usize = 32;
 /// Closed jobs of a topic that are remembered.
 pub const CLOSED_JOBS: usize = 16;
 const VERSION: u32 = 2;
@@ -338,8 +342,6 @@ impl CommitLog {
             let parts: Vec<&PartMeta> = state.parts.values().collect();
             let mut first = TopicChange {
                 cursors: state.cursors.iter().map(|(partition, next)| (*partition, *next)).collect(),
-                generations: state.generations.clone(),
-                jobs: state.jobs.values().cloned().collect(),
                 ..TopicChange::default()
             };
             let mut runs = parts.chunks(PARTS_AN_ENTRY);
@@ -351,6 +353,16 @@ impl CommitLog {
                 if runs.len() == 0 {
                     break;
                 }
+            }
+            let size = |entry: &GenerationEntry| entry.chain.len() + (entry.from.len() + entry.ranges.len()) * RANGE_BYTES;
+            for run in by_bytes(&state.generations, size) {
+                let change = TopicChange { generations: run.to_vec(), ..TopicChange::default() };
+                entries.push(encode(vec![record_of(*id, &state.name, &change)])?);
+            }
+            let jobs: Vec<JobEntry> = state.jobs.values().cloned().collect();
+            for run in by_bytes(&jobs, |job| job.record.len()) {
+                let change = TopicChange { jobs: run.to_vec(), ..TopicChange::default() };
+                entries.push(encode(vec![record_of(*id, &state.name, &change)])?);
             }
             // After the jobs: one that is closed takes no staged part with it, for there is none.
             let staged: Vec<(u64, PartMeta)> = state.staged.values().cloned().collect();
@@ -374,6 +386,17 @@ impl CommitLog {
         self.unsure = false;
         Ok(())
     }
+}
+
+/// Runs of some things that each hold no more than [`OPAQUE_BYTES`], or one thing.
+fn by_bytes<T>(all: &[T], bytes: impl Fn(&T) -> usize) -> impl Iterator<Item = &[T]> {
+    let mut held = all.first().map_or(0, &bytes);
+    all.chunk_by(move |_, next| {
+        let own = bytes(next);
+        let fits = held + own <= OPAQUE_BYTES;
+        held = if fits { held + own } else { own };
+        fits
+    })
 }
 
 /// What entries add up to, and how many of them cannot be read.

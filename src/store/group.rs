@@ -14,6 +14,9 @@ use crate::base::ids::{Generation, Offset, PartitionId};
 pub const GROUP_ROWS: usize = 8192;
 /// A group is sealed early when its values are this many bytes, so that columns stay far below 4 GiB.
 pub const GROUP_BYTES: usize = 16 << 20;
+/// How many times as large as that its values may be when each is written out, equal ones too: a part may have to write them so,
+/// and reads back 256 MiB.
+const TEXT_SHARE: usize = 4;
 
 /// A group that is being filled.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,8 @@ pub struct OpenGroup {
     pub payloads: Kept,
     /// Estimate of the memory it holds.
     pub bytes: usize,
+    /// Bytes of its strings and payloads, equal ones counted again.
+    pub text: usize,
 }
 
 /// What a group has beside its columns.
@@ -51,7 +56,7 @@ impl OpenGroup {
             ns: Vec::with_capacity(rows),
             ..Head::default()
         };
-        Self { head, columns: Vec::with_capacity(columns), payloads: Kept::default(), bytes: 0 }
+        Self { head, columns: Vec::with_capacity(columns), payloads: Kept::default(), bytes: 0, text: 0 }
     }
 
     /// How many rows.
@@ -61,7 +66,7 @@ impl OpenGroup {
 
     /// Whether the next row needs a new group.
     pub fn is_full(&self) -> bool {
-        self.rows() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
+        self.rows() >= GROUP_ROWS || self.bytes >= GROUP_BYTES || self.text >= GROUP_BYTES * TEXT_SHARE
     }
 
     /// Adds the row that the following pushes to columns belong to; its number.
@@ -96,19 +101,19 @@ impl OpenGroup {
         let rows = self.rows();
         let columns = self.columns.iter().enumerate().filter(|(_, column)| !column.is_empty());
         let columns = columns.map(|(number, column)| (number, column.frozen(rows))).collect();
-        SealedGroup::new(self.head.clone(), columns, self.payloads.clone())
+        SealedGroup::new(self.head.clone(), columns, self.payloads.clone(), self.text)
     }
 
     /// The group, finished.
     pub fn sealed(self) -> SealedGroup {
-        let Self { mut head, columns, payloads, .. } = self;
+        let Self { mut head, columns, payloads, text, .. } = self;
         head.times.shrink_to_fit();
         head.offsets.shrink_to_fit();
         head.ns.shrink_to_fit();
         let rows = head.times.len();
         let columns = columns.into_iter().enumerate().filter(|(_, column)| !column.is_empty());
         let columns = columns.map(|(number, column)| (number, column.sealed(rows))).collect();
-        SealedGroup::new(head, columns, payloads)
+        SealedGroup::new(head, columns, payloads, text)
     }
 }
 
@@ -120,18 +125,24 @@ pub struct SealedGroup {
     columns: Vec<(usize, SealedColumn)>,
     payloads: Kept,
     bytes: usize,
+    text: usize,
 }
 
 impl SealedGroup {
-    fn new(head: Head, columns: Vec<(usize, SealedColumn)>, payloads: Kept) -> Self {
+    fn new(head: Head, columns: Vec<(usize, SealedColumn)>, payloads: Kept, text: usize) -> Self {
         let bytes =
             256 + payloads.size() + head.times.len() * 18 + columns.iter().map(|(_, column)| column.bytes()).sum::<usize>();
-        Self { head, columns, payloads, bytes }
+        Self { head, columns, payloads, bytes, text }
     }
 
     /// Memory it holds.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What counts when groups are joined: its memory, or more where its values written out are many times that.
+    pub fn weight(&self) -> usize {
+        self.bytes.max(self.text / TEXT_SHARE)
     }
 
     /// How the rows' payloads are kept.

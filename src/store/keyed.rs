@@ -317,22 +317,25 @@ impl Store {
     /// The disk's; the state is there as before.
     pub fn forget_keyed(&self, topic: TopicId) -> Result<(), StoreError> {
         let Some(topic) = self.topic(topic) else { return Ok(()) };
+        // No flush may write pieces in between.
         let _flushing = self.flushing.lock();
+        let partitions: Vec<PartitionId> = topic.state.lock().durable.keyed.keys().copied().collect();
+        if !partitions.is_empty() {
+            let gone = |partition| (partition, Piece { whole: true, ..Piece::default() });
+            let change = super::commits::TopicChange {
+                keyed: partitions.into_iter().map(gone).collect(),
+                ..super::commits::TopicChange::default()
+            };
+            let change =
+                super::flush::Change { topic: topic.clone(), change, files: Vec::new(), keyed: Vec::new(), flushed: false };
+            self.commit(vec![change])?;
+        }
         let mut state = topic.state.lock();
         state.active_keyed.clear();
+        state.active_keyed_bytes = 0;
         for frozen in &mut state.frozen {
             frozen.keyed.clear();
         }
-        let partitions: Vec<PartitionId> = state.durable.keyed.keys().copied().collect();
-        drop(state);
-        if partitions.is_empty() {
-            return Ok(());
-        }
-        let gone = |partition| (partition, Piece { whole: true, ..Piece::default() });
-        let change = super::commits::TopicChange {
-            keyed: partitions.into_iter().map(gone).collect(),
-            ..super::commits::TopicChange::default()
-        };
-        self.commit(vec![super::flush::Change { topic, change, files: Vec::new(), keyed: Vec::new(), flushed: false }])
+        Ok(())
     }
 }

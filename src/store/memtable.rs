@@ -170,6 +170,7 @@ impl Memtable {
             Some(code) if rows.keep == KeepPayload::Derived || !self.finder.is_unsure(code) => {
                 group.payloads.note(usize::from(row), code);
                 group.bytes += 1;
+                group.text += payload.len();
             }
             _ if rows.keep == KeepPayload::Always => {
                 group.payloads.store(usize::from(row), payload.get(..VALUE_BYTES).unwrap_or(payload));
@@ -225,7 +226,10 @@ impl Memtable {
         }
         let open = &mut group.columns[column];
         group.bytes += match value {
-            Value::Str(bytes) => open.push_bytes(row, bytes.get(..VALUE_BYTES).unwrap_or(bytes), &mut self.hints[column]),
+            Value::Str(bytes) => {
+                group.text += bytes.len();
+                open.push_bytes(row, bytes.get(..VALUE_BYTES).unwrap_or(bytes), &mut self.hints[column])
+            }
             Value::Int(value) => open.push_int(row, value),
             Value::Float(value) => open.push_float(row, value),
             Value::Bool(value) => open.push_bool(row, value),
@@ -260,6 +264,7 @@ impl Memtable {
             if column >= group.columns.len() {
                 group.columns.resize_with(column + 1, Default::default);
             }
+            group.text += entry.len();
             group.bytes += group.columns[column].push_bytes(row, &entry, &mut self.hints[column]);
         }
         self.twice = twice;

@@ -84,8 +84,8 @@ impl Store {
 
     fn merge(&self, topic: &Arc<TopicStore>, files: &[Arc<PartFile>]) -> Result<(), StoreError> {
         let (name, masks, swept) = {
-            let state = topic.state.lock();
-            (state.name.clone(), state.durable.masks.clone(), state.durable.next_mask() - 1)
+            let mut state = topic.state.lock();
+            (state.name.clone(), state.durable.masks.clone(), state.next_mask() - 1)
         };
         let sources: Vec<Arc<PartSource>> =
             files.iter().map(|file| Arc::new(PartSource::new(file.clone(), topic.id, name.clone()))).collect();
@@ -126,8 +126,9 @@ impl Store {
     }
 
     /// Adds the masks that no part needs once a change is made. No other change may add parts meanwhile that need them: flushes
-    /// do not, for their rows are above every mask, or below one that is kept for them ([`super::mask::ToCome`]). Who calls this holds
-    /// `masking` until the commit: masks are forgotten by where they begin, and a new one may begin there.
+    /// do not, for masks that came after a memtable's first row are kept for it, and rows of earlier ones are not taken in, or the
+    /// mask is kept for them ([`super::mask::ToCome`]). Who calls this holds `masking` until the commit: masks are forgotten by where
+    /// they begin, and a new one may begin there.
     pub(super) fn unmask(&self, topic: &Arc<TopicStore>, change: &mut TopicChange) {
         let state = topic.state.lock();
         let durable = &state.durable;

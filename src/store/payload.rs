@@ -6,7 +6,8 @@
 //! compared with the payload byte for byte, now: a wrong guess costs a template, never truth.
 //!
 //! Limits: [`PAYLOADS`] templates of [`PIECES`] pieces and [`LITERALS`] bytes in all for a memtable, made in at most [`TRIES`]
-//! tries; payloads up to [`LONGEST`]; [`TRIED`] templates are tried on a row.
+//! tries of rows of up to [`CELLS`] values, whose first [`PLACES`] places are looked at; payloads up to [`LONGEST`]; [`TRIED`]
+//! templates are tried on a row.
 //! What literals tell: what filters took out of a row is in them. A template that is found for one row alone is not used, so what
 //! differs in every record does not come back; what is the same in many does. That is no redaction: who needs one says `never`,
 //! and chains with `redact` have it said for them.
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-use super::part::derive::{Pen, is_word};
+use super::part::derive::{PLACES, Pen, is_word};
 use super::part::json::put_json;
 use super::part::payload::{PAYLOADS, STORED};
 use super::part::template::{PIECES, Piece, Stamp, Template};
@@ -29,6 +30,8 @@ const TRIES: u32 = 1024;
 const TRIED: usize = 8;
 /// Longer payloads are not looked into.
 const LONGEST: usize = 64 << 10;
+/// Rows with more values are not looked into.
+const CELLS: usize = 256;
 
 /// A row as it is stored.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +144,9 @@ impl Finder {
 
     /// The template that a row suggests, and which cell each of its pieces was.
     fn suggestion(&mut self, payload: &[u8], row: &Row<'_>) -> Option<(Template, Vec<usize>)> {
+        if row.cells.len() > CELLS {
+            return None;
+        }
         let is_json = matches!(payload.first(), Some(b'{' | b'['));
         let mut found: Vec<(usize, usize, Piece, usize)> = Vec::new();
         let is_free = |found: &[(usize, usize, Piece, usize)], from: usize, to: usize| {
@@ -185,7 +191,7 @@ impl Finder {
                     let quotes = payload.get(from.wrapping_sub(1)) == Some(&b'"') && payload.get(to) == Some(&b'"');
                     is_free(&found, *from, to) && is_word(payload, *from, to) && (quoted == quotes || !is_json)
                 };
-                if text.is_empty() { None } else { memmem::find_iter(payload, &text).find(free) }
+                if text.is_empty() { None } else { memmem::find_iter(payload, &text).take(PLACES).find(free) }
             });
             if let Some(from) = place {
                 let to = from + text.len();

@@ -8,7 +8,8 @@
 //!   door is shut, and nothing is lost.
 //!
 //! Days go whole but for the newest, of which parts go, oldest first: that day is being written.
-//! Invariant: a merge is not begun where it would take what is reserved ([`Store::room_for_a_merge`]).
+//! Invariant: a merge is not begun where it would take what is reserved ([`Store::room_for_a_merge`]); a part is written anew
+//! without what was deleted or replaced all the same, and is smaller then.
 //! Crash story: as a flush's; on a disk without a free byte the commit has the room of the ballast (`ballast.rs`).
 
 use std::collections::BTreeMap;

@@ -147,9 +147,9 @@ impl Store {
         let _one = self.merging.lock();
         let _number = self.masking.lock();
         let change = {
-            let state = topic.state.lock();
+            let mut state = topic.state.lock();
+            let seq = state.next_mask();
             let durable = &state.durable;
-            let seq = durable.next_mask();
             let ranges = &generation.ranges;
             let covered = |part: &&PartMeta| {
                 let within = |(partition, first, last): &(PartitionId, Offset, Offset)| {
@@ -199,8 +199,8 @@ impl Store {
         let _one = self.merging.lock();
         let _number = self.masking.lock();
         let (seq, known) = {
-            let state = dead.state.lock();
-            (state.durable.next_mask(), state.durable.masks.len())
+            let mut state = dead.state.lock();
+            (state.next_mask(), state.durable.masks.len())
         };
         if letters.2.len().saturating_mul(2).saturating_add(known) > MASKS {
             return Err(StoreError::Crowded { what: "resolved dead letters", most: MASKS });
@@ -209,9 +209,9 @@ impl Store {
         let resolved = TopicChange { masks: letters.2.iter().map(mask).collect(), ..TopicChange::default() };
         let mut files = Vec::new();
         let made = generation.map(|generation| {
-            let state = own.state.lock();
+            let mut state = own.state.lock();
+            let seq = state.next_mask();
             let durable = &state.durable;
-            let seq = durable.next_mask();
             for staged in &mut staged {
                 staged.known = true;
                 for file in std::mem::take(&mut staged.files) {
@@ -250,8 +250,8 @@ impl Store {
         let topic = self.topic_or_new(topic, name);
         let _number = self.masking.lock();
         let (seq, known) = {
-            let state = topic.state.lock();
-            (state.durable.next_mask(), state.durable.masks.len())
+            let mut state = topic.state.lock();
+            (state.next_mask(), state.durable.masks.len())
         };
         // One in the midst of another makes three.
         if offsets.len().saturating_mul(2).saturating_add(known) > MASKS {

@@ -37,6 +37,8 @@ pub struct Frozen {
     pub keyed: BTreeMap<PartitionId, Delta>,
     /// Memory it was counted with.
     pub bytes: usize,
+    /// As [`State::active_masks`].
+    pub masks: u64,
 }
 
 /// What the store knows of a topic.
@@ -66,6 +68,10 @@ pub struct State {
     pub active_records: u64,
     /// When the first of them came, by the monotonic clock; none when there is nothing to flush.
     pub since: Option<std::time::Duration>,
+    /// The last mask before it: rows that those masks delete were not taken in.
+    pub active_masks: u64,
+    /// A number greater than that of any mask since the store was opened.
+    next_mask: u64,
     /// Taken by a flush, oldest first.
     pub frozen: VecDeque<Frozen>,
 }
@@ -97,6 +103,8 @@ impl TopicStore {
             active_bytes: 0,
             active_records: 0,
             since: None,
+            active_masks: 0,
+            next_mask: 0,
             frozen: VecDeque::new(),
         };
         Self { id, state: Mutex::new(state) }
@@ -104,6 +112,20 @@ impl TopicStore {
 }
 
 impl State {
+    /// A number for a mask. None gets one that masks forgotten meanwhile had: what is being merged was swept up to them.
+    pub fn next_mask(&mut self) -> u64 {
+        self.next_mask = self.next_mask.max(self.durable.next_mask());
+        self.next_mask
+    }
+
+    /// Notes that there is something to flush.
+    pub fn begin(&mut self, now: impl FnOnce() -> std::time::Duration) {
+        if self.since.is_none() {
+            self.since = Some(now());
+            self.active_masks = self.next_mask() - 1;
+        }
+    }
+
     /// Takes the memtable away for a flush, with the offsets after its rows.
     pub fn freeze(&mut self, id: TopicId) {
         if self.since.take().is_none() {
@@ -118,7 +140,7 @@ impl State {
         self.active_records = 0;
         self.active_keyed_bytes = 0;
         let keyed = std::mem::take(&mut self.active_keyed);
-        self.frozen.push_back(Frozen { source, cursors, keyed, bytes });
+        self.frozen.push_back(Frozen { source, cursors, keyed, bytes, masks: self.active_masks });
     }
 
     /// The stretches of these masks that nothing needs once some parts are gone, others are there and a job `ends`. Those of jobs under way count:
@@ -127,10 +149,25 @@ impl State {
         let gone: BTreeSet<u64> = remove.iter().copied().chain(add.iter().map(|part| part.id)).collect();
         let staged = self.durable.staged.values().map(|(_, part)| part);
         let stays = self.durable.parts.values().chain(staged).filter(|part| !gone.contains(&part.id));
+        let memtable = self.memtable();
         let mut to_come = self.to_come.clone();
         // A job holds rows that no part has yet, of records that may have left the queue since it read them.
         to_come.letters |= self.durable.jobs.values().any(|job| job.open && Some(job.id) != ends);
-        masks.unneeded(stays.chain(add), &to_come, |partition| self.durable.keyed.contains_key(&partition))
+        masks.unneeded(stays.chain(add).chain(&memtable), &to_come, |partition| self.durable.keyed.contains_key(&partition))
+    }
+
+    /// What the memtables are to masks: a part that was swept before the first row came.
+    fn memtable(&self) -> Option<PartMeta> {
+        let active = self.since.is_some().then_some(self.active_masks);
+        let swept = self.frozen.iter().map(|frozen| frozen.masks).chain(active).min()?;
+        let of = |(partition, next): (&PartitionId, &Offset)| {
+            let durable = self.durable.cursors.get(partition).copied().unwrap_or(0);
+            // Rows of records that filters held may be older than all that is durable.
+            let first = if self.durable.keyed.contains_key(partition) { 0 } else { durable };
+            (first < *next).then(|| (*partition, first, *next - 1))
+        };
+        let offsets: Vec<_> = self.next.iter().filter_map(of).collect();
+        (!offsets.is_empty()).then(|| PartMeta { swept, offsets, ..PartMeta::default() })
     }
 
     /// Adds this topic's sources that may have rows of `[from, to)`.

@@ -42,6 +42,9 @@ const LEAST_SHARE: usize = 2;
 /// Longer messages are not looked into while learning.
 const LONGEST: usize = 16 << 10;
 
+/// Places of a value in a text that are looked at while learning: a value may be anywhere, and stand there thousands of times.
+pub const PLACES: usize = 256;
+
 /// A column that messages may be made of: its number in the part, and in each input.
 pub struct Known<'a> {
     /// In the part.
@@ -198,7 +201,7 @@ impl Fields {
                 let to = from + text.len();
                 found.iter().all(|(start, end, _)| to <= *start || *end <= *from) && is_word(message, *from, to)
             };
-            if let Some(from) = memmem::find_iter(message, &text).find(is_free) {
+            if let Some(from) = memmem::find_iter(message, &text).take(PLACES).find(is_free) {
                 found.push((from, from + text.len(), Piece::Field(number)));
             }
         }

@@ -42,7 +42,7 @@ pub fn encode_block<'a>(entries: impl Iterator<Item = (&'a [u8], u64)> + Clone) 
 /// Adds a block's entries to `dict` and their counts to `counts`.
 pub fn decode_block(raw: &[u8], entries: usize, dict: &mut Dict, counts: &mut Vec<u64>) -> Option<()> {
     let mut heads = Reader(raw);
-    heads.at_most(entries, 3)?;
+    heads.at_most(entries, 3).filter(|entries| dict.len() + entries <= ENTRIES)?;
     let mut reader = heads;
     for _ in 0..entries * 2 {
         reader.varint()?;
@@ -71,4 +71,19 @@ pub fn unpack_block(frame: &[u8], block: &BlockRef) -> Option<Vec<u8>> {
     // Heads and counts come on top of the entries: at most ten bytes for each of three numbers.
     let size = usize::try_from(block.unpacked).ok().filter(|size| *size <= DICT_BYTES + BLOCK_ENTRIES * 30)?;
     zstd::bulk::decompress(frame, size).ok().filter(|raw| raw.len() == size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_hold_no_more_entries_than_a_dictionary_has() {
+        let entries: Vec<[u8; 2]> = (0..4096u16).map(u16::to_be_bytes).collect();
+        let block = encode_block(entries.iter().map(|entry| (&entry[..], 1)));
+        let (mut dict, mut counts) = (Dict::default(), Vec::new());
+        let mut add = || decode_block(&block, BLOCK_ENTRIES, &mut dict, &mut counts);
+        assert!((0..ENTRIES / BLOCK_ENTRIES).all(|_| add().is_some()));
+        assert_eq!(add(), None);
+    }
 }

@@ -29,6 +29,8 @@ use crate::store::source::{Column, Kind};
 const DIRECTORY_BYTES: usize = 256 << 20;
 /// Bytes of a dictionary block's first key that the directory keeps.
 pub const KEY_BYTES: usize = 64;
+/// Columns of one name and kind next to each other: those of `mixed.rs`.
+const OF_A_FIELD: usize = 3;
 const SECTIONS: usize = 7;
 
 /// A run of the file.
@@ -266,6 +268,11 @@ pub fn decode_columns(bytes: &[u8]) -> Option<Vec<ColumnDir>> {
         if columns.last().is_some_and(|last: &ColumnDir| last.holds == Holds::Payloads) {
             return None;
         }
+        let column = Column { name, kind };
+        let is_same = |dir: &&ColumnDir| dir.column == column;
+        if holds != Holds::Payloads && columns.iter().rev().take(OF_A_FIELD).take_while(is_same).count() == OF_A_FIELD {
+            return None;
+        }
         let block_count = reader.size()?;
         let mut blocks = Vec::with_capacity(reader.at_most(block_count, 5)?);
         for _ in 0..block_count {
@@ -274,7 +281,7 @@ pub fn decode_columns(bytes: &[u8]) -> Option<Vec<ColumnDir>> {
             let entries = reader.number()?;
             blocks.push(BlockRef { span, unpacked, entries, first_key: reader.bytes()?.to_vec() });
         }
-        columns.push(ColumnDir { column: Column { name, kind }, blocks, holds });
+        columns.push(ColumnDir { column, blocks, holds });
     }
     Some(columns)
 }
@@ -352,4 +359,18 @@ pub fn decode_footer(file: &[u8]) -> Option<Footer> {
     let time = (reader.u64()?.cast_signed(), reader.u64()?.cast_signed());
     let topic_name = Arc::from(std::str::from_utf8(reader.bytes()?).ok()?);
     Some(Footer { sections, topic, topic_name, part, rows, time })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_has_three_columns_of_a_kind_at_most() {
+        let dir = |holds| ColumnDir { column: Column { name: "_payload".into(), kind: Kind::Str }, blocks: Vec::new(), holds };
+        let mut dirs = vec![dir(Holds::Values), dir(Holds::Values), dir(Holds::Values), dir(Holds::Payloads)];
+        assert_eq!(decode_columns(&encode_columns(&dirs)), Some(dirs.clone()));
+        dirs.insert(0, dir(Holds::Values));
+        assert_eq!(decode_columns(&encode_columns(&dirs)), None);
+    }
 }

@@ -67,7 +67,7 @@ impl Input {
     /// What a group's values take in memory, about.
     pub fn unpacked(&self, group: usize) -> u64 {
         match self {
-            Self::Mem(source) => source.group(group).map_or(0, |group| group.bytes() as u64),
+            Self::Mem(source) => source.group(group).map_or(0, |group| group.weight() as u64),
             Self::Part(source) => source.unpacked(group),
         }
     }

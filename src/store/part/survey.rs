@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::bits::Reader;
 use super::chunk::{self, encoding};
+use super::directory::Holds;
 use super::read::{PartSource, slice};
 use super::{FIRST_FIELD, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN, VERSION};
 use crate::base::disk::Disk;
@@ -234,7 +235,9 @@ impl PartSource {
                 note(None, &error);
             }
             for (number, dir) in directory.dirs.iter().enumerate().filter(|(number, _)| !lost.contains(number)) {
-                if let Err(error) = self.column(at, number) {
+                // Payloads are no field: their templates are others than those of messages.
+                let values = if dir.holds == Holds::Payloads { self.payload(at) } else { self.column(at, number) };
+                if let Err(error) = values {
                     note(Some(&dir.column.name), &error);
                 }
             }

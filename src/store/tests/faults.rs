@@ -11,6 +11,7 @@ use crate::base::clock::{Clock, SimClock};
 use crate::base::disk::Disk;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
+use crate::base::journal::Look;
 use crate::base::units::Bytes;
 
 fn some_rows(from: u64, count: u64) -> Vec<TestRow> {
@@ -251,4 +252,24 @@ fn a_long_log_is_checkpointed_and_says_the_same() {
     assert_eq!((report.rows, report.damaged_commits), (200, 0));
     let after = (store.stats(), store.generations(topic), store.cursor(topic, 0));
     assert_eq!(before, after);
+}
+
+#[test]
+fn a_checkpoint_is_of_entries_that_stay_small() {
+    let disk = SimDisk::new(20);
+    let (store, _) = open(&disk, Config::default());
+    let topic = TopicId::new();
+    let chain = |generation: u32| vec![u8::try_from(generation).unwrap(); 9 << 20];
+    for generation in 1..=5 {
+        store.promote(topic, "t", generation, &chain(generation), &[(0, 7)].into()).unwrap();
+    }
+    let before = store.log.lock().topics.clone();
+    store.log.lock().checkpoint().unwrap();
+    drop(store);
+    let entries = Look::at(&*disk, Path::new("store/COMMITS")).unwrap().entries;
+    let largest = entries.iter().map(|(_, entry)| entry.len()).max().unwrap();
+    assert!(largest < 16 << 20, "{largest} bytes in one of {} entries", entries.len());
+    let (store, _) = open(&disk, Config::default());
+    assert!(store.log.lock().topics == before);
+    assert_eq!(store.generations(topic).iter().map(|entry| entry.generation).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
 }

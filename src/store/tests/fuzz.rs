@@ -33,6 +33,7 @@ use crate::base::disk::Disk;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
 use crate::base::journal::{Journal, Look as JournalLook};
+use crate::base::row::KeepPayload;
 
 /// A change to bytes.
 #[derive(Clone, Debug, TypeGenerator)]
@@ -94,6 +95,24 @@ pub fn everything() -> &'static Files {
         let disk = SimDisk::new(1);
         let store = open(&disk);
         fill(&store);
+        // Payloads, those made of their rows and those that no row gives.
+        let texts: Vec<String> =
+            (0..40).map(|i| format!("{{\"app\":\"shop-{}\",\"n\":{i},\"x\":[{}]}}", i % 3, i / 30)).collect();
+        let row = |i: u64| TestRow {
+            time_ns: TODAY,
+            arrival_ns: TODAY,
+            offset: i,
+            n: 0,
+            cells: vec![
+                ("app".into(), Owned::Str(format!("shop-{}", i % 3).into_bytes())),
+                ("n".into(), Owned::Int(i.cast_signed())),
+            ],
+        };
+        let made: Vec<TestRow> = (0..40).map(row).collect();
+        let mut kept = rows(&made);
+        (kept.payloads, kept.keep) = (texts.iter().map(|text| Some(text.as_bytes())).collect(), KeepPayload::Always);
+        store.append(TopicId::from_bytes([4; 16]), "kept", 0, 1, &kept, 40).unwrap();
+        store.flush_all().unwrap();
         drop(store);
         disk.files().into_iter().map(|(path, _)| (path.clone(), bytes_of(&*disk, &path))).collect()
     })
@@ -274,6 +293,9 @@ fn read_all(source: &dyn Source) -> u64 {
         }
         if let Ok(lineage) = source.lineage(group) {
             assert_eq!((lineage.offsets.len(), lineage.ns.len()), (rows, rows));
+        }
+        if let Ok(Some(payloads)) = source.payload(group) {
+            is_well_shaped(&payloads, rows);
         }
         for column in 0..source.columns().len() {
             let _bounds = source.int_bounds(group, column);

@@ -359,3 +359,42 @@ fn a_row_that_waited_does_not_come_beside_a_replays() {
     pair.check("and the mask is not needed any more");
     assert!(pair.store.masks(pair.topic).is_none());
 }
+
+#[test]
+fn no_mask_gets_a_number_that_a_merge_under_way_has_swept_up_to() {
+    let mut pair = Pair::new();
+    pair.append(0, 20);
+    pair.store.flush_all().unwrap();
+    let starts = BTreeMap::from([(0, 20), (1, 20)]);
+    pair.store.set_to_come(pair.topic, ToCome { starts, letters: false });
+    let job = |open| JobEntry { id: 7, generation: 9, open, record: Arc::from(&b"{}"[..]) };
+    pair.store.put_job(pair.topic, "web", job(true)).unwrap();
+    pair.store.delete_rows(pair.topic, "web", &[(1, 3, 5)]).unwrap();
+    // A merge begins…
+    let swept = pair.store.topic(pair.topic).unwrap().state.lock().next_mask() - 1;
+    // …the mask is forgotten, for only the job needed it, and another one comes.
+    pair.store.put_job(pair.topic, "web", job(false)).unwrap();
+    assert!(pair.store.masks(pair.topic).is_none());
+    pair.delete(0, 3, 5);
+    let masks = pair.store.masks(pair.topic).unwrap().all();
+    assert!(masks[0].seq > swept, "what the merge writes would be taken for swept of {masks:?}");
+}
+
+#[test]
+fn a_deletion_is_known_while_its_rows_are_in_memory_alone() {
+    let mut pair = Pair::new();
+    pair.append(1, 10);
+    pair.store.flush_all().unwrap();
+    pair.append(0, 20);
+    pair.delete(0, 3, 5);
+    // The disk was full: the queue let go what is not stored.
+    pair.store.set_to_come(pair.topic, ToCome { starts: pair.next.clone(), letters: false });
+    pair.delete(1, 2, 3);
+    pair.store.merge_all().unwrap();
+    pair.check("another part was swept");
+    pair.store.flush_all().unwrap();
+    pair.check("flushed");
+    pair.store.merge_all().unwrap();
+    pair.check("swept");
+    assert!(pair.store.masks(pair.topic).is_none());
+}

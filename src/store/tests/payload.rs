@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use memchr::memmem;
 use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 
+use super::super::tools::verify::Finding;
 use super::super::{Config, Snapshot, Store};
 use super::TODAY;
 use super::damage::every_bit_is_somebodys;
+use super::tools::{content, look, put, repaired};
 use crate::base::clock::SimClock;
 use crate::base::disk::Disk as _;
 use crate::base::disk::sim::SimDisk;
@@ -189,6 +192,17 @@ fn what_no_row_says_is_kept_only_where_it_is_wanted() {
     assert_eq!(kept(&records, KeepPayload::Always).0.len(), records.len());
 }
 
+/// Minutes, if every place of every value were looked at for every row.
+#[test]
+fn a_value_that_stands_everywhere_is_not_looked_for_everywhere() {
+    let record = |cells: u64| {
+        let cells = (0..cells).map(|at| (format!("f{at}"), From::Made(b"1".to_vec()))).collect();
+        Record { payload: vec![b'1'; 60_000], cells, time_ns: TODAY }
+    };
+    let records: Vec<Record> = (0..300).map(|i| record(if i % 2 == 0 { 250 } else { 3000 })).collect();
+    assert!(kept(&records, KeepPayload::Derived).0.is_empty());
+}
+
 #[test]
 fn flipped_bits_make_no_payload_that_was_not_there() {
     let disk = SimDisk::new(3);
@@ -198,6 +212,41 @@ fn flipped_bits_make_no_payload_that_was_not_there() {
     store.flush_all().unwrap();
     drop(store);
     every_bit_is_somebodys(&disk, 17, 3);
+}
+
+#[test]
+fn parts_with_payloads_are_sound_and_what_a_repair_makes_of_damaged_ones_is_too() {
+    let disk = SimDisk::new(5);
+    let store = super::damage::open(&disk);
+    let records: Vec<Record> = (0..600).map(application).collect();
+    append(&store, TopicId::new(), 0, &records, KeepPayload::Derived);
+    store.flush_all().unwrap();
+    drop(store);
+    assert_eq!(look(&disk).verify(&mut |_| {}).unwrap().findings, []);
+    let (whole, path) = (content(&disk), look(&disk).parts().unwrap().remove(0).path);
+    let (mut lost, mut kept) = (0, 0);
+    for at in (16..whole[Path::new(&path)].len()).step_by(97) {
+        let mut bytes = whole[Path::new(&path)].clone();
+        bytes[at] ^= 4;
+        put(&disk, Path::new(&path), &bytes);
+        let found = look(&disk).verify(&mut |_| {}).unwrap().findings;
+        if found.iter().all(|one| one.rows_lost == 0) {
+            let named = |one: &Finding| one.field.as_ref().is_some_and(|(name, _)| &**name == "_payload");
+            let is_payload = found.iter().any(named);
+            repaired(&disk, true);
+            assert_eq!(look(&disk).verify(&mut |_| {}).unwrap().findings, [], "at {at}");
+            let left = seen(&super::damage::open(&disk).snapshot(None, None, None));
+            assert!(left.iter().all(|(offset, payload)| *payload == records[usize::try_from(*offset).unwrap()].payload));
+            assert_eq!(left.len(), if is_payload { 0 } else { records.len() }, "at {at}");
+            lost += u32::from(is_payload);
+            kept += u32::from(!is_payload);
+        }
+        for (file, _) in disk.files() {
+            disk.remove_file(&file).unwrap();
+        }
+        whole.iter().for_each(|(path, bytes)| put(&disk, path, bytes));
+    }
+    assert!(lost > 0 && kept > 0, "{lost} without payloads, {kept} with them");
 }
 
 /// Whether a part has this anywhere, packed or not.

@@ -254,6 +254,32 @@ fn a_time_far_ahead_is_kept_as_a_field() {
     assert_eq!(only.fields["_time_claimed"], Seen::Str(b"2026-11-22T00:00:00Z".to_vec()));
 }
 
+#[test]
+fn a_long_value_of_many_rows_is_read_back_where_no_dictionary_holds_it() {
+    let disk = SimDisk::new(13);
+    let (store, _) = store_on(&disk, Config { merge_parts: 2, ..Config::default() });
+    let (topic, long) = (TopicId::new(), vec![b'x'; (1 << 20) + 1]);
+    // More than a reader unpacks of one chunk, and half of the values new.
+    let message = |i: u64| if i.is_multiple_of(2) && i < 540 { long.clone() } else { format!("line {i}").into_bytes() };
+    for i in 0..600 {
+        let one = [row(i, TODAY, vec![("message".into(), Owned::Str(message(i)))])];
+        store.append(topic, "t", 0, 1, &rows(&one), i + 1).unwrap();
+    }
+    store.flush_all().unwrap();
+    let mut read = 0;
+    for source in store.snapshot(None, None, None).sources {
+        let (mut scratch, column) = (Vec::new(), source.columns().iter().position(|column| &*column.name == "message"));
+        for group in 0..source.groups() {
+            let chunk = source.column(group, column.unwrap()).unwrap().unwrap();
+            for row in 0..chunk.rows() {
+                assert!(chunk.text_of(row, &mut scratch).unwrap() == message(read), "row {read}");
+                read += 1;
+            }
+        }
+    }
+    assert_eq!(read, 600);
+}
+
 /// Prints what a thousand quiet topics hold; fails when one costs more than a few times its rows.
 #[test]
 fn a_thousand_small_topics_cost_little() {

@@ -23,7 +23,7 @@ fn open(disk: &Arc<SimDisk>) -> Arc<Store> {
     Store::open_idle(disk.clone(), Arc::new(SimClock::at(TODAY)), config).unwrap().0
 }
 
-fn look(disk: &Arc<SimDisk>) -> Look {
+pub fn look(disk: &Arc<SimDisk>) -> Look {
     Look::at(disk.clone()).unwrap()
 }
 
@@ -39,11 +39,11 @@ fn row(offset: u64, time_ns: i64) -> TestRow {
     TestRow { time_ns, arrival_ns: TODAY, offset, n: 0, cells }
 }
 
-fn content(disk: &SimDisk) -> BTreeMap<PathBuf, Vec<u8>> {
+pub fn content(disk: &SimDisk) -> BTreeMap<PathBuf, Vec<u8>> {
     disk.files().into_iter().map(|(path, _)| (path.clone(), bytes_of(disk, &path))).collect()
 }
 
-fn put(disk: &SimDisk, path: &Path, bytes: &[u8]) {
+pub fn put(disk: &SimDisk, path: &Path, bytes: &[u8]) {
     disk.create_dir_all(path.parent().unwrap()).unwrap();
     let file = disk.open(path, true).unwrap();
     file.set_len(0).unwrap();
@@ -52,7 +52,7 @@ fn put(disk: &SimDisk, path: &Path, bytes: &[u8]) {
     disk.sync_dir(path.parent().unwrap()).unwrap();
 }
 
-fn repaired(disk: &Arc<SimDisk>, rewrite: bool) -> (Vec<String>, Vec<String>) {
+pub fn repaired(disk: &Arc<SimDisk>, rewrite: bool) -> (Vec<String>, Vec<String>) {
     let look = look(disk);
     let before = content(disk);
     let plan = look.plan_repair(rewrite, TODAY, &mut |_| {}).unwrap();

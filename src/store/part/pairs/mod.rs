@@ -222,13 +222,15 @@ pub fn decode(bytes: &[u8], groups: usize) -> Option<Vec<Segment>> {
         }
         let run_count = reader.size()?;
         let mut runs = Vec::with_capacity(reader.at_most(run_count, 4)?);
-        let mut group = 0u32;
+        let (mut group, mut left) = (0u32, shape.slots);
         for _ in 0..run_count {
             let (slot, slots) = (reader.number()?, reader.number()?);
             let (first, own) = (group.wrapping_add(reader.number()?), reader.number()?);
             group = first.checked_add(own)?;
             let fits = slot.checked_add(slots)? <= shape.slots && slots == own.div_ceil(1 << power);
-            (fits && (dictionary || group as usize <= groups)).then_some(())?;
+            (fits && slots > 0 && (dictionary || group as usize <= groups)).then_some(())?;
+            // No slot is in two runs.
+            left = left.checked_sub(slots)?;
             runs.push(Run { slot, slots, group: first, groups: own });
         }
         shape.is_sound().then_some(())?;
@@ -370,6 +372,14 @@ mod tests {
         let bytes = encode(&segments);
         assert_eq!(decode(&bytes, 14), Some(segments.clone()));
         assert_eq!(decode(&bytes, 13), None, "groups that are not there");
+        let odd = |change: fn(&mut Segment)| {
+            let mut segments = segments.clone();
+            change(&mut segments[0]);
+            decode(&encode(&segments), 14)
+        };
+        assert_eq!(odd(|segment| segment.shape.body = u64::MAX), None, "more bytes than can be");
+        assert_eq!(odd(|segment| segment.runs.extend([Run { slot: 0, slots: 9, group: 0, groups: 9 }])), None, "slots twice");
+        assert!(odd(|segment| segment.runs.extend([Run { slot: 4, slots: 2, group: 5, groups: 2 }])).is_some());
         for cut in 0..bytes.len() {
             assert_eq!(decode(&bytes[..cut], 14), None);
         }

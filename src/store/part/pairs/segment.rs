@@ -23,6 +23,9 @@ const HASH_BITS: u8 = 48;
 /// Hashes of a bucket, about, as a power of two.
 const BUCKET_POWER: u8 = 5;
 
+/// No body is near so many bytes: where entries begin would not fit the directory.
+const MOST_BODY: u64 = 1 << 40;
+
 /// How a segment is read; checked when it is made or decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -48,6 +51,7 @@ impl Shape {
             && self.offset_bits <= 40
             && self.gap_bits <= self.hash_bits
             && (1..=super::SLOTS).contains(&self.slots)
+            && self.body <= MOST_BODY
     }
 
     fn slot_bits(&self) -> u8 {

@@ -40,15 +40,23 @@ impl PartSource {
             let (ends, bytes) = chunk::text(&mut reader, encoded, stored)?;
             Some(Kept { codes: chunk::spread(codes?, &present, rows), ends, bytes })
         };
-        read().map(Some).ok_or_else(|| self.file.damaged(chunk.offset, "payloads that make no sense"))
+        match read() {
+            // What they are made of may be lost, and with it what they were.
+            Some(kept) if self.skips_damage && self.rendered(group, &kept).is_err() => Ok(None),
+            None if self.skips_damage => Ok(None),
+            read => read.map(Some).ok_or_else(|| self.file.damaged(chunk.offset, "payloads that make no sense")),
+        }
+    }
+
+    fn rendered(&self, group: usize, kept: &Kept) -> Result<Chunk, StoreError> {
+        let templates = self.payload_templates()?;
+        let fields = self.fields(group, templates, false)?;
+        let made = kept.render(self.rows(group), templates, &fields);
+        made.ok_or_else(|| self.file.damaged(0, "payloads that are made of what is not there"))
     }
 
     /// The payloads of a group.
     pub(super) fn rendered_payloads(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
-        let Some(kept) = self.payloads(group)? else { return Ok(None) };
-        let templates = self.payload_templates()?;
-        let fields = self.fields(group, templates, false)?;
-        let made = kept.render(self.rows(group), templates, &fields);
-        made.map(Some).ok_or_else(|| self.file.damaged(0, "payloads that are made of what is not there"))
+        self.payloads(group)?.map(|kept| self.rendered(group, &kept)).transpose()
     }
 }
