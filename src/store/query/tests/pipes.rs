@@ -401,6 +401,15 @@ fn rows_around_a_row_are_found() {
         assert_eq!(ask(5, 9, 9, &["status"]), " | 5 | ");
         assert_eq!(ask(99, 2, 2, &[]), "6 7 |  | ");
     }
+    // Of more than memory holds, the nearest.
+    let mut request = request("*");
+    request.limits.bytes = 900;
+    let around = Around { topic: "access".into(), offset: 4, before: 3, after: 3, ..Around::default() };
+    let found = context_of(&every_way()[0], &request, &around, &cancel()).unwrap();
+    let offsets =
+        [found.before.as_slice(), &found.after].map(|rows| rows.iter().map(|row| row.get("_offset")).collect::<Vec<_>>());
+    assert_eq!(offsets, [vec![Some(&OutValue::Int(3))], vec![Some(&OutValue::Int(5))]]);
+    assert!(found.stats.partial);
 }
 
 #[test]
