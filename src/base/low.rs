@@ -1,33 +1,24 @@
-//! Work that others need not wait for: threads that the kernel lets run when nobody else wants to.
+//! Who gives way to whom on a busy core: who waits for an answer goes first, then receivers' work, then what history wants.
 //!
 //! Compiling a filter, trying one on old records and the like take whole seconds of a core. At the lowest priority such a thread
 //! gets some hundredths of a busy core, and all of an idle one.
 //! Where the system has no priorities for threads, the work is done all the same.
 
-use std::io;
-use std::thread::JoinHandle;
-
-/// How far the thread steps back: the most there is.
+/// How far lanes step back, and what writes their rows: a third of what a thread gets that answers somebody. Queries are asked
+/// while records come in as fast as they can, and have milliseconds to do.
+pub const LANES: i32 = 5;
+/// How far replays and trials step back: a tenth of what lanes get.
+pub const HISTORY: i32 = 15;
+/// How far compiling steps back: the most there is.
 const NICE: i32 = 19;
 
 /// Lowers the priority of the thread that calls it, for good.
-pub fn lower() {
+pub fn lower(nice: i32) {
     // On Linux this is the thread's own. Elsewhere it is the process's: better to leave that alone.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+    if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::debug!(%error, "the priority of a thread stays as it is");
     }
-}
-
-/// A thread of low priority.
-///
-/// # Errors
-/// The system has no thread left.
-pub fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> io::Result<JoinHandle<T>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        lower();
-        work()
-    })
 }
 
 /// Does the work on a thread of low priority and waits for it; here, if there is no thread left.
@@ -39,7 +30,7 @@ pub fn scoped<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let take = || work.lock().take();
     let done = std::thread::scope(|scope| {
         let begun = std::thread::Builder::new().name("low".to_owned()).spawn_scoped(scope, || {
-            lower();
+            lower(NICE);
             take().map(|work| work())
         });
         match begun {

@@ -29,8 +29,6 @@ const READ_BYTES: usize = 1024 * 1024;
 /// How long one waits at most for lanes that have something to do, before each stretch: slow, but never for ever.
 const YIELD: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(1);
-/// How much lower than the lanes' the threads' priority is.
-const NICE: i32 = 10;
 
 /// Offsets of one partition, `[first, end)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -251,12 +249,6 @@ impl<'s> Manners<'s> {
     /// For work that ends when `stop` is set, or the relay stops.
     pub(crate) fn new(shared: &'s Shared, stop: &'s AtomicBool) -> Self {
         Self { shared, stop }
-    }
-
-    /// Makes the calling thread give way to the others of the process, where the system lets it.
-    pub(crate) fn lower_this_thread() {
-        // 0 is the calling thread. It only makes it polite: without, the waits below still do.
-        let _refused = rustix::process::setpriority_process(None, NICE);
     }
 
     /// Whether to end.

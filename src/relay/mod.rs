@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 use crate::base::clock::Clock;
 use crate::base::ids::{PartitionId, TopicId};
 use crate::base::limits;
+use crate::base::low;
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
@@ -210,7 +211,11 @@ impl Relay {
         };
         for number in 0..workers {
             let pool = shared.pool.clone();
-            threads.push(std::thread::Builder::new().name(format!("lanes-{number}")).spawn(move || pool.run())?);
+            let run = move || {
+                low::lower(low::LANES);
+                pool.run();
+            };
+            threads.push(std::thread::Builder::new().name(format!("lanes-{number}")).spawn(run)?);
         }
         let deliveries = shared.deliveries.get().map(Vec::as_slice).unwrap_or_default();
         for (delivery, config) in deliveries.iter().zip(&shared.config.outputs) {

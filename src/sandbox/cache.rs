@@ -15,6 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ring::hmac;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
@@ -118,15 +119,13 @@ impl Cache {
         write_whole(&self.disk, path, &bytes)
     }
 
-    /// HMAC-SHA256 (RFC 2104) over the module's hash, the engine's fingerprint and the code.
+    /// HMAC-SHA256 over the module's hash, the engine's fingerprint and the code.
     fn seal(&self, sha256: &str, code: &[u8]) -> [u8; 32] {
-        let mut pads = ([0x36u8; 64], [0x5cu8; 64]);
-        for (index, byte) in self.key.iter().enumerate() {
-            pads.0[index] ^= byte;
-            pads.1[index] ^= byte;
-        }
-        let inner = Sha256::new().chain_update(pads.0).chain_update(sha256).chain_update(&self.fingerprint).chain_update(code);
-        Sha256::new().chain_update(pads.1).chain_update(inner.finalize()).finalize().into()
+        let mut sealed = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.key));
+        [sha256.as_bytes(), self.fingerprint.as_bytes(), code].iter().for_each(|piece| sealed.update(piece));
+        let mut seal = [0; 32];
+        seal.copy_from_slice(sealed.sign().as_ref());
+        seal
     }
 }
 

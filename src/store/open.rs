@@ -23,6 +23,7 @@ use super::{Config, Store, StoreError};
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
 use crate::base::ids::TopicId;
+use crate::base::low;
 use crate::base::time;
 
 /// Directory of the store in the data directory.
@@ -75,7 +76,11 @@ impl Store {
     pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config) -> Result<(Arc<Self>, OpenReport), StoreError> {
         let (store, report) = Self::open_idle(disk, clock, config)?;
         let weak = Arc::downgrade(&store);
-        let thread = std::thread::Builder::new().name("store".into()).spawn(move || run(&weak));
+        let work = move || {
+            low::lower(low::LANES);
+            run(&weak);
+        };
+        let thread = std::thread::Builder::new().name("store".into()).spawn(work);
         thread.map_err(|error| refused(Path::new(ROOT), error))?;
         Ok((store, report))
     }

@@ -135,7 +135,11 @@ impl Field {
     pub fn is(&self, name: &str) -> bool {
         match self {
             Self::Named(own) => **own == *name,
-            Self::Like(glob) => (!name.starts_with('_') || glob.starts_with('_')) && glob.matches(name.as_bytes()),
+            // What a query names for itself (`_\0…`) is no field that anybody means.
+            Self::Like(glob) => {
+                let meant = !name.starts_with('_') || (glob.starts_with('_') && !name.starts_with("_\0"));
+                meant && glob.matches(name.as_bytes())
+            }
         }
     }
 

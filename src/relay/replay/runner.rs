@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::base::ids::PartitionId;
+use crate::base::low;
 use crate::relay::history::{Manners, joined};
 use crate::relay::replay::job::{Job, Record, ReplayState};
 use crate::relay::replay::work::Did;
@@ -183,7 +184,7 @@ impl Job {
 
 /// What a thread does.
 fn run(shared: &Arc<Shared>) {
-    Manners::lower_this_thread();
+    low::lower(low::HISTORY);
     let manners = Manners::new(shared, &shared.replays.stop);
     while !manners.is_stopped() {
         let mut task = next(shared);

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::base::ids::Generation;
+use crate::base::low;
 use crate::relay::history::{self, Range, Which};
 use crate::relay::life::Wish;
 use crate::relay::{ChainEntry, Relay, RelayError};
@@ -266,7 +267,7 @@ impl Relay {
         }
         known.refuse_crowd()?;
         let thread = std::thread::Builder::new().name("trial".to_owned()).spawn(move || {
-            history::Manners::lower_this_thread();
+            low::lower(low::HISTORY);
             let ended = run::run(&relay, &in_queue, &own, &chains, &record, sample);
             relay.trial_ended(&own, ended);
         })?;

@@ -4,6 +4,7 @@
 //! millions of rows stream through them. A predicate is asked of the columns as they were where it stood: mostly these are the
 //! same at the end, and it waits; one whose field a later pipe changes becomes a [`Stage`] of its own on the columns before that.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::plan::{Agg, Function, Key, Pipe, Series, SortKey};
@@ -209,6 +210,9 @@ fn shown(pipes: &[Pipe]) -> Option<Vec<String>> {
                 for (from, to) in columns {
                     shown.iter_mut().flatten().filter(|name| *name == from).for_each(|name| name.clone_from(to));
                 }
+                // One that took the name of another is in its place.
+                let mut seen = HashSet::new();
+                shown.iter_mut().for_each(|names| names.retain(|name| seen.insert(name.clone())));
             }
             pipe => {
                 for name in Program::changed(pipe).unwrap_or_default() {

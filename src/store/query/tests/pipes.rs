@@ -36,6 +36,7 @@ fn columns_are_computed() {
         &[r#"{"service":"shop","code":503}"#],
     );
     small("fields app, ip | rename app as a | eval b = 1 | limit 1", &[r#"{"a":"shop","ip":"10.0.0.1","b":1}"#]);
+    small("fields app, ip | rename app as ip | limit 1", &[r#"{"ip":"shop"}"#]);
     small(
         "eval t = bin(_time, 1h), h = hour(_time), later = _time + 90, since = _time - time(\"2015-05-17T10:00:00Z\") | fields t, h, later, since | limit 1",
         &[r#"{"t":"2015-05-17T10:00:00Z","h":10,"later":"2015-05-17T10:03:30Z","since":120.0}"#],
