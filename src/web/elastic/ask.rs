@@ -19,7 +19,7 @@ use super::indices::Pattern;
 use super::{dsl, lucene};
 use crate::base::predicate::Predicate;
 use crate::base::units::Span;
-use crate::store::query::{self, Cancel, OutRow, Query, Request};
+use crate::store::query::{self, Cancel, Go, OutRow, Query, Request};
 use crate::web::Web;
 
 /// Parameters of the URL.
@@ -259,6 +259,13 @@ impl Asked {
 
     /// Whether time was up.
     pub fn is_late(&self) -> bool {
+    /// Whether to go on with work that is no query; if not, what is left of it is missing from the answer.
+    pub fn goes_on(&self) -> bool {
+        let go = self.cancel.go();
+        self.missing.borrow_mut().late |= go == Go::Late;
+        go == Go::On
+    }
+
         self.missing.borrow().late
     }
 

@@ -260,9 +260,10 @@ pub fn search_in(web: &Web, mut asked: Asked, order: &Order) -> Result<(Value, O
         let place = place.as_array().ok_or("`search_after` is a list".to_owned())?;
         wanted = Predicate::And(vec![wanted, order.after(place, asked.now_ns)?]);
     }
-    let rows = if size > 0 { rows(web, &asked, &wanted, order, from + size)? } else { Vec::new() };
-    let hits: Vec<Value> = rows.iter().skip(from).map(|row| shown.hit(row, order)).collect();
-    let last = rows.last().filter(|_| rows.len() > from).map(|row| order.values(row).into());
+    let most = enough.map_or(from + size, |enough| enough.min(from + size));
+    let rows = if size > 0 { rows(web, &asked, &wanted, order, most)? } else { Vec::new() };
+    let hits: Vec<Value> = rows.iter().skip(from).take_while(|_| asked.goes_on()).map(|row| shown.hit(row, order)).collect();
+    let last = hits.len().checked_sub(1).and_then(|at| rows.get(from + at)).map(|row| order.values(row).into());
     let took = u64::try_from((web.clock.monotonic() - begun).as_millis()).unwrap_or(0);
     let mut answer = json!({ "took": took, "timed_out": asked.is_late() });
     if asked.body.contains_key("terminate_after") || asked.params.contains_key("terminate_after") {

@@ -407,7 +407,7 @@ impl<'a> Runner<'a> {
             found = tops.groups.into_iter().map(|(keys, rows)| (path(&keys), rows)).collect();
         }
         for (path, node) in tree.iter_mut() {
-            let rows = found.remove(path).unwrap_or_default();
+            let rows = found.remove(path).filter(|_| self.asked.goes_on()).unwrap_or_default();
             node.out.insert(agg.name.clone(), figure.write_tops(&rows, node.count));
         }
         Ok(())
