@@ -26,6 +26,9 @@ use crate::web::Web;
 pub type Params = BTreeMap<String, String>;
 
 /// How handlers take them.
+/// Most names and patterns that an index is named by; a scroll names each of its topics.
+const PATTERNS: usize = 10_000;
+
 pub type AskedParams = Parameters<Params>;
 
 /// URL parameters that change nothing here and may be sent.
@@ -135,24 +138,30 @@ impl Drop for Gone {
 
 /// The topics that an index pattern means; `lenient` where none is no error.
 pub fn topics_of(web: &Web, index: &str, lenient: bool) -> Result<Vec<String>, No> {
-    let names: Vec<String> = web.queue.topics().iter().map(|topic| topic.name().to_string()).collect();
-    let (mut topics, mut excluded): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-    for pattern in index.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()) {
+    let mut names: Vec<String> = web.queue.topics().iter().map(|topic| topic.name().to_string()).collect();
+    names.sort_unstable();
+    let patterns = index.split(',').map(str::trim).filter(|pattern| !pattern.is_empty());
+    if patterns.clone().nth(PATTERNS).is_some() {
+        return Err(format!("at most {PATTERNS} names and patterns of indices in a request").into());
+    }
+    let (mut wanted, mut excluded) = (vec![false; names.len()], vec![false; names.len()]);
+    for pattern in patterns {
         let (into, pattern) = match pattern.strip_prefix('-') {
-            Some(pattern) if !topics.is_empty() => (&mut excluded, pattern),
-            _ => (&mut topics, pattern),
+            Some(pattern) if wanted.contains(&true) => (&mut excluded, pattern),
+            _ => (&mut wanted, pattern),
         };
-        let before = into.len();
         let like = Pattern::new(pattern);
-        into.extend(names.iter().filter(|name| like.matches(name)).cloned());
-        if into.len() == before && !pattern.contains('*') && pattern != "_all" && !lenient {
+        let mut is_there = false;
+        for (flag, _) in into.iter_mut().zip(&names).filter(|(_, name)| like.matches(name)) {
+            (*flag, is_there) = (true, true);
+        }
+        if !is_there && !pattern.contains('*') && pattern != "_all" && !lenient {
             return Err(No::missing("index_not_found_exception", format!("no such index [{pattern}]")));
         }
     }
-    topics.sort_unstable();
-    topics.dedup();
-    topics.retain(|topic| !excluded.contains(topic));
-    Ok(topics)
+    let mut meant = wanted.into_iter().zip(excluded).map(|(wanted, excluded)| wanted && !excluded);
+    names.retain(|_| meant.next().unwrap_or(false));
+    Ok(names)
 }
 
 /// What was asked, ready to be worked on.
