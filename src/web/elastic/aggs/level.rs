@@ -282,6 +282,9 @@ impl<'a> Runner<'a> {
             let having = match keyed {
                 Keyed::Terms(terms) if terms.has_missing() => node.count,
                 _ => node.having.get(&index).copied().unwrap_or(0),
+                if matches!(keyed, Keyed::Terms(terms) if !own.first().is_some_and(|key| terms.wants(key))) {
+                    continue;
+                }
             };
             let value = self.list(agg, keyed, list, rows.max(having))?;
             let shown = value.get("buckets").map_or(0, |buckets| match buckets {
@@ -290,6 +293,8 @@ impl<'a> Runner<'a> {
                 _ => 0,
             });
             self.spend(shown)?;
+                // Rows without a wanted term are not of others either.
+                Keyed::Terms(terms) if terms.is_choosy() => 0,
             node.out.insert(agg.name.clone(), Value::Object(value));
         }
         Ok(())
