@@ -25,6 +25,9 @@ fn what_is_not_supported_is_named() {
     let narrow =
         json!({ "field": "@timestamp", "fixed_interval": "1ms", "extended_bounds": { "min": 0, "max": 1_000_000_000 } });
     refused(json!({ "a": { "date_histogram": narrow } }), "buckets");
+    let wide = json!({ "min": -9_223_372_036_854i64, "max": 9_223_372_036_854i64 });
+    let all = json!({ "field": "@timestamp", "fixed_interval": "1h", "extended_bounds": wide });
+    refused(json!({ "a": { "date_histogram": all } }), "buckets");
     refused(json!({ "a": { "avg": { "field": "x" }, "max": { "field": "x" } } }), "one aggregation");
     refused(json!({ "a": { "avg": { "field": "x" }, "aggs": { "b": { "max": { "field": "x" } } } } }), "figure");
     refused(json!({ "a": { "avg": { "field": "x", "script": "_value * 2" } } }), "script");
