@@ -324,7 +324,7 @@ impl<'a> Runner<'a> {
             return Err(format!("there are more than {BUCKETS} buckets"));
         }
         let shown: u64 = buckets.iter().map(|bucket| bucket.count).sum();
-        let buckets = pipeline::within(&agg.inside, buckets)?;
+        let buckets = pipeline::within(&agg.inside, buckets, || self.asked.goes_on());
         Ok(keyed.write(buckets, rows.saturating_sub(shown)))
     }
 
@@ -358,7 +358,8 @@ impl<'a> Runner<'a> {
     }
 
     fn parts(&self, agg: &Agg, split: &Split, buckets: Vec<Bucket>) -> Result<Map<String, Value>, String> {
-        let buckets = if split.is_multiple() { pipeline::within(&agg.inside, buckets)? } else { buckets };
+        let goes_on = || self.asked.goes_on();
+        let buckets = if split.is_multiple() { pipeline::within(&agg.inside, buckets, goes_on) } else { buckets };
         let written = buckets.into_iter().map(|own| {
             let at = usize::try_from(whole(own.key.first())).unwrap_or(0);
             let mut bucket = split.bucket(at);

@@ -37,4 +37,11 @@ fn what_is_not_supported_is_named() {
     refused(script("Math.log(params.a)"), "Math.log");
     assert!(parse(&script("params.a * 2"), 0).is_ok());
     refused(json!({ "a>b": { "avg": { "field": "x" } } }), "a>b");
+    let sums = |first: &str, second: &str| {
+        json!({ "h": { "histogram": { "field": "x", "interval": 1 }, "aggs": {
+        "a": { "cumulative_sum": { "buckets_path": first } }, "b": { "cumulative_sum": { "buckets_path": second } } } } })
+    };
+    refused(sums("b", "a"), "circle");
+    refused(sums("_count", "c"), "`c`");
+    assert!(parse(&sums("b", "_count"), 0).is_ok());
 }
