@@ -21,14 +21,15 @@ use crate::base::predicate::Predicate;
 use crate::base::units::Span;
 use crate::store::query::{self, Cancel, Go, OutRow, Query, Request};
 use crate::web::Web;
+use crate::web::rows::CancelOnDrop;
 
 /// Parameters of the URL.
 pub type Params = BTreeMap<String, String>;
 
-/// How handlers take them.
 /// Most names and patterns that an index is named by; a scroll names each of its topics.
 const PATTERNS: usize = 10_000;
 
+/// How handlers take them.
 pub type AskedParams = Parameters<Params>;
 
 /// URL parameters that change nothing here and may be sent.
@@ -118,7 +119,7 @@ pub async fn in_thread(web: Arc<Web>, work: impl FnOnce(&Web, Cancel) -> Result<
     };
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     // A client that goes away drops this, which ends the queries.
-    let guard = Gone(cancel.clone());
+    let guard = CancelOnDrop(cancel.clone());
     let done = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         work(&web, cancel)
@@ -126,14 +127,6 @@ pub async fn in_thread(web: Arc<Web>, work: impl FnOnce(&Web, Cancel) -> Result<
     .await;
     drop(guard);
     done.unwrap_or_else(|_| Err(No::failed())).unwrap_or_else(IntoResponse::into_response)
-}
-
-struct Gone(Cancel);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
 }
 
 /// The topics that an index pattern means; `lenient` where none is no error.
@@ -266,8 +259,6 @@ impl Asked {
         Ok(rows)
     }
 
-    /// Whether time was up.
-    pub fn is_late(&self) -> bool {
     /// Whether to go on with work that is no query; if not, what is left of it is missing from the answer.
     pub fn goes_on(&self) -> bool {
         let go = self.cancel.go();
@@ -275,6 +266,8 @@ impl Asked {
         go == Go::On
     }
 
+    /// Whether time was up.
+    pub fn is_late(&self) -> bool {
         self.missing.borrow().late
     }
 
