@@ -315,3 +315,23 @@ fn indices_and_fields() {
     let (status, refused) = elastic.post("/web/_explain/1", &json!({}));
     assert!(status == 404 && refused["error"]["reason"].as_str().unwrap().contains("_explain"), "{refused}");
 }
+    // Of what `filter_path` names, no more; a list is passed through.
+    let (_, part) = elastic.send("GET", "/web/_mapping?filter_path=*.mappings.properties.b*");
+    assert_eq!(part, json!({ "web": { "mappings": { "properties": { "bytes": { "type": "long" } } } } }));
+    assert_eq!(elastic.send("HEAD", "/web?filter_path=web").0, 200);
+    assert_eq!(elastic.send("GET", "/_cat/indices/web?h=i&filter_path=x").1, "web\n");
+    let search = |path: &str, body: Value| elastic.post(&format!("/web/_search?filter_path={path}"), &body);
+    let (status, part) = search(
+        "hits.total.value,hits.hits._source.app,**.doc_count",
+        json!({ "size": 2, "aggs": { "a": { "terms": { "field": "vip" } } } }),
+    );
+    let expected = json!({
+        "hits": { "total": { "value": 7 }, "hits": [{ "_source": { "app": "blog" } }, { "_source": { "app": "blog" } }] },
+        "aggregations": { "a": { "buckets": [{ "doc_count": 1 }] } },
+    });
+    assert_eq!((status, part), (200, expected));
+    let (_, part) = search("hits.hits,-**._source,-hits.hits._score", json!({ "size": 1 }));
+    assert_eq!(part, json!({ "hits": { "hits": [{ "_index": "web", "_id": "web-0-6-0" }] } }));
+    assert_eq!(search("nothing", json!({})).1, json!({}));
+    let (status, refused) = search("took", json!({ "query": { "fuzzy": {} } }));
+    assert!(status == 400 && refused["error"]["reason"].as_str().unwrap().contains("fuzzy"), "{refused}");
