@@ -368,8 +368,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer runs, less of what is generated")
     parser.add_argument("--only", action="append", choices=["access", "app", "topics", "backfill"], help="only this part (may be repeated)")
     parser.add_argument("--json", help="write what was measured to this file too")
-    parser.add_argument("--dir", help="where the data lies meanwhile (default: the temporary directory; 5 GB)")
+    parser.add_argument("--dir", help="where the data lies meanwhile (default: the temporary directory; 6 GB)")
     args = parser.parse_args()
+    for name in ("access", "app"):
+        if name in (args.only or []) and not getattr(args, name):
+            parser.error(f"--only {name} wants --{name} FILE")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if args.victoria_logs and not os.access(args.victoria_logs, os.X_OK):
         print(f"no program at {args.victoria_logs}", file=sys.stderr)

@@ -117,7 +117,9 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     web.set_listeners(listeners.clone());
 
     let (stop, stopping) = watch::channel(false);
-    let reading = web::elastic::router(web.clone()).route_layer(axum::middleware::from_fn(ingest::elastic::plain));
+    let reading = web::elastic::router(web.clone())
+        .route_layer(axum::middleware::from_fn(ingest::elastic::plain))
+        .route_layer(axum::middleware::from_fn(ingest::elastic::filtered));
     let both_halves = reading
         .merge(
             ingest::elastic::router(&ingest)

@@ -89,7 +89,6 @@ pub async fn stamp(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     headers.insert("x-elastic-product", HeaderValue::from_static("Elasticsearch"));
-    let is_json = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.starts_with("application/json"));
     if let Some(media) = media.filter(|_| headers.get(header::CONTENT_TYPE).is_some_and(is_json)) {
         headers.insert(header::CONTENT_TYPE, media);
     }
@@ -115,6 +114,33 @@ pub async fn plain(request: Request, next: Next) -> Response {
         }
         Err(error) => wrong(error.status(), "parse_exception", &error.to_string()),
     }
+}
+
+/// Leaves out of an answer of the reading half what `filter_path` does not want, on a thread of its own: it may be long. Errors stay
+/// whole, as in Elasticsearch. The writing half does so as it writes.
+pub async fn filtered(request: Request, next: Next) -> Response {
+    let wanted = FilterPath::of(request.uri().query());
+    let response = next.run(request).await;
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if wanted.is_empty() || !response.status().is_success() || !kind.is_some_and(is_json) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // What a handler answers is in memory, whole, already.
+    let pruned = match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(whole) if whole.is_empty() => return Response::from_parts(parts, whole.into()),
+        Ok(whole) => tokio::task::spawn_blocking(move || wanted.prune_text(&whole).ok()).await.ok().flatten(),
+        Err(_) => None,
+    };
+    let Some(pruned) = pruned else {
+        return wrong(StatusCode::INTERNAL_SERVER_ERROR, "exception", "`filter_path` could not be followed");
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, pruned.into())
+}
+
+fn is_json(value: &HeaderValue) -> bool {
+    value.to_str().is_ok_and(|text| text.starts_with("application/json"))
 }
 
 /// `application/vnd.elasticsearch+json; compatible-with=9` is answered in kind.

@@ -52,14 +52,19 @@ pub struct Asked {
 
 impl Asked {
     pub(super) fn request(&self, web: &Web) -> Result<Request, Refusal> {
-        let parsed =
-            query::parse_at(&self.q, web.clock.now_ns()).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
-        let mut request = Request::new(parsed);
-        (request.from_ns, request.to_ns) = span(web, self.from.as_deref(), self.to.as_deref())?;
+        let mut request = request(web, &self.q, self.from.as_deref(), self.to.as_deref())?;
         request.limit = self.limit.unwrap_or(DEFAULT_ROWS).min(web.config.query_rows);
-        request.tables = Some(Arc::new(BoxTables(Arc::clone(&web.sandbox))));
         Ok(request)
     }
+}
+
+/// A query with the box's own tables, over a span of time.
+pub(super) fn request(web: &Web, q: &str, from: Option<&str>, to: Option<&str>) -> Result<Request, Refusal> {
+    let parsed = query::parse_at(q, web.clock.now_ns()).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
+    let mut request = Request::new(parsed);
+    (request.from_ns, request.to_ns) = span(web, from, to)?;
+    request.tables = Some(Arc::new(BoxTables(Arc::clone(&web.sandbox))));
+    Ok(request)
 }
 
 /// The span of time that is asked.
@@ -167,7 +172,8 @@ pub(super) async fn compute(
     done.map(Json)
 }
 
-struct CancelOnDrop(Cancel);
+/// Ends a query when who asked is gone.
+pub(super) struct CancelOnDrop(pub(super) Cancel);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
@@ -177,9 +183,21 @@ impl Drop for CancelOnDrop {
 
 /// A value as JSON.
 pub fn plain(value: &OutValue) -> Value {
-    let mut text = Vec::new();
-    value.write_json(&mut text);
-    serde_json::from_slice(&text).unwrap_or(Value::Null)
+    let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes));
+    match value {
+        OutValue::Null => Value::Null,
+        OutValue::Str(bytes) => text(bytes),
+        OutValue::List(items) => items.iter().map(|item| text(item)).collect(),
+        OutValue::Int(int) => (*int).into(),
+        // What JSON has no number for is null.
+        OutValue::Float(float) => (*float).into(),
+        OutValue::Bool(yes) => (*yes).into(),
+        OutValue::Time(ns) => {
+            let mut written = Vec::new();
+            query::write_time(&mut written, *ns);
+            text(&written)
+        }
+    }
 }
 
 pub(super) fn refuse(error: query::QueryError) -> Refusal {
@@ -232,4 +250,32 @@ pub async fn fields(State(web): State<Arc<Web>>, Parameters(asked): Parameters<A
         Ok(json!({ "fields": fields, "stats": stats }))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_what_its_text_says() {
+        let bytes = |text: &[u8]| -> Box<[u8]> { text.into() };
+        for value in [
+            OutValue::Null,
+            OutValue::Str(bytes(b"a \"b\" \xff \x01 \xc3\xb6")),
+            OutValue::List(vec![bytes(b"a"), bytes(b""), bytes(b"\xff")]),
+            OutValue::Int(i64::MIN),
+            OutValue::Float(1e300),
+            OutValue::Float(-0.0),
+            OutValue::Float(100.0),
+            OutValue::Float(f64::NAN),
+            OutValue::Float(f64::INFINITY),
+            OutValue::Bool(true),
+            OutValue::Time(1_431_857_103_005_000_001),
+            OutValue::Time(-1),
+        ] {
+            let mut text = Vec::new();
+            value.write_json(&mut text);
+            assert_eq!(plain(&value), serde_json::from_slice::<Value>(&text).unwrap(), "{value:?}");
+        }
+    }
 }

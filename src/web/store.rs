@@ -24,12 +24,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::base::time;
 use crate::store::export::{ExportError, Exported, Format, export};
-use crate::store::query::{self, Cancel, Request};
+use crate::store::query::{Cancel, Request};
 use crate::store::tools::Look;
 use crate::web::Web;
 use crate::web::error::{Parameters, Refusal};
+use crate::web::rows::{self, CancelOnDrop};
 
 /// Exports at a time: each holds a row group of values.
 pub const EXPORTS: usize = 2;
@@ -111,18 +111,11 @@ struct Asked {
 }
 
 impl Asked {
-    fn request(&self, now_ns: i64) -> Result<(Request, Format), Refusal> {
+    fn request(&self, web: &Web) -> Result<(Request, Format), Refusal> {
         let name = self.format.as_deref().unwrap_or("ndjson");
         let format = Format::named(name)
             .ok_or_else(|| Refusal::wrong(format!("there is no format `{name}`: ndjson, csv or parquet")))?;
-        let parsed = query::parse_at(&self.q, now_ns).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
-        let instant = |name: &str, text: &Option<String>| match text.as_deref().map(str::trim) {
-            None | Some("") => Ok(None),
-            Some(text) => time::parse_relative(text, now_ns).map(Some).map_err(|why| Refusal::wrong(format!("{name}: {why}"))),
-        };
-        let mut request = Request::new(parsed);
-        request.from_ns = instant("from", &self.from)?;
-        request.to_ns = instant("to", &self.to)?;
+        let mut request = rows::request(web, &self.q, self.from.as_deref(), self.to.as_deref())?;
         request.limit = self.limit.unwrap_or(usize::MAX);
         request.topics = self.topic.clone().map(|topic| vec![topic]);
         request.newest_first = false;
@@ -132,7 +125,7 @@ impl Asked {
 
 /// `GET /api/v1/export`
 async fn file(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Response, Refusal> {
-    let (request, format) = asked.request(web.clock.now_ns())?;
+    let (request, format) = asked.request(&web)?;
     Which { topic: asked.topic.clone() }.check(&web)?;
     let permit =
         web.exports.clone().try_acquire_owned().map_err(|_| Refusal::busy("two exports are running; ask again later"))?;
@@ -203,13 +196,5 @@ impl Write for Sending {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-struct CancelOnDrop(Cancel);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.cancel();
     }
 }

@@ -57,9 +57,16 @@ def test_python_reads_what_it_wrote(elastic):
     )
     expected = [document for document in whole if document["app"] == "shop" and document["bytes"] >= 300]
     assert answer["hits"]["total"] == {"value": len(expected), "relation": "eq"}
-    shown = [{"bytes": document["bytes"], "host.name": document["host"]["name"]} for document in expected[:5]]
+    shown = [{"bytes": document["bytes"], "host": document["host"]} for document in expected[:5]]
     assert [hit["_source"] for hit in answer["hits"]["hits"]] == shown
     first = answer["hits"]["hits"][0]
+    kept = elastic.get(index="logs", id=first["_id"])["_source"]
+    assert {**kept, "@timestamp": 0} == {**expected[0], "@timestamp": 0}, "a document is shown as it was written"
+    named = elastic.search(index="logs", size=2, filter_path=["hits.total.value", "hits.hits._source.host", "-**.value"])
+    assert [set(hit["_source"]["host"]) for hit in named["hits"]["hits"]] == [{"name"}] * 2 and list(named) == ["hits"]
+    few = elastic.search(index="logs", size=9, terminate_after=3)
+    assert (few["hits"]["total"]["value"], len(few["hits"]["hits"]), few["terminated_early"]) == (3, 3, True)
+    assert elastic.count(index="logs", terminate_after=5)["count"] == 5
     assert elastic.get(index="logs", id=first["_id"])["_source"]["bytes"] == first["_source"]["bytes"]
     assert elastic.exists(index="logs", id=first["_id"]) and not elastic.exists(index="logs", id="logs-0-999999-0")
     many = elastic.mget(index="logs", ids=[first["_id"], "nothing"])
@@ -166,6 +173,7 @@ def test_the_javascript_client(shared_box):
         "scrolled": 250,
         "msearch": [125, "rejected"],
         "paged": [100, 100, 50],
+        "part": [["hits"], ["_source"]],
         "got": 249,
         "exists": [True, False],
         "fields": ["@timestamp", "message", "n", "parity"],

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use sawbox::base::clock::{Clock, RealClock, SimClock};
 use sawbox::base::disk::sim::SimDisk;
+use sawbox::base::row::KeepPayload;
 use sawbox::queue::batch::{BatchBuilder, Compression};
 use sawbox::queue::{self, Queue, Topic};
 use sawbox::relay::config::{Quarantine, Then};
@@ -13,6 +14,7 @@ use sawbox::relay::dead::{RetryReport, RetryRequest};
 use sawbox::relay::{Config, Range, Relay, Step, TopicConfig};
 use sawbox::sandbox::lab::bundle;
 use sawbox::sandbox::{self, Sandbox};
+use sawbox::store::query::{self, Cancel, OutValue, Request};
 use sawbox::store::{self, Store};
 
 use crate::lineage_model::{Visible, visible};
@@ -48,7 +50,8 @@ impl Life {
         let config = queue::Config { writers: 1, ..queue::Config::default() };
         let (queue, _) = Queue::open(disk.clone(), clock.clone(), config).expect("queue");
         let (store, _) = Store::open_idle(disk.clone(), clock.clone(), store::Config::default()).expect("store");
-        let web = TopicConfig { partitions: Some(2), chain: Some(spec("mark-a")), ..TopicConfig::default() };
+        let keep_payload = Some(KeepPayload::Always);
+        let web = TopicConfig { partitions: Some(2), keep_payload, chain: Some(spec("mark-a")), ..TopicConfig::default() };
         let config = Config { topics: [("web".to_owned(), web)].into(), ..Config::default() };
         let relay = Relay::open(queue.clone(), store.clone(), sandbox(), clock, config).expect("relay");
         Self { queue, store, relay, clock: sim }
@@ -102,6 +105,21 @@ fn messages(rows: &Visible, topic: &str) -> Vec<String> {
     own.map(|(_, (.., message))| String::from_utf8_lossy(message).into_owned()).collect()
 }
 
+/// Payloads that rows of `web` kept.
+fn payloads(life: &Life) -> Vec<String> {
+    let request = Request::new(query::parse("_topic:=web | fields _payload").expect("a query"));
+    let mut found = Vec::new();
+    let stats = query::run(&life.store, &request, &Cancel::new(life.clock.clone()), &mut |row| {
+        if let Some(OutValue::Str(payload)) = row.get("_payload") {
+            found.push(String::from_utf8_lossy(payload).into_owned());
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+    assert!(stats.is_ok_and(|stats| !stats.partial));
+    found.sort();
+    found
+}
+
 /// Five records over two partitions, two of which trap and one that fails.
 fn with_letters(seed: u64) -> (Arc<SimDisk>, Life) {
     let disk = SimDisk::new(seed);
@@ -145,6 +163,7 @@ fn letters_become_rows_where_their_records_were() {
     assert_eq!((Some(*generation), mark.as_str(), &message[..]), (one.generation, "b", &b"t two"[..]));
     assert!(rows.contains_key(&("web".to_owned(), 1, 0)));
     assert_eq!(messages(&rows, "web"), ["x one", "t two", "t five", "x six"]);
+    assert_eq!(payloads(&life), ["t five", "t two", "x one", "x six"], "rows keep them whoever made the rows");
     assert_eq!(messages(&rows, "_dead.web"), ["f three"], "what is resolved is not found any more");
     assert_eq!(life.letters(), ["f three"]);
     assert!(life.relay.dead_letter("web", letter.partition, letter.offset).is_err());

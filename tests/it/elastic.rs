@@ -175,6 +175,19 @@ fn rows_are_ordered_and_paged() {
     assert_eq!(total(json!({})), json!({ "value": 7, "relation": "eq" }));
     assert_eq!(total(json!({ "track_total_hits": 3 })), json!({ "value": 3, "relation": "gte" }));
     assert_eq!(total(json!({ "track_total_hits": false })), Value::Null);
+    // Enough are enough, and not more than there are.
+    for (enough, expected) in [(2, (2, true, 2)), (7, (7, false, 5)), (20_000, (7, false, 5)), (0, (7, false, 5))] {
+        let answer = elastic.search(json!({ "terminate_after": enough, "size": 5 }));
+        let found = (answer["hits"]["total"]["value"].clone(), answer["terminated_early"] == true, hits(&answer).len());
+        assert_eq!(found, (json!(expected.0), expected.1, expected.2), "{enough}");
+        let (_, count) = elastic.post(&format!("/web/_count?terminate_after={enough}"), &json!({}));
+        assert_eq!((&count["count"], count["terminated_early"] == true), (&json!(expected.0), expected.1), "{enough}");
+    }
+    let aggs = json!({ "terminate_after": 2, "aggs": { "a": { "avg": { "field": "took" } } } });
+    elastic.refuses("/web/_search", aggs, "terminate_after");
+    elastic.refuses("/web/_search?scroll=1m", json!({ "terminate_after": 2 }), "terminate_after");
+    let named = |many: usize| elastic.send("GET", &format!("/{}/_count", vec!["we*"; many].join(",")));
+    assert_eq!((named(10_000).1["count"].clone(), named(10_001).0), (json!(7), 400));
 }
 
 #[test]
@@ -190,6 +203,10 @@ fn documents_are_shown_as_asked() {
     assert_eq!(whole["_source"]["tags"], json!(["slow", "retry"]));
     assert_eq!(whole["_source"]["@timestamp"], "2025-11-20T10:00:30Z");
     assert_eq!(hit(json!({ "_source": false })).get("_source"), None);
+    let named = elastic
+        .search(json!({ "query": { "exists": { "field": "user.name" } }, "_source": ["user", "app"], "fields": ["user.*"] }));
+    assert_eq!(named["hits"]["hits"][1]["_source"], json!({ "app": "blog", "user": { "name": "ann" } }));
+    assert_eq!(named["hits"]["hits"][1]["fields"], json!({ "user.name": ["ann"] }));
     assert_eq!(hit(json!({ "_source": ["app", "st*"] }))["_source"], json!({ "app": "shop", "status": 500 }));
     let excludes = json!({ "_source": { "includes": ["app", "tags"], "excludes": "tags" } });
     assert_eq!(hit(excludes)["_source"], json!({ "app": "shop" }));
@@ -310,6 +327,26 @@ fn indices_and_fields() {
     assert_eq!(elastic.send("GET", "/web/_settings").1["web"]["settings"]["index"]["provided_name"], "web");
     assert_eq!(elastic.send("GET", "/_alias").1, json!({ "web": { "aliases": {} } }));
     assert_eq!(elastic.send("HEAD", "/_alias/x").0, 404);
+    // Of what `filter_path` names, no more; a list is passed through.
+    let (_, part) = elastic.send("GET", "/web/_mapping?filter_path=*.mappings.properties.b*");
+    assert_eq!(part, json!({ "web": { "mappings": { "properties": { "bytes": { "type": "long" } } } } }));
+    assert_eq!(elastic.send("HEAD", "/web?filter_path=web").0, 200);
+    assert_eq!(elastic.send("GET", "/_cat/indices/web?h=i&filter_path=x").1, "web\n");
+    let search = |path: &str, body: Value| elastic.post(&format!("/web/_search?filter_path={path}"), &body);
+    let (status, part) = search(
+        "hits.total.value,hits.hits._source.app,**.doc_count",
+        json!({ "size": 2, "aggs": { "a": { "terms": { "field": "vip" } } } }),
+    );
+    let expected = json!({
+        "hits": { "total": { "value": 7 }, "hits": [{ "_source": { "app": "blog" } }, { "_source": { "app": "blog" } }] },
+        "aggregations": { "a": { "buckets": [{ "doc_count": 1 }] } },
+    });
+    assert_eq!((status, part), (200, expected));
+    let (_, part) = search("hits.hits,-**._source,-hits.hits._score", json!({ "size": 1 }));
+    assert_eq!(part, json!({ "hits": { "hits": [{ "_index": "web", "_id": "web-0-6-0" }] } }));
+    assert_eq!(search("nothing", json!({})).1, json!({}));
+    let (status, refused) = search("took", json!({ "query": { "fuzzy": {} } }));
+    assert!(status == 400 && refused["error"]["reason"].as_str().unwrap().contains("fuzzy"), "{refused}");
     let (_, valid) = elastic.post("/web/_validate/query", &json!({ "query": { "fuzzy": {} } }));
     assert_eq!(valid["valid"], false);
     let (status, refused) = elastic.post("/web/_explain/1", &json!({}));

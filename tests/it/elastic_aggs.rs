@@ -40,7 +40,9 @@ fn buckets_by_values() {
     let missing = terms(json!({ "field": "user.name", "missing": "nobody" }), json!({}));
     assert_eq!(buckets(&missing, &["/key", "/doc_count"]), rows(json!([["nobody", 5], ["ann", 1], ["bob", 1]])));
     let chosen = terms(json!({ "field": "app", "include": "s.*|a.*", "exclude": ["api"] }), json!({}));
-    assert_eq!(buckets(&chosen, &["/key"]), rows(json!([["shop"]])));
+    assert_eq!((buckets(&chosen, &["/key"]), &chosen["sum_other_doc_count"]), (rows(json!([["shop"]])), &json!(0)));
+    let first = terms(json!({ "field": "app", "include": ["shop", "api"], "size": 1 }), json!({}));
+    assert_eq!((buckets(&first, &["/key"]), &first["sum_other_doc_count"]), (rows(json!([["shop"]])), &json!(2)));
     let lists = terms(json!({ "field": "tags" }), json!({}));
     assert_eq!(buckets(&lists, &["/key", "/doc_count"]), rows(json!([["slow", 2], ["retry", 1]])));
     let yes = terms(json!({ "field": "vip" }), json!({}));

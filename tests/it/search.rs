@@ -31,6 +31,9 @@ fn a_query_is_explained_completed_and_set_in_context() {
         (rows[0]["owner"].as_str(), rows[0]["count()"].as_u64(), rows[1]["owner"].is_null()),
         (Some("ann"), Some(20), true)
     );
+    let owners = "* | lookup apps.json on app fields owner | stats count() by owner";
+    let (status, text) = sawbox.get("/api/v1/export", &[("q", owners), ("format", "csv")]);
+    assert!(status == 200 && text.contains("ann"), "exports have the tables too: {status} {text}");
     let (_, text) = sawbox.get("/api/v1/query", &[("q", "* | lookup nothing.csv on app")]);
     assert!(text.contains("there is no file `nothing.csv`"), "{text}");
 

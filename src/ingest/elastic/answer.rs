@@ -5,7 +5,10 @@
 //! queue is full the whole answer is 429.
 //! Why written by hand: a bulk has thousands of items, and shippers want two fields of each.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::bulk::Op;
@@ -37,12 +40,72 @@ impl FilterPath {
             && !self.leave.iter().any(|pattern| covers(pattern, path))
     }
 
+    fn wants_at(&self, path: &[String]) -> bool {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        self.wants(&path)
+    }
+
     /// Leaves out of a value what is not wanted.
     pub fn prune(&self, value: Value) -> Value {
-        if self.keep.is_empty() && self.leave.is_empty() {
+        if self.is_empty() {
             return value;
         }
         self.part(value, &mut Vec::new()).unwrap_or_else(|| json!({}))
+    }
+
+    /// Whether everything is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.keep.is_empty() && self.leave.is_empty()
+    }
+
+    /// Leaves out of a JSON text what is not wanted. What stays is written as it came, numbers to the last digit.
+    ///
+    /// # Errors
+    /// It is no JSON.
+    pub fn prune_text(&self, text: &[u8]) -> serde_json::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        if !self.text_part(serde_json::from_slice(text)?, &mut Vec::new(), &mut out)? {
+            out.extend_from_slice(b"{}");
+        }
+        Ok(out)
+    }
+
+    /// Appends what is wanted of a value; whether that is anything.
+    fn text_part(&self, value: &RawValue, path: &mut Vec<String>, out: &mut Vec<u8>) -> serde_json::Result<bool> {
+        let text = value.get();
+        let before = out.len();
+        // Where nothing is left out, what is below a wanted value is wanted too.
+        let is_whole = self.leave.is_empty() && self.wants_at(path);
+        match text.as_bytes() {
+            [b'{', ..] if !is_whole && text != "{}" => {
+                for (name, value) in serde_json::from_str::<BTreeMap<String, &RawValue>>(text)? {
+                    let at = out.len();
+                    out.push(if at == before { b'{' } else { b',' });
+                    serde_json::to_writer(&mut *out, &name)?;
+                    out.push(b':');
+                    path.push(name);
+                    let is_wanted = self.text_part(value, path, out)?;
+                    path.pop();
+                    if !is_wanted {
+                        out.truncate(at);
+                    }
+                }
+                out.extend_from_slice(if out.len() > before { b"}" } else { b"" });
+            }
+            [b'[', ..] if !is_whole && text != "[]" => {
+                for value in serde_json::from_str::<Vec<&RawValue>>(text)? {
+                    let at = out.len();
+                    out.push(if at == before { b'[' } else { b',' });
+                    if !self.text_part(value, path, out)? {
+                        out.truncate(at);
+                    }
+                }
+                out.extend_from_slice(if out.len() > before { b"]" } else { b"" });
+            }
+            _ if is_whole || self.wants_at(path) => out.extend_from_slice(text.as_bytes()),
+            _ => {}
+        }
+        Ok(out.len() > before)
     }
 
     fn part(&self, value: Value, path: &mut Vec<String>) -> Option<Value> {
@@ -61,24 +124,30 @@ impl FilterPath {
                 let kept: Vec<Value> = all.into_iter().filter_map(|value| self.part(value, path)).collect();
                 (!kept.is_empty()).then_some(Value::Array(kept))
             }
-            leaf => {
-                let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                self.wants(&path).then_some(leaf)
-            }
+            leaf => self.wants_at(path).then_some(leaf),
         }
     }
 }
 
-/// Whether a pattern names the path or something above it.
+/// Whether a pattern names the path or something above it. `**` stands for any way, also none; as with `*` in a name, only the last
+/// one met is ever tried further on, so that many of them do not take longer.
 fn covers(pattern: &[String], path: &[&str]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, _) => true,
-        (Some(_), None) => false,
-        (Some((first, rest)), Some((name, below))) if first == "**" => {
-            let _ = name;
-            covers(rest, path) || covers(pattern, below)
+    let (mut next, mut at) = (0, 0);
+    let mut last: Option<(usize, usize)> = None;
+    loop {
+        let Some(part) = pattern.get(next) else { return true };
+        let Some(name) = path.get(at) else { return false };
+        if part == "**" {
+            next += 1;
+            last = Some((next, at));
+        } else if globs(part, name) {
+            (next, at) = (next + 1, at + 1);
+        } else if let Some((behind, from)) = &mut last {
+            *from += 1;
+            (next, at) = (*behind, *from);
+        } else {
+            return false;
         }
-        (Some((first, rest)), Some((name, below))) => globs(first, name) && covers(rest, below),
     }
 }
 
@@ -353,6 +422,24 @@ mod tests {
         assert_eq!(prune("**.b"), json!({ "a": { "b": 1 }, "d": [{ "b": 3 }] }));
         assert_eq!(prune("-a,-e"), json!({ "d": [{ "b": 3 }, { "c": 4 }] }));
         assert_eq!(prune("nope"), json!({}));
+        assert_eq!(prune("**.**.**.b"), json!({ "a": { "b": 1 }, "d": [{ "b": 3 }] }));
+        assert_eq!(prune("**.c,-a"), json!({ "d": [{ "c": 4 }] }));
+        let long = "**.*.".repeat(8) + "x";
+        let deep = ["a"; 4000];
+        assert!(!covers(&long.split('.').map(str::to_owned).collect::<Vec<_>>(), &deep));
+        // As text it is the same, and numbers are not read.
+        let text = r#"{ "a": {"b":0.10000000000000000001, "c":[] }, "d": [{"b":1e400},{"c":"ö\u00e9"}, 7], "e":{} }"#;
+        for (filter, expected) in [
+            ("a.b", r#"{"a":{"b":0.10000000000000000001}}"#),
+            ("**.b", r#"{"a":{"b":0.10000000000000000001},"d":[{"b":1e400}]}"#),
+            ("a,-**.b", r#"{"a":{"c":[]}}"#),
+            ("d", r#"{"d":[{"b":1e400},{"c":"ö\u00e9"}, 7]}"#),
+            ("-a,-d.b", r#"{"d":[{"c":"ö\u00e9"},7],"e":{}}"#),
+            ("nope", "{}"),
+        ] {
+            let pruned = FilterPath::of(Some(&format!("filter_path={filter}"))).prune_text(text.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(pruned).unwrap(), expected, "{filter}");
+        }
         for (pattern, name, matches) in [
             ("*", "x", true),
             ("a*c", "abc", true),

@@ -160,6 +160,7 @@ impl Relay {
         let (mut stage, mut staged) = (Stage::new(generations.topic, &generations.name), Vec::<Staged>::new());
         let (mut made, mut resolved) = (Vec::new(), Vec::new());
         let (mut arena, mut documents) = (Arena::new(), Vec::new());
+        let keep = shared.keep_payload(&generations.name, &ready);
         for (number, (place, letters)) in chosen.into_iter().enumerate() {
             if number % STRETCH == 0 {
                 manners.give_way()?;
@@ -174,8 +175,9 @@ impl Relay {
                 resolved.extend(own);
                 continue;
             }
-            let said = one(letter, place, &ready, &arena, &mut documents, &mut report.emissions_not_sent, |rows| {
-                stage.append(partition, generation, rows);
+            let said = one(letter, place, &ready, &arena, &mut documents, &mut report.emissions_not_sent, |mut rows| {
+                rows.keep = keep;
+                stage.append(partition, generation, &rows);
             });
             arena.reset();
             match said {
@@ -273,7 +275,7 @@ fn one<'b>(
     arena: &'b Arena,
     documents: &mut Vec<u8>,
     emissions: &mut u64,
-    mut each: impl FnMut(&Rows<'b>),
+    mut each: impl FnMut(Rows<'b>),
 ) -> Result<Said, NotNow> {
     let headers: Vec<(&[u8], &[u8])> = letter.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     let view = RecordView {
@@ -286,11 +288,11 @@ fn one<'b>(
     };
     let mut state = State::default();
     let ran = ready.codec.run(&ready.chain, Records { records: vec![view], headers }, arena, documents, &mut state)?;
-    let mut said = take(ran.output, letter.arrival_ns, offset, emissions, &mut each);
+    let mut said = take(ran.output, letter, offset, emissions, &mut each);
     // What was held of it comes to this, unless it has its row.
     expire(i64::MAX, ready, arena, &mut state, |Ran { output, .. }| {
         if matches!(said, Said::Dropped) {
-            said = take(output, letter.arrival_ns, offset, emissions, &mut each);
+            said = take(output, letter, offset, emissions, &mut each);
         }
         true
     });
@@ -299,11 +301,12 @@ fn one<'b>(
 
 fn take<'b>(
     output: Output<'b>,
-    arrival_ns: i64,
+    letter: &'b Letter,
     offset: Offset,
     emissions: &mut u64,
-    each: &mut impl FnMut(&Rows<'b>),
+    each: &mut impl FnMut(Rows<'b>),
 ) -> Said {
+    let arrival_ns = letter.arrival_ns;
     let Output { names, cells, verdicts, .. } = output;
     let mut rows = Rows { names, cells, ..Rows::default() };
     let mut said = Said::Dropped;
@@ -312,6 +315,7 @@ fn take<'b>(
         match verdict.kind {
             VerdictKind::Store { time_ns, cells } => {
                 rows.heads.push(RowHead { time_ns: time_ns.unwrap_or(arrival_ns), arrival_ns, offset, n: 0, cells });
+                rows.payloads.push(verdict.joined.is_none().then_some(&letter.payload[..]));
                 said = Said::Rows;
             }
             VerdictKind::Drop { .. } | VerdictKind::Hold => {}
@@ -320,8 +324,9 @@ fn take<'b>(
     }
     // A record has one row.
     rows.heads.truncate(1);
+    rows.payloads.truncate(1);
     if !rows.heads.is_empty() {
-        each(&rows);
+        each(rows);
     }
     said
 }

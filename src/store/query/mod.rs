@@ -87,7 +87,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-pub use cancel::Cancel;
+pub use cancel::{Cancel, Go};
 pub use complete::{Completion, Hint};
 pub use context::{Around, Context};
 pub use explain::{Explanation, LeftOut, Spent, Why};

@@ -9,6 +9,7 @@ mod pipes;
 mod speed;
 mod stored;
 mod tables;
+mod tops;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -19,11 +19,15 @@ use super::indices::Pattern;
 use super::{dsl, lucene};
 use crate::base::predicate::Predicate;
 use crate::base::units::Span;
-use crate::store::query::{self, Cancel, OutRow, Query, Request};
+use crate::store::query::{self, Cancel, Go, OutRow, Query, Request};
 use crate::web::Web;
+use crate::web::rows::CancelOnDrop;
 
 /// Parameters of the URL.
 pub type Params = BTreeMap<String, String>;
+
+/// Most names and patterns that an index is named by; a scroll names each of its topics.
+const PATTERNS: usize = 10_000;
 
 /// How handlers take them.
 pub type AskedParams = Parameters<Params>;
@@ -115,7 +119,7 @@ pub async fn in_thread(web: Arc<Web>, work: impl FnOnce(&Web, Cancel) -> Result<
     };
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     // A client that goes away drops this, which ends the queries.
-    let guard = Gone(cancel.clone());
+    let guard = CancelOnDrop(cancel.clone());
     let done = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         work(&web, cancel)
@@ -125,34 +129,32 @@ pub async fn in_thread(web: Arc<Web>, work: impl FnOnce(&Web, Cancel) -> Result<
     done.unwrap_or_else(|_| Err(No::failed())).unwrap_or_else(IntoResponse::into_response)
 }
 
-struct Gone(Cancel);
-
-impl Drop for Gone {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
 /// The topics that an index pattern means; `lenient` where none is no error.
 pub fn topics_of(web: &Web, index: &str, lenient: bool) -> Result<Vec<String>, No> {
-    let names: Vec<String> = web.queue.topics().iter().map(|topic| topic.name().to_string()).collect();
-    let (mut topics, mut excluded): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
-    for pattern in index.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()) {
+    let mut names: Vec<String> = web.queue.topics().iter().map(|topic| topic.name().to_string()).collect();
+    names.sort_unstable();
+    let patterns = index.split(',').map(str::trim).filter(|pattern| !pattern.is_empty());
+    if patterns.clone().nth(PATTERNS).is_some() {
+        return Err(format!("at most {PATTERNS} names and patterns of indices in a request").into());
+    }
+    let (mut wanted, mut excluded) = (vec![false; names.len()], vec![false; names.len()]);
+    for pattern in patterns {
         let (into, pattern) = match pattern.strip_prefix('-') {
-            Some(pattern) if !topics.is_empty() => (&mut excluded, pattern),
-            _ => (&mut topics, pattern),
+            Some(pattern) if wanted.contains(&true) => (&mut excluded, pattern),
+            _ => (&mut wanted, pattern),
         };
-        let before = into.len();
         let like = Pattern::new(pattern);
-        into.extend(names.iter().filter(|name| like.matches(name)).cloned());
-        if into.len() == before && !pattern.contains('*') && pattern != "_all" && !lenient {
+        let mut is_there = false;
+        for (flag, _) in into.iter_mut().zip(&names).filter(|(_, name)| like.matches(name)) {
+            (*flag, is_there) = (true, true);
+        }
+        if !is_there && !pattern.contains('*') && pattern != "_all" && !lenient {
             return Err(No::missing("index_not_found_exception", format!("no such index [{pattern}]")));
         }
     }
-    topics.sort_unstable();
-    topics.dedup();
-    topics.retain(|topic| !excluded.contains(topic));
-    Ok(topics)
+    let mut meant = wanted.into_iter().zip(excluded).map(|(wanted, excluded)| wanted && !excluded);
+    names.retain(|_| meant.next().unwrap_or(false));
+    Ok(names)
 }
 
 /// What was asked, ready to be worked on.
@@ -255,6 +257,13 @@ impl Asked {
         });
         self.note(&stats.map_err(|error| error.to_string())?);
         Ok(rows)
+    }
+
+    /// Whether to go on with work that is no query; if not, what is left of it is missing from the answer.
+    pub fn goes_on(&self) -> bool {
+        let go = self.cancel.go();
+        self.missing.borrow_mut().late |= go == Go::Late;
+        go == Go::On
     }
 
     /// Whether time was up.

@@ -1,5 +1,6 @@
 //! Documents by id: `_doc`, `_source` and `_mget`. An id is a row's origin, `topic-partition-offset-n`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -17,7 +18,7 @@ use super::order::Order;
 use super::search;
 use super::shown::{Shown, id};
 use crate::base::predicate::Predicate;
-use crate::store::query::OutRow;
+use crate::store::query::{Cancel, OutRow};
 use crate::web::Web;
 use crate::web::rows::plain;
 
@@ -29,33 +30,31 @@ const PARAMS: [&str; 6] = ["_source", "_source_includes", "_source_excludes", "s
 /// `GET /{index}/_doc/{id}`
 pub async fn get(State(web): State<Arc<Web>>, Path((index, own)): Path<(String, String)>, params: AskedParams) -> Response {
     in_thread(web, move |web, cancel| {
-        let Parameters(params) = params;
-        only_params(&params, &PARAMS)?;
-        let topics = topics_of(web, &index, false)?;
-        let asked = Asked::new(web, topics, params, Map::new(), cancel);
-        let shown = Shown::read(&asked.body, &asked.params, asked.now_ns)?;
-        let rows = search::rows(web, &asked, &row_of(&own), &Order::by_row(), 1)?;
-        let status = if rows.is_empty() { StatusCode::NOT_FOUND } else { StatusCode::OK };
-        Ok((status, Json(document(rows.first(), &index, &own, &shown))).into_response())
+        let (row, shown) = one(web, cancel, &index, &own, params)?;
+        let status = if row.is_none() { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        Ok((status, Json(document(row.as_ref(), &index, &own, &shown))).into_response())
     })
     .await
 }
 
 /// `GET /{index}/_source/{id}`
 pub async fn source(State(web): State<Arc<Web>>, Path((index, own)): Path<(String, String)>, params: AskedParams) -> Response {
-    in_thread(web, move |web, cancel| {
-        let Parameters(params) = params;
-        only_params(&params, &PARAMS)?;
-        let topics = topics_of(web, &index, false)?;
-        let asked = Asked::new(web, topics, params, Map::new(), cancel);
-        let shown = Shown::read(&asked.body, &asked.params, asked.now_ns)?;
-        let rows = search::rows(web, &asked, &row_of(&own), &Order::by_row(), 1)?;
-        match rows.first() {
-            Some(row) => Ok(Json(Value::Object(shown.source(row))).into_response()),
-            None => Err(No::missing("resource_not_found_exception", format!("Document not found [{index}]/[{own}]"))),
-        }
+    in_thread(web, move |web, cancel| match one(web, cancel, &index, &own, params)? {
+        (Some(row), shown) => Ok(Json(Value::Object(shown.source(&row))).into_response()),
+        (None, _) => Err(No::missing("resource_not_found_exception", format!("Document not found [{index}]/[{own}]"))),
     })
     .await
+}
+
+/// The row of an id, if it is there, and what is shown of it.
+fn one(web: &Web, cancel: Cancel, index: &str, own: &str, params: AskedParams) -> Result<(Option<OutRow>, Shown), No> {
+    let Parameters(params) = params;
+    only_params(&params, &PARAMS)?;
+    let topics = topics_of(web, index, false)?;
+    let asked = Asked::new(web, topics, params, Map::new(), cancel);
+    let shown = Shown::read(&asked.body, &asked.params, asked.now_ns)?;
+    let rows = search::rows(web, &asked, &row_of(own), &Order::by_row(), 1)?;
+    Ok((rows.into_iter().next(), shown))
 }
 
 /// `/_mget`
@@ -86,13 +85,14 @@ pub async fn many(State(web): State<Arc<Web>>, Path(index): Path<String>, params
         let asked = Asked::new(web, topics_of(web, &index, true)?, params, Map::new(), cancel);
         let any = Predicate::or(wanted.iter().map(|(_, own, _)| row_of(own)).collect());
         let rows = search::rows(web, &asked, &any, &Order::by_row(), wanted.len())?;
+        let by_id: HashMap<String, &OutRow> = rows.iter().map(|row| (id(row), row)).collect();
         let mut docs = Vec::with_capacity(wanted.len());
         for (named, own, options) in wanted {
             let named = named.as_deref().unwrap_or(&index);
             let options: Map<String, Value> =
                 options.into_iter().filter(|(name, _)| !matches!(name.as_str(), "_index" | "_id" | "routing")).collect();
             let shown = Shown::read(&options, &asked.params, asked.now_ns)?;
-            let row = rows.iter().find(|row| id(row) == own && is_in(row, named));
+            let row = by_id.get(&own).copied().filter(|row| is_in(row, named));
             docs.push(document(row, named, &own, &shown));
         }
         Ok(Json(json!({ "docs": docs })).into_response())

@@ -65,7 +65,24 @@ enum Find {
     Whole(Box<str>),
 }
 
+/// Options that would change what is shown, and do not.
+fn refuse_some(options: &Map<String, Value>) -> Result<(), String> {
+    for name in ["no_match_size", "fragment_offset"] {
+        if count(options, name)?.is_some_and(|number| number > 0) {
+            return Err(format!("`{name}` of `highlight` is not supported"));
+        }
+    }
+    if options.get("matched_fields").map(each).is_some_and(|fields| !fields.is_empty()) {
+        return Err("`matched_fields` of `highlight` is not supported".to_owned());
+    }
+    match maybe_text(options, "tags_schema")? {
+        None | Some("default") => Ok(()),
+        Some(other) => Err(format!("the `tags_schema` {other} of `highlight` is not supported; pre_tags and post_tags are")),
+    }
+}
+
 fn how(options: &Map<String, Value>, outer: Option<&How>) -> Result<How, String> {
+    refuse_some(options)?;
     let tag = |name: &str, outer: Option<&String>, usual: &str| -> Result<String, String> {
         match options.get(name).map(each).and_then(<[Value]>::first) {
             Some(tag) => text(Some(tag), name).map(str::to_owned),
@@ -307,6 +324,21 @@ mod tests {
         check(json!({ "term": { "app": "cart" } }), all(), text, Value::Null);
         let any = json!({ "fields": { "message": { "require_field_match": false } }, "encoder": "html" });
         check(json!({ "match": { "app": "cart" } }), any, "<cart>", json!(["&lt;<em>cart</em>&gt;"]));
+    }
+
+    #[test]
+    fn what_would_be_shown_otherwise_is_refused() {
+        for (name, value) in [
+            ("no_match_size", json!(150)),
+            ("fragment_offset", json!("3")),
+            ("matched_fields", json!(["a"])),
+            ("tags_schema", json!("styled")),
+        ] {
+            let own = json!({ "fields": { "*": { name: value } } });
+            assert!(Highlight::read(&own).is_err_and(|why| why.contains(name)), "{own}");
+        }
+        let none = json!({ "no_match_size": 0, "tags_schema": "default", "type": "plain", "fields": { "*": {} } });
+        assert!(Highlight::read(&none).is_ok());
     }
 
     #[test]

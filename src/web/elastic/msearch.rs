@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query as Parameters, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::ask::{Asked, AskedParams, No, Params, body_of, in_thread, only_params, topics_of};
 use super::dsl::read::{each, flag, only, text};
@@ -17,6 +16,8 @@ use crate::web::Web;
 
 /// Most searches of a request.
 const SEARCHES: usize = 200;
+/// Bytes of answers behind which searches of a request are refused: all of them are in memory until the last one is there.
+const ANSWER_BYTES: usize = 128 << 20;
 /// Parameters of the URL that searches take over.
 const SHARED: [&str; 3] = ["rest_total_hits_as_int", "typed_keys", "search_type"];
 
@@ -45,20 +46,33 @@ pub async fn one(State(web): State<Arc<Web>>, Path(index): Path<String>, params:
             return Err(format!("at most {SEARCHES} searches in a request").into());
         }
         let shared: Params = params.into_iter().filter(|(name, _)| SHARED.contains(&name.as_str())).collect();
-        let answers: Vec<Value> = lines
-            .chunks(2)
-            .map(|pair| match one_search(web, &index, &shared, pair, &cancel) {
+        // As text, which takes a fraction of what the values do.
+        let mut answers = br#"{"responses":["#.to_vec();
+        for (at, pair) in lines.chunks(2).enumerate() {
+            let answer = match answers.len() {
+                0..ANSWER_BYTES => one_search(web, &index, &shared, pair, &cancel),
+                _ => Err(too_large()),
+            };
+            let answer = match answer {
                 Ok(mut answer) => {
                     answer["status"] = StatusCode::OK.as_u16().into();
                     answer
                 }
                 Err(no) => no.to_json(),
-            })
-            .collect();
+            };
+            answers.extend_from_slice(if at > 0 { b"," } else { b"" });
+            answers.extend_from_slice(answer.to_string().as_bytes());
+        }
         let took = u64::try_from((web.clock.monotonic() - begun).as_millis()).unwrap_or(0);
-        Ok(Json(json!({ "took": took, "responses": answers })).into_response())
+        answers.extend_from_slice(format!(r#"],"took":{took}}}"#).as_bytes());
+        Ok(([(header::CONTENT_TYPE, "application/json")], answers).into_response())
     })
     .await
+}
+
+fn too_large() -> No {
+    let why = format!("the answers before this one have {} MiB; ask for it by itself", ANSWER_BYTES >> 20);
+    No(StatusCode::TOO_MANY_REQUESTS, "circuit_breaking_exception", why)
 }
 
 fn one_search(web: &Web, index: &str, shared: &Params, pair: &[&[u8]], cancel: &Cancel) -> Result<Value, No> {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query as Parameters, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -48,6 +49,9 @@ pub fn begin(web: &Web, asked: Asked) -> Result<Value, No> {
             return Err(format!("`{name}` is not supported beside `scroll`").into());
         }
     }
+    if search::terminates_after(&asked)?.is_some() {
+        return Err("`terminate_after` is not supported beside `scroll`".to_owned().into());
+    }
     if asked.number("size")? == Some(0) {
         return Err("`size` is at least 1 in a scroll".to_owned().into());
     }
@@ -74,6 +78,11 @@ fn page(web: &Web, asked: Asked, mut state: Value) -> Result<Value, No> {
     order.whole();
     let total = state.get("total").cloned();
     let (mut answer, last) = search::search_in(web, asked, &order)?;
+    if answer["timed_out"] == true {
+        // Who scrolls asks for the page behind this one, and an empty one ends it: rows that are missing here never come.
+        let why = "the time for a page of the scroll was up; ask for it again, or for smaller ones".to_owned();
+        return Err(No(StatusCode::SERVICE_UNAVAILABLE, "timeout_exception", why));
+    }
     match total {
         Some(total) => answer["hits"]["total"] = total,
         None => state["total"] = answer["hits"]["total"].clone(),

@@ -16,7 +16,8 @@ use super::order::Order;
 use super::shown::Shown;
 use super::{aggs, dsl, scroll};
 use crate::base::predicate::Predicate;
-use crate::store::query::{OutRow, Pipe};
+use crate::base::row::TIME;
+use crate::store::query::{OutRow, Pipe, Query};
 use crate::web::Web;
 
 /// Most documents of one answer, as in Elasticsearch.
@@ -42,9 +43,9 @@ const KNOWN: [&str; 29] = [
     "version",
     "seq_no_primary_term",
     "post_filter",
-    // Without scores, profiles and shards these change nothing.
-    "track_scores",
     "terminate_after",
+    // Without scores and shards these change nothing.
+    "track_scores",
     "preference",
     // Only empty, or false: see `refuse_some`.
     "script_fields",
@@ -122,8 +123,17 @@ pub async fn count(State(web): State<Arc<Web>>, Path(index): Path<String>, param
         let topics = topics_of(web, &index, param_flag(&params, "ignore_unavailable"))?;
         let asked = Asked::new(web, topics, params, body_of(&body)?, cancel);
         only(&asked.body, "_count", &["query"])?;
-        let (count, _) = aggs::run(web, &asked, &asked.predicate()?, &[])?;
-        Ok(Json(json!({ "count": count, "_shards": asked.shards() })).into_response())
+        let predicate = asked.predicate()?;
+        let enough = terminates_after(&asked)?;
+        let (count, early) = match enough {
+            Some(enough) => count_to(web, &asked, &predicate, enough)?,
+            None => (aggs::run(web, &asked, &predicate, &[])?.0, false),
+        };
+        let mut answer = json!({ "count": count, "_shards": asked.shards() });
+        if enough.is_some() {
+            answer["terminated_early"] = early.into();
+        }
+        Ok(Json(answer).into_response())
     })
     .await
 }
@@ -200,6 +210,24 @@ fn total_of(asked: &Asked) -> Result<Total, String> {
     }
 }
 
+/// `terminate_after`: how many documents are enough; 0 says nothing.
+pub fn terminates_after(asked: &Asked) -> Result<Option<usize>, String> {
+    asked.number("terminate_after").map(|number| number.filter(|number| *number > 0))
+}
+
+/// Counts to so many, and says whether there are more. Few are looked for one by one, which ends at the last of them; the others
+/// are counted whole, which is no dearer.
+fn count_to(web: &Web, asked: &Asked, predicate: &Predicate, enough: usize) -> Result<(i64, bool), No> {
+    let found = if enough < WINDOW {
+        let query = Query::new(predicate.clone()).pipe(Pipe::Limit(enough + 1)).pipe(Pipe::Fields(vec![TIME.to_owned()]));
+        i64::try_from(asked.run(web, query, enough + 1, true)?.len()).unwrap_or(i64::MAX)
+    } else {
+        aggs::run(web, asked, predicate, &[])?.0
+    };
+    let enough = i64::try_from(enough).unwrap_or(i64::MAX);
+    Ok((found.min(enough), found > enough))
+}
+
 /// Rows of an answer in their order.
 pub fn rows(web: &Web, asked: &Asked, predicate: &Predicate, order: &Order, most: usize) -> Result<Vec<OutRow>, String> {
     let mut rows = Vec::new();
@@ -247,8 +275,14 @@ pub fn search_in(web: &Web, mut asked: Asked, order: &Order) -> Result<(Value, O
     }
     let total = total_of(&asked)?;
     let filtered = asked.body.get("post_filter").is_some_and(|filter| !filter.is_null());
-    let (mut found, mut aggregations) = (0, None);
-    if !matches!(total, Total::None) || !understood.is_empty() {
+    let (mut found, mut aggregations, mut early) = (0, None, false);
+    let enough = terminates_after(&asked)?;
+    if let Some(enough) = enough {
+        if filtered || !understood.is_empty() {
+            return Err("`terminate_after` beside aggregations or `post_filter` is not supported".to_owned().into());
+        }
+        (found, early) = count_to(web, &asked, &predicate, enough)?;
+    } else if !matches!(total, Total::None) || !understood.is_empty() {
         let (count, answer) = aggs::run(web, &asked, &predicate, &understood)?;
         found = if filtered { aggs::run(web, &asked, &wanted, &[])?.0 } else { count };
         aggregations = (!understood.is_empty()).then_some(answer);
@@ -260,13 +294,14 @@ pub fn search_in(web: &Web, mut asked: Asked, order: &Order) -> Result<(Value, O
         let place = place.as_array().ok_or("`search_after` is a list".to_owned())?;
         wanted = Predicate::And(vec![wanted, order.after(place, asked.now_ns)?]);
     }
-    let rows = if size > 0 { rows(web, &asked, &wanted, order, from + size)? } else { Vec::new() };
-    let hits: Vec<Value> = rows.iter().skip(from).map(|row| shown.hit(row, order)).collect();
-    let last = rows.last().filter(|_| rows.len() > from).map(|row| order.values(row).into());
+    let most = enough.map_or(from + size, |enough| enough.min(from + size));
+    let rows = if size > 0 { rows(web, &asked, &wanted, order, most)? } else { Vec::new() };
+    let hits: Vec<Value> = rows.iter().skip(from).take_while(|_| asked.goes_on()).map(|row| shown.hit(row, order)).collect();
+    let last = hits.len().checked_sub(1).and_then(|at| rows.get(from + at)).map(|row| order.values(row).into());
     let took = u64::try_from((web.clock.monotonic() - begun).as_millis()).unwrap_or(0);
     let mut answer = json!({ "took": took, "timed_out": asked.is_late() });
-    if asked.body.contains_key("terminate_after") || asked.params.contains_key("terminate_after") {
-        answer["terminated_early"] = false.into();
+    if enough.is_some() {
+        answer["terminated_early"] = early.into();
     }
     answer["_shards"] = asked.shards();
     answer["hits"] = json!({ "max_score": null, "hits": hits });

@@ -1,7 +1,11 @@
 //! Rows as documents: what of them is shown, and how.
 //!
-//! `_source` has a row's fields under their dotted names, flat. `tags` is always a list; of other fields a list of one value was
-//! told as a value by the filters, and is shown as that. `fields`, `docvalue_fields` and `stored_fields` show values as lists.
+//! `_source` is the object that a record was: a name with dots is a way through objects, as filters made it of them. Where one
+//! field is named like an object of others (`a` beside `a.b`), or a part of a name is empty, names keep their dots. `tags` is
+//! always a list; of other fields a list of one value was told as a value by the filters, and is shown as that. `fields`,
+//! `docvalue_fields` and `stored_fields` are flat, and show values as lists.
+
+use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
@@ -19,6 +23,8 @@ use crate::web::rows::plain;
 
 /// Most fields that `fields` and its kin name.
 const NAMES: usize = 1000;
+/// Deepest objects of `_source`, as in Elasticsearch.
+const DEPTH: usize = 20;
 
 /// What is shown of a document.
 #[derive(Clone, Debug, Default)]
@@ -101,10 +107,14 @@ impl Shown {
         let Source::Like { include, exclude } = &self.source else { return Map::new() };
         let wanted = |name: &str| (include.is_empty() || within(include, name)) && !within(exclude, name);
         let members = row.fields.iter().map(|(name, value)| (shown_name(name), value));
-        members
-            .filter(|(name, _)| !name.starts_with('_') && wanted(name))
-            .map(|(name, value)| (name.to_owned(), member(name, value)))
-            .collect()
+        let shown: Vec<(&str, &OutValue)> = members.filter(|(name, _)| !name.starts_with('_') && wanted(name)).collect();
+        let has_objects = shown.iter().any(|(name, _)| name.contains('.'));
+        let fields: HashSet<&str> = if has_objects { shown.iter().map(|(name, _)| *name).collect() } else { HashSet::new() };
+        let mut source = Map::new();
+        for (name, value) in shown {
+            put(&mut source, way(name, &fields), name, member(name, value));
+        }
+        source
     }
 
     /// A hit.
@@ -157,6 +167,29 @@ impl Shown {
             }
         }
         fields
+    }
+}
+
+/// How many of the dots of a name, from the first on, lead through objects.
+fn way(name: &str, fields: &HashSet<&str>) -> usize {
+    let dots = || name.match_indices('.').map(|(at, _)| at);
+    let is_whole = || name.split('.').all(|part| !part.is_empty());
+    if name.contains('.') && is_whole() {
+        dots().take(DEPTH).take_while(|at| !fields.contains(&name[..*at])).count()
+    } else {
+        0
+    }
+}
+
+/// Puts a value behind so many of the dots of its name. No field is named like an object, so that there always is one.
+fn put(object: &mut Map<String, Value>, dots: usize, name: &str, value: Value) {
+    match name.split_once('.').filter(|_| dots > 0) {
+        None => drop(object.insert(name.to_owned(), value)),
+        Some((first, rest)) => {
+            if let Value::Object(inner) = object.entry(first).or_insert_with(|| Map::new().into()) {
+                put(inner, dots - 1, rest, value);
+            }
+        }
     }
 }
 
@@ -230,4 +263,50 @@ fn wanted(written: Option<&Value>, what: &str, now_ns: i64) -> Result<Vec<Wanted
         Ok(Wanted { names: names_like(text(how.get("field"), what)?), format })
     };
     written.map_or(&[][..], each).iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(names: &[&str], options: Value, expected: Value) {
+        let Value::Object(options) = options else { panic!("{options}") };
+        let shown = Shown::read(&options, &Params::new(), 0).unwrap();
+        for names in [names.to_vec(), names.iter().rev().copied().collect()] {
+            let fields = names.iter().map(|name| ((*name).into(), OutValue::Bool(true))).collect();
+            assert_eq!(Value::Object(shown.source(&OutRow { fields })), expected, "{names:?} {options:?}");
+        }
+    }
+
+    #[test]
+    fn dots_lead_through_objects() {
+        check(&["a", "b.c", "b.d.e"], json!({}), json!({ "a": true, "b": { "c": true, "d": { "e": true } } }));
+        check(&["a", "a.b", "a.b.c", "a.d"], json!({}), json!({ "a": true, "a.b": true, "a.b.c": true, "a.d": true }));
+        check(&["o.a", "o.a.b"], json!({}), json!({ "o": { "a": true, "a.b": true } }));
+        check(&["a..b", ".c", "d.", "."], json!({}), json!({ "a..b": true, ".c": true, "d.": true, ".": true }));
+        check(&["_topic", "_time", "x.y"], json!({}), json!({ "@timestamp": true, "x": { "y": true } }));
+        let deep = "a.".repeat(3000) + "a";
+        let fields = vec![(deep.as_str().into(), OutValue::Null)];
+        let text = Value::Object(Shown::default().source(&OutRow { fields })).to_string();
+        assert_eq!(text.matches('{').count(), DEPTH + 1);
+    }
+
+    #[test]
+    fn what_is_shown_is_named_by_its_way() {
+        let names = ["host.name", "host.os.kind", "hosts", "app"];
+        check(&names, json!({ "_source": "host" }), json!({ "host": { "name": true, "os": { "kind": true } } }));
+        check(
+            &names,
+            json!({ "_source": ["host.*", "ap?"] }),
+            json!({ "host": { "name": true, "os": { "kind": true } }, "app": true }),
+        );
+        check(
+            &names,
+            json!({ "_source": { "includes": "h*", "excludes": ["*.kind"] } }),
+            json!({ "host": { "name": true }, "hosts": true }),
+        );
+        check(&names, json!({ "_source": { "excludes": "host" } }), json!({ "hosts": true, "app": true }));
+        // A value that is not shown is in nobody's way.
+        check(&["a", "a.b"], json!({ "_source": ["a.*"] }), json!({ "a": { "b": true } }));
+    }
 }

@@ -44,6 +44,8 @@ async function main () {
     after = page.hits.hits.at(-1).sort
   }
   await client.closePointInTime({ id: pit.id })
+  const part = await client.search({ index, size: 1, filter_path: 'hits.hits._source.n' })
+  said.part = [Object.keys(part), Object.keys(part.hits.hits[0])]
   const got = await client.get({ index, id: found.hits.hits[0]._id })
   said.got = got._source.n
   said.exists = [await client.indices.exists({ index }), await client.indices.exists({ index: 'nowhere' })]

@@ -176,9 +176,9 @@ impl Figure {
     }
 
     /// Ranks: how many numbers there are, and how many of them each value is not exceeded by.
-    pub fn write_ranks(&self, numbers: f64, below: &[f64]) -> Value {
+    pub fn write_ranks(&self, numbers: u64, below: &[u64]) -> Value {
         let Self::Ranks { values, keyed, .. } = self else { return Value::Null };
-        let ranks: Vec<Value> = below.iter().map(|below| finite(below / numbers * 100.0)).collect();
+        let ranks: Vec<Value> = below.iter().map(|below| finite(count_f64(*below) / count_f64(numbers) * 100.0)).collect();
         listed(values, &ranks, *keyed)
     }
 

@@ -7,7 +7,7 @@
 //! The first terms of the outermost level are chosen by the engine, where nothing but rows, values or a figure orders them; deeper
 //! levels are then asked of those terms alone.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
@@ -16,7 +16,7 @@ use super::bins::Dates as Bins;
 use super::figures::Figure;
 use super::keyed::{Bucket, By, Keyed, Terms};
 use super::split::Split;
-use super::{Agg, BUCKETS, Kind, pipeline};
+use super::{Agg, BUCKETS, FIGURES, Kind, pipeline};
 use crate::base::predicate::{Predicate, Test};
 use crate::base::row::TIME;
 use crate::store::query::{self, Agg as Column, Function, Key, OutValue, Pipe, Query, SortKey};
@@ -35,6 +35,7 @@ pub struct Runner<'a> {
     web: &'a Web,
     asked: &'a Asked,
     buckets: Cell<usize>,
+    figures: Cell<usize>,
     queries: Cell<usize>,
 }
 
@@ -53,7 +54,7 @@ struct Node {
     keys: Vec<OutValue>,
     count: u64,
     out: Map<String, Value>,
-    /// Rows that have the fields of terms, by the number of the aggregation.
+    /// Rows that have the field, of terms, and its numbers, of ranks: by the number of the aggregation.
     having: HashMap<usize, u64>,
 }
 
@@ -80,6 +81,15 @@ fn column(agg: usize, at: usize) -> String {
     format!("f{agg}_{at}")
 }
 
+/// How many figures something written has.
+fn figures_in(written: &Value) -> usize {
+    match written {
+        Value::Object(members) => members.values().map(figures_in).sum(),
+        Value::Array(all) => all.iter().map(figures_in).sum(),
+        _ => 1,
+    }
+}
+
 fn whole(value: Option<&OutValue>) -> u64 {
     match value {
         Some(OutValue::Int(count)) => count.unsigned_abs(),
@@ -90,7 +100,8 @@ fn whole(value: Option<&OutValue>) -> u64 {
 impl<'a> Runner<'a> {
     /// For one request.
     pub fn new(web: &'a Web, asked: &'a Asked) -> Self {
-        Self { web, asked, buckets: Cell::new(BUCKETS), queries: Cell::new(QUERIES) }
+        let (buckets, figures, queries) = (Cell::new(BUCKETS), Cell::new(FIGURES), Cell::new(QUERIES));
+        Self { web, asked, buckets, figures, queries }
     }
 
     /// The rows of a predicate, and what aggregations say of them.
@@ -107,6 +118,13 @@ impl<'a> Runner<'a> {
             No(axum::http::StatusCode::BAD_REQUEST, "too_many_buckets_exception", why)
         })?;
         self.buckets.set(left);
+        Ok(())
+    }
+
+    /// Takes what is in a bucket without rows: the engine's own bounds know nothing of it.
+    fn spend_figures(&self, figures: usize) -> Result<(), String> {
+        let left = self.figures.get().checked_sub(figures);
+        self.figures.set(left.ok_or_else(|| format!("there are more than {FIGURES} figures in buckets without rows"))?);
         Ok(())
     }
 
@@ -133,7 +151,7 @@ impl<'a> Runner<'a> {
         }
         for (index, agg) in aggs.iter().enumerate() {
             match &agg.kind {
-                Kind::Figure(Figure::Ranks { .. }) => self.ranks(agg, &context, &mut tree)?,
+                Kind::Figure(Figure::Ranks { .. }) => self.ranks(index, agg, &context, &mut tree)?,
                 Kind::Figure(Figure::Hits { .. } | Figure::Metrics { .. }) => self.tops(agg, &context, &mut tree)?,
                 Kind::Figure(_) | Kind::Pipeline(_) => {}
                 Kind::Keyed(keyed) => self.keyed(index, agg, keyed, &context, &mut tree)?,
@@ -160,17 +178,16 @@ impl<'a> Runner<'a> {
     /// Rows and figures of every combination of keys.
     fn base(&self, aggs: &[Agg], context: &Context, first: Option<&First>) -> Result<Tree, No> {
         let mut columns = vec![Column::new(Function::Count).named("c")];
+        let mut widths = Vec::with_capacity(aggs.len());
         for (index, agg) in aggs.iter().enumerate() {
-            match &agg.kind {
-                Kind::Figure(figure) => {
-                    let functions = figure.functions().into_iter().enumerate();
-                    columns.extend(functions.map(|(at, function)| Column::new(function).named(&column(index, at))));
-                }
-                Kind::Keyed(Keyed::Terms(terms)) if context.keys.is_empty() => {
-                    columns.push(Column::new(Function::CountOf(terms.field.clone())).named(&column(index, 0)));
-                }
-                _ => {}
-            }
+            let functions = match &agg.kind {
+                Kind::Figure(figure) => figure.functions(),
+                Kind::Keyed(Keyed::Terms(terms)) if context.keys.is_empty() => vec![Function::CountOf(terms.field.clone())],
+                _ => Vec::new(),
+            };
+            widths.push(functions.len());
+            let functions = functions.into_iter().enumerate();
+            columns.extend(functions.map(|(at, function)| Column::new(function).named(&column(index, at))));
         }
         let mut query = Query::new(context.predicate.clone()).pipe(Pipe::Stats(columns, context.keys.clone()));
         if let Some(first) = first {
@@ -194,22 +211,15 @@ impl<'a> Runner<'a> {
                 Some(OutValue::Time(start)) => Some((bins, *start)),
                 _ => None,
             });
-            for (index, agg) in aggs.iter().enumerate() {
+            for (index, (agg, width)) in aggs.iter().zip(&widths).enumerate() {
+                let own = take(*width);
                 match &agg.kind {
-                    Kind::Figure(figure) => {
-                        let own = take(figure.functions().len());
-                        match figure {
-                            // Kept until how many numbers lie below is known.
-                            Figure::Ranks { .. } => {
-                                having.insert(index, whole(own.first()));
-                            }
-                            figure => {
-                                out.insert(agg.name.clone(), figure.write(own, count, step));
-                            }
-                        }
+                    // Kept until how many numbers lie below is known, or which terms are shown.
+                    Kind::Figure(Figure::Ranks { .. }) | Kind::Keyed(Keyed::Terms(_)) => {
+                        having.extend(own.first().map(|count| (index, whole(Some(count)))));
                     }
-                    Kind::Keyed(Keyed::Terms(_)) if context.keys.is_empty() => {
-                        having.insert(index, whole(take(1).first()));
+                    Kind::Figure(figure) => {
+                        out.insert(agg.name.clone(), figure.write(own, count, step));
                     }
                     _ => {}
                 }
@@ -225,7 +235,7 @@ impl<'a> Runner<'a> {
         for agg in aggs {
             let value = match &agg.kind {
                 Kind::Pipeline(_) => continue,
-                Kind::Figure(figure @ Figure::Ranks { .. }) => figure.write_ranks(0.0, &[]),
+                Kind::Figure(figure @ Figure::Ranks { .. }) => figure.write_ranks(0, &[]),
                 Kind::Figure(figure @ (Figure::Hits { .. } | Figure::Metrics { .. })) => figure.write_tops(&[], 0),
                 Kind::Figure(figure) => {
                     let functions = figure.functions();
@@ -272,6 +282,9 @@ impl<'a> Runner<'a> {
             for (_, node) in self.level(&agg.inside, &inner, first)? {
                 let mut keys = node.keys;
                 let own = keys.split_off(above);
+                if matches!(keyed, Keyed::Terms(terms) if !own.first().is_some_and(|key| terms.wants(key))) {
+                    continue;
+                }
                 let (list, rows) = lists.entry(path(&keys)).or_default();
                 *rows += node.count;
                 list.push(Bucket { key: own, count: node.count, out: node.out });
@@ -280,6 +293,8 @@ impl<'a> Runner<'a> {
         for (path, node) in tree.iter_mut() {
             let (list, rows) = lists.remove(path).unwrap_or_default();
             let having = match keyed {
+                // Rows without a wanted term are not of others either.
+                Keyed::Terms(terms) if terms.is_choosy() => 0,
                 Keyed::Terms(terms) if terms.has_missing() => node.count,
                 _ => node.having.get(&index).copied().unwrap_or(0),
             };
@@ -298,28 +313,27 @@ impl<'a> Runner<'a> {
     /// A list of buckets, of so many rows in all.
     fn list(&self, agg: &Agg, keyed: &Keyed, buckets: Vec<Bucket>, rows: u64) -> Result<Map<String, Value>, String> {
         // The same for all of them; what is in it counts each time.
-        let (empty, too_many) = (OnceCell::new(), Cell::new(false));
+        let (empty, failed) = (OnceCell::new(), RefCell::new(None));
         let nothing = || -> Map<String, Value> {
-            let made: &(Result<Map<String, Value>, String>, usize) = empty.get_or_init(|| {
+            let made: &(Result<Map<String, Value>, String>, usize, usize) = empty.get_or_init(|| {
                 let before = self.buckets.get();
                 let made = self.empty(&agg.inside);
-                (made, before - self.buckets.get())
+                let figures = made.as_ref().map_or(0, |made| made.values().map(figures_in).sum());
+                (made, before - self.buckets.get(), figures)
             });
-            if too_many.get() || self.spend(1 + made.1).is_err() {
-                too_many.set(true);
-                return Map::new();
+            let spent = || self.spend(1 + made.1).map_err(|No(_, _, why)| why).and_then(|()| self.spend_figures(made.2));
+            let mut failed = failed.borrow_mut();
+            if failed.is_none() {
+                *failed = spent().err().or_else(|| made.0.as_ref().err().cloned());
             }
-            made.0.clone().unwrap_or_default()
+            made.0.as_ref().ok().filter(|_| failed.is_none()).cloned().unwrap_or_default()
         };
         let buckets = keyed.arrange(buckets, &nothing)?;
-        if let Some((Err(why), _)) = empty.get() {
-            return Err(why.clone());
-        }
-        if too_many.get() {
-            return Err(format!("there are more than {BUCKETS} buckets"));
+        if let Some(why) = failed.take() {
+            return Err(why);
         }
         let shown: u64 = buckets.iter().map(|bucket| bucket.count).sum();
-        let buckets = pipeline::within(&agg.inside, buckets)?;
+        let buckets = pipeline::within(&agg.inside, buckets, || self.asked.goes_on());
         Ok(keyed.write(buckets, rows.saturating_sub(shown)))
     }
 
@@ -347,13 +361,18 @@ impl<'a> Runner<'a> {
     fn part(&self, agg: &Agg, at: usize, found: Option<(u64, Map<String, Value>)>) -> Result<Bucket, String> {
         let (count, out) = match found {
             Some(found) => found,
-            None => (0, self.empty(&agg.inside)?),
+            None => {
+                let empty = self.empty(&agg.inside)?;
+                self.spend_figures(empty.values().map(figures_in).sum())?;
+                (0, empty)
+            }
         };
         Ok(Bucket { key: vec![OutValue::Int(i64::try_from(at).unwrap_or(0))], count, out })
     }
 
     fn parts(&self, agg: &Agg, split: &Split, buckets: Vec<Bucket>) -> Result<Map<String, Value>, String> {
-        let buckets = if split.is_multiple() { pipeline::within(&agg.inside, buckets)? } else { buckets };
+        let goes_on = || self.asked.goes_on();
+        let buckets = if split.is_multiple() { pipeline::within(&agg.inside, buckets, goes_on) } else { buckets };
         let written = buckets.into_iter().map(|own| {
             let at = usize::try_from(whole(own.key.first())).unwrap_or(0);
             let mut bucket = split.bucket(at);
@@ -365,30 +384,25 @@ impl<'a> Runner<'a> {
     }
 
     /// How many of the numbers lie at or below each value: a query a value.
-    fn ranks(&self, agg: &Agg, context: &Context, tree: &mut Tree) -> Result<(), No> {
+    fn ranks(&self, index: usize, agg: &Agg, context: &Context, tree: &mut Tree) -> Result<(), No> {
         let Kind::Figure(figure @ Figure::Ranks { field, values, .. }) = &agg.kind else { return Ok(()) };
-        let mut below: HashMap<Vec<u8>, Vec<f64>> = HashMap::new();
-        let mut totals: HashMap<Vec<u8>, f64> = HashMap::new();
-        for bound in values.iter().map(|value| Some(value.to_string())).chain([None]) {
-            let mut predicate = vec![context.predicate.clone()];
-            predicate.extend(bound.as_deref().map(|bound| Predicate::range(field.as_str(), None, Some((bound, true)))));
+        let mut below: HashMap<Vec<u8>, Vec<u64>> = HashMap::new();
+        for bound in values.iter().map(f64::to_string) {
+            let within = Predicate::range(field.as_str(), None, Some((bound.as_str(), true)));
             let numbers = Column::new(Function::Numbers(field.clone())).named("n");
-            let query = Query::new(Predicate::And(predicate)).pipe(Pipe::Stats(vec![numbers], context.keys.clone()));
-            let mut found: HashMap<Vec<u8>, f64> = HashMap::new();
-            for values in self.rows(query, COMBINATIONS)? {
+            let query = Query::new(Predicate::And(vec![context.predicate.clone(), within]));
+            let mut found: HashMap<Vec<u8>, u64> = HashMap::new();
+            for values in self.rows(query.pipe(Pipe::Stats(vec![numbers], context.keys.clone())), COMBINATIONS)? {
                 let (keys, number) = values.split_at(context.keys.len().min(values.len()));
-                found.insert(path(keys), number.first().and_then(OutValue::number).map_or(0.0, |number| number.as_f64()));
+                found.insert(path(keys), whole(number.first()));
             }
-            match bound {
-                None => totals = found,
-                Some(_) => tree.keys().for_each(|path| {
-                    below.entry(path.clone()).or_default().push(found.get(path).copied().unwrap_or(0.0));
-                }),
+            for path in tree.keys() {
+                below.entry(path.clone()).or_default().push(found.get(path).copied().unwrap_or(0));
             }
         }
         for (path, node) in tree.iter_mut() {
             let own = below.get(path).map_or(&[][..], Vec::as_slice);
-            node.out.insert(agg.name.clone(), figure.write_ranks(totals.get(path).copied().unwrap_or(0.0), own));
+            node.out.insert(agg.name.clone(), figure.write_ranks(node.having.get(&index).copied().unwrap_or(0), own));
         }
         Ok(())
     }
@@ -407,7 +421,7 @@ impl<'a> Runner<'a> {
             found = tops.groups.into_iter().map(|(keys, rows)| (path(&keys), rows)).collect();
         }
         for (path, node) in tree.iter_mut() {
-            let rows = found.remove(path).unwrap_or_default();
+            let rows = found.remove(path).filter(|_| self.asked.goes_on()).unwrap_or_default();
             node.out.insert(agg.name.clone(), figure.write_tops(&rows, node.count));
         }
         Ok(())

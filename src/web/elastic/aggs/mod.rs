@@ -7,7 +7,8 @@
 //! * [`keyed`], [`split`] and [`figures`] say what kinds there are, what of the engine each needs, and how each is written.
 //! * [`pipeline`] works on finished buckets, with paths ([`path`]) and small expressions ([`script`]).
 //!
-//! Limits: [`DEPTH`], [`MOST`] aggregations, [`BUCKETS`] buckets of an answer.
+//! Limits: [`DEPTH`], [`MOST`] aggregations, [`BUCKETS`] buckets of an answer, and as many queries as `level.rs` says: one a level
+//! and part of a `filters`, one a value of `percentile_ranks`, one a `top_hits` or `top_metrics`; never one a bucket.
 
 use serde_json::{Map, Value};
 
@@ -36,6 +37,8 @@ const DEPTH: usize = 10;
 const MOST: usize = 200;
 /// Most buckets of an answer.
 const BUCKETS: usize = 65_536;
+/// Most figures of buckets without rows.
+const FIGURES: usize = 1_000_000;
 
 /// An aggregation, understood.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::figures::Figure;
 use super::keyed::Keyed;
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, in_order};
 use super::split::Split;
 use super::{Agg, DEPTH, Kind, MOST};
 use crate::web::elastic::dsl::names::field_name;
@@ -43,7 +43,8 @@ impl Reader {
         if place.depth >= DEPTH {
             return Err(format!("aggregations nest at most {DEPTH} deep"));
         }
-        object(aggs, "aggs")?.iter().map(|(name, body)| self.agg(name, object(body, name)?, place)).collect()
+        let level = object(aggs, "aggs")?.iter().map(|(name, body)| self.agg(name, object(body, name)?, place));
+        in_order(level.collect::<Result<_, _>>()?)
     }
 
     fn agg(&mut self, name: &str, body: &Map<String, Value>, place: Place) -> Result<Agg, String> {

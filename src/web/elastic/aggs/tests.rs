@@ -25,6 +25,9 @@ fn what_is_not_supported_is_named() {
     let narrow =
         json!({ "field": "@timestamp", "fixed_interval": "1ms", "extended_bounds": { "min": 0, "max": 1_000_000_000 } });
     refused(json!({ "a": { "date_histogram": narrow } }), "buckets");
+    let wide = json!({ "min": -9_223_372_036_854i64, "max": 9_223_372_036_854i64 });
+    let all = json!({ "field": "@timestamp", "fixed_interval": "1h", "extended_bounds": wide });
+    refused(json!({ "a": { "date_histogram": all } }), "buckets");
     refused(json!({ "a": { "avg": { "field": "x" }, "max": { "field": "x" } } }), "one aggregation");
     refused(json!({ "a": { "avg": { "field": "x" }, "aggs": { "b": { "max": { "field": "x" } } } } }), "figure");
     refused(json!({ "a": { "avg": { "field": "x", "script": "_value * 2" } } }), "script");
@@ -34,4 +37,11 @@ fn what_is_not_supported_is_named() {
     refused(script("Math.log(params.a)"), "Math.log");
     assert!(parse(&script("params.a * 2"), 0).is_ok());
     refused(json!({ "a>b": { "avg": { "field": "x" } } }), "a>b");
+    let sums = |first: &str, second: &str| {
+        json!({ "h": { "histogram": { "field": "x", "interval": 1 }, "aggs": {
+        "a": { "cumulative_sum": { "buckets_path": first } }, "b": { "cumulative_sum": { "buckets_path": second } } } } })
+    };
+    refused(sums("b", "a"), "circle");
+    refused(sums("_count", "c"), "`c`");
+    assert!(parse(&sums("b", "_count"), 0).is_ok());
 }

@@ -7,6 +7,7 @@ use crate::base::predicate::{Glob, Net, Piece, Predicate, Test};
 use crate::base::row::TIME;
 use crate::web::elastic::dates::{Dates, Stretch};
 use crate::web::elastic::dsl::names::{ID, field, field_name, is_keyword, is_text, pieces, row_of};
+use crate::web::elastic::dsl::spend;
 
 /// The time lies within a date.
 fn within(stretch: &Stretch) -> Predicate {
@@ -186,8 +187,9 @@ pub fn range(name: &str, lower: End<'_>, upper: End<'_>, dates: &mut Dates) -> R
     Ok(Predicate::time(from, to))
 }
 
-/// Rows that at least so many of these keep.
-pub fn at_least(needed: usize, all: Vec<Predicate>) -> Result<Predicate, String> {
+/// Rows that at least so many of these keep. To choose some of several repeats each many times; every repetition counts as a test,
+/// since within one another they would multiply.
+pub fn at_least(needed: usize, all: Vec<Predicate>, left: &mut usize) -> Result<Predicate, String> {
     /// Most ways to choose.
     const WAYS: usize = 120;
     match needed {
@@ -206,8 +208,27 @@ pub fn at_least(needed: usize, all: Vec<Predicate>) -> Result<Predicate, String>
                     all.len()
                 ));
             }
+            let sizes: Vec<usize> = all.iter().map(size).collect();
+            spend(left, chosen(needed, &sizes))?;
             Ok(choose(needed, &all))
         }
+    }
+}
+
+/// How many tests there are, each counted as often as it stands there.
+fn size(predicate: &Predicate) -> usize {
+    let mut leaves = Vec::new();
+    predicate.leaves(&mut leaves);
+    leaves.len().max(1)
+}
+
+/// How many tests [`choose`] makes of clauses that have so many.
+fn chosen(needed: usize, sizes: &[usize]) -> usize {
+    match sizes.split_first() {
+        Some((first, rest)) if needed > 1 && needed < sizes.len() => {
+            first.saturating_add(chosen(needed - 1, rest)).saturating_add(chosen(needed, rest))
+        }
+        _ => sizes.iter().copied().fold(0, usize::saturating_add),
     }
 }
 

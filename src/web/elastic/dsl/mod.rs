@@ -162,7 +162,7 @@ impl Reader {
                 Some(written) => leaf::needed(&scalar(written, "minimum_should_match")?, should.len())?,
             };
             if needed > 0 {
-                all.push(leaf::at_least(needed, should)?);
+                all.push(leaf::at_least(needed, should, &mut self.left)?);
             }
         }
         all.extend(excluded.into_iter().map(Predicate::negate));

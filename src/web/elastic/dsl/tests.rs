@@ -73,6 +73,22 @@ fn bool_joins_clauses() {
 }
 
 #[test]
+fn choices_within_choices_do_not_multiply_without_end() {
+    let (a, b) = (json!({ "term": { "a": 1 } }), json!({ "term": { "b": 2 } }));
+    let nested = |depth: usize| {
+        (0..depth).fold(
+            json!({ "term": { "c": 3 } }),
+            |inner, _| json!({ "bool": { "should": [a.clone(), b.clone(), inner], "minimum_should_match": 2 } }),
+        )
+    };
+    assert!(predicate(&nested(3), NOW).is_ok());
+    assert!(predicate(&nested(30), NOW).is_err_and(|why| why.contains("tests")));
+    let text = format!("{}c{}", "(a b ".repeat(30), ")".repeat(30));
+    let query = json!({ "query_string": { "query": text, "minimum_should_match": 2 } });
+    assert!(predicate(&query, NOW).is_err_and(|why| why.contains("tests")));
+}
+
+#[test]
 fn ranges_are_of_numbers_or_of_times() {
     check(json!({ "range": { "bytes": { "gte": 10, "lt": 20 } } }), "bytes:[10 TO 20}");
     check(json!({ "range": { "bytes": { "from": 10, "to": 20, "include_upper": false } } }), "bytes:[10 TO 20}");

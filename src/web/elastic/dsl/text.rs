@@ -58,7 +58,7 @@ pub fn clause(kind: &str, body: &Value, dates: &mut Dates, left: &mut usize) -> 
         value => (scalar(value, kind)?, Words { all: false, least: None, how }),
     };
     spend(left, words.cost(&written))?;
-    words.of(field, &written, dates)
+    words.of(field, &written, dates, left)
 }
 
 fn refuse_unknown(options: &Map<String, Value>, kind: &str, own: &[&str]) -> Result<(), String> {
@@ -116,19 +116,19 @@ impl Words {
         }
     }
 
-    fn join(&self, tests: Vec<Predicate>) -> Result<Predicate, String> {
+    fn join(&self, tests: Vec<Predicate>, left: &mut usize) -> Result<Predicate, String> {
         if tests.is_empty() {
             return Ok(Predicate::none());
         }
         match &self.least {
             _ if self.all => Ok(Predicate::and(tests)),
             None => Ok(Predicate::or(tests)),
-            Some(least) => leaf::at_least(leaf::needed(least, tests.len())?.max(1), tests),
+            Some(least) => leaf::at_least(leaf::needed(least, tests.len())?.max(1), tests, left),
         }
     }
 
-    fn of(&self, field: &str, text: &str, dates: &mut Dates) -> Result<Predicate, String> {
-        self.join(self.tests(field, text, dates)?)
+    fn of(&self, field: &str, text: &str, dates: &mut Dates, left: &mut usize) -> Result<Predicate, String> {
+        self.join(self.tests(field, text, dates)?, left)
     }
 }
 
@@ -161,8 +161,8 @@ fn several(body: &Map<String, Value>, dates: &mut Dates, left: &mut usize) -> Re
         let columns = fields.iter().map(|field| words.tests(field, &query, dates)).collect::<Result<Vec<_>, _>>()?;
         let count = columns.first().map_or(0, Vec::len);
         let tests = (0..count).map(|at| Predicate::or(columns.iter().filter_map(|tests| tests.get(at).cloned()).collect()));
-        return words.join(tests.collect());
+        return words.join(tests.collect(), left);
     }
-    let any = fields.iter().map(|field| words.of(field, &query, dates)).collect::<Result<_, _>>()?;
+    let any = fields.iter().map(|field| words.of(field, &query, dates, left)).collect::<Result<_, _>>()?;
     Ok(Predicate::or(any))
 }

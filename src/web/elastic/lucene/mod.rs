@@ -62,7 +62,7 @@ impl Defaults {
     }
 
     /// Joins clauses: those that must hold, those that may, those that must not.
-    fn join(&self, must: Vec<Predicate>, may: Vec<Predicate>, not: Vec<Predicate>) -> Result<Predicate, String> {
+    fn join(&mut self, must: Vec<Predicate>, may: Vec<Predicate>, not: Vec<Predicate>) -> Result<Predicate, String> {
         let mut all = must;
         if !may.is_empty() {
             let needed = match &self.least {
@@ -70,7 +70,7 @@ impl Defaults {
                 None => usize::from(all.is_empty()),
             };
             if needed > 0 {
-                all.push(leaf::at_least(needed, may)?);
+                all.push(leaf::at_least(needed, may, &mut self.left)?);
             }
         }
         all.extend(not.into_iter().map(Predicate::negate));

@@ -142,7 +142,7 @@ impl DateBuckets {
         let hard = bounds("hard_bounds")?
             .map_or((i64::MIN, i64::MAX), |(min, max)| (min.unwrap_or(i64::MIN), max.unwrap_or(i64::MAX)));
         if let Some((min, max)) = extended
-            && (max - min) / bins.length().max(1) >= i64::try_from(BUCKETS).unwrap_or(i64::MAX)
+            && max.saturating_sub(min) / bins.length().max(1) >= i64::try_from(BUCKETS).unwrap_or(i64::MAX)
         {
             return Err(too_many());
         }

@@ -152,7 +152,17 @@ impl Terms {
 
     /// Whether the engine can choose the first: nothing is left out afterwards.
     pub fn is_plain(&self) -> bool {
-        self.include.is_none() && self.exclude.is_none() && self.least <= 1
+        !self.is_choosy() && self.least <= 1
+    }
+
+    /// Whether it says which values are wanted.
+    pub fn is_choosy(&self) -> bool {
+        self.include.is_some() || self.exclude.is_some()
+    }
+
+    /// Whether a value is wanted.
+    pub fn wants(&self, key: &OutValue) -> bool {
+        self.include.as_ref().is_none_or(|names| names.has(key)) && !self.exclude.as_ref().is_some_and(|names| names.has(key))
     }
 
     /// Whether rows without the field are in a bucket too.
@@ -162,12 +172,7 @@ impl Terms {
 
     /// The first buckets, in order.
     pub fn arrange(&self, mut buckets: Vec<Bucket>) -> Vec<Bucket> {
-        buckets.retain(|bucket| {
-            let key = bucket.key.first().unwrap_or(&OutValue::Null);
-            bucket.count >= self.least
-                && self.include.as_ref().is_none_or(|names| names.has(key))
-                && !self.exclude.as_ref().is_some_and(|names| names.has(key))
-        });
+        buckets.retain(|bucket| bucket.count >= self.least);
         let paths: Vec<Vec<f64>> = buckets
             .iter()
             .map(|bucket| {

@@ -195,24 +195,44 @@ fn sort_keys(body: &Map<String, Value>) -> Result<Vec<(Path, bool)>, String> {
     Ok(keys)
 }
 
-/// In which order pipelines are worked out: each after those that it is about; those that choose buckets last.
-fn ordered(aggs: &[Agg], sibling: bool) -> Result<Vec<(&str, &Pipeline)>, String> {
-    let mut left: Vec<(&str, &Pipeline)> = aggs
-        .iter()
-        .filter_map(|agg| match &agg.kind {
-            super::Kind::Pipeline(pipeline) if pipeline.is_sibling() == sibling => Some((agg.name.as_str(), pipeline)),
-            _ => None,
-        })
-        .collect();
-    left.sort_by_key(|(_, pipeline)| matches!(pipeline.what, What::Select(_) | What::Sort { .. }));
-    let mut done: Vec<(&str, &Pipeline)> = Vec::new();
+/// Puts the pipelines of a level behind its other aggregations, in the order in which they are worked out: each after those that it is
+/// about; those that choose buckets last.
+///
+/// # Errors
+/// One is about something that is not there, or they wait for one another.
+pub fn in_order(aggs: Vec<Agg>) -> Result<Vec<Agg>, String> {
+    let is_about = |pipeline: &Pipeline, name: &str| {
+        let behind = |path: &Path| path.first().strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        pipeline.paths.iter().any(|(_, path)| behind(path))
+    };
+    for (name, pipeline) in pipelines(&aggs, false) {
+        if let Some((_, path)) = pipeline.paths.first()
+            && !matches!(pipeline.what, What::Script(_) | What::Select(_))
+            && !path.is_count()
+            && !aggs.iter().any(|agg| is_about(pipeline, &agg.name))
+        {
+            return Err(format!("`{name}`: there is no aggregation `{}` beside it", path.first()));
+        }
+    }
+    let rank = |agg: &Agg| match &agg.kind {
+        super::Kind::Pipeline(pipeline) => match pipeline.what {
+            What::Siblings => 3,
+            What::Select(_) | What::Sort { .. } => 2,
+            _ => 1,
+        },
+        _ => 0,
+    };
+    let (mut left, mut done): (Vec<Agg>, Vec<Agg>) = aggs.into_iter().partition(|agg| rank(agg) > 0);
+    left.sort_by_key(rank);
     while !left.is_empty() {
-        let waits = |pipeline: &Pipeline| {
-            pipeline.paths.iter().any(|(_, path)| {
-                left.iter().any(|(name, _)| path.first() == *name || path.first().starts_with(&format!("{name}.")))
-            })
+        let is_sibling = |agg: &Agg| rank(agg) == 3;
+        let waits = |agg: &Agg| match &agg.kind {
+            super::Kind::Pipeline(pipeline) => {
+                left.iter().any(|other| is_sibling(other) == is_sibling(agg) && is_about(pipeline, &other.name))
+            }
+            _ => false,
         };
-        let Some(at) = left.iter().position(|(_, pipeline)| !waits(pipeline)) else {
+        let Some(at) = left.iter().position(|agg| !waits(agg)) else {
             return Err("the pipelines wait for one another: their `buckets_path` go in a circle".to_owned());
         };
         done.push(left.remove(at));
@@ -220,24 +240,24 @@ fn ordered(aggs: &[Agg], sibling: bool) -> Result<Vec<(&str, &Pipeline)>, String
     Ok(done)
 }
 
-/// Works out the pipelines within a list of buckets.
-pub fn within(aggs: &[Agg], mut buckets: Vec<Bucket>) -> Result<Vec<Bucket>, String> {
-    for (name, pipeline) in ordered(aggs, false)? {
-        if let Some((_, path)) = pipeline.paths.first()
-            && !matches!(pipeline.what, What::Script(_) | What::Select(_))
-            && !path.is_count()
-            && !aggs.iter().any(|agg| path.first() == agg.name || path.first().starts_with(&format!("{}.", agg.name)))
-        {
-            return Err(format!("`{name}`: there is no aggregation `{}` beside it", path.first()));
-        }
+fn pipelines(aggs: &[Agg], sibling: bool) -> impl Iterator<Item = (&str, &Pipeline)> {
+    aggs.iter().filter_map(move |agg| match &agg.kind {
+        super::Kind::Pipeline(pipeline) if pipeline.is_sibling() == sibling => Some((agg.name.as_str(), pipeline)),
+        _ => None,
+    })
+}
+
+/// Works out the pipelines within a list of buckets, while there is time.
+pub fn within(aggs: &[Agg], mut buckets: Vec<Bucket>, goes_on: impl Fn() -> bool) -> Vec<Bucket> {
+    for (name, pipeline) in pipelines(aggs, false).take_while(|_| goes_on()) {
         pipeline.each(name, &mut buckets);
     }
-    Ok(buckets)
+    buckets
 }
 
 /// Works out the pipelines beside lists of buckets.
 pub fn beside(aggs: &[Agg], out: &mut Map<String, Value>) -> Result<(), String> {
-    for (name, pipeline) in ordered(aggs, true)? {
+    for (name, pipeline) in pipelines(aggs, true) {
         let value = pipeline.sibling(out).map_err(|why| format!("`{name}`: {why}"))?;
         out.insert(name.to_owned(), value);
     }
