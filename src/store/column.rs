@@ -414,6 +414,15 @@ impl SealedColumn {
         }
     }
 
+    /// Its strings back to back, or those of its dictionary.
+    pub fn strings(&self) -> Option<&[u8]> {
+        match &self.values {
+            SealedValues::Dict { dict, .. } => Some(&dict.bytes),
+            SealedValues::Text { bytes, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// Least and greatest whole number.
     pub fn int_bounds(&self) -> Option<(i64, i64)> {
         match &self.values {

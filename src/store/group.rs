@@ -190,6 +190,11 @@ impl SealedGroup {
         Some(self.column(number)?.chunk(self.rows()))
     }
 
+    /// The strings of a column back to back, or those of its dictionary.
+    pub fn strings(&self, number: usize) -> Option<&[u8]> {
+        self.column(number)?.strings()
+    }
+
     /// Bounds of a column of whole numbers.
     pub fn int_bounds(&self, number: usize) -> Option<(i64, i64)> {
         self.column(number)?.int_bounds()

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::commits::PartMeta;
+use super::part::shape::Shapes;
+use super::part::split::Split;
 use super::source::{Chunk, Column, Dict, Lineage, Made, Run, Source};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{Test, Wanted};
@@ -351,6 +353,10 @@ impl Source for Masked {
 
     // No `dict_counts`: they count rows that are not to be seen.
 
+    fn dict_passing(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<(u32, u64)>>, StoreError> {
+        self.inner.dict_passing(column, test, wanted)
+    }
+
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
         self.inner.lineage(group)
     }
@@ -375,6 +381,18 @@ impl Source for Masked {
         get: &mut dyn FnMut(usize) -> Option<Chunk>,
     ) -> Result<Option<Chunk>, StoreError> {
         self.inner.made(group, column, rows, get)
+    }
+
+    fn shapes(&self, column: usize) -> Result<Option<Arc<Shapes>>, StoreError> {
+        self.inner.shapes(column)
+    }
+
+    fn split(&self, group: usize, column: usize) -> Result<Option<Split>, StoreError> {
+        self.inner.split(group, column)
+    }
+
+    fn split_texts(&self, group: usize, column: usize, rows: &[u64]) -> Result<Option<Chunk>, StoreError> {
+        self.inner.split_texts(group, column, rows)
     }
 
     fn check_index(&self) -> Result<(), StoreError> {

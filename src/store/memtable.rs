@@ -23,6 +23,7 @@ use super::part::template::Template;
 use super::payload::{self, Finder};
 use super::source::{Chunk, Column, Dict, Kind, Lineage, Source, push_list_item};
 use crate::base::ids::{Generation, PartitionId, TopicId};
+use crate::base::predicate::{Needle, Test, Wanted};
 use crate::base::row::{Cell, KeepPayload, MESSAGE, Rows, Value};
 use crate::base::time::{self, DAY_NS};
 
@@ -402,6 +403,22 @@ impl Source for MemSource {
     fn dict(&self, _column: usize) -> Result<Option<Arc<Dict>>, StoreError> {
         // Every group has its own.
         Ok(None)
+    }
+
+    /// There is no index here, but to search a group's strings where they lie costs less than to copy them.
+    fn groups_with(&self, column: usize, test: &Test, _wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {
+        let whole = match test {
+            Test::Exact(exact) => Some(Needle::bytes(&exact.text)),
+            _ => None,
+        };
+        let Some(needle) = whole.as_ref().or(test.needle()).filter(|needle| !needle.text().is_empty()) else { return Ok(None) };
+        let mut words = vec![0u64; self.groups.len().div_ceil(64)];
+        for (at, group) in self.groups.iter().enumerate() {
+            if group.strings(column).is_some_and(|strings| needle.find(strings, 0).is_some()) {
+                words[at / 64] |= 1 << (at % 64);
+            }
+        }
+        Ok(Some(words))
     }
 
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {

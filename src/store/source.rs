@@ -12,6 +12,8 @@ use std::sync::Arc;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
+use crate::store::part::shape::Shapes;
+use crate::store::part::split::Split;
 use crate::store::typed::put_number;
 
 /// What a field's values are, in one column.
@@ -368,6 +370,14 @@ pub trait Source: Send + Sync + Debug {
     fn dict_counts(&self, _column: usize) -> Result<Option<Vec<u64>>, StoreError> {
         Ok(None)
     }
+    /// Codes of the entries of [`Source::dict`] that pass, ascending, and how many rows have each, deleted ones too; `None` where no
+    /// index saves it from trying most entries. `wanted` is what the test wants of every string.
+    ///
+    /// # Errors
+    /// Damage.
+    fn dict_passing(&self, _column: usize, _test: &Test, _wanted: &Wanted) -> Result<Option<Vec<(u32, u64)>>, StoreError> {
+        Ok(None)
+    }
     /// Groups that may hold a string of this column which passes, as far as an index tells: set bits as in [`Present`]; `None`
     /// where it tells nothing. `wanted` is what the test wants of every string.
     ///
@@ -392,6 +402,27 @@ pub trait Source: Send + Sync + Debug {
         _rows: &[u64],
         _get: &mut dyn FnMut(usize) -> Option<Chunk>,
     ) -> Result<Option<Chunk>, StoreError> {
+        Ok(None)
+    }
+    /// The shapes of the texts of a column, where some are split into shapes and values (`part/split.rs`).
+    ///
+    /// # Errors
+    /// Damage.
+    fn shapes(&self, _column: usize) -> Result<Option<Arc<Shapes>>, StoreError> {
+        Ok(None)
+    }
+    /// The texts of a group but for the values in their shapes; `None` where the group's texts are not split.
+    ///
+    /// # Errors
+    /// Damage.
+    fn split(&self, _group: usize, _column: usize) -> Result<Option<Split>, StoreError> {
+        Ok(None)
+    }
+    /// Those texts whose rows' bits are set; the other rows have none.
+    ///
+    /// # Errors
+    /// Damage.
+    fn split_texts(&self, _group: usize, _column: usize, _rows: &[u64]) -> Result<Option<Chunk>, StoreError> {
         Ok(None)
     }
     /// Checks what answers hang on only in how fast they come.

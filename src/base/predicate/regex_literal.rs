@@ -29,7 +29,7 @@ pub fn required_literal(pattern: &str) -> Option<String> {
             '\\' => match chars.next()? {
                 escaped if escaped.is_ascii_punctuation() && !matches!(escaped, '<' | '>') => Some(escaped),
                 // Classes and assertions of one letter; \x, \u, \p and the rest take more characters: give up.
-                'd' | 'D' | 'w' | 'W' | 's' | 'S' => None,
+                'd' | 'D' | 'w' | 'W' | 's' | 'S' | 'b' | 'B' | 'A' | 'z' => None,
                 _ => return None,
             },
             '^' | '$' | '.' | '*' | '+' | '?' | '{' => None,
@@ -116,7 +116,10 @@ mod tests {
             ("(?i:foo)bar", None),
             ("(?:foo|bar)bazz", Some("bazz")),
             (r"\x41bcd", None),
-            (r"\bword", None),
+            (r"\bword", Some("word")),
+            (r"\b{start}word\b{end}", Some("word")),
+            (r"one\Bword\z", Some("word")),
+            (r"\Aword\x41", None),
             (r"\d+ms took", Some("ms took")),
             ("[]a]foo", Some("foo")),
             ("[^]]foo", Some("foo")),

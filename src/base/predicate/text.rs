@@ -360,6 +360,7 @@ mod tests {
         for (pattern, needle) in [
             ("(?i)FAVICON", Some("FAVICON")),
             ("(?i)password", Some("word")),
+            (r"(?i)\bFAVICON\b", Some("FAVICON")),
             ("(?i)kiss", None),
             ("(?i)café au lait", Some(" au lait")),
             ("(?i)a|b", None),

@@ -167,6 +167,22 @@ pub fn spread<T: Copy + Default>(values: Vec<T>, present: &Present, total: usize
     all
 }
 
+/// Ends of values as ends of rows: a row without a value ends where the one before it does.
+pub fn spread_ends(ends: Vec<u32>, present: &Present, total: usize) -> Vec<u32> {
+    if matches!(present, Present::All) {
+        return ends;
+    }
+    let mut ends = ends.into_iter();
+    let mut end = 0;
+    let next = |row| {
+        if present.has(row) {
+            end = ends.next().unwrap_or(end);
+        }
+        end
+    };
+    (0..total).map(next).collect()
+}
+
 /// Appends whole numbers in the smallest of their encodings, and says which.
 pub fn put_ints(out: &mut Vec<u8>, values: &[i64]) -> u8 {
     let least = values.iter().min().copied().unwrap_or(0);

@@ -18,6 +18,8 @@ use super::directory::{
     decode_lineage, unpack_section,
 };
 use super::pairs;
+use super::shape::Shapes;
+use super::split::Split;
 use super::template::{self, Template, Templates};
 use super::{FIRST_FIELD, MAGIC, TIME_COLUMN, VERSION, derive, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
@@ -26,7 +28,7 @@ use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
 use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
-use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made, Present, Run, Source};
+use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made, Run, Source};
 
 mod ahead;
 mod dict;
@@ -357,34 +359,18 @@ impl PartSource {
                 derive::decode(&mut reader, count, present, templates, &fields).ok_or_else(odd)?
             }
             Kind::Str if chunk.encoding == encoding::SPLIT => {
-                let shapes = self.shapes(column)?.ok_or_else(odd)?;
-                split::decode(&mut reader, count, total, present, &shapes).ok_or_else(odd)?
+                let shapes = self.cached_shapes(column)?.ok_or_else(odd)?;
+                split::decode(&mut reader, count, total, present, &shapes, None).ok_or_else(odd)?
             }
             Kind::Str if typed::is_typed(chunk.encoding) => {
                 typed::decode(&mut reader, chunk.encoding, count, present, total).ok_or_else(odd)?
             }
             Kind::Str | Kind::List => {
                 let (ends, bytes) = chunk::text(&mut reader, chunk.encoding, count).ok_or_else(odd)?;
-                Chunk::Text { ends: spread_ends(ends, &present, total), bytes, present }
+                Chunk::Text { ends: chunk::spread_ends(ends, &present, total), bytes, present }
             }
         })
     }
-}
-
-/// Ends of values as ends of rows: a row without a value ends where the one before it does.
-fn spread_ends(ends: Vec<u32>, present: &Present, total: usize) -> Vec<u32> {
-    if matches!(present, Present::All) {
-        return ends;
-    }
-    let mut ends = ends.into_iter();
-    let mut end = 0;
-    let next = |row| {
-        if present.has(row) {
-            end = ends.next().unwrap_or(end);
-        }
-        end
-    };
-    (0..total).map(next).collect()
 }
 
 impl Source for PartSource {
@@ -452,6 +438,10 @@ impl Source for PartSource {
         self.cached_counts(column)
     }
 
+    fn dict_passing(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<(u32, u64)>>, StoreError> {
+        self.passing(column, test, wanted)
+    }
+
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
         self.lineage_of(group)
     }
@@ -476,6 +466,18 @@ impl Source for PartSource {
         get: &mut dyn FnMut(usize) -> Option<Chunk>,
     ) -> Result<Option<Chunk>, StoreError> {
         self.some_made(group, column, rows, get)
+    }
+
+    fn shapes(&self, column: usize) -> Result<Option<Arc<Shapes>>, StoreError> {
+        if self.has_shapes(column) { self.cached_shapes(column) } else { Ok(None) }
+    }
+
+    fn split(&self, group: usize, column: usize) -> Result<Option<Split>, StoreError> {
+        self.codes_of_shapes(group, column)
+    }
+
+    fn split_texts(&self, group: usize, column: usize, rows: &[u64]) -> Result<Option<Chunk>, StoreError> {
+        self.some_texts(group, column, rows)
     }
 
     fn check_index(&self) -> Result<(), StoreError> {

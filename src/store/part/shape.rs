@@ -12,6 +12,8 @@
 //! Two ways to cut, of which a part takes the better ([`Cut`]): digits are often what tells one line from another (`jk2_init`,
 //! `error state 6`), and as often what differs in every row (a clock).
 
+use std::ops::Range;
+
 /// Says in a shape that a value stands here.
 pub const MARK: u8 = 0;
 /// One to eighteen digits.
@@ -249,6 +251,18 @@ fn uuid(text: &[u8], from: usize, to: usize) -> Option<usize> {
     (ends && !(mixed.lower && mixed.upper) && !all.iter().enumerate().any(is_odd)).then_some(from + 36)
 }
 
+/// What the values of a class are written with, the fewest and the most bytes of one. The first and the last are of a word.
+pub fn spelling(class: u8) -> (&'static [u8], usize, usize) {
+    let length = |base: u8| usize::from(class.saturating_sub(base));
+    match class {
+        ..NUMBER => (b"0123456789", length(0), length(0)),
+        NUMBER => (b"0123456789", 1, DIGITS),
+        ADDRESS => (b"0123456789.", 7, 15),
+        ..=UPPER => (b"0123456789abcdef", length(LOWER), length(LOWER)),
+        _ => (b"0123456789ABCDEF", length(UPPER), length(UPPER)),
+    }
+}
+
 /// Writes a value as it stood.
 #[inline]
 pub fn put(out: &mut Vec<u8>, class: u8, value: u64) {
@@ -341,6 +355,30 @@ impl Shapes {
     /// Memory it takes.
     pub fn bytes(&self) -> usize {
         self.text.len() + self.pieces.len() * 8 + self.starts.len() * 8
+    }
+
+    /// What stands in all of them between values, back to back.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The pieces of a shape: where in [`Self::text`], and the class of the value behind it; 0: the shape ends.
+    pub fn pieces(&self, shape: usize) -> impl Iterator<Item = (Range<usize>, u8)> + '_ {
+        let (piece, mut from) = self.starts.get(shape).map_or((usize::MAX, 0), |start| (start.0 as usize, start.1 as usize));
+        let mut over = false;
+        self.pieces.get(piece..).unwrap_or(&[]).iter().map_while(move |(end, class)| {
+            let end = *end as usize;
+            let text = std::mem::replace(&mut from, end)..end;
+            (!std::mem::replace(&mut over, *class == 0)).then_some((text, *class))
+        })
+    }
+
+    /// The classes of a shape's values.
+    #[inline]
+    pub fn classes(&self, shape: usize) -> impl Iterator<Item = u8> + '_ {
+        let first = self.starts.get(shape).map_or(usize::MAX, |start| start.0 as usize);
+        let pieces = self.pieces.get(first..).unwrap_or(&[]);
+        pieces.iter().map(|(_, class)| *class).take_while(|class| *class != 0)
     }
 
     /// Writes a shape with the values that `next` gives by class.

@@ -18,11 +18,14 @@
 //! Crash story: none; what is read depends on the part alone.
 //! Why not one table a shape: mixed logs have thousands of shapes, and a group of 8,192 rows one or two rows of each.
 
+mod read;
+
+pub use read::{Split, decode, decode_codes};
+
 use super::bits::{Reader, put_bytes, put_varint};
-use super::chunk::{self, CHUNK_BYTES, Dense, encoding};
-use super::shape::{CLASSES, Cut, Cutter, MARK, NUMBER, SLOTS, Shapes, Slot};
+use super::chunk::{self, Dense, encoding};
+use super::shape::{CLASSES, Cut, Cutter, MARK, NUMBER, Slot};
 use super::tally::Tally;
-use crate::store::source::{Chunk, Present};
 
 /// Most shapes of a column.
 pub const SHAPES: usize = 64 << 10;
@@ -232,101 +235,6 @@ fn put_numbers(out: &mut Vec<u8>, values: &[i64], zstd: &mut zstd::bulk::Compres
     }
     out.push(encoded);
     put_bytes(out, &body);
-}
-
-fn numbers(reader: &mut Reader<'_>, count: usize) -> Option<Vec<i64>> {
-    let encoded = reader.u8()?;
-    let mut body = Reader(reader.bytes()?);
-    let unpacked;
-    match encoded {
-        VARINTS => {}
-        PACKED_VARINTS => {
-            let size = body.size().filter(|size| *size <= count.saturating_mul(10))?;
-            unpacked = zstd::bulk::decompress(body.0, size).ok()?;
-            body = Reader(&unpacked);
-        }
-        _ => return chunk::ints(&mut body, encoded, count),
-    }
-    (0..count).map(|_| body.varint().map(u64::cast_signed)).collect()
-}
-
-/// Values that are still to be written.
-#[derive(Default)]
-struct Lane {
-    values: Vec<i64>,
-    at: usize,
-}
-
-impl Lane {
-    #[inline]
-    fn next(&mut self) -> Option<u64> {
-        let value = self.values.get(self.at)?.cast_unsigned();
-        self.at += 1;
-        Some(value)
-    }
-}
-
-/// Reads a chunk of encoding 51 behind its presence: `count` texts, each in a row of `present`, of `total` rows.
-pub fn decode(reader: &mut Reader<'_>, count: usize, total: usize, present: Present, shapes: &Shapes) -> Option<Chunk> {
-    let codes = chunk::codes(&mut Reader(reader.bytes()?), encoding::CODES, count, shapes.len() + 1)?;
-    let mut rows = vec![0u32; shapes.len() + 2];
-    codes.iter().for_each(|code| rows[*code as usize] += 1);
-    let owners = reader.size().filter(|owners| *owners <= shapes.len())?;
-    let mut own: Vec<u32> = if owners > 0 { vec![u32::MAX; rows.len()] } else { Vec::new() };
-    let mut columns: Vec<Lane> = Vec::new();
-    let mut code = 0u32;
-    for _ in 0..owners {
-        // The codes above came with one added.
-        code = code.checked_add(reader.number().filter(|gap| *gap > 0)?)?;
-        let place = (code as usize).checked_add(1)?;
-        let (count, first) = (*rows.get(place)? as usize, u32::try_from(columns.len()).ok()?);
-        *own.get_mut(place)? = first;
-        for _ in 0..reader.u8()? {
-            columns.push(Lane { values: numbers(reader, count)?, at: 0 });
-        }
-    }
-    let mut lanes: Vec<Lane> = Vec::new();
-    lanes.resize_with(CLASSES, Lane::default);
-    let mut left = count.saturating_mul(SLOTS + 1);
-    for _ in 0..reader.u8()? {
-        let class = reader.u8()?;
-        let count = reader.size().filter(|values| *values <= left)?;
-        left -= count;
-        lanes.get_mut(usize::from(class))?.values = numbers(reader, count)?;
-    }
-    let encoded = reader.u8()?;
-    let (stored_ends, stored) = chunk::text(reader, encoded, rows.get(1).copied()? as usize)?;
-    let mut stored_ends = stored_ends.into_iter();
-    let mut stored_from = 0;
-    let mut codes = codes.into_iter();
-    let (mut ends, mut bytes) = (Vec::with_capacity(total), Vec::with_capacity(stored.len() + count * 64));
-    for row in 0..total {
-        if present.has(row) {
-            let code = codes.next()?;
-            match code.checked_sub(2) {
-                None => {
-                    let end = stored_ends.next()? as usize;
-                    bytes.extend_from_slice(stored.get(stored_from..end)?);
-                    stored_from = end;
-                }
-                Some(shape) => {
-                    let mut column = own.get(code as usize).copied().unwrap_or(u32::MAX);
-                    shapes.put(&mut bytes, shape as usize, |class| {
-                        if column == u32::MAX {
-                            return lanes.get_mut(usize::from(class))?.next();
-                        }
-                        column += 1;
-                        columns.get_mut(column as usize - 1)?.next()
-                    })?;
-                }
-            }
-            if bytes.len() > CHUNK_BYTES {
-                return None;
-            }
-        }
-        ends.push(u32::try_from(bytes.len()).ok()?);
-    }
-    Some(Chunk::Text { ends, bytes, present })
 }
 
 /// A chunk of encoding 51 with the numbers that its shapes have in another dictionary; `None` if it makes no sense, or one of

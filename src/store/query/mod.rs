@@ -67,6 +67,7 @@ mod search;
 mod select;
 mod series;
 mod shape;
+mod shaped;
 mod show;
 mod sketch;
 mod sort;

@@ -23,6 +23,20 @@ pub struct DictVerdict {
     pub only: Option<u32>,
 }
 
+impl DictVerdict {
+    /// Of a dictionary of which these codes match.
+    pub fn of(dict: Arc<Dict>, passing: &[(u32, u64)]) -> Self {
+        let mut by_code = vec![0u8; dict.len() + 1];
+        for (code, _) in passing {
+            if let Some(yes) = by_code.get_mut(*code as usize) {
+                *yes = 1;
+            }
+        }
+        let only = if let [(code, _)] = passing { Some(*code) } else { None };
+        Self { dict, by_code, matching: passing.len(), only }
+    }
+}
+
 /// Whether a chunk's dictionary is the one of the whole source. A source may have unpacked it twice; its codes are the same.
 pub fn is_same(whole: &Arc<Dict>, own: &Arc<Dict>) -> bool {
     let ends = |dict: &Dict| (dict.len(), dict.bytes.len(), dict.ends.first().copied());

@@ -3,6 +3,7 @@
 //! 1. Time bounds, bounds of integers, absent columns and dictionaries without a match rule whole groups out ([`Selector::may_match`]).
 //! 2. A dictionary's entries are tried once for the source; rows then only look their code up.
 //! 3. Text is searched as one run of bytes for what a match must hold, and only rows that are hit are looked at.
+//!    Texts that are split are asked by their shapes first, and messages by the fields that they are made of.
 //! 4. `and` asks its cheap parts first, and asks the others only about rows that are left.
 
 mod why;
@@ -13,6 +14,7 @@ use super::bits::Bits;
 use super::derived;
 use super::mapped::is_equal;
 use super::search::{DictVerdict, is_same, judge, select_text};
+use super::shaped;
 use super::typed;
 use super::view::{FieldReader, GroupView, virtual_reader};
 use crate::base::predicate::{Field, Leaf, Number, Predicate, Test, Wanted};
@@ -71,8 +73,12 @@ struct ColumnPlan {
     column: usize,
     kind: Kind,
     whole: OnceLock<Option<Arc<DictVerdict>>>,
+    /// Which of its entries pass, and how many rows have each.
+    passing: OnceLock<Option<Vec<(u32, u64)>>>,
     /// Where matches are looked for first in strings that are made of other columns.
     fields: OnceLock<Option<derived::Fields>>,
+    /// What the test says of the shapes of texts that are split.
+    shapes: OnceLock<Option<shaped::Verdicts>>,
     /// Groups that may hold a match; `None`: any.
     groups: OnceLock<Option<Vec<u64>>>,
 }
@@ -120,7 +126,11 @@ impl Selector {
         let Node::Leaf(index) = &self.root else { return None };
         let LeafPlan::Columns(columns) = own.leaves.get(*index)? else { return None };
         let [column] = columns.as_slice() else { return None };
-        let verdict = column.whole(&self.leaves.get(*index)?.leaf.test, source)?;
+        let asked = self.leaves.get(*index)?;
+        if let Some(passing) = column.passing(asked, source) {
+            return usize::try_from(passing.iter().map(|(_, rows)| rows).sum::<u64>()).ok();
+        }
+        let verdict = column.whole(asked, source)?;
         let counts = source.dict_counts(column.column).ok().flatten().filter(|counts| counts.len() == verdict.dict.len())?;
         let kept = counts.iter().zip(verdict.by_code.iter().skip(1)).filter(|(_, yes)| **yes != 0);
         usize::try_from(kept.map(|(count, _)| count).sum::<u64>()).ok()
@@ -266,7 +276,9 @@ fn plan(leaf: &Leaf, source: &dyn Source) -> LeafPlan {
             column,
             kind: own.kind,
             whole: OnceLock::new(),
+            passing: OnceLock::new(),
             fields: OnceLock::new(),
+            shapes: OnceLock::new(),
             groups: OnceLock::new(),
         })
         .collect();
@@ -274,12 +286,25 @@ fn plan(leaf: &Leaf, source: &dyn Source) -> LeafPlan {
 }
 
 impl ColumnPlan {
+    /// The entries of the dictionary of the whole source that pass, where an index tells.
+    fn passing(&self, asked: &Asked, source: &dyn Source) -> Option<&[(u32, u64)]> {
+        let ask = || source.dict_passing(self.column, &asked.leaf.test, &asked.wanted).ok().flatten();
+        self.passing.get_or_init(ask).as_deref()
+    }
+
     /// The verdict over the dictionary of the whole source, if the column has one.
-    fn whole(&self, test: &Test, source: &dyn Source) -> Option<&Arc<DictVerdict>> {
+    fn whole(&self, asked: &Asked, source: &dyn Source) -> Option<&Arc<DictVerdict>> {
         let judge = || {
+            let passing = self.passing(asked, source);
+            if passing.is_some_and(<[_]>::is_empty) {
+                return Some(Arc::new(DictVerdict::of(Arc::default(), &[])));
+            }
             // A damaged dictionary is found (and counted) again when its chunks are read.
             let dict = source.dict(self.column).ok().flatten()?;
-            Some(Arc::new(judge(test, self.kind, dict)))
+            Some(Arc::new(match passing {
+                Some(passing) => DictVerdict::of(dict, passing),
+                None => judge(&asked.leaf.test, self.kind, dict),
+            }))
         };
         self.whole.get_or_init(judge).as_ref()
     }
@@ -330,7 +355,7 @@ fn foresee_leaf(asked: &Asked, plan: &LeafPlan, source: &dyn Source, group: usiz
                 }
                 Kind::Str | Kind::List => {
                     column.may_be_in(asked, source, group)
-                        && column.whole(test, source).is_none_or(|verdict| verdict.matching > 0)
+                        && column.whole(asked, source).is_none_or(|verdict| verdict.matching > 0)
                         && source.number_bounds(group, column.column).is_none_or(|bounds| typed::may_match(test, bounds))
                 }
                 Kind::Float | Kind::Bool => true,
@@ -357,13 +382,21 @@ fn select_leaf(asked: &Asked, plan: &LeafPlan, view: &GroupView<'_>, among: Bits
         if matches!(column.kind, Kind::Str | Kind::List) && !column.may_be_in(asked, view.source, view.group) {
             continue;
         }
+        let shapes = column.shapes.get_or_init(|| shaped::Verdicts::of(test, view.source, column.column));
+        if let Some((sure, rest)) = shapes.as_ref().and_then(|shapes| shapes.select(test, view, column.column, &among)) {
+            kept.or(&sure);
+            if let Some(chunk) = rest {
+                kept.or(&select_chunk(asked, column, &chunk, view, &among));
+            }
+            continue;
+        }
         let fields = column.fields.get_or_init(|| derived::Fields::of(test, view.source, column.column));
         if let Some(chunk) = fields.as_ref().and_then(|fields| fields.narrowed(view, column.column, &among)) {
-            kept.or(&select_chunk(test, column, &chunk, view, &among));
+            kept.or(&select_chunk(asked, column, &chunk, view, &among));
             continue;
         }
         let Some(chunk) = view.chunk(column.column) else { continue };
-        kept.or(&select_chunk(test, column, &chunk, view, &among));
+        kept.or(&select_chunk(asked, column, &chunk, view, &among));
     }
     kept
 }
@@ -400,12 +433,13 @@ fn only_present(mut bits: Bits, present: &Present) -> Bits {
     bits
 }
 
-fn select_chunk(test: &Test, column: &ColumnPlan, chunk: &Chunk, view: &GroupView<'_>, among: &Bits) -> Bits {
+fn select_chunk(asked: &Asked, column: &ColumnPlan, chunk: &Chunk, view: &GroupView<'_>, among: &Bits) -> Bits {
+    let test = &asked.leaf.test;
     match chunk {
         Chunk::Dict { codes, dict } => {
             // One that is in order is known by its looks; one that was computed again may have the same texts in another order.
             let same = |whole: &Arc<Dict>| if dict.sorted { is_same(whole, dict) } else { is_equal(whole, dict) };
-            let whole = column.whole(test, view.source).filter(|verdict| same(&verdict.dict));
+            let whole = column.whole(asked, view.source).filter(|verdict| same(&verdict.dict));
             let verdict = whole.cloned().unwrap_or_else(|| Arc::new(judge(test, column.kind, Arc::clone(dict))));
             match (verdict.matching, verdict.only) {
                 (0, _) => Bits::none(among.rows()),

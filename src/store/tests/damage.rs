@@ -183,7 +183,9 @@ proptest! {
             let _ = ranked::codes(&mut reader.clone(), encoding, count, total);
             let _ = chunk::text(&mut reader.clone(), encoding, count);
             let shapes = Shapes::read([&b"a \0\x03 b"[..], &b"\0\x13"[..], &b"c"[..]].into_iter()).unwrap();
-            let _ = split::decode(&mut reader.clone(), count, total, Present::All, &shapes);
+            let _ = split::decode(&mut reader.clone(), count, total, Present::All, &shapes, None);
+            let _ = split::decode(&mut reader.clone(), count, total, Present::All, &shapes, Some(&[0x5555_aaaa]));
+            let _ = split::decode_codes(&mut reader.clone(), count, total, &Present::All, &shapes);
             let _ = split::recode(&bytes, total, &[2, 1, 0]);
             let all = Present::Some(vec![u64::MAX; total.div_ceil(64)]);
             let _ = typed::decode(&mut reader.clone(), encoding, count, all, total);

@@ -88,7 +88,8 @@ fn offsets(store: &Store, query: &str) -> (Vec<u64>, Stats) {
     (found, stats.unwrap())
 }
 
-fn quoted(text: &str) -> String {
+/// A text as queries quote it.
+pub fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
@@ -131,14 +132,29 @@ fn questions(of: &[TestRow]) -> Vec<String> {
     all
 }
 
-fn agree(store: &Store, of: &[TestRow], questions: &[String]) {
+/// A store's answers are those of a plain reading of its rows.
+pub fn agree(store: &Store, of: &[TestRow], questions: &[String]) {
     for question in questions {
         let predicate: Predicate = question.parse().unwrap();
         let model: Vec<u64> = of.iter().filter(|row| matches(&predicate, row)).map(|row| row.offset).collect();
         let (found, stats) = offsets(store, question);
         assert_eq!(found, model, "{question}");
         assert_eq!((stats.damaged, stats.partial), (0, false), "{question}");
+        assert_eq!(counted(store, question), model.len() as u64, "{question}");
     }
+}
+
+/// How many rows a query counts: it may be told without reading one.
+fn counted(store: &Store, query: &str) -> u64 {
+    let request = Request::new(parse(&format!("{query} | stats count()")).unwrap());
+    let mut count = 0;
+    run(store, &request, &Cancel::new(Arc::new(SimClock::at(TODAY))), &mut |row| {
+        let text: serde_json::Value = serde_json::from_str(&row.to_json()).unwrap();
+        count = text["count()"].as_u64().unwrap();
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    count
 }
 
 fn part_bytes(disk: &SimDisk) -> u64 {

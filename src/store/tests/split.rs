@@ -7,6 +7,7 @@ use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
 use super::super::{Config, Store};
 use super::damage::{every_bit_is_somebodys, open};
+use super::pairs::{agree, quoted};
 use super::{Owned, SeenRows, TODAY, TestRow, read, rows};
 use crate::base::clock::SimClock;
 use crate::base::disk::sim::SimDisk;
@@ -113,6 +114,54 @@ fn parts_of_different_programs_are_merged() {
     };
     let all: Vec<TestRow> = (0..12_000).map(|i| row(i, vec![("note".to_owned(), Owned::Str(text(i).into_bytes()))])).collect();
     stored(&all, 3);
+}
+
+#[test]
+fn searches_ask_shapes_and_find_what_rows_say() {
+    let odd = |i: u64| match i % 60 {
+        7 => format!("once {} of its kind, Took {} seconds", "ab".repeat((noise(i) % 9) as usize), i),
+        8 => "Took no time".to_owned(),
+        _ => line(i),
+    };
+    let all: Vec<TestRow> = (0..9_000).map(|i| row(i, vec![("note".to_owned(), Owned::Str(odd(i).into_bytes()))])).collect();
+    let mut questions: Vec<String> = [
+        "found CHILD",
+        "took",
+        "Took no",
+        "ound child",
+        "2 seconds",
+        "size 67108864",
+        "67108864 from /10.251",
+        "7108864 from",
+        "trace",
+        "status: 200 len",
+        "e 200",
+        "zz",
+    ]
+    .map(|phrase| format!("note:{}", quoted(phrase)))
+    .into();
+    questions.extend(
+        ["note:~\"slot [0-9]$\"", "note:~\"bytes result\"", "note:~\"a|b\"", "note:=*slot\\ 7", "note:=Took\\ no*", "note:*"]
+            .map(str::to_owned),
+    );
+    for i in (0..9_000).step_by(701) {
+        let text = odd(i);
+        questions.push(format!("note:={}", quoted(&text)));
+        for (from, to) in [(0, 9), (3, 12), (12, 30), (20, 24), (text.len() - 4, text.len())] {
+            let to = to.min(text.len());
+            questions.push(format!("note:{}", quoted(text.get(from.min(to)..to).unwrap_or("x").trim())));
+        }
+    }
+    let config = Config { merge_parts: 2, ..Config::default() };
+    let store = Store::open_idle(SimDisk::new(1), Arc::new(SimClock::at(TODAY)), config).unwrap().0;
+    let topic = TopicId::new();
+    for half in all.chunks(4_500) {
+        store.append(topic, "t", 0, 1, &rows(half), half[half.len() - 1].offset + 1).unwrap();
+        store.flush_all().unwrap();
+    }
+    agree(&store, &all, &questions);
+    assert_eq!(store.merge_all().unwrap(), 1);
+    agree(&store, &all, &questions);
 }
 
 #[test]

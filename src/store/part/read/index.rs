@@ -233,29 +233,71 @@ impl PartSource {
 
     /// Whether an entry of a column's dictionary may pass.
     fn dictionary_may(&self, directory: &Directory, column: usize, test: &Test, wanted: &Wanted) -> Result<bool, StoreError> {
-        let Some(dir) = directory.dirs.get(column) else { return Ok(true) };
-        let blocks: Vec<usize> = match sorted_prefix(test).filter(|_| dir.column.kind == Kind::Str) {
-            Some((prefix, whole)) => blocks_from(&dir.blocks, prefix, whole).collect(),
-            None => self.blocks_with(directory, column, dir.blocks.len(), wanted)?,
-        };
+        let Some(blocks) = self.blocks_of(directory, column, test, wanted)? else { return Ok(true) };
         if blocks.len() > BLOCKS {
             return Ok(true);
         }
-        for block in blocks.iter().filter_map(|block| dir.blocks.get(*block)) {
-            let (mut dict, mut counts) = (Dict::default(), Vec::new());
-            super::checked(&directory.mapped, block.span.offset, block.span.length)
-                .and_then(|frame| dictionary::unpack_block(frame, block))
-                .and_then(|raw| dictionary::decode_block(&raw, block.entries as usize, &mut dict, &mut counts))
-                .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum"))?;
-            let passes = |entry: usize| match dir.column.kind {
-                Kind::List => list_items(dict.entry(entry)).any(|item| test.matches_str(item)),
-                _ => test.matches_str(dict.entry(entry)),
-            };
-            if (0..dict.len()).any(passes) {
+        for block in blocks {
+            if !self.passing_in(directory, column, block, test)?.is_empty() {
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// As [`crate::store::source::Source::dict_passing`].
+    pub(super) fn passing(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<(u32, u64)>>, StoreError> {
+        let Some(directory) = self.opened().filter(|_| !self.has_shapes(column)) else { return Ok(None) };
+        let Some(blocks) = self.blocks_of(directory, column, test, wanted)? else { return Ok(None) };
+        // All of it is judged at once where that may be worth keeping.
+        if blocks.len() * 2 > directory.dirs.get(column).map_or(0, |dir| dir.blocks.len()) {
+            return Ok(None);
+        }
+        let mut passing = Vec::new();
+        for block in blocks {
+            passing.extend(self.passing_in(directory, column, block, test)?);
+        }
+        Ok(Some(passing))
+    }
+
+    /// Blocks of a column's dictionary that may have an entry which passes; `None` where nothing can be told.
+    fn blocks_of(
+        &self,
+        directory: &Directory,
+        column: usize,
+        test: &Test,
+        wanted: &Wanted,
+    ) -> Result<Option<Vec<usize>>, StoreError> {
+        let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(None) };
+        Ok(match sorted_prefix(test).filter(|_| dir.column.kind == Kind::Str) {
+            Some((prefix, whole)) => Some(blocks_from(&dir.blocks, prefix, whole).collect()),
+            None if wanted.is_empty() => None,
+            None => Some(self.blocks_with(directory, column, dir.blocks.len(), wanted)?),
+        })
+    }
+
+    /// Codes of the entries of a block of a dictionary that pass, and how often each occurs.
+    fn passing_in(
+        &self,
+        directory: &Directory,
+        column: usize,
+        block: usize,
+        test: &Test,
+    ) -> Result<Vec<(u32, u64)>, StoreError> {
+        let Some(dir) = directory.dirs.get(column) else { return Ok(Vec::new()) };
+        let Some((before, block)) = dir.blocks.get(..block).zip(dir.blocks.get(block)) else { return Ok(Vec::new()) };
+        let (mut dict, mut counts) = (Dict { sorted: true, ..Dict::default() }, Vec::new());
+        super::checked(&directory.mapped, block.span.offset, block.span.length)
+            .and_then(|frame| dictionary::unpack_block(frame, block))
+            .and_then(|raw| dictionary::decode_block(&raw, block.entries as usize, &mut dict, &mut counts))
+            .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum"))?;
+        let passes = |entry: &[u8]| match dir.column.kind {
+            Kind::List => list_items(entry).any(|item| test.matches_str(item)),
+            _ => test.matches_str(entry),
+        };
+        let first: u32 = before.iter().map(|block| block.entries).sum::<u32>().saturating_add(1);
+        let entries = (first..).zip(counts).enumerate().filter(|(at, _)| passes(dict.entry(*at)));
+        Ok(entries.map(|(_, counted)| counted).collect())
     }
 
     /// Blocks of a dictionary that may have all words in one.
