@@ -12,6 +12,7 @@ use crate::record::{Record, Value};
 #[derive(Debug, Default)]
 pub(crate) struct Sections {
     pub(crate) names: Table,
+    time: Remembered,
     verdicts: Vec<[u8; VERDICT_BYTES]>,
     values: Vec<[u8; VALUE_BYTES]>,
     emissions: Vec<[u8; EMISSION_BYTES]>,
@@ -80,10 +81,10 @@ impl<'v> Verdict<'v> {
         Self { sections, record, entry, values_before, emissions_before }
     }
 
-    pub(crate) fn finish(mut self) {
-        self.entry.values = small(self.sections.values.len() - self.values_before);
-        self.entry.emissions = small(self.sections.emissions.len() - self.emissions_before);
-        self.sections.verdicts.push(self.entry.encode());
+    pub(crate) fn finish(self) {
+        let values = small(self.sections.values.len() - self.values_before);
+        let emissions = small(self.sections.emissions.len() - self.emissions_before);
+        self.sections.verdicts.push(VerdictEntry { values, emissions, ..self.entry }.encode());
     }
 
     /// Sets a field; whatever it held is replaced.
@@ -129,7 +130,8 @@ impl<'v> Verdict<'v> {
 
     /// Sets the row's time, nanoseconds since 1970.
     pub fn set_time(&mut self, ns: i64) {
-        self.set("_time", ns);
+        let name = self.sections.names.remember(&mut self.sections.time, b"_time");
+        self.set(name, ns);
     }
 
     /// Leaves the record out.
@@ -285,9 +287,14 @@ impl<'v> Verdict<'v> {
     /// Where these bytes are, seen from the host: in the payload, in a field that was read, or (a copy) in the arena.
     #[inline]
     fn span(&mut self, bytes: &[u8]) -> (u32, u32, u32) {
-        if let Some(at) = within(self.record.payload, bytes) {
-            return (SLOT_PAYLOAD, at, small(bytes.len()));
+        match within(self.record.payload, bytes) {
+            Some(at) => (SLOT_PAYLOAD, at, small(bytes.len())),
+            None => self.span_elsewhere(bytes),
         }
+    }
+
+    #[inline(never)]
+    fn span_elsewhere(&mut self, bytes: &[u8]) -> (u32, u32, u32) {
         if within(self.record.frame.frame(), bytes).is_some() {
             for (number, index) in (0u32..).zip(0..self.record.values.len()) {
                 if let Some(at) = self.record.str_at(index).and_then(|value| within(value, bytes)) {

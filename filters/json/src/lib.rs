@@ -31,7 +31,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use sawbox_guest::field::{self, is_reserved};
-use sawbox_guest::{Filter, OnSuccess, Read, Record, Setup, Value, Verdict, time};
+use sawbox_guest::{Filter, Name, OnSuccess, Read, Record, Setup, Value, Verdict, time};
 
 use scan::{Cell, Doc, Scalar};
 use shape::{Act, Shapes};
@@ -51,6 +51,7 @@ pub struct JsonFilter {
     seen: Seen,
     name: Vec<u8>,
     shapes: Shapes,
+    message: Name,
     /// What became of the document's cells, where that may be learned.
     acts: Vec<Act>,
     on_success: OnSuccess,
@@ -75,8 +76,9 @@ impl Filter for JsonFilter {
         };
         let on_success = OnSuccess::new(setup)?;
         setup.needs_payload(source.is_none());
+        let message = setup.name("message");
         let (doc, seen, shapes) = (Doc::default(), Seen::default(), Shapes::default());
-        Ok(Self { source, target, is_strict, doc, seen, name: Vec::new(), shapes, acts: Vec::new(), on_success })
+        Ok(Self { source, target, is_strict, doc, seen, name: Vec::new(), shapes, message, acts: Vec::new(), on_success })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
@@ -116,7 +118,7 @@ impl JsonFilter {
 
     /// Writes a document that is like one before; whether it is.
     fn write_known(&mut self, text: &[u8], verdict: &mut Verdict<'_>) -> bool {
-        let Self { shapes, doc, .. } = self;
+        let Self { shapes, doc, message: message_name, .. } = self;
         let Some((shape, found)) = shapes.fit(text, &mut doc.decoded) else { return false };
         let decoded = doc.decoded.as_slice();
         let (mut time, mut message) = (None, None);
@@ -138,21 +140,16 @@ impl JsonFilter {
             None => {}
         }
         if let Some(message) = message {
-            verdict.set("message", message);
+            verdict.set(*message_name, message);
         }
         for (step, (value, _)) in shape.steps.iter_mut().zip(found) {
             let Act::Put(name, is_first) = &step.act else { continue };
-            let value = match *value {
-                Scalar::Str(place) => Value::Str(shape::bytes(text, decoded, place)),
-                Scalar::Int(number) => Value::Int(number),
-                Scalar::Float(number) => Value::Float(number),
-                Scalar::Bool(yes) => Value::Bool(yes),
-            };
             let name = verdict.remember(&mut step.name, name);
-            if *is_first {
-                verdict.set(name, value);
-            } else {
-                verdict.add(name, value);
+            match *value {
+                Scalar::Str(place) => put(verdict, name, *is_first, Value::Str(shape::bytes(text, decoded, place))),
+                Scalar::Int(number) => put(verdict, name, *is_first, Value::Int(number)),
+                Scalar::Float(number) => put(verdict, name, *is_first, Value::Float(number)),
+                Scalar::Bool(yes) => put(verdict, name, *is_first, Value::Bool(yes)),
             }
         }
         true
@@ -175,7 +172,7 @@ impl JsonFilter {
             verdict.set_time(ns);
         }
         if let Some((_, message)) = message {
-            verdict.set("message", message);
+            verdict.set(self.message, message);
             seen.is_new(b"message");
         }
         let used = [time.map(|(cell, _)| cell), message.map(|(cell, _)| cell)];
@@ -224,6 +221,16 @@ impl JsonFilter {
         if is_plain {
             shapes.learn(text, doc, acts);
         }
+    }
+}
+
+/// Sets or adds a value. Of each kind by itself, so that none is put together in memory first.
+#[inline]
+fn put(verdict: &mut Verdict<'_>, name: Name, is_first: bool, value: Value<'_>) {
+    if is_first {
+        verdict.set(name, value);
+    } else {
+        verdict.add(name, value);
     }
 }
 

@@ -293,6 +293,14 @@ fn string(text: &[u8], at: usize) -> Result<(usize, usize, bool), NotJson> {
     }
 }
 
+/// Where the string that begins at a place ends, if it has no escapes.
+#[inline]
+pub fn plain_end(text: &[u8], at: usize) -> Option<usize> {
+    let inside = text.get(at..)?.strip_prefix(b"\"")?;
+    let end = at + 1 + find_quote_or_backslash(inside)?;
+    (text[end] == b'"').then_some(end)
+}
+
 /// Appends the meaning of a string whose escapes [`string`] has checked.
 fn decode(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;

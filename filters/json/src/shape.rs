@@ -11,7 +11,7 @@
 
 use sawbox_guest::Remembered;
 
-use crate::scan::{Doc, Scalar, Text, scalar};
+use crate::scan::{Doc, Scalar, Text, plain_end, scalar};
 
 /// Most values of a document that is learned.
 const STEPS: usize = 128;
@@ -130,6 +130,12 @@ impl Shape {
             }
             at += step.end - start;
             start = step.end;
+            // Most values are strings without escapes.
+            if let Some(end) = plain_end(text, at) {
+                found.push((Scalar::Str(Text::Source(at + 1, end)), (at, end + 1)));
+                at = end + 1;
+                continue;
+            }
             let Ok((value, end)) = scalar(text, at, decoded) else { return false };
             found.push((value, (at, end)));
             at = end;

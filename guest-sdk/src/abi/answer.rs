@@ -93,17 +93,14 @@ impl VerdictEntry {
     /// As bytes.
     #[inline]
     pub fn encode(&self) -> [u8; VERDICT_BYTES] {
+        let consumed = if self.consumed { VERDICT_CONSUMED } else { 0 };
+        let joined = if self.joined.is_some() { VERDICT_JOINED } else { 0 };
+        let kind = u32::from(self.kind as u8) | u32::from(consumed | joined) << 8;
+        let words = [(kind, self.values), self.reason, (self.emissions, self.joined.unwrap_or(0))];
         let mut bytes = [0; VERDICT_BYTES];
-        bytes[0] = self.kind as u8;
-        bytes[1] = if self.consumed { VERDICT_CONSUMED } else { 0 };
-        if let Some(back) = self.joined {
-            bytes[1] |= VERDICT_JOINED;
-            bytes[20..24].copy_from_slice(&back.to_le_bytes());
+        for (place, (low, high)) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *place = super::pack(low, high).to_le_bytes();
         }
-        bytes[4..8].copy_from_slice(&self.values.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.reason.0.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.reason.1.to_le_bytes());
-        bytes[16..20].copy_from_slice(&self.emissions.to_le_bytes());
         bytes
     }
 
