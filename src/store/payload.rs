@@ -58,14 +58,30 @@ impl<'r> Row<'r> {
     }
 }
 
+/// What is known of a template beforehand.
+#[derive(Debug)]
+struct Hints {
+    /// Of each piece, which cell it was.
+    cells: Vec<usize>,
+    /// Bytes of its literals that JSON does not write as they are.
+    odd: usize,
+}
+
+impl Hints {
+    fn of(template: &Template, cells: Vec<usize>) -> Self {
+        let odd = |piece: &Piece| if let Piece::Literal(bytes) = piece { odd_bytes(bytes) } else { 0 };
+        Self { cells, odd: template.pieces.iter().map(odd).sum() }
+    }
+}
+
 /// Templates of a memtable's payloads.
 #[derive(Debug, Default)]
 pub struct Finder {
     templates: Vec<Template>,
     /// The same, for looks.
     shared: Option<Arc<[Template]>>,
-    /// Of each template's pieces, which cell it was.
-    hints: Vec<Vec<usize>>,
+    /// One a template.
+    hints: Vec<Hints>,
     /// Those used last, first.
     recent: Vec<usize>,
     /// Rows that each was found for.
@@ -109,7 +125,8 @@ impl Finder {
             return None;
         }
         self.tries += 1;
-        let (template, hints) = self.suggestion(payload, row)?;
+        let (template, cells) = self.suggestion(payload, row)?;
+        let hints = Hints::of(&template, cells);
         if !makes(&template, &hints, payload, row, &mut self.pen, &mut self.scratch) {
             return None;
         }
@@ -263,16 +280,13 @@ fn behind<'t>(text: &'t [u8], value: &[u8]) -> Option<&'t [u8]> {
 }
 
 /// Whether a template makes this payload of this row.
-fn makes(template: &Template, hints: &[usize], payload: &[u8], row: &Row<'_>, pen: &mut Pen, scratch: &mut Vec<u8>) -> bool {
+fn makes(template: &Template, hints: &Hints, payload: &[u8], row: &Row<'_>, pen: &mut Pen, scratch: &mut Vec<u8>) -> bool {
     let mut rest = payload;
     // Of the literals; the values of JSON are compared as they are at first.
-    let mut odd = 0;
-    for (piece, hint) in template.pieces.iter().zip(hints) {
+    let mut odd = hints.odd;
+    for (piece, hint) in template.pieces.iter().zip(&hints.cells) {
         let next = match piece {
-            Piece::Literal(bytes) => {
-                odd += odd_bytes(bytes);
-                rest.strip_prefix(&bytes[..])
-            }
+            Piece::Literal(bytes) => rest.strip_prefix(&bytes[..]),
             Piece::Time(stamp) => rest.strip_prefix(pen.stamp(*stamp, row.time_ns)),
             Piece::Field(column) => row.value(*column, *hint).and_then(|value| {
                 let value = pen.value(value);

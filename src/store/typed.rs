@@ -176,11 +176,19 @@ impl Form {
 
     /// The form that a string has.
     pub fn of(text: &[u8]) -> Option<Self> {
-        let mut raw = Vec::new();
         let hex = (text.len().is_multiple_of(2) && (2..=MOST_HEX * 2).contains(&text.len()))
             .then(|| u8::try_from(text.len() / 2).ok().map(|width| Self::Hex { width }))
             .flatten();
-        [hex, Some(Self::Uuid), Some(Self::Ipv4)].into_iter().flatten().find(|form| form.put_raw(&mut raw, text))
+        [hex, Some(Self::Uuid), Some(Self::Ipv4)].into_iter().flatten().find(|form| form.has(text))
+    }
+
+    /// Whether a string has this form.
+    pub fn has(self, text: &[u8]) -> bool {
+        match self {
+            Self::Hex { .. } => text.len() == self.width() * 2 && are_nibbles(text),
+            Self::Uuid => uuid(text).is_some_and(|parts| parts.iter().all(|part| are_nibbles(part))),
+            Self::Ipv4 => ipv4(text).is_some(),
+        }
     }
 
     /// Appends the bytes that a string stands for; says no, and appends nothing, where it does not have this form.
@@ -188,11 +196,8 @@ impl Form {
         match self {
             Self::Hex { .. } => text.len() == self.width() * 2 && put_nibbles(out, text),
             Self::Uuid => {
-                if text.len() != 36 || [8, 13, 18, 23].iter().any(|dash| text[*dash] != b'-') {
-                    return false;
-                }
+                let Some(parts) = uuid(text) else { return false };
                 let before = out.len();
-                let parts = [&text[..8], &text[9..13], &text[14..18], &text[19..23], &text[24..]];
                 let fits = parts.iter().all(|part| put_nibbles(out, part));
                 if !fits {
                     out.truncate(before);
@@ -241,6 +246,17 @@ fn put_hex(out: &mut Vec<u8>, raw: &[u8]) {
     for (two, byte) in out[start..].chunks_exact_mut(2).zip(raw) {
         two.copy_from_slice(&HEX[usize::from(*byte)]);
     }
+}
+
+/// What stands between the dashes of a text that has them where a UUID does.
+fn uuid(text: &[u8]) -> Option<[&[u8]; 5]> {
+    let dashed = text.len() == 36 && [8, 13, 18, 23].iter().all(|dash| text[*dash] == b'-');
+    dashed.then(|| [&text[..8], &text[9..13], &text[14..18], &text[19..23], &text[24..]])
+}
+
+/// Whether all are lower-case hexadecimal digits.
+fn are_nibbles(text: &[u8]) -> bool {
+    text.iter().fold(0, |odd, byte| odd | NIBBLES[usize::from(*byte)]) < 16
 }
 
 /// Appends the bytes of lower-case hexadecimal digits, an even number of them.
@@ -305,7 +321,7 @@ mod tests {
         }
         if let Some(form) = Form::of(text) {
             let (mut raw, mut out) = (vec![7], Vec::new());
-            assert!(form.put_raw(&mut raw, text));
+            assert!(form.put_raw(&mut raw, text) && form.has(text));
             assert_eq!(raw.len(), 1 + form.width());
             form.put_text(&mut out, &raw[1..]);
             assert_eq!(out, text, "{form:?}");

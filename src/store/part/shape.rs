@@ -61,27 +61,34 @@ pub struct Cutter {
     done: usize,
 }
 
-/// What a word is made of.
-#[derive(Default)]
+/// What a word is made of, beside digits.
 struct Word {
-    digits: bool,
     lower: bool,
     upper: bool,
     other: bool,
 }
 
+/// A bit for what a byte is in a word; as [`Word`] tells them apart.
+const MADE_OF: [u8; 256] = {
+    let mut table = [4; 256];
+    let mut at = 0;
+    while at < 256 {
+        #[allow(clippy::cast_possible_truncation)] // of 256 numbers
+        match at as u8 {
+            b'0'..=b'9' => table[at] = 0,
+            b'a'..=b'f' => table[at] = 1,
+            b'A'..=b'F' => table[at] = 2,
+            _ => {}
+        }
+        at += 1;
+    }
+    table
+};
+
 impl Word {
     fn of(word: &[u8]) -> Self {
-        let mut own = Self::default();
-        for byte in word {
-            match byte {
-                b'0'..=b'9' => own.digits = true,
-                b'a'..=b'f' => own.lower = true,
-                b'A'..=b'F' => own.upper = true,
-                _ => own.other = true,
-            }
-        }
-        own
+        let made = word.iter().fold(0, |made, byte| made | MADE_OF[usize::from(*byte)]);
+        Self { lower: made & 1 > 0, upper: made & 2 > 0, other: made & 4 > 0 }
     }
 
     /// The class that so many of these hexadecimal digits have, less how many.
@@ -109,7 +116,7 @@ impl Cutter {
             return false;
         }
         let mut at = 0;
-        while let Some(found) = text[at..].iter().position(u8::is_ascii_digit) {
+        while let Some(found) = find_digit(&text[at..]) {
             let found = at + found;
             let before = text[self.done..found].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
             let from = found - before;
@@ -190,6 +197,23 @@ impl Cutter {
             }
         }
     }
+}
+
+/// Where the first digit is. Eight bytes at a time: most of a text is none.
+#[inline]
+fn find_digit(text: &[u8]) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let (words, tail) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        // 0 to 9 where there is a digit; then the top bit says of each byte that it is more.
+        let value = u64::from_le_bytes(*word) ^ EACH * u64::from(b'0');
+        let others = ((value & EACH * 0x7f) + EACH * (0x80 - 10)) | value;
+        let digits = !others & EACH * 0x80;
+        if digits != 0 {
+            return Some(at * 8 + digits.trailing_zeros() as usize / 8);
+        }
+    }
+    tail.iter().position(u8::is_ascii_digit).map(|at| words.len() * 8 + at)
 }
 
 fn nibble(byte: u8) -> u8 {
@@ -445,6 +469,17 @@ mod tests {
             vec(any::<u8>(), 0..6),
             Just(b" ".to_vec()),
         ]
+    }
+
+    #[test]
+    fn every_digit_is_found_and_nothing_else() {
+        for byte in 0..=255u8 {
+            for before in 0..20 {
+                let mut text = vec![b'/'; before];
+                text.extend_from_slice(&[byte, b':', 0xb5, b'/', b':']);
+                assert_eq!(super::find_digit(&text), byte.is_ascii_digit().then_some(before), "{byte} behind {before}");
+            }
+        }
     }
 
     proptest! {

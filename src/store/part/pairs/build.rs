@@ -241,7 +241,7 @@ impl Builder {
 /// Whether a value is a number or an IPv4 address.
 fn is_plain(value: &[u8]) -> bool {
     value.first().is_some_and(|byte| byte.is_ascii_digit() || *byte == b'-')
-        && (number(value).is_some() || Form::of(value) == Some(Form::Ipv4))
+        && (number(value).is_some() || Form::Ipv4.has(value))
 }
 
 /// Gives each value of a chunk that some row of `piece` has; of a dictionary's entries each once.
@@ -285,7 +285,7 @@ fn sort_of(kind: Kind, chunks: &[Read]) -> Sort {
         let first = *form.get_or_insert_with(|| Form::of(value).filter(|form| *form != Form::Ipv4));
         all += 1;
         match first {
-            Some(form) if alike => alike = Form::of(value) == Some(form),
+            Some(form) if alike => alike = form.has(value),
             _ => {
                 alike = false;
                 plain += u32::from(is_plain(value));
