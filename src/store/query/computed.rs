@@ -424,6 +424,10 @@ impl Source for Computed {
         self.inner_of(column).map_or(Ok(None), |inner| self.inner.groups_with(inner, test, wanted))
     }
 
+    fn dict_passing(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<(u32, u64)>>, StoreError> {
+        self.inner_of(column).map_or(Ok(None), |inner| self.inner.dict_passing(inner, test, wanted))
+    }
+
     fn made_of(&self, column: usize) -> Option<Vec<Vec<Piece>>> {
         let mut ways = self.inner.made_of(self.inner_of(column)?)?;
         for piece in ways.iter_mut().flatten() {
