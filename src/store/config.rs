@@ -36,7 +36,7 @@ impl Default for Config {
             retention_bytes: None,
             disk_reserve: Bytes(512 << 20),
             merge_parts: 8,
-            cache: Bytes(24 << 20),
+            cache: Bytes(64 << 20),
         }
     }
 }

@@ -206,9 +206,9 @@ fn find_digit(text: &[u8]) -> Option<usize> {
     let (words, tail) = text.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
         // 0 to 9 where there is a digit; then the top bit says of each byte that it is more.
-        let value = u64::from_le_bytes(*word) ^ EACH * u64::from(b'0');
-        let others = ((value & EACH * 0x7f) + EACH * (0x80 - 10)) | value;
-        let digits = !others & EACH * 0x80;
+        let value = u64::from_le_bytes(*word) ^ (EACH * u64::from(b'0'));
+        let others = ((value & (EACH * 0x7f)) + EACH * (0x80 - 10)) | value;
+        let digits = !others & (EACH * 0x80);
         if digits != 0 {
             return Some(at * 8 + digits.trailing_zeros() as usize / 8);
         }
@@ -282,7 +282,7 @@ pub fn spelling(class: u8) -> (&'static [u8], usize, usize) {
         ..NUMBER => (b"0123456789", length(0), length(0)),
         NUMBER => (b"0123456789", 1, DIGITS),
         ADDRESS => (b"0123456789.", 7, 15),
-        ..=UPPER => (b"0123456789abcdef", length(LOWER), length(LOWER)),
+        _ if class <= UPPER => (b"0123456789abcdef", length(LOWER), length(LOWER)),
         _ => (b"0123456789ABCDEF", length(UPPER), length(UPPER)),
     }
 }

@@ -29,6 +29,7 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
+    #[allow(clippy::disallowed_methods)] // how long the kernel keeps pages is not the box's time, and decides nothing but speed
     pub(super) fn new(mapped: &Mapped, groups: usize, columns: usize) -> Self {
         let windows = groups.div_ceil(WINDOW);
         let all = windows.saturating_mul(columns);
