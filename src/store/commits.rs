@@ -224,7 +224,7 @@ impl TopicState {
     pub fn next_mask(&self) -> u64 {
         let staged = self.staged.values().map(|(_, part)| part);
         let swept = self.parts.values().chain(staged).map(|part| part.swept).max().unwrap_or(0);
-        self.masks.last().max(swept) + 1
+        self.masks.last().max(swept).saturating_add(1)
     }
 
     /// Takes a change in.

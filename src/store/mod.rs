@@ -67,7 +67,7 @@ pub use commits::{CLOSED_JOBS, GenerationEntry, JobEntry};
 pub use config::Config;
 pub use open::OpenReport;
 pub use retention::Room;
-pub use stage::{Stage, Staged};
+pub use stage::{NoMerge, Stage, Staged};
 pub use stats::{Counters, TopicStats};
 
 /// What can go wrong in the store; a variant is the caller's reaction.

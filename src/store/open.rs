@@ -143,7 +143,7 @@ impl Store {
             closed: AtomicBool::new(false),
             stop_merges: AtomicBool::new(false),
             watchers: Arc::default(),
-            next_part: AtomicU64::new(greatest.max(named.unwrap_or(0)) + 1),
+            next_part: AtomicU64::new(greatest.max(named.unwrap_or(0)).saturating_add(1)),
             behind: AtomicUsize::new(0),
             retry_at: AtomicU64::new(0),
             merge_at: AtomicU64::new(0),

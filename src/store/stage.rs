@@ -69,6 +69,12 @@ impl Drop for Staged {
     }
 }
 
+/// While it lives, no merge begins.
+#[derive(Debug)]
+pub struct NoMerge<'s> {
+    _one: parking_lot::MutexGuard<'s, ()>,
+}
+
 impl Store {
     /// The jobs of all topics: open ones, and the last closed ones.
     pub fn jobs(&self) -> Vec<(TopicId, JobEntry)> {
@@ -136,15 +142,26 @@ impl Store {
         self.commit(changes)
     }
 
+    /// Waits for the merge that is under way, and lets none begin while the answer lives.
+    pub fn no_merge(&self) -> NoMerge<'_> {
+        NoMerge { _one: self.merging.lock() }
+    }
+
     /// Puts what a job staged in the place of what was there: of the generation's ranges only its own rows are seen from here on.
-    /// Every offset of the ranges must be below the partition's durable next one. Durable when it returns.
+    /// No merge may take parts away that this drops: who calls this has waited for it, before taking locks of its own. Every offset of the ranges must be below the partition's durable next one. Durable when it returns.
     ///
     /// # Errors
     /// The disk's; then nothing has changed, and it may be tried again.
-    pub fn finish_job(&self, topic: TopicId, name: &str, job: JobEntry, generation: GenerationEntry) -> Result<(), StoreError> {
+    pub fn finish_job(
+        &self,
+        _no_merge: &NoMerge<'_>,
+        topic: TopicId,
+        name: &str,
+        job: JobEntry,
+        generation: GenerationEntry,
+    ) -> Result<(), StoreError> {
         let topic = self.topic_or_new(topic, name);
-        // No merge may take parts away that this drops, no other mask the number that this one takes.
-        let _one = self.merging.lock();
+        // No other mask may take the number that this one takes.
         let _number = self.masking.lock();
         let change = {
             let mut state = topic.state.lock();

@@ -203,6 +203,9 @@ fn documents_are_shown_as_asked() {
     assert_eq!(whole["_source"]["tags"], json!(["slow", "retry"]));
     assert_eq!(whole["_source"]["@timestamp"], "2025-11-20T10:00:30Z");
     assert_eq!(hit(json!({ "_source": false })).get("_source"), None);
+    // An object is there where a field of it is.
+    let of = |field: &str| elastic.found(json!({ "query": { "exists": { "field": field } } }));
+    assert_eq!(of("user"), of("user.name"));
     let named = elastic
         .search(json!({ "query": { "exists": { "field": "user.name" } }, "_source": ["user", "app"], "fields": ["user.*"] }));
     assert_eq!(named["hits"]["hits"][1]["_source"], json!({ "app": "blog", "user": { "name": "ann" } }));

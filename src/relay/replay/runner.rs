@@ -155,6 +155,8 @@ impl Job {
                 return Ok(false);
             }
         }
+        // A merge may take minutes; who asks how far this is does not wait for it.
+        let no_merge = shared.store.no_merge();
         let mut record = self.record.lock();
         if record.state != ReplayState::Running {
             return Ok(true);
@@ -172,7 +174,7 @@ impl Job {
             let chain = serde_json::to_vec(&done.promoted).map_err(|error| RelayError::Config(error.to_string()))?;
             let (generation, from) = (self.generation, std::collections::BTreeMap::new());
             let generation = GenerationEntry { generation, chain: chain.into(), from, ranges: ranges.clone() };
-            shared.store.finish_job(topic, name, entry, generation)?;
+            shared.store.finish_job(&no_merge, topic, name, entry, generation)?;
             self.generations.replayed(self.generation, ranges, done.promoted.clone());
         }
         let stored: u64 = done.parts.iter().map(|part| part.stored).sum();

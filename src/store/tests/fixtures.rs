@@ -285,7 +285,7 @@ pub fn fill(store: &Store) {
         if ends {
             let ranges = vec![(0, 58, 62)];
             let made = GenerationEntry { generation, chain: Arc::from(&b"third"[..]), from: BTreeMap::new(), ranges };
-            store.finish_job(web, "web", entry(false), made).unwrap();
+            store.finish_job(&store.no_merge(), web, "web", entry(false), made).unwrap();
         }
     }
     store.delete_rows(web, "web", &[(1, 103, 104)]).unwrap();

@@ -111,7 +111,7 @@ impl Pair {
         }
         let ranges = vec![(partition, first, end)];
         let record = GenerationEntry { generation, chain: Arc::from(&b""[..]), from: BTreeMap::new(), ranges };
-        self.store.finish_job(self.topic, "web", entry(false), record).unwrap();
+        self.store.finish_job(&self.store.no_merge(), self.topic, "web", entry(false), record).unwrap();
         for offset in first..end {
             let seen = self.model.get_mut(&(partition, offset)).unwrap();
             if *seen != GONE {
@@ -295,8 +295,8 @@ fn what_was_deleted_does_not_come_back_with_a_job_that_was_under_way() {
     // The queue gives none of them again, and no part that is seen has the row.
     pair.store.set_to_come(pair.topic, ToCome { starts: pair.next.clone(), letters: false });
     pair.store.put_job(pair.topic, "web", entry(2, true)).unwrap();
-    pair.store.finish_job(pair.topic, "web", entry(2, false), record(10, 10, 20)).unwrap();
-    pair.store.finish_job(pair.topic, "web", entry(1, false), record(9, 0, 10)).unwrap();
+    pair.store.finish_job(&pair.store.no_merge(), pair.topic, "web", entry(2, false), record(10, 10, 20)).unwrap();
+    pair.store.finish_job(&pair.store.no_merge(), pair.topic, "web", entry(1, false), record(9, 0, 10)).unwrap();
     for offset in (0..20).filter(|offset| *offset != 3) {
         pair.model.insert((0, offset), if offset == 4 { 9 } else { NO_ROW });
     }

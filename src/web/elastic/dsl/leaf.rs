@@ -3,7 +3,7 @@
 //! Every field is text and keyword at once: `match` asks for words in any case, `term` for the whole value. Of the message, which
 //! is text alone, a term is a word, and patterns begin and end where words do.
 
-use crate::base::predicate::{Glob, Net, Piece, Predicate, Test};
+use crate::base::predicate::{Field, Glob, Net, Piece, Predicate, Test};
 use crate::base::row::TIME;
 use crate::web::elastic::dates::{Dates, Stretch};
 use crate::web::elastic::dsl::names::{ID, field, field_name, is_keyword, is_text, pieces, row_of};
@@ -57,11 +57,14 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
 }
 
-/// The field is there.
+/// The field is there, or a field of the object of this name.
 pub fn exists(name: &str) -> Predicate {
     match field_name(name) {
         TIME | "_topic" | ID | "_source" => Predicate::All,
-        _ => Predicate::exists(field(name)),
+        own => {
+            let within = Glob::whole(vec![Piece::Text(format!("{own}.").into()), Piece::Run]);
+            Predicate::or(vec![Predicate::exists(field(name)), Predicate::exists(Field::Like(within))])
+        }
     }
 }
 

@@ -23,7 +23,7 @@ fn the_dsl_is_the_native_language_in_other_clothes() {
     check(json!({ "term": { "ip": "10.0.0.0/8" } }), "ip:=\"10.0.0.0/8\" or ip:10.0.0.0/8");
     check(json!({ "term": { "app": { "value": "a.b", "case_insensitive": true } } }), r#"app:~"(?is)^(?:a\.b)$""#);
     check(json!({ "terms": { "app": ["shop", "api"], "boost": 2 } }), "app:=shop or app:=api");
-    check(json!({ "exists": { "field": "auth" } }), "auth:*");
+    check(json!({ "exists": { "field": "auth" } }), "auth:* or auth.*:*");
     check(json!({ "exists": { "field": "@timestamp" } }), "*");
     check(json!({ "prefix": { "path": "/he" } }), "path:=/he*");
     check(json!({ "prefix": { "message": "conn" } }), "message:conn*");

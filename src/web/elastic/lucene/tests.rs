@@ -32,8 +32,8 @@ fn terms_phrases_and_patterns() {
     check("path:\\/health\\:8080", "path:\"/health:8080\"");
     check("host.name:web-*", "host.name:web-*");
     check("conn?ct*", "*:conn?ct*");
-    check("auth:*", "auth:*");
-    check("_exists_:auth", "auth:*");
+    check("auth:*", "auth:* or auth.*:*");
+    check("_exists_:auth", "auth:* or auth.*:*");
     check("app.keyword:shop", "app:=shop");
     check("path:/[a-z]+\\/x/", r#"path:~"(?s)^(?:[a-z]+/x)$""#);
     check("app:shop^2", "app:shop");
