@@ -21,7 +21,7 @@ use super::pairs;
 use super::shape::Shapes;
 use super::split::Split;
 use super::template::{self, Template, Templates};
-use super::{FIRST_FIELD, MAGIC, TIME_COLUMN, VERSION, derive, ranked, split, typed};
+use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, TIME_COLUMN, VERSION, derive, ranked, split, typed};
 use crate::base::disk::{Disk, Mapped};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
@@ -152,6 +152,9 @@ impl Directory {
     fn read(mapped: Mapped) -> Result<Self, (u64, &'static str)> {
         let end = mapped.len() as u64;
         mapped.read_at_random();
+        // Both ends at once: most directories lie in the last of it whole.
+        mapped.will_need(0, HEAD_BYTES.min(end));
+        mapped.will_need(end.saturating_sub(ahead::TAIL), ahead::TAIL.min(end));
         let mut head = Reader(&mapped);
         if head.take(8) != Some(&MAGIC) || head.u16().is_none_or(|version| version == 0 || version > VERSION) {
             return Err((0, "its first bytes are not a part's of a version known here"));

@@ -15,6 +15,8 @@ use crate::store::part::directory::ChunkRef;
 
 /// Groups whose chunks of a column are brought together: about a megabyte of ids, some kilobytes of codes.
 const WINDOW: usize = 16;
+/// Bytes at the end of a part that are asked for when it is opened.
+pub(super) const TAIL: u64 = 64 << 10;
 /// How long what was asked for is taken to be there.
 const AGAIN_SECONDS: u32 = 10;
 /// Most windows of a part that are kept in mind; one that has more is read without this.
