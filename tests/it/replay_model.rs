@@ -240,3 +240,10 @@ fn a_cancelled_replay_leaves_no_masks() {
     ops.extend([Op::Trim(1, 3), Op::StepReplay(0, 4), scene(1, true), Op::Steps(vec![0]), Op::Merge, Op::Cancel(0)]);
     run(0, &ops).expect("rows of one generation, and no mask that nobody needs");
 }
+
+/// A trim of which the power left nobody an answer may be durable all the same: its rows stay, its records are gone.
+#[test]
+fn a_trim_without_an_answer_costs_no_rows() {
+    let ops = [Op::Scene { mark: 0, steps: 0, checkpoint: false, more: None }, Op::FailSoon(1), Op::Trim(0, 1)];
+    run(6604312761487608919, &ops).expect("rows of records that were there");
+}
