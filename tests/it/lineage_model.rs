@@ -33,7 +33,7 @@ use sawbox::relay::config::ZabbixConfig;
 use sawbox::relay::{Change, Config, OutputConfig, Relay, Step, TopicConfig};
 use sawbox::sandbox::{self, ChainSpec, Sandbox};
 use sawbox::store::source::{Chunk, Source};
-use sawbox::store::{self, Store};
+use sawbox::store::{self, Store, StoreError};
 
 use crate::relay_guest;
 
@@ -374,9 +374,10 @@ pub fn visible(store: &Store) -> Result<Visible, TestCaseError> {
     let mut rows = BTreeMap::new();
     for source in store.snapshot(None, None, None).sources {
         for group in 0..source.groups() {
-            let lineage = source.lineage(group).expect("whole");
-            let marks = column(&*source, group, "mark");
-            let messages = column(&*source, group, "message");
+            let unread = |error: StoreError| TestCaseError::fail(error.to_string());
+            let lineage = source.lineage(group).map_err(unread)?;
+            let marks = column(&*source, group, "mark").map_err(unread)?;
+            let messages = column(&*source, group, "message").map_err(unread)?;
             let deleted = source.deleted(group);
             for row in 0..source.rows(group) {
                 if deleted.as_ref().is_some_and(|words| words[row / 64] >> (row % 64) & 1 == 1) {
@@ -394,13 +395,13 @@ pub fn visible(store: &Store) -> Result<Visible, TestCaseError> {
 }
 
 /// A string column of a group; empty where a row has no value.
-pub fn column(source: &dyn Source, group: usize, name: &str) -> Vec<Vec<u8>> {
+pub fn column(source: &dyn Source, group: usize, name: &str) -> Result<Vec<Vec<u8>>, StoreError> {
     let mut values = vec![Vec::new(); source.rows(group)];
     for (index, column) in source.columns().iter().enumerate() {
         if &*column.name != name {
             continue;
         }
-        match source.column(group, index).expect("whole") {
+        match source.column(group, index)? {
             Some(Chunk::Dict { codes, dict }) => {
                 for (row, code) in codes.iter().enumerate().filter(|(_, code)| **code > 0) {
                     values[row] = dict.entry(*code as usize - 1).to_vec();
@@ -418,7 +419,7 @@ pub fn column(source: &dyn Source, group: usize, name: &str) -> Vec<Vec<u8>> {
             _ => {}
         }
     }
-    values
+    Ok(values)
 }
 
 fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {

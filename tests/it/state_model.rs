@@ -223,7 +223,8 @@ impl World {
         for source in self.life().store.snapshot(None, None, None).sources {
             for group in 0..source.groups() {
                 let lineage = source.lineage(group).expect("whole");
-                let (marks, messages) = (column(&*source, group, "mark"), column(&*source, group, "message"));
+                let of = |name| column(&*source, group, name).expect("whole");
+                let (marks, messages) = (of("mark"), of("message"));
                 let counts = numbers(&*source, group, "n");
                 for row in 0..source.rows(group) {
                     let place = (lineage.partitions[row], lineage.offsets[row]);
