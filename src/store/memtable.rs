@@ -228,8 +228,9 @@ impl Memtable {
         let open = &mut group.columns[column];
         group.bytes += match value {
             Value::Str(bytes) => {
+                let bytes = bytes.get(..VALUE_BYTES).unwrap_or(bytes);
                 group.text += bytes.len();
-                open.push_bytes(row, bytes.get(..VALUE_BYTES).unwrap_or(bytes), &mut self.hints[column])
+                open.push_bytes(row, bytes, &mut self.hints[column])
             }
             Value::Int(value) => open.push_int(row, value),
             Value::Float(value) => open.push_float(row, value),

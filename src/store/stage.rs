@@ -148,7 +148,8 @@ impl Store {
     }
 
     /// Puts what a job staged in the place of what was there: of the generation's ranges only its own rows are seen from here on.
-    /// No merge may take parts away that this drops: who calls this has waited for it, before taking locks of its own. Every offset of the ranges must be below the partition's durable next one. Durable when it returns.
+    /// No merge may take parts away that this drops: who calls this has waited for it, before taking locks of its own. Every offset
+    /// of the ranges must be below the partition's durable next one. Durable when it returns.
     ///
     /// # Errors
     /// The disk's; then nothing has changed, and it may be tried again.

@@ -143,8 +143,8 @@ impl State {
         self.frozen.push_back(Frozen { source, cursors, keyed, bytes, masks: self.active_masks });
     }
 
-    /// The stretches of these masks that nothing needs once some parts are gone, others are there and a job `ends`. Those of jobs under way count:
-    /// a job that ends must not bring back what was deleted meanwhile.
+    /// The stretches of these masks that nothing needs once some parts are gone, others are there and a job `ends`. Those of jobs
+    /// under way count: a job that ends must not bring back what was deleted meanwhile.
     pub fn unneeded(&self, masks: &Masks, remove: &[u64], add: &[PartMeta], ends: Option<u64>) -> Vec<(PartitionId, Offset)> {
         let gone: BTreeSet<u64> = remove.iter().copied().chain(add.iter().map(|part| part.id)).collect();
         let staged = self.durable.staged.values().map(|(_, part)| part);

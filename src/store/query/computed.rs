@@ -25,6 +25,8 @@ use super::view::{FieldReader, GroupView, chunk_bytes, virtual_reader};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
+use crate::store::part::shape::Shapes;
+use crate::store::part::split::Split;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made as Piece, Run, Source};
 
 /// Bytes of columns that are kept: those of a group that is being read are asked for one by one.
@@ -457,6 +459,18 @@ impl Source for Computed {
             None => self.inner.column(group, own).ok().flatten(),
         };
         self.inner.made(group, inner, rows, &mut of_inner)
+    }
+
+    fn shapes(&self, column: usize) -> Result<Option<Arc<Shapes>>, StoreError> {
+        self.inner_of(column).map_or(Ok(None), |inner| self.inner.shapes(inner))
+    }
+
+    fn split(&self, group: usize, column: usize) -> Result<Option<Split>, StoreError> {
+        self.inner_of(column).map_or(Ok(None), |inner| self.inner.split(group, inner))
+    }
+
+    fn split_texts(&self, group: usize, column: usize, rows: &[u64]) -> Result<Option<Chunk>, StoreError> {
+        self.inner_of(column).map_or(Ok(None), |inner| self.inner.split_texts(group, inner, rows))
     }
 
     fn check_index(&self) -> Result<(), StoreError> {
