@@ -1,4 +1,4 @@
-//! What the kernel knows: CPU time and memory of a process, and how fast the disk syncs.
+//! What the kernel knows: CPU time and memory of a process, how fast the disk syncs, and what memory costs that nobody used before.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -20,6 +20,24 @@ pub fn anonymous_mib(pid: u32) -> anyhow::Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon")?;
     Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
+}
+
+/// Writes to so many bytes of memory and gives them back; seconds a GB.
+///
+/// A virtual machine's host may take away what its guest does not use, and gives it again page by page when it is first written to. Where
+/// that costs two seconds a GB, as on some clouds, it is most of what a producer of new bytes costs, and says nothing of the broker: the
+/// kernel's copy into the page cache waits for it. What was touched just before is there.
+pub fn touch(bytes: usize) -> f64 {
+    if bytes == 0 {
+        return 0.0;
+    }
+    let begun = Instant::now();
+    let mut memory = vec![0_u8; bytes];
+    memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    std::hint::black_box(&memory);
+    #[allow(clippy::cast_precision_loss)]
+    let gigabytes = bytes as f64 / 1e9;
+    begun.elapsed().as_secs_f64() / gigabytes
 }
 
 /// How long an fdatasync of so many bytes takes, in µs, once every `pause`, for so long.

@@ -49,6 +49,9 @@ struct Run {
     /// Rounds; the median counts
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// GB of memory that are touched before each producer: at least what one of its rounds writes. 0: none
+    #[arg(long, default_value_t = 4)]
+    touch_gb: usize,
     /// GB that the queue retains at the kill -9
     #[arg(long, default_value_t = 10.0)]
     retained_gb: f64,
@@ -70,8 +73,7 @@ struct Run {
 }
 
 /// Topics of the boxes: without a lane `bare`, `calm`, and `steady`, which deletes while it is written, as a queue does that has been there
-/// for longer than its retention: what it writes goes into memory that is used again, not into memory that a virtual machine is
-/// given for the first time, which can cost more than all else.
+/// for longer than its retention.
 const CONFIG: &str = r#"
 [queue]
 retention = "1d"
@@ -119,7 +121,7 @@ fn measure(run: &Run) -> anyhow::Result<bool> {
             &sawbox,
             run.records,
             run.rounds,
-            &Load { settings: &settings, batches: run.batches },
+            &Load { settings: &settings, batches: run.batches, touch: run.touch_gb << 30 },
         )?;
         measures::consume(&mut table, &sawbox, run.records, run.rounds)?;
     }

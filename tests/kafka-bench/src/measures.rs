@@ -20,6 +20,8 @@ pub const RECORD: usize = 200;
 pub struct Rate {
     records_per_second: f64,
     broker_cpu_us: f64,
+    /// Seconds that a GB of memory took to touch before.
+    touched: f64,
 }
 
 /// How the producer is set.
@@ -29,10 +31,13 @@ pub struct Load<'a> {
     pub settings: &'a [(&'a str, String)],
     /// Whether it hands over many records at a time.
     pub batches: bool,
+    /// Bytes of memory that are touched before.
+    pub touch: usize,
 }
 
 /// One producer, one partition, acks=all, as fast as it can.
 pub fn produce(brokers: &str, pid: u32, topic: &str, records: u64, load: &Load<'_>) -> anyhow::Result<Rate> {
+    let touched = machine::touch(load.touch);
     let mut producer = Producer::new(brokers, topic, RECORD, false, load.settings)?;
     producer.batches = load.batches;
     // Connections, metadata and the topic's first file are made before the clock starts.
@@ -50,7 +55,7 @@ pub fn produce(brokers: &str, pid: u32, topic: &str, records: u64, load: &Load<'
     ensure!(producer.deliveries().failed == 0, "{topic}: {} records failed", producer.deliveries().failed);
     #[allow(clippy::cast_precision_loss)]
     let records = records as f64;
-    Ok(Rate { records_per_second: records / seconds, broker_cpu_us: cpu * 1e6 / records })
+    Ok(Rate { records_per_second: records / seconds, broker_cpu_us: cpu * 1e6 / records, touched })
 }
 
 /// The box and the mock in turns, so that what else happens on the machine happens to both.
@@ -64,6 +69,12 @@ pub fn throughput(table: &mut Table, sawbox: &Sawbox, records: u64, rounds: usiz
         normal.push(produce(&sawbox.brokers(), sawbox.pid(), "normal", records, load)?);
         // What its lane has not handled yet is no load of the next round.
         sawbox.settle()?;
+    }
+    if load.touch > 0 {
+        let all = [&memory, &bare, &steady, &normal].into_iter().flatten();
+        let touched = all.map(|rate| rate.touched);
+        let (least, most) = touched.fold((f64::INFINITY, 0.0_f64), |(least, most), one| (least.min(one), most.max(one)));
+        table.row("memory, touched before each producer", &format!("{least:.2} to {most:.2} s a GB"), "", None);
     }
     let rate = |rates: &[Rate]| median(&rates.iter().map(|rate| rate.records_per_second).collect::<Vec<_>>());
     let cpu = |rates: &[Rate]| median(&rates.iter().map(|rate| rate.broker_cpu_us).collect::<Vec<_>>());
