@@ -1,8 +1,10 @@
 //! Opening and closing the store, and its one thread.
 //!
-//! Opening reads the commit log and lists directories; no part is opened. Files that the log does not list are what a flush
-//! or merge left that never was committed, and go; unless the log itself is damaged and may have named them.
+//! Opening reads the commit log and lists directories; no part is opened, the newest are by the thread right after. Files that the
+//! log does not list are what a flush or merge left that never was committed, and go; unless the log itself is damaged and may have
+//! named them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{self, Relaxed};
@@ -34,6 +36,9 @@ const LATE: &str = "late";
 const TICK: Duration = Duration::from_secs(1);
 /// Ticks between looks at retention.
 const DROP_TICKS: u64 = 60;
+/// What part of the cache is filled at a start, and from how many parts at most: flushes wait for it.
+const AHEAD_SHARE: usize = 4;
+const AHEAD_PARTS: usize = 256;
 /// How long merges rest after one that the disk refused.
 const MERGE_REST_NS: u64 = 60_000_000_000;
 
@@ -177,7 +182,31 @@ impl Store {
         // First, and whatever else fails: on a full disk it is what makes room again.
         let due = (number.is_multiple_of(DROP_TICKS) || self.is_short()) && !self.is_closed();
         let dropped = if due { self.drop_old().map(drop) } else { Ok(()) };
+        if number == 0 {
+            self.open_newest();
+        }
         self.write_due().and(dropped)
+    }
+
+    /// Opens the newest parts, so that the first queries after a start find their directories in memory; how many it opened.
+    pub(super) fn open_newest(&self) -> usize {
+        let mut files = Vec::new();
+        for topic in self.all_topics() {
+            files.extend(topic.state.lock().parts.values().cloned());
+        }
+        files.sort_unstable_by_key(|file| Reverse(file.meta.to_ns));
+        let mut left = self.config.cache.as_usize() / AHEAD_SHARE;
+        let mut opened = 0;
+        for file in files.into_iter().take(AHEAD_PARTS) {
+            // One that can't be opened says why to who asks it for something.
+            let Ok(directory) = file.directory() else { continue };
+            opened += 1;
+            match left.checked_sub(directory.bytes()) {
+                Some(rest) if !self.is_closed() => left = rest,
+                _ => break,
+            }
+        }
+        opened
     }
 
     fn write_due(&self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! Reading a part: a [`Source`] over its mapped file.
 //!
-//! A part is opened when it is first asked for something, not when the store is: thousands of parts cost nothing until a
-//! query's time range touches them. Directories and dictionaries are kept in the store's [`Cache`].
+//! A part is opened when it is first asked for something, not when the store is (but for the newest): thousands of parts cost
+//! nothing until a query's time range touches them. Directories and dictionaries are kept in the store's [`Cache`].
 //!
 //! Crash story: a file that is replaced or dropped is removed when the last look at it ends.
 
@@ -102,7 +102,11 @@ impl PartFile {
         StoreError::Damaged { path: self.path.display().to_string(), at, what: what.to_owned() }
     }
 
-    fn directory(&self) -> Result<Arc<Directory>, StoreError> {
+    /// The part's directory, from the cache or the file.
+    ///
+    /// # Errors
+    /// Damage, or the disk's.
+    pub fn directory(&self) -> Result<Arc<Directory>, StoreError> {
         let key = (self.meta.id, u32::MAX);
         if let Some(Cached::Directory(found)) = self.cache.get(key) {
             return Ok(found);
@@ -202,7 +206,7 @@ impl Directory {
     }
 
     /// Memory it takes, about; the mapping is the page cache's.
-    fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         let columns: usize = self.dirs.iter().map(|dir| 120 + dir.column.name.len() + dir.blocks.len() * 120).sum();
         let groups: usize = self.groups.iter().map(|group| 72 + group.chunks.len() * size_of::<ChunkRef>()).sum();
         let templates = self.templates.messages.iter().chain(&self.templates.payloads);

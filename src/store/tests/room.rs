@@ -174,3 +174,24 @@ fn two_years_in_random_order_stay_within_memory_and_few_parts() {
     assert_eq!(store.stats()[0].rows, count);
     assert_eq!(read(&store.snapshot(None, None, None)).len() as u64, count);
 }
+
+#[test]
+fn a_start_opens_the_newest_parts_within_its_share_of_the_cache() {
+    let disk = SimDisk::new(1);
+    drop(five_days(&disk));
+    let opened = |config: Config| {
+        let (store, _) = Store::open_idle(disk.clone(), Arc::new(SimClock::at(TODAY)), config).unwrap();
+        store.tick(0).unwrap();
+        // In the order of their days.
+        let mut files: Vec<_> = store
+            .all_topics()
+            .iter()
+            .flat_map(|topic| topic.state.lock().parts.values().cloned().collect::<Vec<_>>())
+            .collect();
+        files.sort_by_key(|file| file.meta.to_ns);
+        files.iter().map(|file| store.cache.get((file.meta.id, u32::MAX)).is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(opened(Config::default()), [true; 5]);
+    // Its share is a quarter: one is over.
+    assert_eq!(opened(Config { cache: Bytes(4), ..Config::default() }), [false, false, false, false, true]);
+}
