@@ -179,7 +179,10 @@ impl World {
 
     fn disk_off(&mut self) {
         let survived = self.disk.crash();
-        self.life = None;
+        // What its threads still write is lost; but hooks keep the queue, and it its threads.
+        if let Some(life) = self.life.take() {
+            life.queue.shutdown();
+        }
         self.pending.clear();
         self.disk = survived;
     }

@@ -207,7 +207,10 @@ impl World {
 
     pub fn crash(&mut self) -> Result<(), TestCaseError> {
         let survived = self.disk.crash();
-        self.life = None;
+        // What its threads still write is lost; but hooks keep the queue, and it its threads.
+        if let Some(life) = self.life.take() {
+            life.queue.shutdown();
+        }
         self.disk = survived;
         let before = std::mem::take(&mut self.known);
         self.start()?;

@@ -62,6 +62,12 @@ impl Shape {
         self.body.div_ceil(BLOCK_BYTES as u64)
     }
 
+    /// Bytes of what every look-up reads: checksums, and the bucket directory.
+    pub fn head_bytes(&self) -> u64 {
+        let bits = ((1u64 << self.bucket_bits.min(40)) + 1).saturating_mul(u64::from(self.offset_bits));
+        ((self.blocks() + 1) * 4 + bits.div_ceil(8)).min(self.bytes())
+    }
+
     /// Bytes of the whole segment.
     pub fn bytes(&self) -> u64 {
         (self.blocks() + 1) * 4 + self.body
