@@ -25,7 +25,7 @@ use super::flat::{Fixed, PARTITIONS, Pass, partition_of};
 use super::out::{OutRow, OutValue, SortView};
 use super::packed::Packed;
 use super::plan::{Agg, Function, Key, SortKey};
-use super::scan::{Found, Scan, Want};
+use super::scan::{Found, Scan};
 use super::view::virtual_reader;
 use super::{Limits, QueryError, Stats};
 use crate::base::predicate::Number;
@@ -287,10 +287,9 @@ pub fn most_frequent(
         let pass = Pass::new(partitions.clone(), limits.bytes, hasher.clone());
         let mut having = plan.count_dictionaries(scan, &pass, limits);
         let order: Vec<usize> = (0..scan.work.len()).filter(|&at| !plan.read[scan.work[at].source].is_empty()).collect();
-        let collectors = scan.each(
+        let collectors = scan.each_of_all(
             &order,
             || Collector::new(&pass),
-            |_| Want::Read,
             |collector, found| collector.see(found, &plan.read[found.work.source]),
         )?;
         let left = Mutex::new(collectors);

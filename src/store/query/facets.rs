@@ -139,10 +139,9 @@ pub fn histogram_of(
         }
         read
     });
-    let results = scan.each(
+    let results = scan.each_of_all(
         &order,
         || vec![0u64; count],
-        |_| Want::Read,
         |counts, found| {
             if index(found.work.least) == index(found.work.greatest) {
                 counts[index(found.work.least)] += found.rows.count() as u64;

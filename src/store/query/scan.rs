@@ -262,10 +262,33 @@ impl<'a> Scan<'a> {
         wanted: impl Fn(&Work) -> Want + Sync,
         see: impl Fn(&mut T, &Found<'_, '_>) + Sync,
     ) -> Result<Vec<T>, QueryError> {
-        let next = AtomicUsize::new(0);
-        let read = || {
+        self.on_threads(order, &Deal::new(order.len(), false), fresh, wanted, see)
+    }
+
+    /// The same of all groups of `order`, whatever is found, and in any order.
+    ///
+    /// # Errors
+    /// Cancelled.
+    pub fn each_of_all<T: Send>(
+        &self,
+        order: &[usize],
+        fresh: impl Fn() -> T + Sync,
+        see: impl Fn(&mut T, &Found<'_, '_>) + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        self.on_threads(order, &Deal::new(order.len(), true), fresh, |_| Want::Read, see)
+    }
+
+    fn on_threads<T: Send>(
+        &self,
+        order: &[usize],
+        deal: &Deal,
+        fresh: impl Fn() -> T + Sync,
+        wanted: impl Fn(&Work) -> Want + Sync,
+        see: impl Fn(&mut T, &Found<'_, '_>) + Sync,
+    ) -> Result<Vec<T>, QueryError> {
+        let read = |thread: usize| {
             let mut result = fresh();
-            while let Some(&index) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            while let Some(&index) = deal.take(thread).and_then(|at| order.get(at)) {
                 match self.cancel.go() {
                     Go::On => {}
                     Go::Late => {
@@ -283,8 +306,7 @@ impl<'a> Scan<'a> {
                     }
                     Want::Done => {
                         // This and all after it; the other thread may have taken one already.
-                        let rest = order.len().saturating_sub(next.swap(usize::MAX / 2, Ordering::Relaxed).max(1) - 1);
-                        self.left_out(Why::Enough, rest as u64);
+                        self.left_out(Why::Enough, deal.stop() as u64);
                         break;
                     }
                 }
@@ -293,8 +315,8 @@ impl<'a> Scan<'a> {
         };
         let helpers = self.threads.min(order.len().div_ceil(2)).saturating_sub(1);
         let results = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(read)).collect();
-            let mut results = vec![read()];
+            let threads: Vec<_> = (1..=helpers).map(|thread| scope.spawn(move || read(thread))).collect();
+            let mut results = vec![read(0)];
             for thread in threads {
                 match thread.join() {
                     Ok(result) => results.push(result),
@@ -403,6 +425,40 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Deals out places of a list to threads, each once.
+#[derive(Debug)]
+struct Deal {
+    places: usize,
+    /// Whether every other thread takes them from the end: what is made once a source, such as verdicts on its dictionaries, is then
+    /// made of two sources at a time, while who takes the next place waits for who had the one before.
+    from_both_ends: bool,
+    dealt: AtomicUsize,
+    front: AtomicUsize,
+    back: AtomicUsize,
+}
+
+impl Deal {
+    fn new(places: usize, from_both_ends: bool) -> Self {
+        Self { places, from_both_ends, dealt: AtomicUsize::new(0), front: AtomicUsize::new(0), back: AtomicUsize::new(0) }
+    }
+
+    fn take(&self, thread: usize) -> Option<usize> {
+        if self.dealt.fetch_add(1, Ordering::Relaxed) >= self.places {
+            return None;
+        }
+        // So many are dealt that front and back do not meet.
+        if self.from_both_ends && thread % 2 == 1 {
+            return self.places.checked_sub(1 + self.back.fetch_add(1, Ordering::Relaxed));
+        }
+        Some(self.front.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Deals out no more; how many are left, with the one that was dealt last.
+    fn stop(&self) -> usize {
+        self.places.saturating_sub(self.dealt.swap(usize::MAX / 2, Ordering::Relaxed).max(1) - 1)
+    }
+}
+
 /// Whether a group is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -422,4 +478,22 @@ pub fn within(predicate: Predicate, from: Option<i64>, to: Option<i64>) -> Predi
         (from, to) => Predicate::time(from.unwrap_or(i64::MIN), to.map_or(i64::MAX, |to| to - 1)),
     };
     if predicate == Predicate::All { range } else { Predicate::And(vec![range, predicate]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_is_dealt_once_from_either_end() {
+        let deal = Deal::new(5, true);
+        assert_eq!(
+            [0, 1, 1, 0, 1, 0, 1].map(|thread| deal.take(thread)),
+            [Some(0), Some(4), Some(3), Some(1), Some(2), None, None]
+        );
+        let deal = Deal::new(5, false);
+        assert_eq!([1, 0].map(|thread| deal.take(thread)), [Some(0), Some(1)]);
+        // The one that was taken last, and three more.
+        assert_eq!((deal.stop(), deal.take(0), deal.take(1)), (4, None, None));
+    }
 }

@@ -13,7 +13,7 @@ use super::numbering::{int_numbers, mixed_numbers, time_bins, translation, value
 use super::numbers::Parsed;
 use super::out::{OutRow, OutValue};
 use super::plan::{Agg, Function, Key, SortKey};
-use super::scan::{Found, Scan, Want};
+use super::scan::{Found, Scan};
 use super::view::{Datum, FieldReader};
 use super::{Limits, QueryError, Request, Stats};
 use crate::base::row;
@@ -456,10 +456,9 @@ pub fn grouped(
         }
         _ => (0..scan.work.len()).collect(),
     };
-    let results = scan.each(
+    let results = scan.each_of_all(
         &order,
         || Grouping::new(aggs, by, limits, limits.threads),
-        |_| Want::Read,
         |grouping, found| grouping.see(found, aggs, by, &scan.topic_ranks),
     )?;
     let mut results = results.into_iter();
