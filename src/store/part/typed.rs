@@ -149,12 +149,7 @@ pub fn decode(reader: &mut Reader<'_>, encoded: u8, count: usize, present: Prese
         let values = chunk::ints(reader, inner, count)?;
         return Some(Chunk::Number { values: chunk::spread(values, &present, total), digits, present });
     }
-    let form = match reader.u8()? {
-        0 => Form::Uuid,
-        1 => Form::Ipv4,
-        2 => Form::Hex { width: reader.u8().filter(|width| (1..=MOST_WIDTH).contains(&usize::from(*width)))? },
-        _ => return None,
-    };
+    let form = form(reader)?;
     let width = form.width();
     let bytes = match reader.u8()? {
         0 => spread_bytes(reader.take(count.checked_mul(width)?)?, width, &present, total),
@@ -171,6 +166,16 @@ pub fn decode(reader: &mut Reader<'_>, encoded: u8, count: usize, present: Prese
         _ => return None,
     };
     Some(Chunk::Fixed { form, bytes, present })
+}
+
+/// What the values of a chunk of raw bytes are; what follows is their bytes.
+pub fn form(reader: &mut Reader<'_>) -> Option<Form> {
+    Some(match reader.u8()? {
+        0 => Form::Uuid,
+        1 => Form::Ipv4,
+        2 => Form::Hex { width: reader.u8().filter(|width| (1..=MOST_WIDTH).contains(&usize::from(*width)))? },
+        _ => return None,
+    })
 }
 
 /// Puts values of so many bytes where they belong among `total` rows.

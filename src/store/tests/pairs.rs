@@ -180,6 +180,8 @@ fn answers_are_those_of_a_plain_reading() {
     };
     assert_eq!(skips("zzqqxx77yy"), (0, 4), "a word that is nowhere");
     assert!(skips("*:zzqqxx77yy").0 <= 1, "in no field, but hashes lie");
+    let shorter = (0..200).map(|n| skips(&format!("id:{:08x}", mix(n) >> 31)).0).sum::<u64>();
+    assert_eq!(shorter, 0, "words of eight digits among identifiers of sixteen, whatever hashes say");
     assert_eq!(skips("path:=/item/nothing").0, 0, "a path that is nowhere");
     assert_eq!(skips(&format!("{:08x}", mix(16_004) >> 31)), (1, 3), "a word of one path, asked of messages");
     assert_eq!(store.merge_all().unwrap(), 1);

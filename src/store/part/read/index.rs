@@ -10,13 +10,13 @@
 use super::{Directory, PartSource};
 use crate::base::predicate::{Piece as GlobPiece, Test, Wanted, is_word_byte, words};
 use crate::store::StoreError;
-use crate::store::part::FIRST_FIELD;
-use crate::store::part::chunk::encoding;
-use crate::store::part::dictionary;
+use crate::store::part::bits::Reader;
+use crate::store::part::chunk::{self, encoding};
 use crate::store::part::directory::{BlockRef, KEY_BYTES};
 use crate::store::part::pairs::Segment;
 use crate::store::part::template::{Piece, Stamp, Template};
-use crate::store::source::{Column, Dict, Kind, list_items};
+use crate::store::part::{FIRST_FIELD, dictionary, typed};
+use crate::store::source::{Column, Dict, Form, Kind, Source, list_items};
 
 /// Blocks of a dictionary that are unpacked here at most; where more are left, the whole of it is worth having.
 const BLOCKS: usize = 4;
@@ -136,7 +136,7 @@ impl PartSource {
                         // The columns of one field are in under the first.
                         None => held.insert(self.paired(directory, head(directory, column), wanted)?),
                     };
-                    held.has(group)
+                    (held.has(group) && !self.has_other_form(group, number, other, wanted))
                         || (other == encoding::DERIVED && {
                             // No field of a message is a message.
                             let made = match &mut made {
@@ -153,6 +153,20 @@ impl PartSource {
             }
         }
         Ok(Some(may))
+    }
+
+    /// Whether a group's values are identifiers of a length that no wanted word has. Hashes of identifiers are short, since to look
+    /// through them is cheap: among some words of any length one is soon taken for a hash of theirs.
+    fn has_other_form(&self, group: usize, number: u32, encoding: u8, wanted: &Wanted) -> bool {
+        if encoding != encoding::FIXED || wanted.words.is_empty() {
+            return false;
+        }
+        // Damage is for who reads the group.
+        let Ok(Some((_, bytes))) = self.raw_chunk(group, number) else { return false };
+        let mut reader = Reader(bytes);
+        let form = chunk::presence(&mut reader, self.rows(group)).and_then(|_| typed::form(&mut reader));
+        // A value is one word.
+        matches!(form, Some(Form::Hex { width }) if wanted.words.iter().any(|word| word.len() != usize::from(width) * 2))
     }
 
     /// Groups whose pairs have all that is wanted, and those of which pairs say nothing.
