@@ -8,7 +8,7 @@
 //!              gap to the one before (the first: itself): unary above m bits, m bits | postings
 //! postings   = count - 1 + 1 in Elias gamma | count slots of g bits each, or, where that is no more, one bit a slot
 //! ```
-//! h = bits of the number of hashes, and [`SPARE_BITS`] more: a hash that was never put in is found once in 2^SPARE_BITS segments.
+//! h = bits of the number of hashes, and some to spare: a hash that was never put in is found in one of 2^spare segments.
 //! b, w, h, m and the number of slots stand in the directory of pairs (`mod.rs`). About 14 bits for a hash of one slot;
 //! a hash that all slots hold costs a bit a slot. What is read is checked block by block, so a look-up touches four or so.
 
