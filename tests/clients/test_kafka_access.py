@@ -66,6 +66,17 @@ def produce_and_consume(box, name, mechanism):
         }
         client.produce(box, topic, records, **settings("ann"))
         seen = client.consume(box, topic, 20, group=group, seconds=20, **settings("bob"))
+    elif name == "java":
+        login = {"PLAIN": "plain.PlainLoginModule"}.get(mechanism, "scram.ScramLoginModule")
+        settings = lambda user: {
+            "security.protocol": "SASL_SSL",
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(box.authority),
+            "sasl.mechanism": mechanism,
+            "sasl.jaas.config": f'org.apache.kafka.common.security.{login} required username="{user}" password="{USERS[user]}";',
+        }
+        client.produce(box, topic, records, idempotent=True, **settings("ann"))
+        seen = client.consume(box, topic, 20, group=group, seconds=20, **settings("bob"))
     else:
         client.produce(box, topic, records, idempotent=True, **python_settings(box, "ann", mechanism))
         seen = client.consume(box, topic, 20, group=group, seconds=20, **python_settings(box, "bob", mechanism))

@@ -10,7 +10,7 @@ from kafka_clients import CLIENTS, Record, in_order_without_gaps
 from kafka_groups import Member, until
 from test_kafka_groups import make_topic
 
-NAMES = ("confluent", "kafka-python", "aiokafka", "kafkajs")
+NAMES = ("confluent", "kafka-python", "aiokafka", "kafkajs", "java")
 
 
 def confluent_admin(box):
@@ -50,6 +50,8 @@ class Admin:
             from aiokafka.admin import NewTopic
 
             self.aiokafka(lambda admin: admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=config)]))
+        elif self.name == "java":
+            self.java(do="create", topic=topic, partitions=partitions, settings=config)
         else:
             self.kafkajs({"do": "create", "topic": topic, "partitions": partitions, "config": config})
 
@@ -64,6 +66,8 @@ class Admin:
             from aiokafka.admin import NewPartitions
 
             self.aiokafka(lambda admin: admin.create_partitions({topic: NewPartitions(partitions)}))
+        elif self.name == "java":
+            self.java(do="grow", topic=topic, partitions=partitions)
         else:
             self.kafkajs({"do": "grow", "topic": topic, "partitions": partitions})
 
@@ -74,6 +78,8 @@ class Admin:
             self.kafka_python(lambda admin: admin.delete_topics([topic]))
         elif self.name == "aiokafka":
             self.aiokafka(lambda admin: admin.delete_topics([topic]))
+        elif self.name == "java":
+            self.java(do="delete", topic=topic)
         else:
             self.kafkajs({"do": "delete", "topic": topic})
 
@@ -101,6 +107,9 @@ class Admin:
 
         return asyncio.run(run())
 
+    def java(self, **request):
+        return CLIENTS["java"].run("admin", self.box, request)
+
     def kafkajs(self, request):
         return CLIENTS["kafkajs"].script("admin", {"brokers": [self.box.brokers], **request})
 
@@ -124,6 +133,32 @@ def test_topics_are_made_grown_and_deleted(shared_box, name):
     CLIENTS["confluent"].produce(box, topic, numbers(3))
     seen = CLIENTS["confluent"].consume(box, topic, 3)
     assert [(one.offset, one.record.value) for one in seen] == [(0, b"0"), (1, b"1"), (2, b"2")]
+
+
+def test_what_javas_admin_client_asks_and_changes(make_box):
+    """Descriptions, offsets, configuration, deleted records, groups and their offsets, by the client that most tools for Kafka are made of."""
+    box, java = make_box().start(), CLIENTS["java"]
+    admin = lambda **request: java.run("admin", box, {"topic": "told", **request})
+    admin(do="create", partitions=3, settings={"retention.ms": "3600000"})
+    java.produce(box, "told", [Record(f"{n}".encode(), b"one key") for n in range(50)], idempotent=True)
+    (place,) = {one.partition for one in java.consume(box, "told", 50, group="told-group")}
+    admin(do="alter", settings={"retention.ms": "7200000", "max.message.bytes": "5000"})
+    (told,) = admin(do="describe")
+    assert (told["nodes"], told["partitions"], told["topics"]) == (1, 3, ["told"]) and len(told["cluster"]) > 10
+    assert (told["settings"]["retention.ms"], told["settings"]["max.message.bytes"]) == ("7200000", "5000")
+    assert (told["earliest"], told["latest"]) == (0, 50 if place == 0 else 0)
+    # What it consumed without a group is no group's; what it committed is there for who comes next.
+    (groups,) = admin(do="groups")
+    assert groups["told-group"] == {f"told-{place}": 50}
+    java.produce(box, "told", [Record(b"50", b"one key")])
+    assert [one.record.value for one in java.consume(box, "told", 1, group="told-group", seconds=20)] == [b"50"]
+    CLIENTS["confluent"].produce(box, "single", [Record(f"{n}".encode()) for n in range(20)])
+    java.run("admin", box, {"do": "trim", "topic": "single", "before": 5})
+    (told,) = java.run("admin", box, {"do": "describe", "topic": "single"})
+    assert (told["earliest"], told["latest"]) == (5, 20)
+    java.run("admin", box, {"do": "reset", "topic": "single", "group": "later", "offset": 15})
+    assert [int(one.record.value) for one in java.consume(box, "single", 5, group="later")] == list(range(15, 20))
+    box.stop()
 
 
 def test_creating_what_is_there_or_makes_no_sense(shared_box):

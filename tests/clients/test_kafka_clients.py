@@ -103,7 +103,7 @@ def test_kafkajs_cannot_read_snappy_and_a_topic_can_spare_it_that(shared_box):
 
 
 def test_keys_choose_the_partitions_that_the_clients_agree_on(shared_box):
-    """murmur2, the same for librdkafka's `murmur2_random`, kafka-python, aiokafka and kafkajs: one key, one partition."""
+    """murmur2, the same for librdkafka's `murmur2_random`, kafka-python, aiokafka, kafkajs and Java: one key, one partition."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
     admin = AdminClient({"bootstrap.servers": shared_box.brokers})
@@ -112,12 +112,12 @@ def test_keys_choose_the_partitions_that_the_clients_agree_on(shared_box):
     records = [Record(b"value of " + key, key) for key in keys]
     CLIENTS["confluent"].produce(shared_box, "keyed", records, partitioner="murmur2_random")
     CLIENTS["kcat"].produce(shared_box, "keyed", records, options=["-X", "topic.partitioner=murmur2_random"])
-    for name in ("kafka-python", "aiokafka", "kafkajs"):
+    for name in ("kafka-python", "aiokafka", "kafkajs", "java"):
         CLIENTS[name].produce(shared_box, "keyed", records)
     # … and as the box chooses for receivers that are not Kafka.
-    seen = CLIENTS["confluent"].consume(shared_box, "keyed", 5 * len(keys))
+    seen = CLIENTS["confluent"].consume(shared_box, "keyed", 6 * len(keys))
     places = {(one.record.key, one.partition) for one in seen}
-    assert len(seen) == 5 * len(keys) and len(places) == len(keys), "a key has two partitions"
+    assert len(seen) == 6 * len(keys) and len(places) == len(keys), "a key has two partitions"
     assert len({partition for _, partition in places}) == 7
 
 

@@ -24,6 +24,10 @@ CASES = [
     ("kcat", "range"),
     ("kcat", "roundrobin"),
     ("kafkajs", "its own round robin"),
+    ("java", "range"),
+    ("java", "roundrobin"),
+    ("java", "sticky"),
+    ("java", "cooperative-sticky"),
 ]
 
 
@@ -87,12 +91,12 @@ def test_members_come_and_go(shared_box):
 
 
 def test_a_group_of_different_libraries(shared_box):
-    """`range` is spelled alike by librdkafka of 2022 and of today, kafka-python and aiokafka: they share one group."""
+    """`range` is spelled alike by librdkafka of 2022 and of today, kafka-python, aiokafka and Java: they share one group."""
     topic = make_topic(shared_box, "mixed", 8)
     writer = Writer(shared_box, topic, 8)
     members = []
     try:
-        for library in ("confluent", "kcat", "kafka-python", "aiokafka"):
+        for library in ("confluent", "kcat", "kafka-python", "aiokafka", "java"):
             members.append(Member(shared_box, library, topic, "mixed", "range"))
             until(lambda: balanced(members, 8), lambda: f"not balanced: {members}")
         members[0].leave()
@@ -110,7 +114,7 @@ def test_a_group_of_different_libraries(shared_box):
                 member.kill()
 
 
-@pytest.mark.parametrize("library", ["confluent", "kafka-python", "aiokafka"])
+@pytest.mark.parametrize("library", ["confluent", "kafka-python", "aiokafka", "java"])
 def test_a_static_member_comes_back_without_a_rebalance(shared_box, library):
     """With group.instance.id a member that is killed and is back within the session timeout has its partitions again, and nobody else
     notices."""
