@@ -38,7 +38,7 @@ const NARROWED: usize = 64;
 /// Largest dictionary that is computed as a whole.
 const ENTRIES: usize = 1 << 17;
 /// The kinds that a computed column may have.
-const KINDS: [Kind; 4] = [Kind::Str, Kind::Int, Kind::Float, Kind::Bool];
+const KINDS: [Kind; 5] = [Kind::Str, Kind::List, Kind::Int, Kind::Float, Kind::Bool];
 
 /// A source and what is computed from it.
 #[derive(Debug)]
@@ -257,7 +257,10 @@ impl Computed {
         let (mut inputs, mut out) = (Vec::with_capacity(readers.len()), Vec::new());
         for row in rows.iter() {
             inputs.clear();
-            inputs.extend(readers.iter().map(|reader| Val::from(view.get(reader, row))));
+            inputs.extend(readers.iter().enumerate().map(|(input, reader)| match view.get(reader, row) {
+                datum if step.maker.passes(input) => Val::whole(datum),
+                datum => Val::from(datum),
+            }));
             step.maker.run(&inputs, &mut out);
             for (builder, value) in builders.iter_mut().zip(out.drain(..)) {
                 builder.push(row, value);

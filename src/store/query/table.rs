@@ -126,13 +126,14 @@ fn compute(row: &mut OutRow, program: &Program) {
     let mut made: Vec<Val<'static>> = vec![Val::Null; program.outputs()];
     for step in &program.steps {
         let owned: Vec<Val<'static>> = {
-            let input = |binding: &Binding| match binding {
+            let input = |(input, binding): (usize, &Binding)| match binding {
+                Binding::Base(name) if step.maker.passes(input) => row.get(name).map_or(Val::Null, Val::whole_of),
                 Binding::Base(name) => row.get(name).map_or(Val::Null, Val::from),
                 // As it lies in a column for those that come after.
                 Binding::Made(output) => made.get(*output).cloned().unwrap_or(Val::Null),
                 Binding::Nothing => Val::Null,
             };
-            let inputs: Vec<Val<'_>> = step.inputs.iter().map(input).collect();
+            let inputs: Vec<Val<'_>> = step.inputs.iter().enumerate().map(input).collect();
             let mut out = Vec::new();
             step.maker.run(&inputs, &mut out);
             out.into_iter().map(|value| value.settled().into_owned()).collect()

@@ -1,6 +1,7 @@
 //! Queries against a small fixed set of rows, against a plain model over random ones, and for speed.
 
 mod counts;
+mod lists;
 mod memory;
 mod model;
 mod model_after;
