@@ -19,6 +19,9 @@ use crate::store::typed::put_number;
 /// No number: past the limits.
 pub const NONE: u32 = u32::MAX;
 
+/// What a value costs beside its bytes.
+const BESIDE: usize = 32;
+
 /// What a value was, at its most telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Shape {
@@ -72,6 +75,11 @@ impl KeyTable {
         self.most_bytes = bytes.min(u32::MAX as usize);
     }
 
+    /// Bytes that its values take, about.
+    pub fn held(&self) -> usize {
+        self.bytes.len() + self.len() * BESIDE
+    }
+
     /// How many values.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -87,9 +95,7 @@ impl KeyTable {
 
     fn push(&mut self, text: &[u8], shape: Shape) -> u32 {
         let end = self.bytes.len() + text.len();
-        // What a value costs beside its bytes.
-        const BESIDE: usize = 32;
-        if self.len() >= self.most || end + self.len() * BESIDE > self.most_bytes {
+        if self.len() >= self.most || self.held() + text.len() > self.most_bytes || end > u32::MAX as usize {
             return NONE;
         }
         let (Ok(end), Ok(number)) = (u32::try_from(end), u32::try_from(self.len())) else { return NONE };

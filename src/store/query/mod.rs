@@ -33,20 +33,24 @@ mod binned;
 pub mod bits;
 mod builder;
 mod cancel;
+mod cluster;
 mod complete;
 mod computed;
 mod context;
 mod counts;
 mod dedup;
 mod derived;
+mod distinct;
 mod explain;
 pub mod expr;
 mod extract;
 mod facets;
 mod figures;
 mod flat;
+mod kept;
 mod key_table;
 mod layers;
+mod made;
 mod mapped;
 mod merit;
 mod near;
@@ -78,6 +82,7 @@ mod table;
 mod tops;
 mod typed;
 mod view;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -369,7 +374,7 @@ fn search_within(
             stats.miss("the rows between two pipes did not fit into memory; some are left out");
         }
         let read = cancel.elapsed();
-        let mut rows = table::run(rows, &steps.tail, request, &mut stats)?;
+        let mut rows = table::run(rows, &steps.tail, request, &mut stats, cancel)?;
         if !says_how_many(steps) {
             rows.truncate(request.limit);
         }
@@ -422,7 +427,7 @@ fn head(
             stats::grouped(scan, (aggs, by), first, request, stats)?
         }
         split::Head::Series(series) => series::of_scan(scan, series, request, stats)?,
-        split::Head::Patterns { most, field } => patterns::of_scan(scan, field, *most, request, stats)?,
+        split::Head::Patterns { most, field } => patterns::of_scan(scan, field, *most, request)?,
     };
     for row in rows {
         if emit(row).is_break() {

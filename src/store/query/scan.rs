@@ -44,7 +44,8 @@ pub struct Scan<'a> {
     pub work: Vec<Work>,
     layers: &'a Layers,
     stages: Vec<Stage<'a>>,
-    cancel: &'a Cancel,
+    /// Whether anybody still listens.
+    pub cancel: &'a Cancel,
     threads: usize,
     late: AtomicBool,
     rows_scanned: AtomicU64,
@@ -167,7 +168,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// On how many threads groups are read.
+    /// How many threads read so many groups.
+    pub fn readers(&self, order: &[usize]) -> usize {
+        self.threads.min(order.len().div_ceil(2)).max(1)
+    }
+
+    /// On how many threads groups are read at most.
     pub fn threads(&self) -> usize {
         self.threads
     }
@@ -194,6 +200,10 @@ impl<'a> Scan<'a> {
             let source = &stage.sources[index];
             // The list is in the order of sources.
             let to = from + self.work[from..].iter().take_while(|work| work.source == index).count();
+            if self.cancel.go() != Go::On {
+                left.extend(from..self.work.len());
+                break;
+            }
             let is_whole = to - from == source.groups() && (0..to - from).all(|group| source.deleted(group).is_none());
             match is_whole.then(|| stage.selector.count(stage.own(index), &**source)).flatten() {
                 Some(rows) => {
@@ -291,7 +301,7 @@ impl<'a> Scan<'a> {
             }
             result
         };
-        let helpers = self.threads.min(order.len().div_ceil(2)).saturating_sub(1);
+        let helpers = self.readers(order) - 1;
         let results = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..helpers).map(|_| scope.spawn(read)).collect();
             let mut results = vec![read()];
