@@ -221,7 +221,7 @@ impl Computed {
         let mut used: Vec<u32> = rows.iter().filter_map(|row| codes.get(row).copied()).collect();
         used.sort_unstable();
         used.dedup();
-        let mapped = Mapped::new(step, input, dict, used);
+        let mapped = Mapped::of(step, input, dict, used);
         if mapped.is_cut() {
             self.shared.cut.store(true, Ordering::Relaxed);
         }
@@ -240,7 +240,7 @@ impl Computed {
                 return uses.whole.made();
             }
         }
-        let made = Mapped::new(step, input, dict, 0..=u32::try_from(dict.len()).unwrap_or(u32::MAX));
+        let made = Mapped::all(step, input, dict);
         self.shared.state.lock().keep_whole((index, input), dict, made)
     }
 

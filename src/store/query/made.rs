@@ -89,8 +89,8 @@ impl State {
     }
 
     /// Keeps what a step made of a whole dictionary, and gives what all are to use: two threads may have made it.
-    pub fn keep_whole(&mut self, step: (usize, usize), dict: &Arc<Dict>, made: Mapped) -> Option<Arc<Mapped>> {
-        let whole = if made.is_cut() { Whole::TooLarge } else { Whole::Made(Arc::new(made)) };
+    pub fn keep_whole(&mut self, step: (usize, usize), dict: &Arc<Dict>, made: Option<Mapped>) -> Option<Arc<Mapped>> {
+        let whole = made.map_or(Whole::TooLarge, |made| Whole::Made(Arc::new(made)));
         let bytes = whole.bytes();
         let Some(uses) = self.uses(step, dict) else { return whole.made() };
         if !matches!(uses.whole, Whole::Unmade) {

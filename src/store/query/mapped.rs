@@ -90,13 +90,27 @@ pub fn only_dict(readers: &[FieldReader]) -> Option<OnlyDict<'_>> {
 }
 
 impl Mapped {
-    /// Of these codes, where `input` is the step's input that has values.
-    pub fn new(step: &Step, input: usize, dict: &Dict, codes: impl IntoIterator<Item = u32>) -> Self {
+    /// Of all codes, where `input` is the step's input that has values; `None` if the texts have no room.
+    pub fn all(step: &Step, input: usize, dict: &Dict) -> Option<Self> {
+        let all = 0..=u32::try_from(dict.len()).unwrap_or(u32::MAX);
+        Some(Self::make(step, input, dict, all, true)).filter(|made| !made.is_cut())
+    }
+
+    /// Of these codes.
+    pub fn of(step: &Step, input: usize, dict: &Dict, codes: impl IntoIterator<Item = u32>) -> Self {
+        Self::make(step, input, dict, codes, false)
+    }
+
+    /// `whole`: no more once a text has no room.
+    fn make(step: &Step, input: usize, dict: &Dict, codes: impl IntoIterator<Item = u32>, whole: bool) -> Self {
         let count = step.outputs.len();
         let fresh = || Making { codes: vec![0; dict.len() + 1], ..Making::default() };
         let mut made: Vec<Making> = (0..count).map(|_| fresh()).collect();
         let mut out = Vec::new();
         for code in codes {
+            if whole && made.iter().any(|made| made.cut) {
+                break;
+            }
             let mut inputs = vec![Val::Null; step.inputs.len()];
             if code > 0 {
                 inputs[input] = Val::Str(dict.entry(code as usize - 1).into());

@@ -185,11 +185,11 @@ fn compute(row: &mut OutRow, program: &Program) {
 
 /// Sorts rows; equal ones keep their order.
 pub fn sort(rows: &mut [OutRow], keys: &[SortKey]) {
-    let names: Vec<(String, bool)> = keys.iter().map(|key| (column(rows, &key.field), key.descending)).collect();
+    let names: Vec<(String, &SortKey)> = keys.iter().map(|key| (column(rows, &key.field), key)).collect();
     rows.sort_by(|a, b| {
-        for (name, descending) in &names {
+        for (name, key) in &names {
             let (a, b) = (a.get(name).unwrap_or(&OutValue::Null), b.get(name).unwrap_or(&OutValue::Null));
-            let order = a.sort_view().order_in(&b.sort_view(), *descending);
+            let order = key.pick.of_value(a).order_in(&key.pick.of_value(b), key.descending);
             if order != Ordering::Equal {
                 return order;
             }
