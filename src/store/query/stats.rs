@@ -113,7 +113,11 @@ impl Grouping {
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
             return;
         }
-        if self.only_counts && self.see_runs(found, by) {
+        let counted = match by {
+            [key] => self.only_counts && self.see_codes(found, key),
+            _ => self.only_counts && self.see_runs(found, by),
+        };
+        if counted {
             return;
         }
         let (rows, groups) = self.number_rows(found, by);
