@@ -147,6 +147,10 @@ fn rows_are_ordered_and_paged() {
         json!([{ "@timestamp": "desc" }, { "_doc": "desc" }]),
         json!([{ "@timestamp": { "order": "asc", "format": "strict_date_optional_time_nanos" } }]),
         json!([{ "app": "asc" }, { "_doc": "asc" }]),
+        // Of equal rows none is passed over either.
+        json!([{ "app": "asc" }]),
+        json!([{ "status": "desc" }, { "@timestamp": "asc" }]),
+        json!(["tags"]),
         json!([{ "took": "desc" }, { "_doc": "asc" }]),
         json!([{ "took": { "order": "asc", "missing": "_first" } }, { "_doc": "asc" }]),
         json!([{ "vip": "asc" }, { "status": "desc" }, { "_doc": "asc" }]),
@@ -168,7 +172,11 @@ fn rows_are_ordered_and_paged() {
         assert_eq!(paged, whole, "{sort}");
     }
     let answer = elastic.search(json!({ "sort": [{ "@timestamp": "desc" }], "size": 1 }));
-    assert_eq!(answer["hits"]["hits"][0]["sort"], json!([1_764_549_000_000i64]));
+    // The values of the keys, and which row it is.
+    let place = &answer["hits"]["hits"][0]["sort"];
+    assert_eq!((&place[0], place.as_array().map(Vec::len)), (&json!(1_764_549_000_000i64), Some(2)));
+    let after = json!({ "sort": [{ "@timestamp": "desc" }], "size": 1, "search_after": [place[0]] });
+    assert_eq!(found(after), [5]);
     elastic.refuses("/web/_search", json!({ "search_after": [1], "sort": ["a", "b"] }), "search_after");
     elastic.refuses("/web/_search", json!({ "size": 10_001 }), "10000");
     let total = |body: Value| elastic.search(body)["hits"]["total"].clone();
@@ -239,6 +247,55 @@ fn documents_are_shown_as_asked() {
     let (_, many) = elastic.post("/web/_mget", &json!({ "ids": ["web-0-0-0", "x", "web-0-6-0"] }));
     let found: Vec<_> = many["docs"].as_array().unwrap().iter().map(|document| document["found"].as_bool()).collect();
     assert_eq!(found, [Some(true), Some(false), Some(true)]);
+}
+
+#[test]
+fn lists_have_a_place_and_rows_of_one_millisecond_too() {
+    let elastic = Elastic::start();
+    let numbers = ["[\"3\",\"10\"]", "[\"5\"]", "[\"1\",\"20\"]", "7"];
+    let document = |(at, n): (usize, &&str)| {
+        let time = format!("2025-11-20T10:00:00.000{at}00Z");
+        format!("{{\"create\":{{\"_index\":\"nums\"}}}}\n{{\"@timestamp\":\"{time}\",\"n\":{n},\"message\":\"m\"}}\n")
+    };
+    let body: String = numbers.iter().enumerate().map(document).collect();
+    let (status, text) =
+        elastic.sawbox.send("POST", &format!("{}/_bulk", elastic.url), "application/x-ndjson", body.as_bytes());
+    assert!(status == 200 && text.contains("\"errors\":false"), "{text}");
+    elastic.sawbox.settle();
+    let ask = |body: Value| {
+        let (status, answer) = elastic.post("/nums/_search", &body);
+        assert_eq!(status, 200, "{body}: {answer}");
+        answer
+    };
+    for (sort, expected, is_paged) in [
+        (json!([{ "@timestamp": "asc" }]), [0, 1, 2, 3], true),
+        (json!([{ "@timestamp": "desc" }]), [3, 2, 1, 0], true),
+        (json!([{ "n": "asc" }]), [2, 0, 1, 3], true),
+        (json!([{ "n": "desc" }]), [2, 0, 3, 1], true),
+        (json!([{ "n": { "order": "asc", "mode": "max" } }]), [1, 3, 0, 2], true),
+        (json!([{ "n": { "order": "desc", "mode": "min" } }]), [3, 1, 0, 2], true),
+        (json!([{ "n": { "order": "asc", "mode": "avg" } }]), [1, 0, 3, 2], false),
+        (json!([{ "n": { "order": "asc", "mode": "sum" } }]), [1, 3, 0, 2], false),
+        (json!([{ "n": { "order": "desc", "mode": "median" } }]), [2, 3, 0, 1], false),
+    ] {
+        assert_eq!(hits(&ask(json!({ "sort": sort }))), expected, "{sort}");
+        if !is_paged {
+            elastic.refuses("/nums/_search", json!({ "sort": sort, "search_after": [1] }), "mode");
+            elastic.refuses("/nums/_search?scroll=1m", json!({ "sort": sort }), "mode");
+            continue;
+        }
+        let (mut paged, mut after) = (Vec::new(), Value::Null);
+        while paged.len() < 5 {
+            let answer = ask(json!({ "sort": sort, "size": 1, "search_after": after }));
+            let Some(last) = answer["hits"]["hits"].as_array().unwrap().last() else { break };
+            after = last["sort"].clone();
+            paged.extend(hits(&answer));
+        }
+        assert_eq!(paged, expected, "{sort}");
+    }
+    let answer = ask(json!({ "sort": [{ "n": { "order": "asc", "mode": "avg" } }] }));
+    assert_eq!(answer["hits"]["hits"][1]["sort"][0], 6.5);
+    elastic.refuses("/nums/_search", json!({ "sort": [{ "n": { "mode": "first" } }] }), "first");
 }
 
 #[test]

@@ -67,6 +67,33 @@ fn buckets_by_values() {
     let next =
         elastic.aggs(json!({ "c": { "composite": { "sources": sources, "size": 9, "after": first["c"]["after_key"] } } }));
     assert_eq!(buckets(&next["c"], &["/key/app", "/key/day"]), rows(json!([["blog", "2025-12-01"], ["shop", "2025-11-20"]])));
+    // Page by page as all at once, whichever way and however far what lies before a page is left unread.
+    for order in ["asc", "desc"] {
+        let app = json!({ "app": { "terms": { "field": "app", "order": order } } });
+        for first in [
+            app.clone(),
+            json!({ "x": { "terms": { "field": "tags", "order": order } } }),
+            json!({ "x": { "terms": { "field": "took", "order": order, "missing_bucket": true } } }),
+            json!({ "x": { "histogram": { "field": "bytes", "interval": 70, "order": order } } }),
+            json!({ "x": { "histogram": { "field": "took", "interval": 0.1, "order": order } } }),
+            json!({ "x": { "date_histogram": { "field": "@timestamp", "calendar_interval": "month", "time_zone": "Europe/Berlin", "order": order } } }),
+            json!({ "x": { "date_histogram": { "field": "@timestamp", "fixed_interval": "1m", "order": order } } }),
+            json!({ "x": { "terms": { "field": "status", "order": order } } }),
+            json!({ "x": { "terms": { "field": "@timestamp", "order": order } } }),
+        ] {
+            let sources = json!([first, { "last": { "terms": { "field": "status" } } }]);
+            let page = |body: Value| elastic.aggs(json!({ "c": { "composite": body } }))["c"].take();
+            let whole = page(json!({ "sources": sources, "size": 100 }));
+            let (mut paged, mut after) = (Vec::new(), Value::Null);
+            while paged.len() < 20 {
+                let one = page(json!({ "sources": sources, "size": 1, "after": after }));
+                let Some(last) = one["buckets"].as_array().unwrap().first() else { break };
+                paged.push(last.clone());
+                after = one["after_key"].clone();
+            }
+            assert_eq!(whole["buckets"], json!(paged), "{sources}");
+        }
+    }
 }
 
 #[test]
@@ -191,6 +218,31 @@ fn figures_over_rows() {
     near(&found[2][3], 200.0 / 3.0);
     found[2][3] = Value::Null;
     assert_eq!(found, rows(expected));
+    let formatted = elastic.aggs(json!({
+        "sum": { "sum": { "field": "bytes", "format": "#,##0.00" } },
+        "none": { "min": { "field": "absent", "format": "0" } },
+        "day": { "max": { "field": "@timestamp", "format": "yyyy-MM-dd" } },
+        "middle": { "percentiles": { "field": "@timestamp", "percents": [50], "format": "HH:mm" } },
+        "parts": { "percentiles": { "field": "bytes", "percents": [50], "keyed": false, "format": "0.0" } },
+        "stats": { "stats": { "field": "bytes", "format": "0 B" } },
+        "a": { "terms": { "field": "app", "size": 1 }, "aggs": {
+            "m": { "max": { "field": "bytes", "format": "0.0" } },
+            "twice": { "bucket_script": { "buckets_path": { "m": "m" }, "script": "params.m * 2", "format": "0.00" } } } },
+        "best": { "max_bucket": { "buckets_path": "a>m", "format": "000000" } },
+    }));
+    assert_eq!(formatted["sum"], json!({ "value": 1600, "value_as_string": "1,600.00" }));
+    assert_eq!(formatted["none"], json!({ "value": null }));
+    assert_eq!(formatted["day"]["value_as_string"], "2025-12-01");
+    assert_eq!(formatted["middle"]["values"]["50.0_as_string"], "10:03");
+    assert_eq!(formatted["parts"]["values"], json!([{ "key": 50.0, "value": 100.0, "value_as_string": "100.0" }]));
+    assert_eq!(
+        (&formatted["stats"]["max_as_string"], &formatted["stats"]["count_as_string"]),
+        (&json!("1000 B"), &Value::Null)
+    );
+    let own = &formatted["a"]["buckets"][0];
+    assert_eq!((&own["m"]["value_as_string"], &own["twice"]["value_as_string"]), (&json!("300.0"), &json!("600.00")));
+    assert_eq!(formatted["best"]["value_as_string"], "000300");
+    elastic.refuses("/web/_search", json!({ "aggs": { "s": { "sum": { "field": "bytes", "format": "0E0" } } } }), "0E0");
     let typed = elastic.post("/web/_search?typed_keys=true", &json!({ "size": 0, "aggs": { "a": { "terms": { "field": "app" }, "aggs": { "m": { "max": { "field": "bytes" } } } } } }));
     assert_eq!(typed.1["aggregations"]["sterms#a"]["buckets"][0]["max#m"]["value"], 300);
 }

@@ -11,7 +11,7 @@ use super::key_table::NONE;
 use super::out::{OutRow, OutValue, SortView};
 use super::plan::{Agg, Key, SortKey};
 use super::stats::Grouping;
-use super::{Request, Stats};
+use super::{Cancel, QueryError, Request, Stats};
 use crate::base::row;
 
 /// A column of the answer.
@@ -36,7 +36,11 @@ impl Grouping {
         first: Option<(&[SortKey], usize)>,
         request: &Request,
         stats: &mut Stats,
-    ) -> Vec<OutRow> {
+        cancel: &Cancel,
+    ) -> Result<Vec<OutRow>, QueryError> {
+        if self.figures.iter().any(Figure::is_cut) {
+            stats.miss("there is no memory for all values of `first`, `last` or `values`; some are left out");
+        }
         if self.lost {
             stats.miss("there are more groups or values than memory allows; some rows are not counted");
         }
@@ -48,11 +52,11 @@ impl Grouping {
             let values = self.values_of(group);
             let keys = key_names.iter().zip(&self.keys).zip(&values);
             let keys = keys.map(|((name, keys), value)| (Arc::clone(name), keys.value(*value)));
-            let figures =
-                names.iter().zip(&self.figures).map(|(name, figure)| (Arc::clone(name), figure.value(group, seconds)));
+            let figures = names.iter().enumerate().map(|(at, name)| (Arc::clone(name), self.value(at, group, seconds)));
             OutRow { fields: keys.chain(figures).collect() }
         };
-        self.ordered(aggs, by, first, seconds).into_iter().map(row).collect()
+        let groups = self.ordered(aggs, by, first, seconds);
+        groups.into_iter().enumerate().map(|(step, group)| cancel.go_on(step).map(|()| row(group))).collect()
     }
 
     /// Groups in the order of their keys; if only some are wanted, those.
@@ -83,7 +87,7 @@ impl Grouping {
             let figures: Vec<Vec<OutValue>> = sort
                 .iter()
                 .map(|(column, _)| match column {
-                    Column::Figure(index) => groups.iter().map(|&group| self.figures[*index].value(group, seconds)).collect(),
+                    Column::Figure(index) => groups.iter().map(|&group| self.value(*index, group, seconds)).collect(),
                     Column::Key(_) => Vec::new(),
                 })
                 .collect();

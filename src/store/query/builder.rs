@@ -10,13 +10,37 @@ pub const GROUP_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct Builder {
     rows: usize,
-    ends: Vec<u32>,
-    bytes: Vec<u8>,
-    texts: Vec<u64>,
+    texts: Texts,
+    lists: Texts,
     ints: Option<(Vec<i64>, Vec<u64>)>,
     floats: Option<(Vec<f64>, Vec<u64>)>,
     bools: Option<(Vec<bool>, Vec<u64>)>,
     cut: bool,
+}
+
+/// Strings or lists of some rows.
+#[derive(Debug, Default)]
+struct Texts {
+    ends: Vec<u32>,
+    bytes: Vec<u8>,
+    present: Vec<u64>,
+}
+
+impl Texts {
+    fn push(&mut self, rows: usize, row: usize, entry: &[u8]) {
+        if self.present.is_empty() {
+            self.present = vec![0; rows.div_ceil(64)];
+        }
+        self.fill(row);
+        self.bytes.extend_from_slice(entry);
+        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+        set(&mut self.present, row);
+    }
+
+    fn fill(&mut self, rows: usize) {
+        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.ends.resize(rows.max(self.ends.len()), end);
+    }
 }
 
 fn set(words: &mut [u64], row: usize) {
@@ -36,7 +60,8 @@ fn put<T: Copy + Default>(column: &mut Option<(Vec<T>, Vec<u64>)>, rows: usize, 
 impl Builder {
     /// For a group of so many rows.
     pub fn new(rows: usize) -> Self {
-        Self { rows, ends: Vec::new(), bytes: Vec::new(), texts: Vec::new(), ints: None, floats: None, bools: None, cut: false }
+        let (texts, lists) = (Texts::default(), Texts::default());
+        Self { rows, texts, lists, ints: None, floats: None, bools: None, cut: false }
     }
 
     /// Adds the value of a row; rows come in ascending order, and those left out have none.
@@ -46,25 +71,18 @@ impl Builder {
             Val::Int(int) => put(&mut self.ints, self.rows, row, int),
             Val::Float(float) => put(&mut self.floats, self.rows, row, float),
             Val::Bool(bool) => put(&mut self.bools, self.rows, row, bool),
-            Val::Str(text) => {
-                if self.bytes.len() + text.len() > GROUP_BYTES {
-                    self.cut = true;
-                    return;
-                }
-                if self.texts.is_empty() {
-                    self.texts = vec![0; self.rows.div_ceil(64)];
-                }
-                self.fill(row);
-                self.bytes.extend_from_slice(&text);
-                self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
-                set(&mut self.texts, row);
-            }
+            Val::Str(text) => self.push_entry(row, &text, false),
+            Val::List(entry) => self.push_entry(row, &entry, true),
         }
     }
 
-    fn fill(&mut self, rows: usize) {
-        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        self.ends.resize(rows.max(self.ends.len()), end);
+    fn push_entry(&mut self, row: usize, entry: &[u8], is_list: bool) {
+        if self.texts.bytes.len() + self.lists.bytes.len() + entry.len() > GROUP_BYTES {
+            self.cut = true;
+            return;
+        }
+        let own = if is_list { &mut self.lists } else { &mut self.texts };
+        own.push(self.rows, row, entry);
     }
 
     /// Whether some text had no room.
@@ -73,16 +91,18 @@ impl Builder {
     }
 
     /// A chunk for each kind of value that occurred.
-    pub fn finish(mut self) -> Vec<(Kind, Chunk)> {
+    pub fn finish(self) -> Vec<(Kind, Chunk)> {
         let rows = self.rows;
         let present = |words: Vec<u64>| {
             let count: usize = words.iter().map(|word| word.count_ones() as usize).sum();
             if count == rows { Present::All } else { Present::Some(words) }
         };
         let mut chunks = Vec::new();
-        if !self.texts.is_empty() {
-            self.fill(rows);
-            chunks.push((Kind::Str, Chunk::Text { ends: self.ends, bytes: self.bytes, present: present(self.texts) }));
+        for (kind, mut own) in [(Kind::Str, self.texts), (Kind::List, self.lists)] {
+            if !own.present.is_empty() {
+                own.fill(rows);
+                chunks.push((kind, Chunk::Text { ends: own.ends, bytes: own.bytes, present: present(own.present) }));
+            }
         }
         if let Some((values, words)) = self.ints {
             chunks.push((Kind::Int, Chunk::Int { values, present: present(words) }));

@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::QueryError;
 use crate::base::clock::Clock;
+
+/// Steps of a loop between two questions whether anybody still listens.
+const STEPS: usize = 1024;
 
 /// Stops a query: by hand, or when its time is up. Clones share the hand.
 #[derive(Clone, Debug)]
@@ -52,6 +56,15 @@ impl Cancel {
         } else {
             Go::On
         }
+    }
+
+    /// For loops over rows or groups of an answer, which a deadline does not end: what was found by then is still to be given.
+    ///
+    /// # Errors
+    /// Cancelled; asked once in some thousand steps.
+    pub fn go_on(&self, step: usize) -> Result<(), QueryError> {
+        let cancelled = step.is_multiple_of(STEPS) && self.flag.load(Ordering::Relaxed);
+        if cancelled { Err(QueryError::Cancelled) } else { Ok(()) }
     }
 
     /// A running time, of which only differences mean something.

@@ -6,22 +6,19 @@
 //! so that later groups, `stats` and predicates go on working with codes. Where it is known which rows matter ([`Computed::narrow`])
 //! others are left out.
 //!
-//! Limits, for all sources of a query together: the columns of the last groups are kept within [`KEPT_BYTES`], dictionaries within
-//! [`KEPT_ENTRIES`]. A group's texts past [`GROUP_BYTES`](super::builder::GROUP_BYTES) are left out, which is said.
+//! Limits: what is kept is bounded ([`super::made`]). A group's texts past [`GROUP_BYTES`](super::builder::GROUP_BYTES) are left out, which is said.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-
-use parking_lot::Mutex;
 
 use super::bits::Bits;
 use super::builder::Builder;
 use super::expr::Val;
-use super::mapped::{Mapped, MappedOutput, OnlyDict, is_equal, only_dict};
+use super::made::{Made, Shared, Whole};
+use super::mapped::{Mapped, MappedOutput, OnlyDict, only_dict};
 use super::program::{Binding, Program, Step};
-use super::view::{FieldReader, GroupView, chunk_bytes, virtual_reader};
+use super::view::{FieldReader, GroupView, virtual_reader};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
@@ -29,18 +26,12 @@ use crate::store::part::shape::Shapes;
 use crate::store::part::split::Split;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made as Piece, Run, Source};
 
-/// Bytes of columns that are kept: those of a group that is being read are asked for one by one.
-const KEPT_BYTES: u64 = 64 << 20;
-/// Entries of dictionaries whose results are kept.
-const KEPT_ENTRIES: usize = 1 << 20;
-/// Dictionaries whose results are kept.
-const KEPT_DICTIONARIES: usize = 128;
 /// Groups of which is known which rows matter.
 const NARROWED: usize = 64;
 /// Largest dictionary that is computed as a whole.
 const ENTRIES: usize = 1 << 17;
 /// The kinds that a computed column may have.
-const KINDS: [Kind; 4] = [Kind::Str, Kind::Int, Kind::Float, Kind::Bool];
+const KINDS: [Kind; 5] = [Kind::Str, Kind::List, Kind::Int, Kind::Float, Kind::Bool];
 
 /// A source and what is computed from it.
 #[derive(Debug)]
@@ -54,21 +45,6 @@ pub struct Computed {
     shared: Arc<Shared>,
 }
 
-/// What all sources of a query have together, seen through one program.
-#[derive(Debug, Default)]
-pub struct Shared {
-    state: Mutex<State>,
-    /// Whether some text had no room.
-    cut: AtomicBool,
-}
-
-impl Shared {
-    /// Whether some text had no room.
-    pub fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Relaxed)
-    }
-}
-
 #[derive(Debug)]
 struct Layout {
     columns: Vec<Column>,
@@ -80,70 +56,6 @@ struct Layout {
 enum Slot {
     Inner(usize),
     Made(usize, Kind),
-}
-
-/// The chunks of each output of a step.
-type Made = Arc<Vec<Vec<(Kind, Chunk)>>>;
-
-#[derive(Debug, Default)]
-struct State {
-    /// By source, group and step.
-    recent: VecDeque<((usize, usize, usize), Made)>,
-    bytes: u64,
-    /// By source and group.
-    narrowed: VecDeque<((usize, usize), Bits)>,
-    /// By step and which of its inputs it is: columns may have equal dictionaries.
-    mapped: VecDeque<((usize, usize), Uses)>,
-    entries: usize,
-}
-
-impl State {
-    fn keep(&mut self, key: (usize, usize, usize), made: Made) {
-        self.bytes += size(&made);
-        self.recent.push_back((key, made));
-        while self.bytes > KEPT_BYTES && self.recent.len() > 1 {
-            if let Some((_, old)) = self.recent.pop_front() {
-                self.bytes -= size(&old);
-            }
-        }
-    }
-
-    fn forget(&mut self, group: (usize, usize)) {
-        let mut freed = 0;
-        self.recent.retain(|((source, own, _), made)| {
-            let kept = (*source, *own) != group;
-            freed += if kept { 0 } else { size(made) };
-            kept
-        });
-        self.bytes -= freed;
-    }
-
-    /// What is known of a dictionary.
-    fn uses(&mut self, step: (usize, usize), dict: &Arc<Dict>) -> Option<&mut Uses> {
-        if !self.mapped.iter().any(|(own, uses)| *own == step && is_equal(&uses.dict, dict)) {
-            self.entries += dict.len();
-            self.mapped.push_back((step, Uses { dict: Arc::clone(dict), rows: 0, whole: None }));
-            while (self.entries > KEPT_ENTRIES && self.mapped.len() > 1) || self.mapped.len() > KEPT_DICTIONARIES {
-                if let Some((_, old)) = self.mapped.pop_front() {
-                    self.entries -= old.dict.len();
-                }
-            }
-        }
-        // Mostly the one that was met last.
-        self.mapped.iter_mut().rev().find(|(own, uses)| *own == step && is_equal(&uses.dict, dict)).map(|(_, uses)| uses)
-    }
-}
-
-fn size(made: &Made) -> u64 {
-    made.iter().flatten().map(|(_, chunk)| chunk_bytes(chunk)).sum()
-}
-
-/// A dictionary that is a step's only input, and how many rows were looked up in it.
-#[derive(Debug)]
-struct Uses {
-    dict: Arc<Dict>,
-    rows: usize,
-    whole: Option<Arc<Mapped>>,
 }
 
 impl Computed {
@@ -259,7 +171,10 @@ impl Computed {
         let (mut inputs, mut out) = (Vec::with_capacity(readers.len()), Vec::new());
         for row in rows.iter() {
             inputs.clear();
-            inputs.extend(readers.iter().map(|reader| Val::from(view.get(reader, row))));
+            inputs.extend(readers.iter().enumerate().map(|(input, reader)| match view.get(reader, row) {
+                datum if step.maker.passes(input) => Val::whole(datum),
+                datum => Val::from(datum),
+            }));
             step.maker.run(&inputs, &mut out);
             for (builder, value) in builders.iter_mut().zip(out.drain(..)) {
                 builder.push(row, value);
@@ -300,34 +215,35 @@ impl Computed {
     }
 
     /// What a step makes of the entries of a dictionary: of all, where that is likely to be less work, else of those in use.
-    fn mapped(&self, index: usize, step: &Step, (input, codes, dict): OnlyDict<'_>, rows: &Bits) -> Arc<Mapped> {
-        let known = {
+    fn mapped(&self, index: usize, step: &Step, only: OnlyDict<'_>, rows: &Bits) -> Arc<Mapped> {
+        let (input, codes, dict) = only;
+        if let Some(whole) = self.mapped_whole(index, step, (input, dict), rows.count()) {
+            return whole;
+        }
+        let mut used: Vec<u32> = rows.iter().filter_map(|row| codes.get(row).copied()).collect();
+        used.sort_unstable();
+        used.dedup();
+        let mapped = Mapped::of(step, input, dict, used);
+        if mapped.is_cut() {
+            self.shared.cut.store(true, Ordering::Relaxed);
+        }
+        Arc::new(mapped)
+    }
+
+    /// What a step makes of all entries of a dictionary, once so many rows more were looked up in it that it is worth that; `None`
+    /// before, or where there is no memory for it.
+    fn mapped_whole(&self, index: usize, step: &Step, (input, dict): (usize, &Arc<Dict>), rows: usize) -> Option<Arc<Mapped>> {
+        {
             let mut state = self.shared.state.lock();
-            match state.uses((index, input), dict) {
-                Some(uses) => {
-                    uses.rows += rows.count();
-                    (uses.whole.clone(), uses.rows >= dict.len() && dict.len() <= ENTRIES)
-                }
-                None => (None, false),
-            }
-        };
-        match known {
-            (Some(whole), _) => whole,
-            (None, true) => {
-                let whole = Arc::new(Mapped::new(step, input, dict, 0..=u32::try_from(dict.len()).unwrap_or(u32::MAX)));
-                // Two threads may have made it; all are to use the same.
-                match self.shared.state.lock().uses((index, input), dict) {
-                    Some(uses) => Arc::clone(uses.whole.get_or_insert(whole)),
-                    None => whole,
-                }
-            }
-            (None, false) => {
-                let mut used: Vec<u32> = rows.iter().filter_map(|row| codes.get(row).copied()).collect();
-                used.sort_unstable();
-                used.dedup();
-                Arc::new(Mapped::new(step, input, dict, used))
+            let uses = state.uses((index, input), dict)?;
+            uses.rows += rows;
+            let is_due = uses.rows >= dict.len() && dict.len() <= ENTRIES;
+            if !matches!(uses.whole, Whole::Unmade) || !is_due {
+                return uses.whole.made();
             }
         }
+        let made = Mapped::all(step, input, dict);
+        self.shared.state.lock().keep_whole((index, input), dict, made)
     }
 
     /// The dictionary of an output for the whole source, where its step has one input that has a dictionary for the whole source.
@@ -353,8 +269,7 @@ impl Computed {
         let Some((input, column)) = only else { return Ok(None) };
         let Some(dict) = self.inner.dict(column)?.filter(|dict| dict.len() <= ENTRIES) else { return Ok(None) };
         // As if all had been read: a predicate asks every entry anyway.
-        let everything = Bits::all(dict.len());
-        let mapped = self.mapped(index, step, (input, &[], &dict), &everything);
+        let Some(mapped) = self.mapped_whole(index, step, (input, &dict), dict.len()) else { return Ok(None) };
         Ok(mapped.outputs.get(output - step.outputs.start).map(|output| Arc::clone(&output.texts)))
     }
 }

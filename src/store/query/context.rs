@@ -80,7 +80,7 @@ pub fn context_of(
     let start = cancel.elapsed();
     let mut stats = Stats::default();
     let mut ask = |parts: Vec<Predicate>, limit: usize, descending: bool| -> Result<Vec<OutRow>, QueryError> {
-        let key = |field: &str| SortKey { field: field.to_owned(), descending };
+        let key = |field: &str| SortKey::new(field, descending);
         let order = Pipe::Sort(vec![key(virtual_field::OFFSET), key(virtual_field::N)]);
         let mut own = request.clone();
         own.query = Query::new(Predicate::and(parts)).pipe(order);

@@ -21,6 +21,7 @@ use hashbrown::DefaultHashBuilder;
 use parking_lot::Mutex;
 
 use super::bits::Bits;
+use super::cancel::Go;
 use super::flat::{Fixed, PARTITIONS, Pass, partition_of};
 use super::out::{OutRow, OutValue, SortView};
 use super::packed::Packed;
@@ -319,6 +320,7 @@ pub fn most_frequent(
         }
         let to = pass.to();
         let width = to - pass.from;
+        scan.cancel.go_on(0)?;
         choose(&pass, &mut winners, limits.threads);
         if to == PARTITIONS || !scan.go()? {
             break;
@@ -398,6 +400,11 @@ impl Plan {
         let having = on_threads(limits.threads.min(whole.len()), || {
             let mut collector = Collector::new(pass);
             while let Some(&(source, column)) = whole.get(next.fetch_add(1, Relaxed)) {
+                if scan.cancel.go() != Go::On {
+                    // It is left to be read, which then ends at once and says so.
+                    left.lock().push((source, column));
+                    continue;
+                }
                 let read = || {
                     let source = &scan.sources[source];
                     let counts = source.dict_counts(column).ok().flatten()?;

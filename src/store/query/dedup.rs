@@ -15,7 +15,7 @@ use super::scan::{Scan, Want};
 use super::sort::Ranked;
 use super::stats::datum_in;
 use super::view::{Datum, FieldReader};
-use super::{Limits, QueryError, Request, Stats};
+use super::{Cancel, Limits, QueryError, Request, Stats};
 
 const LOST: &str = "there are more different values than memory allows; some rows are left out";
 
@@ -140,8 +140,10 @@ pub fn first_of_each(
     )?;
     let mut results = results.into_iter();
     let Some(mut whole) = results.next() else { return Ok(()) };
-    whole.combinations.keys.iter_mut().for_each(|keys| keys.allow(limits.bytes));
+    let each = limits.bytes / keys.len().max(1);
+    whole.combinations.keys.iter_mut().for_each(|keys| keys.allow(each));
     for other in results {
+        scan.cancel.go_on(0)?;
         let groups = whole.combinations.adopt(&other.combinations);
         whole.lost |= other.lost;
         for (group, ranked) in groups.into_iter().zip(other.best) {
@@ -162,12 +164,19 @@ pub fn first_of_each(
 }
 
 /// Keeps the first row of each combination of an answer's rows.
-pub fn of_rows(rows: Vec<OutRow>, keys: &[String], limits: &Limits, stats: &mut Stats) -> Vec<OutRow> {
+pub fn of_rows(
+    rows: Vec<OutRow>,
+    keys: &[String],
+    limits: &Limits,
+    stats: &mut Stats,
+    cancel: &Cancel,
+) -> Result<Vec<OutRow>, QueryError> {
     let mut combinations = Combinations::new(keys.len(), limits, 1);
-    let mut seen = 0;
+    let mut kept: Vec<OutRow> = Vec::new();
     let mut lost = false;
     let mut entries = vec![Vec::new(); keys.len()];
-    let keep = |row: &OutRow| {
+    for (at, row) in rows.into_iter().enumerate() {
+        cancel.go_on(at)?;
         let values = keys.iter().zip(&mut entries);
         let values = values.map(|(key, entry)| match row.get(key) {
             None => Datum::Missing,
@@ -176,13 +185,12 @@ pub fn of_rows(rows: Vec<OutRow>, keys: &[String], limits: &Limits, stats: &mut 
         let group = combinations.of(values);
         lost |= group == NONE;
         // Numbers are given in order of arrival.
-        let fresh = group != NONE && group as usize == seen;
-        seen += usize::from(fresh);
-        fresh
-    };
-    let kept = rows.into_iter().filter(keep).collect();
+        if group != NONE && group as usize == kept.len() {
+            kept.push(row);
+        }
+    }
     if lost {
         stats.miss(LOST);
     }
-    kept
+    Ok(kept)
 }

@@ -193,7 +193,7 @@ pub fn top_values_of(
     let scan = Scan::new(&layers, request, cancel);
     let mut stats = Stats::default();
     let (aggs, by) = top_stats(&[field.to_owned()]);
-    let order = [SortKey { field: "count()".into(), descending: true }];
+    let order = [SortKey::new("count()", true)];
     let mut rows = stats::grouped(&scan, (&aggs, &by), Some((&order, limit)), request, &mut stats)?;
     table::sort(&mut rows, &order);
     let value = |row: &super::OutRow| {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::distinct::{Known, codes_of, each_hash};
+use super::kept::{Kept, Room, keep, keep_one, texts};
 use super::key_table::NONE;
 use super::numbers::{Numbers, Parsed};
 use super::out::{OutValue, SortView};
@@ -10,14 +12,7 @@ use super::sketch::{Distinct, Quantiles, hash};
 use super::sums::{Spread, Sum};
 use super::view::{Datum, FieldReader, GroupView, each_number};
 use crate::base::predicate::Number;
-use crate::base::{row, time};
-use crate::store::source::list_items;
-use crate::store::typed::put_number;
-
-/// What a value kept by `first`, `last` or `values` costs beside its bytes.
-const BESIDE: usize = 64;
-/// Longest value that these keep, in bytes.
-const LONGEST: usize = 64 * 1024;
+use crate::base::row;
 
 /// Which of two rows is the earlier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +29,16 @@ pub struct Moment {
     pub n: u16,
 }
 
-/// One figure for every group of rows.
+/// One figure for every group of rows: or several, where what they are made of is the same (`p50(f)` and `p99(f)`).
 #[derive(Debug)]
 pub struct Figure {
     state: State,
     /// Whether its numbers are instants, and so is the result.
     times: bool,
+    /// For what its groups hold beside the arrays.
+    room: Room,
+    /// Of dictionaries: what is known of their entries.
+    known: Known,
 }
 
 #[derive(Debug)]
@@ -48,79 +47,16 @@ enum State {
     CountOf(Vec<u64>),
     Distinct(Vec<Distinct>),
     Sum(Vec<Sum>),
-    Avg(Vec<Sum>),
     Least(Vec<Option<Number>>),
     Greatest(Vec<Option<Number>>),
-    Percentile(Vec<Quantiles>, f64),
+    Percentile(Vec<Quantiles>),
     Rate(Vec<u64>),
-    SumRate(Vec<Sum>),
-    First(Vec<Option<(Moment, OutValue)>>, usize),
-    Last(Vec<Option<(Moment, OutValue)>>, usize),
-    Values { sets: Vec<BTreeSet<Box<[u8]>>>, most: usize, bytes: usize, more: bool },
+    First(Vec<Option<(Moment, Kept)>>),
+    Last(Vec<Option<(Moment, Kept)>>),
+    Values { sets: Vec<BTreeSet<Box<[u8]>>>, most: usize, more: bool },
     Deviation(Vec<Spread>),
     Numbers(Vec<u64>),
     Squares(Vec<f64>),
-}
-
-/// A value as `values` shows it; its text tells it from others.
-fn texts(datum: Datum<'_>, mut take: impl FnMut(&[u8])) {
-    match datum {
-        Datum::Missing => {}
-        Datum::Str(bytes) => take(bytes),
-        Datum::List(entry) => list_items(entry).for_each(take),
-        Datum::Number(value, digits) => {
-            let mut text = Vec::new();
-            put_number(&mut text, value, digits);
-            take(&text);
-        }
-        Datum::Int(int) => take(int.to_string().as_bytes()),
-        Datum::Float(float) => take(float.to_string().as_bytes()),
-        Datum::Bool(bool) => take(if bool { b"true" } else { b"false" }),
-        Datum::Time(ns) => take(time::format(ns).as_bytes()),
-    }
-}
-
-/// Keeps the least texts of a set, so that which are kept does not depend on their order of arrival. Gives the bytes it grew by.
-fn keep(set: &mut BTreeSet<Box<[u8]>>, text: &[u8], most: usize, more: &mut bool) -> usize {
-    if set.contains(text) {
-        return 0;
-    }
-    if text.len() > LONGEST || (set.len() >= most && set.last().is_some_and(|last| **last < *text)) {
-        *more = true;
-        return 0;
-    }
-    set.insert(text.into());
-    if set.len() <= most {
-        return text.len() + BESIDE;
-    }
-    *more = true;
-    set.pop_last();
-    0
-}
-
-/// Keeps the better of two rows' values. Gives the bytes it grew by.
-fn keep_one(
-    own: &mut Option<(Moment, OutValue)>,
-    moment: Moment,
-    latest: bool,
-    value: impl FnOnce() -> Option<OutValue>,
-) -> usize {
-    let better = |own: &Moment| if latest { moment > *own } else { moment < *own };
-    if !own.as_ref().is_none_or(|(own, _)| better(own)) {
-        return 0;
-    }
-    let Some(value) = value() else { return 0 };
-    let size = |value: &OutValue| match value {
-        OutValue::Str(bytes) => bytes.len(),
-        OutValue::List(items) => items.iter().map(|item| item.len() + BESIDE).sum(),
-        _ => 0,
-    };
-    if size(&value) > LONGEST {
-        return 0;
-    }
-    let (before, after) = (own.as_ref().map_or(0, |(_, value)| size(value)), size(&value));
-    *own = Some((moment, value));
-    after.saturating_sub(before)
 }
 
 fn at<T: Default>(all: &mut Vec<T>, index: u32) -> &mut T {
@@ -147,28 +83,41 @@ fn better(own: &mut Option<Number>, number: Number, wanted: std::cmp::Ordering) 
 }
 
 impl Figure {
-    /// An empty one.
-    pub fn new(agg: &Agg) -> Self {
+    /// An empty one; values that it keeps may take so many bytes.
+    pub fn new(agg: &Agg, most: usize) -> Self {
         let state = match &agg.function {
             Function::Count => State::Count(Vec::new()),
             Function::CountOf(_) => State::CountOf(Vec::new()),
             Function::Distinct(_) => State::Distinct(Vec::new()),
-            Function::Sum(_) => State::Sum(Vec::new()),
-            Function::Avg(_) => State::Avg(Vec::new()),
+            Function::Sum(_) | Function::Avg(_) | Function::Rate(Some(_)) => State::Sum(Vec::new()),
             Function::Min(_) => State::Least(Vec::new()),
             Function::Max(_) => State::Greatest(Vec::new()),
-            Function::Percentile(_, hundredths) => State::Percentile(Vec::new(), *hundredths),
+            Function::Percentile(..) => State::Percentile(Vec::new()),
             Function::Rate(None) => State::Rate(Vec::new()),
-            Function::Rate(Some(_)) => State::SumRate(Vec::new()),
-            Function::First(_) => State::First(Vec::new(), 0),
-            Function::Last(_) => State::Last(Vec::new(), 0),
-            Function::Values(_, most) => State::Values { sets: Vec::new(), most: *most, bytes: 0, more: false },
+            Function::First(_) => State::First(Vec::new()),
+            Function::Last(_) => State::Last(Vec::new()),
+            Function::Values(_, most) => State::Values { sets: Vec::new(), most: *most, more: false },
             Function::Deviation(_) => State::Deviation(Vec::new()),
             Function::Numbers(_) => State::Numbers(Vec::new()),
             Function::Squares(_) => State::Squares(Vec::new()),
         };
         let times = agg.function.field() == Some(row::TIME);
-        Self { state, times }
+        Self { state, times, room: Room::new(most), known: Known::default() }
+    }
+
+    /// Whether two are made of the same, and one serves for both.
+    pub fn is_same(a: &Function, b: &Function) -> bool {
+        use Function::{Avg, Percentile, Rate, Sum};
+        match (a, b) {
+            (Percentile(a, _), Percentile(b, _)) => a == b,
+            (Sum(a) | Avg(a) | Rate(Some(a)), Sum(b) | Avg(b) | Rate(Some(b))) => a == b,
+            _ => a == b,
+        }
+    }
+
+    /// From now on the values that it keeps may take so many bytes.
+    pub fn allow(&mut self, most: usize) {
+        self.room.most = most;
     }
 
     /// Counts rows of groups.
@@ -193,6 +142,17 @@ impl Figure {
         }
     }
 
+    /// Counts so many rows of one group that have this string, or nothing, as the field's value.
+    pub fn count_entry(&mut self, group: u32, entry: Option<&[u8]>, rows: usize) {
+        match (&mut self.state, entry) {
+            (State::CountOf(counts), Some(_)) => *at(counts, group) += rows as u64,
+            (State::Distinct(sets), Some(entry)) => {
+                self.room.grown(at(sets, group), Distinct::bytes, |set| set.add(hash(entry)));
+            }
+            _ => self.count_many(group, rows),
+        }
+    }
+
     /// Whether it wants to know which row is earlier.
     pub fn is_by_time(&self) -> bool {
         matches!(self.state, State::First(..) | State::Last(..))
@@ -200,9 +160,10 @@ impl Figure {
 
     /// Adds a row's value to a group, for figures that go by time.
     pub fn add_at(&mut self, group: u32, moment: Moment, datum: Datum<'_>) {
+        let of_datum = |datum: Datum<'_>| datum.to_out().map(Kept::Value);
         match &mut self.state {
-            State::First(all, bytes) => *bytes += keep_one(at(all, group), moment, false, || datum.to_out()),
-            State::Last(all, bytes) => *bytes += keep_one(at(all, group), moment, true, || datum.to_out()),
+            State::First(all) => keep_one(at(all, group), moment, false, &mut self.room, || of_datum(datum)),
+            State::Last(all) => keep_one(at(all, group), moment, true, &mut self.room, || of_datum(datum)),
             _ => self.add(group, datum),
         }
     }
@@ -212,9 +173,9 @@ impl Figure {
         match &mut self.state {
             State::Count(counts) | State::Rate(counts) => *at(counts, group) += 1,
             State::First(..) | State::Last(..) => self.add_at(group, Moment::default(), datum),
-            State::Values { sets, most, bytes, more } => {
+            State::Values { sets, most, more } => {
                 let set = at(sets, group);
-                texts(datum, |text| *bytes += keep(set, text, *most, more));
+                texts(datum, |text| keep(set, text, *most, more, &mut self.room));
             }
             State::Deviation(all) => {
                 let spread = at(all, group);
@@ -222,23 +183,9 @@ impl Figure {
             }
             State::CountOf(counts) => *at(counts, group) += u64::from(datum != Datum::Missing),
             State::Distinct(sets) => {
-                let set = at(sets, group);
-                match datum {
-                    Datum::Missing => {}
-                    Datum::Str(bytes) => set.add(hash(bytes)),
-                    Datum::List(entry) => list_items(entry).for_each(|item| set.add(hash(item))),
-                    Datum::Number(value, digits) => {
-                        let mut text = Vec::with_capacity(24);
-                        put_number(&mut text, value, digits);
-                        set.add(hash(&text));
-                    }
-                    Datum::Int(int) => set.add(hash(int.to_string().as_bytes())),
-                    Datum::Time(ns) => set.add(hash(&ns.to_le_bytes())),
-                    Datum::Float(float) => set.add(hash(float.to_string().as_bytes())),
-                    Datum::Bool(bool) => set.add(hash(if bool { b"true" } else { b"false" })),
-                }
+                self.room.grown(at(sets, group), Distinct::bytes, |set| each_hash(datum, |hash| set.add(hash)));
             }
-            State::Sum(sums) | State::Avg(sums) | State::SumRate(sums) => {
+            State::Sum(sums) => {
                 let sum = at(sums, group);
                 each_number(datum, |number| sum.add(number));
             }
@@ -250,10 +197,9 @@ impl Figure {
                 let best = at(bests, group);
                 each_number(datum, |number| better(best, number, std::cmp::Ordering::Greater));
             }
-            State::Percentile(all, _) => {
-                let quantiles = at(all, group);
-                each_number(datum, |number| quantiles.add(number.as_f64()));
-            }
+            State::Percentile(all) => self.room.grown(at(all, group), Quantiles::bytes, |own| {
+                each_number(datum, |number| own.add(number.as_f64()));
+            }),
             State::Numbers(counts) => {
                 let count = at(counts, group);
                 each_number(datum, |_| *count += 1);
@@ -270,11 +216,9 @@ impl Figure {
         matches!(
             self.state,
             State::Sum(_)
-                | State::Avg(_)
-                | State::SumRate(_)
                 | State::Least(_)
                 | State::Greatest(_)
-                | State::Percentile(..)
+                | State::Percentile(_)
                 | State::Deviation(_)
                 | State::Numbers(_)
                 | State::Squares(_)
@@ -288,6 +232,21 @@ impl Figure {
             && let Some(most) = groups.iter().copied().filter(|&group| group != NONE).max()
         {
             columns.iter().for_each(|numbers| self.add_numbers(rows, groups, most, numbers, parsed));
+            return;
+        }
+        if let State::Distinct(sets) = &mut self.state
+            && let FieldReader::Chunks(chunks) = reader
+            && let Some(most) = groups.iter().copied().filter(|&group| group != NONE).max()
+            && let Some(columns) = chunks.iter().map(codes_of).collect::<Option<Vec<_>>>()
+        {
+            at(sets, most);
+            for (codes, dict) in columns {
+                self.known.each_new(dict, codes, (rows, groups), |group, hash| {
+                    if let Some(set) = sets.get_mut(group as usize) {
+                        self.room.grown(set, Distinct::bytes, |set| set.add(hash));
+                    }
+                });
+            }
             return;
         }
         for (&row, &group) in rows.iter().zip(groups) {
@@ -311,10 +270,12 @@ impl Figure {
             }};
         }
         match &mut self.state {
-            State::Sum(sums) | State::Avg(sums) | State::SumRate(sums) => each!(sums, Sum::add),
+            State::Sum(sums) => each!(sums, Sum::add),
             State::Least(bests) => each!(bests, |best, number| better(best, number, Less)),
             State::Greatest(bests) => each!(bests, |best, number| better(best, number, Greater)),
-            State::Percentile(all, _) => each!(all, |own: &mut Quantiles, number: Number| own.add(number.as_f64())),
+            State::Percentile(all) => each!(all, |own: &mut Quantiles, number: Number| {
+                self.room.grown(own, Quantiles::bytes, |own| own.add(number.as_f64()));
+            }),
             State::Deviation(all) => each!(all, |own: &mut Spread, number: Number| own.add(number.as_f64())),
             State::Numbers(counts) => each!(counts, |own: &mut u64, _| *own += 1),
             State::Squares(sums) => each!(sums, |own: &mut f64, number: Number| *own += number.as_f64() * number.as_f64()),
@@ -331,23 +292,23 @@ impl Figure {
                 }
             }
         }
+        let room = &mut self.room;
+        room.cut |= other.room.cut;
         match (&mut self.state, other.state) {
             (State::Squares(own), State::Squares(theirs)) => both(own, theirs, groups, |own, their| *own += their),
-            (State::First(own, bytes), State::First(theirs, _)) => both(own, theirs, groups, |own, their| {
+            (State::First(own), State::First(theirs)) => both(own, theirs, groups, |own, their| {
                 if let Some((moment, value)) = their {
-                    *bytes += keep_one(own, moment, false, || Some(value));
+                    keep_one(own, moment, false, room, || Some(value));
                 }
             }),
-            (State::Last(own, bytes), State::Last(theirs, _)) => both(own, theirs, groups, |own, their| {
+            (State::Last(own), State::Last(theirs)) => both(own, theirs, groups, |own, their| {
                 if let Some((moment, value)) = their {
-                    *bytes += keep_one(own, moment, true, || Some(value));
+                    keep_one(own, moment, true, room, || Some(value));
                 }
             }),
-            (State::Values { sets: own, most, bytes, more }, State::Values { sets: theirs, more: also, .. }) => {
+            (State::Values { sets: own, most, more }, State::Values { sets: theirs, more: also, .. }) => {
                 *more |= also;
-                both(own, theirs, groups, |own, their| {
-                    their.iter().for_each(|text| *bytes += keep(own, text, *most, more));
-                });
+                both(own, theirs, groups, |own, their| their.iter().for_each(|text| keep(own, text, *most, more, room)));
             }
             (State::Deviation(own), State::Deviation(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
             (State::Count(own), State::Count(theirs))
@@ -356,10 +317,10 @@ impl Figure {
             | (State::Numbers(own), State::Numbers(theirs)) => {
                 both(own, theirs, groups, |own, their| *own += their);
             }
-            (State::Distinct(own), State::Distinct(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
-            (State::Sum(own), State::Sum(theirs))
-            | (State::Avg(own), State::Avg(theirs))
-            | (State::SumRate(own), State::SumRate(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
+            (State::Distinct(own), State::Distinct(theirs)) => both(own, theirs, groups, |own, their| {
+                room.grown(own, Distinct::bytes, |own| own.merge(&their));
+            }),
+            (State::Sum(own), State::Sum(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
             (State::Least(own), State::Least(theirs)) => both(own, theirs, groups, |own, their| {
                 if let Some(number) = their {
                     better(own, number, std::cmp::Ordering::Less);
@@ -370,27 +331,34 @@ impl Figure {
                     better(own, number, std::cmp::Ordering::Greater);
                 }
             }),
-            (State::Percentile(own, _), State::Percentile(theirs, _)) => {
-                both(own, theirs, groups, |own, their| own.merge(&their))
-            }
+            (State::Percentile(own), State::Percentile(theirs)) => both(own, theirs, groups, |own, their| {
+                room.grown(own, Quantiles::bytes, |own| own.merge(&their));
+            }),
             _ => {}
         }
     }
 
     /// Bytes of memory, about.
     pub fn bytes(&self) -> usize {
-        match &self.state {
+        let arrays = match &self.state {
             State::Count(all) | State::CountOf(all) | State::Rate(all) | State::Numbers(all) => all.capacity() * 8,
-            State::First(all, bytes) | State::Last(all, bytes) => all.capacity() * 80 + bytes,
-            State::Values { sets, bytes, .. } => sets.capacity() * 24 + bytes,
+            State::First(all) | State::Last(all) => all.capacity() * 80,
+            State::Values { sets, .. } => sets.capacity() * 24,
             State::Deviation(all) => all.capacity() * size_of::<Spread>(),
             State::Squares(all) => all.capacity() * 8,
-            State::Distinct(all) => all.iter().map(Distinct::bytes).sum::<usize>() + all.capacity() * 48,
-            State::Sum(all) | State::Avg(all) | State::SumRate(all) => all.capacity() * size_of::<Sum>(),
+            State::Distinct(all) => all.capacity() * size_of::<Distinct>(),
+            State::Sum(all) => all.capacity() * size_of::<Sum>(),
             State::Least(all) | State::Greatest(all) => all.capacity() * 24,
-            State::Percentile(all, _) => {
-                all.iter().map(Quantiles::bytes).sum::<usize>() + all.capacity() * size_of::<Quantiles>()
-            }
+            State::Percentile(all) => all.capacity() * size_of::<Quantiles>(),
+        };
+        arrays + self.room.held
+    }
+
+    /// Whether there was no memory for a value that belongs to a result.
+    pub fn is_cut(&self) -> bool {
+        match &self.state {
+            State::First(all) | State::Last(all) => all.iter().any(|kept| matches!(kept, Some((_, Kept::TooLong)))),
+            _ => self.room.cut,
         }
     }
 
@@ -406,15 +374,15 @@ impl Figure {
     pub fn is_estimate(&self) -> bool {
         match &self.state {
             State::Distinct(all) => all.iter().any(Distinct::is_estimate),
-            State::Percentile(all, _) => all.iter().any(Quantiles::is_estimate),
+            State::Percentile(all) => all.iter().any(Quantiles::is_estimate),
             State::Values { more, .. } => *more,
             _ => false,
         }
     }
 
-    /// The result for a group; rates are of so many seconds.
+    /// What one of the functions that it serves is for a group; rates are of so many seconds.
     #[allow(clippy::cast_precision_loss)]
-    pub fn value(&self, group: u32, seconds: f64) -> OutValue {
+    pub fn value(&self, function: &Function, group: u32, seconds: f64) -> OutValue {
         let index = group as usize;
         let count =
             |counts: &[u64]| OutValue::Int(counts.get(index).map_or(0, |&count| i64::try_from(count).unwrap_or(i64::MAX)));
@@ -427,10 +395,10 @@ impl Figure {
         match &self.state {
             State::Count(counts) | State::CountOf(counts) | State::Numbers(counts) => count(counts),
             State::Rate(counts) => OutValue::Float(counts.get(index).map_or(0.0, |&count| count as f64) / seconds),
-            State::SumRate(sums) => OutValue::Float(sums.get(index).map_or(0.0, Sum::as_f64) / seconds),
-            State::First(all, _) | State::Last(all, _) => {
-                all.get(index).cloned().flatten().map_or(OutValue::Null, |(_, value)| value)
-            }
+            State::First(all) | State::Last(all) => match all.get(index) {
+                Some(Some((_, Kept::Value(value)))) => value.clone(),
+                _ => OutValue::Null,
+            },
             State::Values { sets, .. } => {
                 let mut items: Vec<Box<[u8]>> = sets.get(index).into_iter().flatten().cloned().collect();
                 items.sort_by(|a, b| SortView::of_bytes(a).order(&SortView::of_bytes(b)).then_with(|| a.cmp(b)));
@@ -441,24 +409,26 @@ impl Figure {
             State::Distinct(sets) => {
                 OutValue::Int(sets.get(index).map_or(0, |set| i64::try_from(set.count()).unwrap_or(i64::MAX)))
             }
-            State::Sum(sums) => match sums.get(index).filter(|sum| sum.count > 0) {
-                None => OutValue::Null,
-                Some(sum) if sum.decimals => OutValue::Float(sum.as_f64()),
-                Some(sum) => i64::try_from(sum.whole).map_or(OutValue::Float(sum.as_f64()), OutValue::Int),
-            },
-            State::Avg(sums) => match sums.get(index).filter(|sum| sum.count > 0) {
-                None => OutValue::Null,
-                Some(sum) if self.times => OutValue::Time(i64::try_from(sum.whole / i128::from(sum.count)).unwrap_or(i64::MAX)),
-                #[allow(clippy::cast_precision_loss)]
-                Some(sum) => OutValue::Float(sum.as_f64() / sum.count as f64),
+            State::Sum(sums) => match (function, sums.get(index).filter(|sum| sum.count > 0)) {
+                (Function::Rate(_), sum) => OutValue::Float(sum.map_or(0.0, Sum::as_f64) / seconds),
+                (_, None) => OutValue::Null,
+                (Function::Avg(_), Some(sum)) if self.times => {
+                    OutValue::Time(i64::try_from(sum.whole / i128::from(sum.count)).unwrap_or(i64::MAX))
+                }
+                (Function::Avg(_), Some(sum)) => OutValue::Float(sum.as_f64() / sum.count as f64),
+                (_, Some(sum)) if sum.decimals => OutValue::Float(sum.as_f64()),
+                (_, Some(sum)) => i64::try_from(sum.whole).map_or(OutValue::Float(sum.as_f64()), OutValue::Int),
             },
             State::Least(all) | State::Greatest(all) => number(all.get(index).copied().flatten()),
-            State::Percentile(all, hundredths) => match all.get(index).and_then(|all| all.percentile(*hundredths)) {
-                None => OutValue::Null,
-                #[allow(clippy::cast_possible_truncation)]
-                Some(value) if self.times => OutValue::Time(value as i64),
-                Some(value) => OutValue::Float(value),
-            },
+            State::Percentile(all) => {
+                let Function::Percentile(_, hundredths) = function else { return OutValue::Null };
+                match all.get(index).and_then(|all| all.percentile(*hundredths)) {
+                    None => OutValue::Null,
+                    #[allow(clippy::cast_possible_truncation)]
+                    Some(value) if self.times => OutValue::Time(value as i64),
+                    Some(value) => OutValue::Float(value),
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Numbers the values of a key, and combinations of keys, from 0 in order of arrival, so that figures are arrays.
 //!
-//! A value is known by its text: 503 the number and "503" the string are one group, shown as the number. Values lie back to back in
+//! A value is known by its text: 503 the number and "503" the string are one group, shown as the number; a list is known by its
+//! items and is never the same as a string. Values lie back to back in
 //! one buffer; the table holds only their numbers. Growth past the given limits is refused, and counted by the caller.
 
 use std::hash::BuildHasher;
@@ -12,15 +13,19 @@ use rustc_hash::FxHashMap;
 use super::out::{OutValue, SortView};
 use super::view::Datum;
 use crate::base::predicate::Number;
-use crate::store::source::Dict;
+use crate::store::source::{Dict, list_items};
 use crate::store::typed::put_number;
 
 /// No number: past the limits.
 pub const NONE: u32 = u32::MAX;
 
+/// What a value costs beside its bytes.
+const BESIDE: usize = 32;
+
 /// What a value was, at its most telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Shape {
+    List,
     Str,
     Bool,
     Float,
@@ -70,6 +75,11 @@ impl KeyTable {
         self.most_bytes = bytes.min(u32::MAX as usize);
     }
 
+    /// Bytes that its values take, about.
+    pub fn held(&self) -> usize {
+        self.bytes.len() + self.len() * BESIDE
+    }
+
     /// How many values.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -85,9 +95,7 @@ impl KeyTable {
 
     fn push(&mut self, text: &[u8], shape: Shape) -> u32 {
         let end = self.bytes.len() + text.len();
-        // What a value costs beside its bytes.
-        const BESIDE: usize = 32;
-        if self.len() >= self.most || end + self.len() * BESIDE > self.most_bytes {
+        if self.len() >= self.most || self.held() + text.len() > self.most_bytes || end > u32::MAX as usize {
             return NONE;
         }
         let (Ok(end), Ok(number)) = (u32::try_from(end), u32::try_from(self.len())) else { return NONE };
@@ -99,7 +107,9 @@ impl KeyTable {
 
     fn of_text(&mut self, text: &[u8], shape: Shape) -> u32 {
         let hash = self.hasher.hash_one(text);
-        if let Some(&number) = self.table.find(hash, |&number| self.text(number) == text) {
+        let is_list = |number: u32| self.shapes.get(number as usize) == Some(&Shape::List);
+        let is_same = |&number: &u32| self.text(number) == text && is_list(number) == (shape == Shape::List);
+        if let Some(&number) = self.table.find(hash, is_same) {
             let own = &mut self.shapes[number as usize];
             *own = (*own).max(shape);
             return number;
@@ -168,11 +178,12 @@ impl KeyTable {
         number
     }
 
-    /// The number of a single value (not a list).
+    /// The number of a value; a list is one.
     pub fn of(&mut self, datum: Datum<'_>) -> u32 {
         match datum {
             Datum::Missing => self.of_missing(),
-            Datum::Str(bytes) | Datum::List(bytes) => self.of_str(bytes),
+            Datum::Str(bytes) => self.of_str(bytes),
+            Datum::List(entry) => self.of_text(entry, Shape::List),
             Datum::Number(value, digits) => self.of_number(value, digits),
             Datum::Int(int) => self.of_int(int),
             Datum::Float(float) => self.of_text(float.to_string().as_bytes(), Shape::Float),
@@ -197,6 +208,7 @@ impl KeyTable {
         match self.shapes.get(number as usize) {
             None | Some(Shape::Missing) => SortView::Missing,
             Some(Shape::Time) => SortView::Number(Number::Int(<[u8; 8]>::try_from(text).map_or(0, i64::from_le_bytes))),
+            Some(Shape::List) => Datum::List(text).sort_view(),
             Some(_) => SortView::of_bytes(text),
         }
     }
@@ -208,6 +220,7 @@ impl KeyTable {
         match self.shapes.get(number as usize) {
             None | Some(Shape::Missing) => OutValue::Null,
             Some(Shape::Str) => OutValue::Str(text.into()),
+            Some(Shape::List) => OutValue::List(list_items(text).map(Into::into).collect()),
             Some(Shape::Bool) => OutValue::Bool(text == b"true"),
             Some(Shape::Int) => read(text).parse().map_or_else(|_| OutValue::Str(text.into()), OutValue::Int),
             Some(Shape::Float) => read(text).parse().map_or_else(|_| OutValue::Str(text.into()), OutValue::Float),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::computed::{Computed, Shared};
+use super::computed::Computed;
+use super::made::Shared;
 use super::scan::within;
 use super::split::{Stage, Steps};
 use super::{Request, Stats};

@@ -1,9 +1,12 @@
 //! What a step computes of a dictionary's entries: once an entry, however many rows have it.
+//!
+//! Limits: an output's texts take [`GROUP_BYTES`]; what has no room is left out, and whoever asked is told.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::builder::GROUP_BYTES;
 use super::expr::Val;
 use super::program::Step;
 use super::search::is_same;
@@ -26,6 +29,8 @@ pub struct MappedOutput {
     pub texts: Arc<Dict>,
     /// What is no text, by code.
     pub others: FxHashMap<u32, Val<'static>>,
+    /// Whether some text had no room.
+    pub cut: bool,
 }
 
 /// The only input that has values: which, its codes and its dictionary.
@@ -38,6 +43,26 @@ struct Making {
     texts: Dict,
     known: FxHashMap<Box<[u8]>, u32>,
     others: FxHashMap<u32, Val<'static>>,
+    cut: bool,
+}
+
+impl Making {
+    /// The code of a text; 0 if there is no room for it.
+    fn code_of(&mut self, text: &[u8]) -> u32 {
+        if let Some(&code) = self.known.get(text) {
+            return code;
+        }
+        let end = self.texts.bytes.len() + text.len();
+        let (Ok(code), Ok(small)) = (u32::try_from(self.texts.len() + 1), u32::try_from(end)) else { return 0 };
+        if end > GROUP_BYTES {
+            self.cut = true;
+            return 0;
+        }
+        self.texts.bytes.extend_from_slice(text);
+        self.texts.ends.push(small);
+        self.known.insert(text.into(), code);
+        code
+    }
 }
 
 /// Whether two dictionaries are one: a source may unpack its own twice.
@@ -65,46 +90,60 @@ pub fn only_dict(readers: &[FieldReader]) -> Option<OnlyDict<'_>> {
 }
 
 impl Mapped {
-    /// Of these codes, where `input` is the step's input that has values.
-    pub fn new(step: &Step, input: usize, dict: &Dict, codes: impl IntoIterator<Item = u32>) -> Self {
+    /// Of all codes, where `input` is the step's input that has values; `None` if the texts have no room.
+    pub fn all(step: &Step, input: usize, dict: &Dict) -> Option<Self> {
+        let all = 0..=u32::try_from(dict.len()).unwrap_or(u32::MAX);
+        Some(Self::make(step, input, dict, all, true)).filter(|made| !made.is_cut())
+    }
+
+    /// Of these codes.
+    pub fn of(step: &Step, input: usize, dict: &Dict, codes: impl IntoIterator<Item = u32>) -> Self {
+        Self::make(step, input, dict, codes, false)
+    }
+
+    /// `whole`: no more once a text has no room.
+    fn make(step: &Step, input: usize, dict: &Dict, codes: impl IntoIterator<Item = u32>, whole: bool) -> Self {
         let count = step.outputs.len();
         let fresh = || Making { codes: vec![0; dict.len() + 1], ..Making::default() };
         let mut made: Vec<Making> = (0..count).map(|_| fresh()).collect();
         let mut out = Vec::new();
         for code in codes {
+            if whole && made.iter().any(|made| made.cut) {
+                break;
+            }
             let mut inputs = vec![Val::Null; step.inputs.len()];
             if code > 0 {
                 inputs[input] = Val::Str(dict.entry(code as usize - 1).into());
             }
             step.maker.run(&inputs, &mut out);
-            for (Making { codes, texts, known, others }, value) in made.iter_mut().zip(out.drain(..)) {
+            for (made, value) in made.iter_mut().zip(out.drain(..)) {
                 match value.settled() {
                     Val::Null => {}
                     Val::Str(text) => {
-                        let next = u32::try_from(texts.len() + 1).unwrap_or(0);
-                        let number = match known.get(&*text) {
-                            Some(&number) => number,
-                            None => match u32::try_from(texts.bytes.len() + text.len()) {
-                                Ok(end) => {
-                                    texts.bytes.extend_from_slice(&text);
-                                    texts.ends.push(end);
-                                    known.insert(text.into_owned().into(), next);
-                                    next
-                                }
-                                Err(_) => 0,
-                            },
-                        };
-                        if let Some(slot) = codes.get_mut(code as usize) {
+                        let number = made.code_of(&text);
+                        if let Some(slot) = made.codes.get_mut(code as usize) {
                             *slot = number;
                         }
                     }
                     other => {
-                        others.insert(code, other.into_owned());
+                        made.others.insert(code, other.into_owned());
                     }
                 }
             }
         }
-        let output = |made: Making| MappedOutput { codes: made.codes, texts: Arc::new(made.texts), others: made.others };
+        let output = |Making { codes, texts, others, cut, .. }: Making| {
+            let texts = Arc::new(texts);
+            MappedOutput { codes, texts, others, cut }
+        };
         Self { outputs: made.into_iter().map(output).collect() }
+    }
+    /// Whether some text had no room.
+    pub fn is_cut(&self) -> bool {
+        self.outputs.iter().any(|output| output.cut)
+    }
+
+    /// Bytes of memory, about.
+    pub fn bytes(&self) -> usize {
+        self.outputs.iter().map(|output| output.codes.len() * 4 + output.texts.bytes.len() + output.others.len() * 64).sum()
     }
 }

@@ -33,20 +33,25 @@ mod binned;
 pub mod bits;
 mod builder;
 mod cancel;
+mod cluster;
 mod complete;
 mod computed;
 mod context;
 mod counts;
+mod deal;
 mod dedup;
 mod derived;
+mod distinct;
 mod explain;
 pub mod expr;
 mod extract;
 mod facets;
 mod figures;
 mod flat;
+mod kept;
 mod key_table;
 mod layers;
+mod made;
 mod mapped;
 mod merit;
 mod near;
@@ -56,6 +61,7 @@ mod out;
 mod packed;
 mod parse;
 mod patterns;
+mod pick;
 mod plan;
 mod program;
 mod render;
@@ -78,6 +84,7 @@ mod table;
 mod tops;
 mod typed;
 mod view;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -93,8 +100,9 @@ pub use complete::{Completion, Hint};
 pub use context::{Around, Context};
 pub use explain::{Explanation, LeftOut, Spent, Why};
 pub use facets::{FieldSummary, Histogram, TopValues};
-pub use out::{OutRow, OutValue, virtual_field, write_string, write_time};
+pub use out::{OutRow, OutValue, SortView, virtual_field, write_string, write_time};
 pub use parse::{parse, parse_at};
+pub use pick::Pick;
 pub use plan::{Agg, Bin, Function, Key, Lookup, Pipe, Query, Series, SortKey, Take};
 pub use program::{Table, Tables};
 pub use rounding::Rounding;
@@ -369,7 +377,7 @@ fn search_within(
             stats.miss("the rows between two pipes did not fit into memory; some are left out");
         }
         let read = cancel.elapsed();
-        let mut rows = table::run(rows, &steps.tail, request, &mut stats)?;
+        let mut rows = table::run(rows, &steps.tail, request, &mut stats, cancel)?;
         if !says_how_many(steps) {
             rows.truncate(request.limit);
         }
@@ -422,7 +430,7 @@ fn head(
             stats::grouped(scan, (aggs, by), first, request, stats)?
         }
         split::Head::Series(series) => series::of_scan(scan, series, request, stats)?,
-        split::Head::Patterns { most, field } => patterns::of_scan(scan, field, *most, request, stats)?,
+        split::Head::Patterns { most, field } => patterns::of_scan(scan, field, *most, request)?,
     };
     for row in rows {
         if emit(row).is_break() {

@@ -7,12 +7,12 @@
 //!
 //! The example is the earliest text. Memory: twice [`SHAPES`] shapes and examples, for each of two levels and each thread.
 
-use std::cmp::Ordering;
 use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use rustc_hash::FxHashMap;
 
+use super::cluster::{by_count, clustered};
 use super::figures::Moment;
 use super::out::{OutRow, OutValue};
 use super::scan::{Found, Scan, Want};
@@ -21,7 +21,7 @@ use super::sketch::hash;
 use super::stats::datum_of;
 use super::table::moments;
 use super::view::{Datum, FieldReader};
-use super::{Limits, QueryError, Request, Stats};
+use super::{Cancel, Limits, QueryError, Request};
 use crate::store::source::{Chunk, Kind, list_items};
 
 /// Shapes counted by themselves.
@@ -30,17 +30,11 @@ const SHAPES: usize = 5000;
 const EXAMPLE_BYTES: usize = 512;
 /// Words of a shape that is not counted by itself.
 const FIRST_WORDS: usize = 3;
-/// Clusters that a shape is compared with.
-const COMPARED: usize = 1000;
-/// Of so many words ...
-const OF: usize = 10;
-/// ... so many must be the same.
-const SAME: usize = 6;
-
 /// What is known of a shape.
 #[derive(Clone, Debug)]
-struct Seen {
-    count: u64,
+pub struct Seen {
+    /// Texts.
+    pub count: u64,
     first: i64,
     last: i64,
     moment: Moment,
@@ -48,7 +42,8 @@ struct Seen {
 }
 
 impl Seen {
-    fn add(&mut self, other: &Self) {
+    /// Adds what is known of another.
+    pub fn add(&mut self, other: &Self) {
         self.count += other.count;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
@@ -209,11 +204,11 @@ impl Shapes {
         }
     }
 
-    fn finish(mut self, most: usize) -> Vec<OutRow> {
+    fn finish(mut self, most: usize, cancel: &Cancel) -> Result<Vec<OutRow>, QueryError> {
         self.settle();
         let rest = self.rest.map(|seen| (Box::from("<\u{2026}>".as_bytes()), seen));
         let entries = self.levels.into_iter().flat_map(|level| level.entries).map(|entry| (entry.shape, entry.seen));
-        let mut clusters = clustered(entries.chain(rest).collect());
+        let mut clusters = clustered(entries.chain(rest).collect(), cancel)?;
         let total: u64 = clusters.iter().map(|(_, seen)| seen.count).sum();
         clusters.sort_unstable_by(by_count);
         clusters.truncate(most);
@@ -230,7 +225,7 @@ impl Shapes {
             ];
             OutRow { fields: fields.into_iter().map(|(name, value)| (name.into(), value)).collect() }
         };
-        clusters.into_iter().map(row).collect()
+        Ok(clusters.into_iter().map(row).collect())
     }
 }
 
@@ -252,63 +247,6 @@ fn coarse(shape: &[u8]) -> Box<[u8]> {
     }
     out.extend_from_slice("<\u{2026}>".as_bytes());
     out.into()
-}
-
-fn by_count(a: &(Box<[u8]>, Seen), b: &(Box<[u8]>, Seen)) -> Ordering {
-    b.1.count.cmp(&a.1.count).then_with(|| a.0.cmp(&b.0))
-}
-
-/// Makes one of shapes that are much alike.
-fn clustered(mut shapes: Vec<(Box<[u8]>, Seen)>) -> Vec<(Box<[u8]>, Seen)> {
-    shapes.sort_unstable_by(by_count);
-    let mut clusters: Vec<(Vec<Box<[u8]>>, Seen)> = Vec::new();
-    let mut by_length: FxHashMap<usize, Vec<usize>> = FxHashMap::default();
-    for (shape, seen) in shapes {
-        let own: Vec<Box<[u8]>> = words(&shape).map(Into::into).collect();
-        let same_length = by_length.entry(own.len()).or_default();
-        let alike = |&at: &usize| {
-            let same = clusters[at].0.iter().zip(&own).filter(|(a, b)| a == b).count();
-            (own.len() > 2 && same * OF >= own.len() * SAME).then_some((same, at))
-        };
-        // The most alike; of those the first.
-        let best = same_length.iter().take(COMPARED).filter_map(alike).max_by_key(|&(same, at)| (same, std::cmp::Reverse(at)));
-        match best {
-            Some((_, at)) => {
-                let (words, all) = &mut clusters[at];
-                for (word, other) in words.iter_mut().zip(&own).filter(|(word, other)| word != other) {
-                    *word = common(word, other);
-                }
-                all.add(&seen);
-            }
-            None => {
-                same_length.push(clusters.len());
-                clusters.push((own, seen));
-            }
-        }
-    }
-    // Two clusters may have become the same.
-    let mut joined: FxHashMap<Box<[u8]>, Seen> = FxHashMap::default();
-    for (words, seen) in clusters {
-        let shape: Box<[u8]> = words.join(&b' ').into();
-        match joined.get_mut(&shape) {
-            Some(own) => own.add(&seen),
-            None => {
-                joined.insert(shape, seen);
-            }
-        }
-    }
-    joined.into_iter().collect()
-}
-
-/// What two words have in common, up to a separator, at both ends.
-fn common(a: &[u8], b: &[u8]) -> Box<[u8]> {
-    let is_edge = |byte: u8| !byte.is_ascii_alphanumeric() && byte < 0x80 && !matches!(byte, b'<' | b'>' | b'*');
-    let alike = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let head = a[..alike].iter().rposition(|&byte| is_edge(byte)).map_or(0, |at| at + 1);
-    let (a_rest, b_rest) = (&a[head..], &b[head..]);
-    let alike = a_rest.iter().rev().zip(b_rest.iter().rev()).take_while(|(a, b)| a == b).count();
-    let tail = a_rest[a_rest.len() - alike..].iter().position(|&byte| is_edge(byte)).map_or(0, |at| alike - at);
-    [&a[..head], b"<*>", &a[a.len() - tail..]].concat().into()
 }
 
 /// The text of a value.
@@ -361,7 +299,7 @@ fn see(shapes: &mut Shapes, found: &Found<'_, '_>, field: &str, topic_ranks: &[u
 }
 
 /// The shapes of stored rows.
-pub fn of_scan(scan: &Scan<'_>, field: &str, most: usize, request: &Request, _: &mut Stats) -> Result<Vec<OutRow>, QueryError> {
+pub fn of_scan(scan: &Scan<'_>, field: &str, most: usize, request: &Request) -> Result<Vec<OutRow>, QueryError> {
     let mut order: Vec<usize> = (0..scan.work.len()).collect();
     // Examples are of the earliest rows: in this order few are replaced.
     order.sort_by_key(|&index| scan.work[index].least);
@@ -372,13 +310,14 @@ pub fn of_scan(scan: &Scan<'_>, field: &str, most: usize, request: &Request, _: 
         whole
     });
     let most = most.min(request.limits.groups);
-    Ok(whole.map_or_else(Vec::new, |whole| whole.finish(most)))
+    whole.map_or_else(|| Ok(Vec::new()), |whole| whole.finish(most, scan.cancel))
 }
 
 /// The shapes of an answer's rows.
-pub fn of_rows(rows: &[OutRow], field: &str, most: usize, limits: &Limits, _: &mut Stats) -> Vec<OutRow> {
+pub fn of_rows(rows: &[OutRow], field: &str, most: usize, limits: &Limits, cancel: &Cancel) -> Result<Vec<OutRow>, QueryError> {
     let mut shapes = Shapes::new();
-    for (row, moment) in rows.iter().zip(moments(rows)) {
+    for (at, (row, moment)) in rows.iter().zip(moments(rows)).enumerate() {
+        cancel.go_on(at)?;
         let mut see = |text: &[u8]| {
             shapes.add(Batch { count: 1, first: moment.time, last: moment.time, moment, text });
         };
@@ -388,12 +327,43 @@ pub fn of_rows(rows: &[OutRow], field: &str, most: usize, limits: &Limits, _: &m
             Some(value) => with_text(datum_of(value), see),
         }
     }
-    shapes.finish(most.min(limits.groups))
+    shapes.finish(most.min(limits.groups), cancel)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn listening() -> Cancel {
+        Cancel::new(std::sync::Arc::new(crate::base::clock::SimClock::at(0)))
+    }
+
+    /// A thousand shapes of two hundred words, none like another.
+    fn hostile() -> Shapes {
+        let word = |at: u32| char::from(b'a' + u8::try_from(at % 26).unwrap());
+        let texts = (0..1_000u32).map(|at| {
+            let mut random = at.wrapping_mul(2_654_435_761) | 1;
+            (0..200)
+                .flat_map(|_| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    [word(random >> 24), ' ']
+                })
+                .collect::<String>()
+        });
+        all(&texts.collect::<Vec<_>>(), SHAPES)
+    }
+
+    #[test]
+    fn hostile_shapes_are_clustered_until_nobody_listens() {
+        let cancel = listening();
+        let counted = |rows: Vec<OutRow>| {
+            let count = |row: &OutRow| row.get("count").and_then(OutValue::number).map_or(0.0, |count| count.as_f64());
+            rows.iter().map(count).sum::<f64>()
+        };
+        assert_eq!(hostile().finish(usize::MAX, &cancel).map(counted), Ok(1_000.0));
+        cancel.cancel();
+        assert_eq!(hostile().finish(usize::MAX, &cancel), Err(QueryError::Cancelled));
+    }
 
     fn all(texts: &[String], most: usize) -> Shapes {
         let mut shapes = Shapes { most, ..Shapes::default() };
@@ -405,14 +375,14 @@ mod tests {
     }
 
     fn shown(shapes: Shapes) -> Vec<String> {
-        shapes.finish(usize::MAX).iter().map(OutRow::to_json).collect()
+        shapes.finish(usize::MAX, &listening()).unwrap().iter().map(OutRow::to_json).collect()
     }
 
     #[test]
     fn much_alike_is_one() {
         let texts =
             ["user ann logged in from shop", "user bob logged in from shop", "disk /dev/sda is full", "ok"].map(str::to_owned);
-        let found = all(&texts, SHAPES).finish(9);
+        let found = all(&texts, SHAPES).finish(9, &listening()).unwrap();
         let lines: Vec<String> = found
             .iter()
             .map(|row| {
@@ -429,9 +399,6 @@ mod tests {
             })
             .collect();
         assert_eq!(lines, [r#""user <*> logged in from shop" 2 0.5"#, r#""disk /dev/sda is full" 1 0.25"#, r#""ok" 1 0.25"#,]);
-        assert_eq!(&*common(b"/a/b.png", b"/a/c.png"), b"/a/<*>.png");
-        assert_eq!(&*common(b"x", b"y"), b"<*>");
-        assert_eq!(&*common(b"a-", b"a-"), b"a-<*>");
     }
 
     proptest::proptest! {

@@ -4,6 +4,7 @@
 use super::expr::Expr;
 use super::extract::Extractor;
 use super::out::OutValue;
+use super::pick::Pick;
 use super::rounding::Rounding;
 use crate::base::predicate::Predicate;
 
@@ -157,6 +158,8 @@ pub struct SortKey {
     pub field: String,
     /// Greatest first.
     pub descending: bool,
+    /// What of a list; other than its first item only built by code.
+    pub pick: Pick,
 }
 
 impl Query {
@@ -230,6 +233,13 @@ impl Key {
     pub fn skip_missing(mut self) -> Self {
         self.skip_missing = true;
         self
+    }
+}
+
+impl SortKey {
+    /// By a field; a list by its first item.
+    pub fn new(field: &str, descending: bool) -> Self {
+        Self { field: field.to_owned(), descending, pick: Pick::First }
     }
 }
 

@@ -86,6 +86,11 @@ impl Maker {
         }
     }
 
+    /// Whether an input may become an output as it is: then a list has all its items.
+    pub fn passes(&self, input: usize) -> bool {
+        input > 0 && !matches!(self, Self::Expr(_))
+    }
+
     /// Makes them.
     pub fn run<'v>(&'v self, inputs: &[Val<'v>], out: &mut Vec<Val<'v>>) {
         out.clear();

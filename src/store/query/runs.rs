@@ -1,8 +1,10 @@
-//! Counts of a dictionary's values over time, the question behind every stacked histogram, without a number for each row.
+//! Counts of a dictionary's values, by themselves or over time (the question behind every stacked histogram), without a number for
+//! each row.
 //!
 //! Rows lie about in order of time, so bins come in runs. Within a run only codes are counted, in an array of the dictionary's
 //! length; at its end each code that occurred becomes one addition to its group. Short runs go row by row.
 
+use super::bits::Bits;
 use super::key_table::NONE;
 use super::plan::Key;
 use super::scan::Found;
@@ -14,7 +16,69 @@ use crate::store::source::{Chunk, Kind};
 /// Longest dictionaries that are counted this way.
 const ENTRIES: usize = 4096;
 
+/// Up to so many codes are counted in [`LANES`] tables at once: where one value is that of most rows, a single counter would be
+/// waited for at every row.
+const FEW: usize = 256;
+/// Tables.
+const LANES: usize = 4;
+
+fn count_codes(codes: impl Iterator<Item = u32>, counts: &mut [u32]) {
+    for code in codes {
+        if let Some(count) = counts.get_mut(code as usize) {
+            *count += 1;
+        }
+    }
+}
+
+/// Counts the codes of kept rows.
+fn count_rows(codes: &[u32], rows: &Bits, counts: &mut [u32]) {
+    let Some(all) = codes.get(..rows.rows()).filter(|_| rows.count() == rows.rows()) else {
+        return count_codes(rows.iter().map(|row| codes.get(row).copied().unwrap_or(0)), counts);
+    };
+    if counts.len() > FEW {
+        return count_codes(all.iter().copied(), counts);
+    }
+    let mut lanes = [[0u32; FEW]; LANES];
+    let (sets, rest) = all.as_chunks::<LANES>();
+    for set in sets {
+        for (lane, code) in lanes.iter_mut().zip(set) {
+            if let Some(count) = lane.get_mut(*code as usize) {
+                *count += 1;
+            }
+        }
+    }
+    for lane in lanes {
+        counts.iter_mut().zip(lane).for_each(|(count, own)| *count += own);
+    }
+    count_codes(rest.iter().copied(), counts);
+}
+
 impl Grouping {
+    /// Counts rows by a key whose values are in one dictionary; `false` if they are not, and nothing was counted.
+    pub(super) fn see_codes(&mut self, found: &Found<'_, '_>, key: &Key) -> bool {
+        let reader = found.view.field(&key.field);
+        let FieldReader::Chunks(chunks) = &reader else { return false };
+        let [(Kind::Str, chunk)] = chunks.as_slice() else { return false };
+        let Chunk::Dict { codes, dict } = &**chunk else { return false };
+        if !key.is_plain() || dict.len() > ENTRIES {
+            return false;
+        }
+        let mut counts = vec![0u32; dict.len() + 1];
+        count_rows(codes, found.rows, &mut counts);
+        for (code, count) in (0u32..).zip(counts).filter(|(_, count)| *count > 0) {
+            if code == 0 && key.skip_missing {
+                continue;
+            }
+            let group = self.number_of_code(0, dict, code);
+            if group == NONE {
+                self.lost = true;
+            } else {
+                self.figures.iter_mut().for_each(|figure| figure.count_many(group, count as usize));
+            }
+        }
+        true
+    }
+
     /// Counts rows by a key whose values are in one dictionary and by bins of time, in either order; `false` if the keys are not
     /// that, and nothing was counted.
     pub(super) fn see_runs(&mut self, found: &Found<'_, '_>, by: &[Key]) -> bool {

@@ -3,12 +3,13 @@
 //! Groups are taken one by one from one list in a given order, so that a query that has enough can stop early. Each thread keeps
 //! its own result; the caller merges them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::bits::Bits;
 use super::cancel::{Cancel, Go};
+use super::deal::Deal;
 use super::explain::Why;
 use super::figures::Moment;
 use super::layers::{Layer, Layers};
@@ -44,7 +45,8 @@ pub struct Scan<'a> {
     pub work: Vec<Work>,
     layers: &'a Layers,
     stages: Vec<Stage<'a>>,
-    cancel: &'a Cancel,
+    /// Whether anybody still listens.
+    pub cancel: &'a Cancel,
     threads: usize,
     late: AtomicBool,
     rows_scanned: AtomicU64,
@@ -167,7 +169,12 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// On how many threads groups are read.
+    /// How many threads read so many groups.
+    pub fn readers(&self, order: &[usize]) -> usize {
+        self.threads.min(order.len().div_ceil(2)).max(1)
+    }
+
+    /// On how many threads groups are read at most.
     pub fn threads(&self) -> usize {
         self.threads
     }
@@ -194,6 +201,10 @@ impl<'a> Scan<'a> {
             let source = &stage.sources[index];
             // The list is in the order of sources.
             let to = from + self.work[from..].iter().take_while(|work| work.source == index).count();
+            if self.cancel.go() != Go::On {
+                left.extend(from..self.work.len());
+                break;
+            }
             let is_whole = to - from == source.groups() && (0..to - from).all(|group| source.deleted(group).is_none());
             match is_whole.then(|| stage.selector.count(stage.own(index), &**source)).flatten() {
                 Some(rows) => {
@@ -313,7 +324,7 @@ impl<'a> Scan<'a> {
             }
             result
         };
-        let helpers = self.threads.min(order.len().div_ceil(2)).saturating_sub(1);
+        let helpers = self.readers(order) - 1;
         let results = std::thread::scope(|scope| {
             let threads: Vec<_> = (1..=helpers).map(|thread| scope.spawn(move || read(thread))).collect();
             let mut results = vec![read(0)];
@@ -425,40 +436,6 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// Deals out places of a list to threads, each once.
-#[derive(Debug)]
-struct Deal {
-    places: usize,
-    /// Whether every other thread takes them from the end: what is made once a source, such as verdicts on its dictionaries, is then
-    /// made of two sources at a time, while who takes the next place waits for who had the one before.
-    from_both_ends: bool,
-    dealt: AtomicUsize,
-    front: AtomicUsize,
-    back: AtomicUsize,
-}
-
-impl Deal {
-    fn new(places: usize, from_both_ends: bool) -> Self {
-        Self { places, from_both_ends, dealt: AtomicUsize::new(0), front: AtomicUsize::new(0), back: AtomicUsize::new(0) }
-    }
-
-    fn take(&self, thread: usize) -> Option<usize> {
-        if self.dealt.fetch_add(1, Ordering::Relaxed) >= self.places {
-            return None;
-        }
-        // So many are dealt that front and back do not meet.
-        if self.from_both_ends && thread % 2 == 1 {
-            return self.places.checked_sub(1 + self.back.fetch_add(1, Ordering::Relaxed));
-        }
-        Some(self.front.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// Deals out no more; how many are left, with the one that was dealt last.
-    fn stop(&self) -> usize {
-        self.places.saturating_sub(self.dealt.swap(usize::MAX / 2, Ordering::Relaxed).max(1) - 1)
-    }
-}
-
 /// Whether a group is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -478,22 +455,4 @@ pub fn within(predicate: Predicate, from: Option<i64>, to: Option<i64>) -> Predi
         (from, to) => Predicate::time(from.unwrap_or(i64::MIN), to.map_or(i64::MAX, |to| to - 1)),
     };
     if predicate == Predicate::All { range } else { Predicate::And(vec![range, predicate]) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_place_is_dealt_once_from_either_end() {
-        let deal = Deal::new(5, true);
-        assert_eq!(
-            [0, 1, 1, 0, 1, 0, 1].map(|thread| deal.take(thread)),
-            [Some(0), Some(4), Some(3), Some(1), Some(2), None, None]
-        );
-        let deal = Deal::new(5, false);
-        assert_eq!([1, 0].map(|thread| deal.take(thread)), [Some(0), Some(1)]);
-        // The one that was taken last, and three more.
-        assert_eq!((deal.stop(), deal.take(0), deal.take(1)), (4, None, None));
-    }
 }

@@ -15,7 +15,7 @@ use super::plan::{Bin, Key, Series};
 use super::scan::Scan;
 use super::stats::{Grouping, grouped};
 use super::table::moments;
-use super::{QueryError, Request, Stats};
+use super::{Cancel, QueryError, Request, Stats};
 use crate::base::row;
 
 /// Steps where no width is said.
@@ -33,14 +33,22 @@ pub fn of_scan(scan: &Scan<'_>, series: &Series, request: &Request, stats: &mut 
 }
 
 /// The series of an answer's rows; those without a time are left out.
-pub fn of_rows(rows: &[OutRow], series: &Series, request: &Request, stats: &mut Stats) -> Vec<OutRow> {
+pub fn of_rows(
+    rows: &[OutRow],
+    series: &Series,
+    request: &Request,
+    stats: &mut Stats,
+    cancel: &Cancel,
+) -> Result<Vec<OutRow>, QueryError> {
     let times = || rows.iter().filter_map(time_of);
     let (by, step) = keys(series, times().min(), times().max(), request);
-    let mut grouping = Grouping::new(&series.aggs, &by, &request.limits, 1);
-    for (row, moment) in rows.iter().zip(moments(rows)).filter(|(row, _)| time_of(row).is_some()) {
-        grouping.add_row(row, moment, &series.aggs, &by);
+    let mut grouping = Grouping::new(&series.aggs, &by, &request.limits, request.limits.bytes);
+    let dated = rows.iter().zip(moments(rows)).filter(|(row, _)| time_of(row).is_some());
+    for (at, (row, moment)) in dated.enumerate() {
+        cancel.go_on(at)?;
+        grouping.add_row(row, moment, &by);
     }
-    filled(grouping.finish(&series.aggs, &by, None, request, stats), series, step, request, stats)
+    Ok(filled(grouping.finish(&series.aggs, &by, None, request, stats, cancel)?, series, step, request, stats))
 }
 
 fn time_of(row: &OutRow) -> Option<i64> {
@@ -97,8 +105,11 @@ fn filled(rows: Vec<OutRow>, series: &Series, step: i64, request: &Request, stat
     }
     lines_in_order(&mut lines, &mut names);
     let seconds = super::answer::step_seconds(step);
-    let none: Vec<(Arc<str>, OutValue)> =
-        series.aggs.iter().map(|agg| (Arc::from(agg.name.as_str()), Figure::new(agg).value(0, seconds))).collect();
+    let none: Vec<(Arc<str>, OutValue)> = series
+        .aggs
+        .iter()
+        .map(|agg| (Arc::from(agg.name.as_str()), Figure::new(agg, 0).value(&agg.function, 0, seconds)))
+        .collect();
     let mut out = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
     let mut rows = rows.into_iter().peekable();
     let mut time = first;

@@ -79,7 +79,7 @@ impl Ranked {
         let views = readers
             .iter()
             .zip(keys)
-            .map(|(reader, key)| (OwnedView::new(found.view.get(reader, row).sort_view()), key.descending));
+            .map(|(reader, key)| (OwnedView::new(key.pick.of_datum(found.view.get(reader, row))), key.descending));
         Self { keys: views.collect(), time: Reverse(RowKey::new(scan, found, row, newest_first)) }
     }
 
@@ -168,7 +168,7 @@ pub fn sorted(
             for row in rows.iter() {
                 if heap.len() == most
                     && let Some(worst) = heap.peek()
-                    && worst.is_before(found.view.get(first, row).sort_view(), first_key.descending)
+                    && worst.is_before(first_key.pick.of_datum(found.view.get(first, row)), first_key.descending)
                 {
                     continue;
                 }

@@ -233,7 +233,7 @@ pub fn top_stats(fields: &[String]) -> (Vec<Agg>, Vec<Key>) {
 
 /// The order and number of `top`, or `rare`.
 pub fn first_by_count(most: usize, fields: &[String], top: bool) -> [Pipe; 2] {
-    let count = SortKey { field: "count()".into(), descending: top };
-    let fields = fields.iter().map(|field| SortKey { field: field.clone(), descending: false });
+    let count = SortKey::new("count()", top);
+    let fields = fields.iter().map(|field| SortKey::new(field, false));
     [Pipe::Sort(std::iter::once(count).chain(fields).collect()), Pipe::Limit(most)]
 }

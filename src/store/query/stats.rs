@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::figures::{Figure, Moment};
 use super::key_table::{KeyTable, NONE, PairTable, Translation};
 use super::numbering::{int_numbers, mixed_numbers, time_bins, translation, value_numbers};
@@ -29,7 +31,13 @@ pub struct Grouping {
     translations: Vec<Vec<Translation>>,
     pub(super) pairs: Vec<PairTable>,
     pub(super) figures: Vec<Figure>,
+    /// What each figure is of.
+    fields: Vec<Option<String>>,
+    /// The figures of the answer: which serves for it, and how.
+    pub(super) shown: Vec<(usize, Function)>,
+    only_counts: bool,
     parsed: Parsed,
+    /// What keys and figures may take together.
     bytes: usize,
     /// Rows that could not be counted for want of memory.
     pub lost: bool,
@@ -39,14 +47,26 @@ pub struct Grouping {
 }
 
 impl Grouping {
-    /// Nothing yet.
-    pub fn new(aggs: &[Agg], by: &[Key], limits: &Limits, threads: usize) -> Self {
-        let bytes = limits.bytes / threads.max(1);
+    /// Nothing yet; its keys and figures may take so many bytes.
+    pub fn new(aggs: &[Agg], by: &[Key], limits: &Limits, bytes: usize) -> Self {
+        let mut own: Vec<&Function> = Vec::new();
+        let (mut figures, mut shown) = (Vec::new(), Vec::with_capacity(aggs.len()));
+        for agg in aggs {
+            let at = own.iter().position(|own| Figure::is_same(own, &agg.function)).unwrap_or_else(|| {
+                own.push(&agg.function);
+                figures.push(Figure::new(agg, bytes));
+                own.len() - 1
+            });
+            shown.push((at, agg.function.clone()));
+        }
         Self {
             keys: by.iter().map(|_| KeyTable::new(limits.groups, bytes)).collect(),
             translations: by.iter().map(|_| Vec::new()).collect(),
             pairs: by.iter().skip(1).map(|_| PairTable::new(limits.groups)).collect(),
-            figures: aggs.iter().map(Figure::new).collect(),
+            figures,
+            fields: own.iter().map(|function| function.field().map(str::to_owned)).collect(),
+            shown,
+            only_counts: aggs.iter().all(|agg| agg.function == Function::Count),
             parsed: Parsed::default(),
             bytes,
             lost: false,
@@ -55,14 +75,32 @@ impl Grouping {
         }
     }
 
+    /// Bytes that it holds for keys and for figures that grow, about.
+    pub(super) fn held(&self) -> usize {
+        let figures = self.figures.iter().filter(|figure| figure.grows()).map(Figure::bytes);
+        self.keys.iter().map(KeyTable::held).sum::<usize>() + figures.sum::<usize>()
+    }
+
+    /// Gives keys what is left of the budget.
+    pub(super) fn share(&mut self) {
+        let left = self.bytes.saturating_sub(self.held());
+        self.keys.iter_mut().for_each(|keys| keys.allow(keys.held() + left));
+    }
+
+    /// What a figure of the answer is for a group; rates are of so many seconds.
+    pub(super) fn value(&self, shown: usize, group: u32, seconds: f64) -> OutValue {
+        let Some((figure, function)) = self.shown.get(shown) else { return OutValue::Null };
+        self.figures.get(*figure).map_or(OutValue::Null, |figure| figure.value(function, group, seconds))
+    }
+
     /// Rows from one instant to another were counted.
-    fn span_to(&mut self, least: i64, greatest: i64) {
+    pub(super) fn span_to(&mut self, least: i64, greatest: i64) {
         let (from, to) = self.span.unwrap_or((least, greatest));
         self.span = Some((from.min(least), to.max(greatest)));
     }
 
     /// Adds the kept rows of a group.
-    pub fn see(&mut self, found: &Found<'_, '_>, aggs: &[Agg], by: &[Key], topic_ranks: &[u32]) {
+    pub fn see(&mut self, found: &Found<'_, '_>, by: &[Key], topic_ranks: &[u32]) {
         if self.rates {
             let times = found.view.times();
             let of_rows = found.rows.iter().filter_map(|row| times.get(row).copied());
@@ -70,22 +108,26 @@ impl Grouping {
                 of_rows.fold((i64::MAX, i64::MIN), |(least, greatest), ns| (least.min(ns), greatest.max(ns)));
             self.span_to(least, greatest);
         }
-        if by.is_empty() && aggs.iter().all(|agg| agg.function.field().is_none()) {
+        if by.is_empty() && self.fields.iter().all(Option::is_none) {
             let rows = found.rows.count();
             self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
             return;
         }
-        if aggs.iter().all(|agg| agg.function == Function::Count) && self.see_runs(found, by) {
+        let counted = match by {
+            [key] => self.only_counts && self.see_codes(found, key),
+            _ => self.only_counts && self.see_runs(found, by),
+        };
+        if counted {
             return;
         }
         let (rows, groups) = self.number_rows(found, by);
         // Figures that can grow are watched: past the budget new groups of rows are left out.
-        if self.figures.iter().any(Figure::grows) && self.figures.iter().map(Figure::bytes).sum::<usize>() > self.bytes {
+        if self.figures.iter().any(Figure::grows) && self.held() > self.bytes {
             self.lost = true;
             return;
         }
-        for (figure, agg) in self.figures.iter_mut().zip(aggs) {
-            match agg.function.field() {
+        for (figure, field) in self.figures.iter_mut().zip(&self.fields) {
+            match field {
                 None => figure.count_rows(&groups),
                 Some(field) if figure.is_by_time() => {
                     let reader = found.view.field(field);
@@ -105,6 +147,7 @@ impl Grouping {
     /// The kept rows of a group of stored rows, a row of a list several times, and the number of each one's group; [`NONE`] where
     /// there is no memory for it.
     pub(super) fn number_rows(&mut self, found: &Found<'_, '_>, by: &[Key]) -> (Vec<u32>, Vec<u32>) {
+        self.share();
         let mut rows: Vec<u32> = found.rows.to_rows();
         let mut groups: Vec<u32> = if by.is_empty() { vec![0; rows.len()] } else { Vec::new() };
         for (index, key) in by.iter().enumerate() {
@@ -193,7 +236,8 @@ impl Grouping {
     }
 
     /// Adds a row of an answer (for pipes after pipes).
-    pub fn add_row(&mut self, out: &OutRow, moment: Moment, aggs: &[Agg], by: &[Key]) {
+    pub fn add_row(&mut self, out: &OutRow, moment: Moment, by: &[Key]) {
+        self.share();
         if self.rates
             && let Some(OutValue::Time(ns)) = out.get(row::TIME)
         {
@@ -227,8 +271,8 @@ impl Grouping {
                 self.lost = true;
                 continue;
             }
-            for (figure, agg) in self.figures.iter_mut().zip(aggs) {
-                let datum = match agg.function.field().and_then(|field| out.get(field)) {
+            for (figure, field) in self.figures.iter_mut().zip(&self.fields) {
+                let datum = match field.as_ref().and_then(|field| out.get(field)) {
                     None => Datum::Missing,
                     Some(value) => datum_in(value, &mut entry),
                 };
@@ -270,6 +314,7 @@ impl Grouping {
 
     /// Adds another thread's.
     fn merge(&mut self, other: Self) {
+        self.share();
         let groups = self.adopt(&other);
         for (own, theirs) in self.figures.iter_mut().zip(other.figures) {
             own.merge(theirs, &groups);
@@ -308,9 +353,11 @@ impl Grouping {
         groups
     }
 
-    /// From now on keys may take so many bytes.
+    /// From now on keys and figures may take so many bytes.
     pub(super) fn allow(&mut self, bytes: usize) {
-        self.keys.iter_mut().for_each(|keys| keys.allow(bytes));
+        self.bytes = bytes;
+        self.figures.iter_mut().for_each(|figure| figure.allow(bytes));
+        self.share();
     }
 }
 
@@ -334,101 +381,6 @@ pub fn datum_in<'v>(value: &'v OutValue, entry: &'v mut Vec<u8>) -> Datum<'v> {
     Datum::List(entry)
 }
 
-/// A source of which every row is kept, and whose dictionary may tell how many rows have each value of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WholeSource {
-    source: usize,
-    column: usize,
-    /// Its part of [`Scan::work`].
-    pub work: std::ops::Range<usize>,
-}
-
-/// What a dictionary tells.
-#[derive(Debug)]
-pub struct Counted {
-    /// The key's values.
-    pub dict: Arc<Dict>,
-    /// Rows that have each.
-    pub counts: Vec<u64>,
-    /// Rows that have none.
-    pub missing: usize,
-}
-
-impl WholeSource {
-    /// `None` if the source's rows must be read.
-    fn of(scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<Self> {
-        let source = &scan.sources[index];
-        if !key.is_plain() || super::view::virtual_reader(&key.field).is_some() || work.len() != source.groups() {
-            return None;
-        }
-        let mut columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
-        let (column, kind) = columns.next().map(|(column, own)| (column, own.kind))?;
-        let is_whole = |work: &super::scan::Work| scan.keeps_all(work) && source.deleted(work.group).is_none();
-        let whole = columns.next().is_none() && kind == Kind::Str && scan.work.get(work.clone())?.iter().all(is_whole);
-        whole.then_some(Self { source: index, column, work })
-    }
-
-    /// Reads the dictionary; `None` if that can't be done, and the rows must be read. Not kept for all sources: there may be
-    /// thousands of them.
-    pub fn read(&self, scan: &Scan<'_>) -> Option<Counted> {
-        let source = &scan.sources[self.source];
-        let counts = source.dict_counts(self.column).ok().flatten()?;
-        let dict = source.dict(self.column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
-        let rows: usize = self.work.clone().map(|at| source.rows(scan.work[at].group)).sum();
-        let having = counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
-        Some(Counted { dict, counts, missing: rows.checked_sub(having)? })
-    }
-
-    /// Says that its rows were counted.
-    pub fn note(&self, scan: &Scan<'_>) {
-        for work in scan.work.get(self.work.clone()).unwrap_or(&[]) {
-            scan.note_unread(scan.sources[work.source].rows(work.group));
-        }
-    }
-}
-
-/// Sources whose dictionaries may tell how many rows have each value of a key, and what is left to be read.
-pub fn whole_sources(scan: &Scan<'_>, key: &Key) -> (Vec<WholeSource>, Vec<usize>) {
-    let (mut whole, mut left) = (Vec::new(), Vec::with_capacity(scan.work.len()));
-    let mut from = 0;
-    while from < scan.work.len() {
-        let source = scan.work[from].source;
-        // The list is in the order of sources.
-        let to = from + scan.work[from..].iter().take_while(|work| work.source == source).count();
-        match WholeSource::of(scan, source, from..to, key) {
-            Some(own) => whole.push(own),
-            None => left.extend(from..to),
-        }
-        from = to;
-    }
-    (whole, left)
-}
-
-impl Grouping {
-    /// Counts a source by its dictionary's counts; `None` if that can't be done.
-    fn count_source(&mut self, scan: &Scan<'_>, own: &WholeSource, key: &Key) -> Option<()> {
-        let counted = own.read(scan)?;
-        let mut add = |number: u32, count: usize| {
-            if number == NONE {
-                self.lost = true;
-            } else {
-                self.figures.iter_mut().for_each(|figure| figure.count_many(number, count));
-            }
-        };
-        for (entry, &count) in counted.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            add(self.keys[0].of_str(counted.dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX));
-        }
-        if counted.missing > 0 && !key.skip_missing {
-            add(self.keys[0].of_missing(), counted.missing);
-        }
-        own.note(scan);
-        for work in scan.work.get(own.work.clone()).unwrap_or(&[]) {
-            self.span_to(work.least, work.greatest);
-        }
-        Some(())
-    }
-}
-
 /// The rows of `stats`. `first`: only so many are wanted, in this order.
 pub fn grouped(
     scan: &Scan<'_>,
@@ -441,34 +393,25 @@ pub fn grouped(
     if let (Some(most), [key]) = (super::counts::wanted(scan, (aggs, by), first), by) {
         return super::counts::most_frequent(scan, (aggs, key), most, limits, stats);
     }
-    let mut whole = Grouping::new(aggs, by, limits, 1);
-    let order: Vec<usize> = match by {
-        [key] if aggs.iter().all(|agg| agg.function.field().is_none()) => {
-            let (sources, mut left) = whole_sources(scan, key);
-            let unknown = sources.into_iter().filter(|own| whole.count_source(scan, own, key).is_none());
-            left.extend(unknown.flat_map(|own| own.work));
-            left
-        }
-        [] if aggs.iter().all(|agg| agg.function == Function::Count) => {
-            let (rows, left) = scan.count_by_dictionaries();
-            whole.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
-            left
-        }
-        _ => (0..scan.work.len()).collect(),
-    };
-    let results = scan.each_of_all(
+    let mut whole = Grouping::new(aggs, by, limits, limits.bytes);
+    let order = whole.count_sources(scan, aggs, by)?;
+    // What is counted already goes on in one of the threads; they share what is left.
+    let share = limits.bytes.saturating_sub(whole.held()) / scan.readers(&order);
+    whole.allow(whole.held() + share);
+    let begun = Mutex::new(Some(whole));
+    let mut results = scan.each_of_all(
         &order,
-        || Grouping::new(aggs, by, limits, limits.threads),
-        |grouping, found| grouping.see(found, aggs, by, &scan.topic_ranks),
+        || begun.lock().take().unwrap_or_else(|| Grouping::new(aggs, by, limits, share)),
+        |grouping, found| grouping.see(found, by, &scan.topic_ranks),
     )?;
+    // The fewer groups join the more.
+    results.sort_by_key(|result| std::cmp::Reverse(result.groups()));
     let mut results = results.into_iter();
-    if order.len() == scan.work.len()
-        && let Some(first) = results.next()
-    {
-        // Nothing was counted before: the others join the first.
-        whole = first;
-        whole.allow(limits.bytes);
+    let Some(mut whole) = results.next() else { return Ok(Vec::new()) };
+    whole.allow(limits.bytes);
+    for result in results {
+        scan.cancel.go_on(0)?;
+        whole.merge(result);
     }
-    results.for_each(|result| whole.merge(result));
-    Ok(whole.finish(aggs, by, first, request, stats))
+    whole.finish(aggs, by, first, request, stats, scan.cancel)
 }

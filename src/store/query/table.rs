@@ -10,7 +10,7 @@ use super::plan::{Agg, Key, Pipe, SortKey};
 use super::program::{Binding, Program};
 use super::split::{first_by_count, top_stats};
 use super::stats::Grouping;
-use super::{QueryError, Request, Stats};
+use super::{Cancel, QueryError, Request, Stats};
 use crate::base::row;
 
 /// Memory that a row takes, about.
@@ -26,19 +26,32 @@ pub fn bytes(row: &OutRow) -> usize {
 /// Runs pipes over rows.
 ///
 /// # Errors
-/// A table that a pipe names is not there.
-pub fn run(mut rows: Vec<OutRow>, pipes: &[Pipe], request: &Request, stats: &mut Stats) -> Result<Vec<OutRow>, QueryError> {
+/// A table that a pipe names is not there, or cancelled.
+pub fn run(
+    mut rows: Vec<OutRow>,
+    pipes: &[Pipe],
+    request: &Request,
+    stats: &mut Stats,
+    cancel: &Cancel,
+) -> Result<Vec<OutRow>, QueryError> {
     let limits = &request.limits;
     for pipe in pipes {
+        cancel.go_on(0)?;
         match pipe {
-            Pipe::Where(predicate) => rows.retain(|row| row.passes(predicate)),
+            Pipe::Where(predicate) => {
+                let kept = |(at, row): (usize, OutRow)| match cancel.go_on(at) {
+                    Err(error) => Some(Err(error)),
+                    Ok(()) => row.passes(predicate).then_some(Ok(row)),
+                };
+                rows = rows.into_iter().enumerate().filter_map(kept).collect::<Result<_, _>>()?;
+            }
             Pipe::Sort(keys) => sort(&mut rows, keys),
             Pipe::Limit(most) => rows.truncate(*most),
             Pipe::Fields(_) => {}
-            Pipe::Stats(aggs, by) => rows = grouped(&rows, aggs, by, request, stats),
+            Pipe::Stats(aggs, by) => rows = grouped(&rows, aggs, by, request, stats, cancel)?,
             Pipe::Top(most, fields) | Pipe::Rare(most, fields) => {
                 let (aggs, by) = top_stats(fields);
-                rows = grouped(&rows, &aggs, &by, request, stats);
+                rows = grouped(&rows, &aggs, &by, request, stats, cancel)?;
                 for pipe in first_by_count(*most, fields, matches!(pipe, Pipe::Top(..))) {
                     match pipe {
                         Pipe::Sort(keys) => sort(&mut rows, &keys),
@@ -46,9 +59,9 @@ pub fn run(mut rows: Vec<OutRow>, pipes: &[Pipe], request: &Request, stats: &mut
                     }
                 }
             }
-            Pipe::Timeseries(series) => rows = super::series::of_rows(&rows, series, request, stats),
-            Pipe::Dedup(fields) => rows = super::dedup::of_rows(rows, fields, limits, stats),
-            Pipe::Patterns(most, field) => rows = super::patterns::of_rows(&rows, field, *most, limits, stats),
+            Pipe::Timeseries(series) => rows = super::series::of_rows(&rows, series, request, stats, cancel)?,
+            Pipe::Dedup(fields) => rows = super::dedup::of_rows(rows, fields, limits, stats, cancel)?,
+            Pipe::Patterns(most, field) => rows = super::patterns::of_rows(&rows, field, *most, limits, cancel)?,
             Pipe::Eval(_) | Pipe::Extract(..) | Pipe::Rename(_) | Pipe::Lookup(_) => {
                 let before: usize = rows.iter().map(bytes).sum();
                 let mut program = Program::default();
@@ -58,11 +71,14 @@ pub fn run(mut rows: Vec<OutRow>, pipes: &[Pipe], request: &Request, stats: &mut
                 }
                 // What was there may grow once by what the budget is.
                 let mut left = before.saturating_add(limits.bytes.saturating_mul(2));
-                let fits = |row: &mut OutRow| {
+                let mut kept = 0;
+                for row in &mut rows {
+                    cancel.go_on(kept)?;
                     compute(row, &program);
-                    left.checked_sub(bytes(row)).inspect(|rest| left = *rest).is_some()
-                };
-                let kept = rows.iter_mut().map(fits).take_while(|fits| *fits).count();
+                    let Some(rest) = left.checked_sub(bytes(row)) else { break };
+                    left = rest;
+                    kept += 1;
+                }
                 if kept < rows.len() {
                     stats.miss("the rows between two pipes did not fit into memory; some are left out");
                     rows.truncate(kept);
@@ -73,10 +89,20 @@ pub fn run(mut rows: Vec<OutRow>, pipes: &[Pipe], request: &Request, stats: &mut
     Ok(rows)
 }
 
-fn grouped(rows: &[OutRow], aggs: &[Agg], by: &[Key], request: &Request, stats: &mut Stats) -> Vec<OutRow> {
-    let mut grouping = Grouping::new(aggs, by, &request.limits, 1);
-    rows.iter().zip(moments(rows)).for_each(|(row, moment)| grouping.add_row(row, moment, aggs, by));
-    grouping.finish(aggs, by, None, request, stats)
+fn grouped(
+    rows: &[OutRow],
+    aggs: &[Agg],
+    by: &[Key],
+    request: &Request,
+    stats: &mut Stats,
+    cancel: &Cancel,
+) -> Result<Vec<OutRow>, QueryError> {
+    let mut grouping = Grouping::new(aggs, by, &request.limits, request.limits.bytes);
+    for (at, (row, moment)) in rows.iter().zip(moments(rows)).enumerate() {
+        cancel.go_on(at)?;
+        grouping.add_row(row, moment, by);
+    }
+    grouping.finish(aggs, by, None, request, stats, cancel)
 }
 
 /// When and where rows come from; those that do not say are in their own order.
@@ -126,13 +152,14 @@ fn compute(row: &mut OutRow, program: &Program) {
     let mut made: Vec<Val<'static>> = vec![Val::Null; program.outputs()];
     for step in &program.steps {
         let owned: Vec<Val<'static>> = {
-            let input = |binding: &Binding| match binding {
+            let input = |(input, binding): (usize, &Binding)| match binding {
+                Binding::Base(name) if step.maker.passes(input) => row.get(name).map_or(Val::Null, Val::whole_of),
                 Binding::Base(name) => row.get(name).map_or(Val::Null, Val::from),
                 // As it lies in a column for those that come after.
                 Binding::Made(output) => made.get(*output).cloned().unwrap_or(Val::Null),
                 Binding::Nothing => Val::Null,
             };
-            let inputs: Vec<Val<'_>> = step.inputs.iter().map(input).collect();
+            let inputs: Vec<Val<'_>> = step.inputs.iter().enumerate().map(input).collect();
             let mut out = Vec::new();
             step.maker.run(&inputs, &mut out);
             out.into_iter().map(|value| value.settled().into_owned()).collect()
@@ -158,11 +185,11 @@ fn compute(row: &mut OutRow, program: &Program) {
 
 /// Sorts rows; equal ones keep their order.
 pub fn sort(rows: &mut [OutRow], keys: &[SortKey]) {
-    let names: Vec<(String, bool)> = keys.iter().map(|key| (column(rows, &key.field), key.descending)).collect();
+    let names: Vec<(String, &SortKey)> = keys.iter().map(|key| (column(rows, &key.field), key)).collect();
     rows.sort_by(|a, b| {
-        for (name, descending) in &names {
+        for (name, key) in &names {
             let (a, b) = (a.get(name).unwrap_or(&OutValue::Null), b.get(name).unwrap_or(&OutValue::Null));
-            let order = a.sort_view().order_in(&b.sort_view(), *descending);
+            let order = key.pick.of_value(a).order_in(&key.pick.of_value(b), key.descending);
             if order != Ordering::Equal {
                 return order;
             }

@@ -1,6 +1,8 @@
 //! Queries against a small fixed set of rows, against a plain model over random ones, and for speed.
 
+mod bounds;
 mod counts;
+mod lists;
 mod memory;
 mod model;
 mod model_after;

@@ -55,20 +55,20 @@ struct Heaps {
 
 impl Heaps {
     fn new(request: &Request, top: &Top, threads: usize) -> Self {
-        let grouping = Grouping::new(&[], &top.by, &request.limits, threads);
+        let grouping = Grouping::new(&[], &top.by, &request.limits, request.limits.bytes / threads.max(1));
         Self { grouping, heaps: Vec::new(), entries: 0 }
     }
 
     fn see(&mut self, scan: &Scan<'_>, found: &Found<'_, '_>, request: &Request, top: &Top) {
-        let most = request.limits.bytes / ENTRY_BYTES / scan.threads().max(1);
         let (rows, groups) = self.grouping.number_rows(found, &top.by);
+        let most = (request.limits.bytes / scan.threads().max(1)).saturating_sub(self.grouping.held()) / ENTRY_BYTES;
         let readers: Vec<FieldReader> = top.sort.iter().map(|key| found.view.field(&key.field)).collect();
         for (&row, &group) in rows.iter().zip(&groups).filter(|(_, group)| **group != NONE) {
             let heap = heap_of(&mut self.heaps, group);
             let row = row as usize;
             if heap.len() == top.rows
                 && let (Some(worst), Some(first), Some(key)) = (heap.peek(), readers.first(), top.sort.first())
-                && worst.is_before(found.view.get(first, row).sort_view(), key.descending)
+                && worst.is_before(key.pick.of_datum(found.view.get(first, row)), key.descending)
             {
                 continue;
             }
@@ -130,7 +130,10 @@ pub fn tops_of(sources: &[Arc<dyn Source>], request: &Request, top: &Top, cancel
         .into_iter();
     let mut whole = results.next().unwrap_or_else(|| Heaps::new(request, top, 1));
     whole.grouping.allow(request.limits.bytes);
-    results.for_each(|result| whole.merge(result, top));
+    for result in results {
+        cancel.go_on(0)?;
+        whole.merge(result, top);
+    }
     if whole.grouping.lost {
         stats.miss("there are more groups or values than memory allows; some rows are left out");
     }
@@ -138,6 +141,7 @@ pub fn tops_of(sources: &[Arc<dyn Source>], request: &Request, top: &Top, cancel
     let mut groups = Vec::with_capacity(whole.heaps.len());
     let mut bytes = 0;
     for (group, heap) in (0u32..).zip(whole.heaps) {
+        cancel.go_on(group as usize)?;
         let places: Vec<Place> = heap.into_sorted_vec().iter().map(Ranked::place).collect();
         let mut rows = Vec::with_capacity(places.len());
         let _ = renderer.render(&places, &mut |row| {

@@ -1,8 +1,12 @@
 //! In which order rows are shown, what each row's place in it is (`sort` of a hit), and what comes after a place (`search_after`).
 //!
 //! `_doc` and `_shard_doc` are the order in which rows lie: by time, topic, partition, offset and n. Their value in `sort` is an
-//! opaque text that names the row, so that paging neither skips nor repeats one; without it, paging by `@timestamp` passes over
-//! rows of the same millisecond that did not fit on the page, as Elasticsearch does. What a row lacks comes last.
+//! opaque text that names the row, so that paging neither skips nor repeats one. Every order ends with it, asked for or not, as
+//! that of a point in time does in Elasticsearch; a `search_after` without it goes on behind all rows of the same values. What a
+//! row lacks comes last.
+//!
+//! A list stands where its least value does ascending, and its greatest descending, or as `mode` says. Limits: a list that has both
+//! numbers and words is not paged exactly; sums, means and medians of lists are not paged at all.
 
 use serde_json::{Map, Value};
 
@@ -12,7 +16,7 @@ use super::dsl::names::{field, field_name};
 use super::dsl::read::{each, maybe_text, object, only, text};
 use crate::base::predicate::{Field, Literal, Predicate, Range, Sense, Test};
 use crate::base::row::TIME;
-use crate::store::query::{OutRow, OutValue, Pipe, Query, SortKey};
+use crate::store::query::{OutRow, OutValue, Pick, Pipe, Query, SortKey, SortView};
 use crate::web::rows::plain;
 
 const MS: i64 = 1_000_000;
@@ -28,6 +32,7 @@ enum Key {
         descending: bool,
         format: Option<Dates>,
         missing_first: bool,
+        pick: Pick,
     },
     /// The order in which rows lie.
     Row,
@@ -39,6 +44,8 @@ enum Key {
 #[derive(Clone, Debug)]
 pub struct Order {
     keys: Vec<Key>,
+    /// Whether the last key was not asked for.
+    implied: bool,
     /// Among rows that are equal.
     newest_first: bool,
 }
@@ -65,8 +72,8 @@ impl Order {
             }
         }
         let mut order = Self::read(&written, asked.now_ns)?;
-        if asked.body.contains_key("pit") && !order.keys.iter().any(|key| matches!(key, Key::Row)) {
-            order.keys.push(Key::Row);
+        if asked.body.contains_key("pit") || !order.is_default() {
+            order.whole();
         }
         Ok(order)
     }
@@ -98,9 +105,15 @@ impl Order {
                 Some(order) if order.eq_ignore_ascii_case("desc") => true,
                 Some(other) => return Err(format!("the order `{other}` is not supported")),
             };
-            if let Some(mode) = maybe_text(options, "mode")?.filter(|mode| !matches!(*mode, "min" | "max")) {
-                return Err(format!("`mode` {mode} of `sort` is not supported"));
-            }
+            let pick = match maybe_text(options, "mode")? {
+                None if descending => Pick::Greatest,
+                None | Some("min") => Pick::Least,
+                Some("max") => Pick::Greatest,
+                Some("sum") => Pick::Sum,
+                Some("avg") => Pick::Mean,
+                Some("median") => Pick::Median,
+                Some(mode) => return Err(format!("`mode` {mode} of `sort` is not supported")),
+            };
             match name.as_str() {
                 "_score" => keys.push(Key::Score),
                 "_doc" | "_shard_doc" | "_id" => {
@@ -121,7 +134,7 @@ impl Order {
                     if name == TIME {
                         newest_first.get_or_insert(descending);
                     }
-                    keys.push(Key::Field { name, descending, format, missing_first });
+                    keys.push(Key::Field { name, descending, format, missing_first, pick });
                 }
             }
         }
@@ -129,7 +142,7 @@ impl Order {
         if later {
             return Err("`missing` _first is supported for the first key of `sort`".to_owned());
         }
-        Ok(Self { keys, newest_first: newest_first.unwrap_or(true) })
+        Ok(Self { keys, implied: false, newest_first: newest_first.unwrap_or(true) })
     }
 
     /// Refuses `missing: _first`, which takes two queries.
@@ -141,9 +154,21 @@ impl Order {
         if self.keys.iter().any(is_first) { Err("`missing` _first is not supported here".to_owned()) } else { Ok(()) }
     }
 
+    /// Refuses sums and their like of lists: no predicate says which rows come after one.
+    ///
+    /// # Errors
+    /// They are there.
+    pub fn refuse_sums(&self) -> Result<(), String> {
+        let is_sum = |key: &&Key| matches!(key, Key::Field { pick, .. } if !pick.is_item());
+        if self.keys.iter().any(|key| is_sum(&key)) {
+            return Err("`mode` sum, avg and median of `sort` are not supported beside `search_after` and `scroll`".to_owned());
+        }
+        Ok(())
+    }
+
     /// By the order in which rows lie, the first of them first: what scrolls do.
     pub fn by_row() -> Self {
-        Self { keys: vec![Key::Row], newest_first: false }
+        Self { keys: vec![Key::Row], implied: false, newest_first: false }
     }
 
     /// Whether anything was said.
@@ -155,13 +180,14 @@ impl Order {
     pub fn whole(&mut self) {
         if !self.keys.iter().any(|key| matches!(key, Key::Row)) {
             self.keys.push(Key::Row);
+            self.implied = true;
         }
     }
 
     /// The keys for the engine, up to where only rows differ.
     pub fn sort_keys(&self) -> Vec<SortKey> {
         let fields = self.keys.iter().take_while(|key| !matches!(key, Key::Row)).filter_map(|key| match key {
-            Key::Field { name, descending, .. } => Some(SortKey { field: name.clone(), descending: *descending }),
+            Key::Field { name, descending, pick, .. } => Some(SortKey { pick: *pick, ..SortKey::new(name, *descending) }),
             Key::Row | Key::Score => None,
         });
         fields.collect()
@@ -206,12 +232,17 @@ impl Order {
         let value = |key: &Key| match key {
             Key::Score => Value::Null,
             Key::Row => place(row).into(),
-            Key::Field { name, format, .. } => match (row.get(name), format) {
+            Key::Field { name, format, pick, .. } => match (row.get(name), format) {
                 (Some(OutValue::Time(ns)), Some(dates)) => dates.clone().write(*ns).into(),
                 (Some(OutValue::Time(ns)), None) => ns.div_euclid(MS).into(),
-                (Some(OutValue::List(items)), _) => {
-                    items.first().map_or(Value::Null, |item| plain(&OutValue::Str(item.clone())))
-                }
+                (Some(value @ OutValue::List(items)), _) => match pick.of_value(value) {
+                    own if pick.is_item() => items
+                        .iter()
+                        .find(|item| SortView::of_bytes(item).order(&own).is_eq())
+                        .map_or(Value::Null, |item| plain(&OutValue::Str(item.clone()))),
+                    SortView::Number(number) => plain(&OutValue::Float(number.as_f64())),
+                    _ => Value::Null,
+                },
                 (Some(value), _) => plain(value),
                 (None, _) => Value::Null,
             },
@@ -227,9 +258,15 @@ impl Order {
         if self.keys.is_empty() {
             return Err("`search_after` wants `sort`".to_owned());
         }
-        if place.len() != self.keys.len() {
-            return Err(format!("`search_after` has {} values, and `sort` {} keys", place.len(), self.keys.len()));
+        let is_whole = place.len() == self.keys.len() || (self.implied && place.len() + 1 == self.keys.len());
+        if !is_whole {
+            return Err(format!(
+                "`search_after` has {} values, and `sort` {} keys",
+                place.len(),
+                self.keys.len() - usize::from(self.implied)
+            ));
         }
+        self.refuse_sums()?;
         let (mut ways, mut equal) = (Vec::new(), Vec::new());
         for (key, value) in self.keys.iter().zip(place) {
             let (beyond, same) = match key {
@@ -241,8 +278,8 @@ impl Order {
                 Key::Field { name, descending, format, .. } if name == TIME => {
                     time(value, *descending, format.clone(), now_ns)?
                 }
-                Key::Field { name, descending, missing_first, .. } => {
-                    let (beyond, same) = beyond(name, value, *descending)?;
+                Key::Field { name, descending, missing_first, pick, .. } => {
+                    let (beyond, same) = beyond(name, value, *descending, *pick)?;
                     match (missing_first, value.is_null()) {
                         (false, _) => (beyond, same),
                         (true, true) => (Predicate::exists(name.as_str()), same),
@@ -283,11 +320,8 @@ fn time(value: &Value, descending: bool, format: Option<Dates>, now_ns: i64) -> 
 }
 
 /// Rows whose field comes after a value, and those that have it. Numbers come before all else, what is missing last.
-fn beyond(name: &str, value: &Value, descending: bool) -> Result<(Predicate, Predicate), String> {
-    let named = || Field::named(name);
+fn beyond(name: &str, value: &Value, descending: bool, pick: Pick) -> Result<(Predicate, Predicate), String> {
     let missing = || Predicate::exists(name).negate();
-    let numbers = || Predicate::range(named(), Some(("-1e308", true)), None);
-    let others = || Predicate::And(vec![Predicate::exists(name), numbers().negate()]);
     let text = match value {
         Value::Null => return Ok((Predicate::none(), missing())),
         Value::Bool(yes) => {
@@ -299,20 +333,34 @@ fn beyond(name: &str, value: &Value, descending: bool) -> Result<(Predicate, Pre
         Value::String(text) => text.clone(),
         _ => return Err("`search_after` is a list of values".to_owned()),
     };
-    let end = Literal::new(&text);
-    let is_number = matches!(end.sense, Sense::Number(_));
-    let end = if is_number { end } else { Literal { text: text.as_str().into(), sense: Sense::Bytes } };
-    let range = |lower, upper| Predicate::leaf(named(), Test::Range(Range { lower, upper }));
-    let open = Some((end, false));
-    let further = if descending { range(None, open) } else { range(open, None) };
-    let mut any = match (is_number, descending) {
-        (true, false) => vec![further, others()],
-        (true, true) => vec![further],
-        (false, false) => vec![Predicate::And(vec![others(), further])],
-        (false, true) => vec![Predicate::And(vec![others(), further]), numbers()],
+    let (equal, beyond) = (Predicate::exact(field(name), &text), some_beyond(name, &text, descending, false));
+    // A list is where one of its items is, and no other one comes before (or behind) that.
+    let is_nearest = descending == (pick == Pick::Greatest);
+    let before = |or_equal: bool| some_beyond(name, &text, !descending, or_equal).negate();
+    let (after, same) = if is_nearest {
+        (Predicate::And(vec![beyond, before(true)]), Predicate::And(vec![equal, before(false)]))
+    } else {
+        (beyond.clone(), Predicate::And(vec![equal, beyond.negate()]))
     };
-    any.push(missing());
-    Ok((Predicate::or(any), Predicate::exact(field(name), &text)))
+    Ok((Predicate::Or(vec![after, missing()]), same))
+}
+
+/// Rows of which some value lies below (above) one.
+fn some_beyond(name: &str, text: &str, below: bool, or_equal: bool) -> Predicate {
+    let numbers = || Predicate::range(Field::named(name), Some(("-1e308", true)), None);
+    let others = || Predicate::And(vec![Predicate::exists(name), numbers().negate()]);
+    let end = Literal::new(text);
+    let is_number = matches!(end.sense, Sense::Number(_));
+    let end = if is_number { end } else { Literal { text: text.into(), sense: Sense::Bytes } };
+    let open = Some((end, or_equal));
+    let range = if below { Range { lower: None, upper: open } } else { Range { lower: open, upper: None } };
+    let further = Predicate::leaf(Field::named(name), Test::Range(range));
+    match (is_number, below) {
+        (true, true) => further,
+        (true, false) => Predicate::Or(vec![further, others()]),
+        (false, true) => Predicate::Or(vec![Predicate::And(vec![others(), further]), numbers()]),
+        (false, false) => Predicate::And(vec![others(), further]),
+    }
 }
 
 /// A row's place among all, as text: `time.partition.offset.n.topic`.

@@ -76,6 +76,7 @@ fn page(web: &Web, asked: Asked, mut state: Value) -> Result<Value, No> {
         order = Order::by_row();
     }
     order.whole();
+    order.refuse_sums()?;
     let total = state.get("total").cloned();
     let (mut answer, last) = search::search_in(web, asked, &order)?;
     if answer["timed_out"] == true {

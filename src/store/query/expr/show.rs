@@ -29,7 +29,8 @@ fn is_plain(name: &str) -> bool {
 impl Display for Val<'static> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
-            Self::Null => f.write_str("null"),
+            // No list is ever written.
+            Self::Null | Self::List(_) => f.write_str("null"),
             Self::Str(bytes) => quoted(&String::from_utf8_lossy(bytes), '"', f),
             Self::Int(int) => write!(f, "{int}"),
             Self::Float(float) => write!(f, "{float:?}"),

@@ -1,6 +1,7 @@
 //! Values inside an expression, and how they turn into one another.
 //!
-//! A string that reads as a number is one wherever a number is wanted, as in predicates. Of a list, the first item stands for it.
+//! A string that reads as a number is one wherever a number is wanted, as in predicates. Expressions take of a list its first item;
+//! only what passes a step unchanged stays a list ([`Val::whole`]).
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -9,7 +10,7 @@ use crate::base::predicate::Number;
 use crate::base::time;
 use crate::store::query::out::OutValue;
 use crate::store::query::view::Datum;
-use crate::store::source::list_items;
+use crate::store::source::{list_items, push_list_item};
 use crate::store::typed::put_number;
 
 /// Longest string that an expression makes; what would be longer is null.
@@ -30,6 +31,8 @@ pub enum Val<'a> {
     Bool(bool),
     /// An instant, nanoseconds since 1970. In a column it becomes text.
     Time(i64),
+    /// A list as it is stored, on its way from one column to another: nothing computes with it.
+    List(Cow<'a, [u8]>),
 }
 
 impl<'a> Val<'a> {
@@ -64,14 +67,14 @@ impl<'a> Val<'a> {
             Self::Float(float) => Some(Number::Float(*float)),
             Self::Str(bytes) => Number::parse(bytes),
             Self::Time(ns) => Some(Number::Float(*ns as f64 / 1e9)),
-            Self::Null | Self::Bool(_) => None,
+            Self::Null | Self::Bool(_) | Self::List(_) => None,
         }
     }
 
     /// As text; none of null.
     pub fn text(&self) -> Option<Cow<'_, [u8]>> {
         Some(match self {
-            Self::Null => return None,
+            Self::Null | Self::List(_) => return None,
             Self::Str(bytes) => Cow::Borrowed(bytes),
             Self::Int(int) => Cow::Owned(int.to_string().into_bytes()),
             Self::Float(float) => Cow::Owned(float.to_string().into_bytes()),
@@ -97,7 +100,7 @@ impl<'a> Val<'a> {
                 let text = self.text()?;
                 if text.len() > 64 { None } else { time::parse(std::str::from_utf8(&text).ok()?) }
             }
-            Self::Null | Self::Bool(_) => None,
+            Self::Null | Self::Bool(_) | Self::List(_) => None,
         }
     }
 
@@ -138,6 +141,7 @@ impl<'a> Val<'a> {
             Self::Float(float) => Val::Float(float),
             Self::Bool(bool) => Val::Bool(bool),
             Self::Time(ns) => Val::Time(ns),
+            Self::List(entry) => Val::List(Cow::Owned(entry.into_owned())),
         }
     }
 
@@ -150,7 +154,24 @@ impl<'a> Val<'a> {
             Self::Float(float) => OutValue::Float(float),
             Self::Bool(bool) => OutValue::Bool(bool),
             Self::Time(ns) => OutValue::Time(ns),
+            Self::List(entry) => OutValue::List(list_items(&entry).map(Into::into).collect()),
         })
+    }
+
+    /// A stored value, a list with all its items.
+    pub fn whole(datum: Datum<'a>) -> Self {
+        match datum {
+            Datum::List(entry) => Self::List(Cow::Borrowed(entry)),
+            other => Self::from(other),
+        }
+    }
+
+    /// A value of an answer, a list with all its items.
+    pub fn whole_of(value: &'a OutValue) -> Self {
+        let OutValue::List(items) = value else { return Self::from(value) };
+        let mut entry = Vec::new();
+        items.iter().for_each(|item| push_list_item(&mut entry, item));
+        Self::List(Cow::Owned(entry))
     }
 }
 

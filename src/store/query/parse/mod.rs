@@ -275,6 +275,6 @@ impl Cursor<'_> {
         }
         let field = self.column()?;
         let descending = self.keyword("desc") || (!self.keyword("asc") && descending);
-        Ok(SortKey { field, descending })
+        Ok(SortKey::new(&field, descending))
     }
 }

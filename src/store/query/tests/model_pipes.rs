@@ -142,20 +142,20 @@ const PIPES: [(&str, Naive); 26] = [
     ("extract \"<c> b\"", |rows, _| {
         each(rows, "c", |row| {
             let message = words(get(row, "message").as_ref()).unwrap_or_default();
-            message.find(" b").and_then(|at| string(&message[..at])).or_else(|| get(row, "c"))
+            message.find(" b").and_then(|at| string(&message[..at])).or_else(|| row.get("c").cloned())
         })
     }),
     ("extract \"(?<a>[ab]+)\" from message", |rows, _| {
         each(rows, "a", |row| {
             let message = words(get(row, "message").as_ref()).unwrap_or_default();
             let run = message.split(|c| c != 'a' && c != 'b').find(|run| !run.is_empty()).map(str::to_owned);
-            run.and_then(string).or_else(|| get(row, "a"))
+            run.and_then(string).or_else(|| row.get("a").cloned())
         })
     }),
     ("extract \"(?<d>[0-9])\" from b", |rows, _| {
         each(rows, "d", |row| {
             let text = words(get(row, "b").as_ref()).unwrap_or_default();
-            text.chars().find(char::is_ascii_digit).and_then(string).or_else(|| get(row, "d"))
+            text.chars().find(char::is_ascii_digit).and_then(string).or_else(|| row.get("d").cloned())
         })
     }),
     ("rename a as c", renamed),

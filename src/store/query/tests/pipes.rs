@@ -31,6 +31,16 @@ fn columns_are_computed() {
         "extract \"failed <app>\" | extract \"POST <ip> \" | fields app, ip",
         &[r#"{"app":"shop","ip":"/cart"}"#, r#"{"app":"shop","ip":"10.0.0.2"}"#, r#"{"app":"shop","ip":"10.0.0.1"}"#],
     );
+    // So does a list, with all its items; the one that matches is replaced.
+    for pipes in [
+        "extract \"GET /cart/<tags> \"",
+        "extract \"nothing <tags>\" | extract \"GET /cart/<tags> \"",
+        "limit 9 | extract \"GET /cart/<tags> \"",
+    ] {
+        let query = format!("tags:slow | {pipes} | fields tags");
+        check(&query, &[r#"{"tags":"2"}"#, r#"{"tags":["slow","zabbix-sender"]}"#]);
+    }
+    check_rows("* | extract \"GET /cart/<tags> \" | where tags:zabbix-sender", "2");
     small(
         "rename app as service, status as code | where service:shop code:503 | fields service, app, code, status",
         &[r#"{"service":"shop","code":503}"#],

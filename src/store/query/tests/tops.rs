@@ -88,7 +88,7 @@ fn the_first_rows_of_each_group_are_those_of_the_whole_order() {
             let mut request = request("*");
             (request.newest_first, request.limits.threads) = (newest_first, threads);
             let keys = by.then(|| Key::field("kind").named("kind").skip_missing());
-            let sort_keys = sort.map(|descending| SortKey { field: "n".to_owned(), descending });
+            let sort_keys = sort.map(|descending| SortKey::new("n", descending));
             let top = Top {
                 by: keys.into_iter().collect(),
                 sort: sort_keys.into_iter().collect(),

@@ -136,6 +136,15 @@ impl Figure {
         }
     }
 
+    /// Whether its values are instants.
+    pub fn is_of_time(&self) -> bool {
+        match self {
+            Self::Simple { word, field, .. } => field == TIME && *word != "value_count",
+            Self::Percentiles { field, .. } => field == TIME,
+            _ => false,
+        }
+    }
+
     /// Whether a single function of the engine is its value, by which the engine can order.
     pub fn is_single(&self) -> bool {
         matches!(self, Self::Simple { missing: None, .. } | Self::Cardinality { .. })

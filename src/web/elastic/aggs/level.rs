@@ -272,6 +272,11 @@ impl<'a> Runner<'a> {
             {
                 inner.predicate = Predicate::And(vec![inner.predicate, chosen]);
             }
+            if let Keyed::Composite(composite) = keyed
+                && let Some(rest) = composite.narrowed()
+            {
+                inner.predicate = Predicate::And(vec![inner.predicate, rest]);
+            }
             if let Some(dates) = keyed.dates() {
                 inner.step = Some((above, dates.clone()));
             }
@@ -470,7 +475,7 @@ fn first(terms: &Terms, inside: &[Agg]) -> Option<First> {
         }
     };
     // Equal ones are chosen by their keys anyway.
-    let sort = vec![SortKey { field, descending: *descending }];
+    let sort = vec![SortKey::new(&field, *descending)];
     terms.is_plain().then(|| First { sort, most: terms.size, field: terms.field.clone() })
 }
 

@@ -5,6 +5,7 @@
 //!   bucket and all figures in them; `filters` and ranges are a query each. The first terms of the outermost level are chosen by
 //!   the engine, and what is in them asked of them alone.
 //! * [`keyed`], [`split`] and [`figures`] say what kinds there are, what of the engine each needs, and how each is written.
+//! * [`mod@format`] puts texts beside values in the finished answer.
 //! * [`pipeline`] works on finished buckets, with paths ([`path`]) and small expressions ([`script`]).
 //!
 //! Limits: [`DEPTH`], [`MOST`] aggregations, [`BUCKETS`] buckets of an answer, and as many queries as `level.rs` says: one a level
@@ -18,6 +19,7 @@ use crate::web::Web;
 
 mod bins;
 mod figures;
+mod format;
 mod keyed;
 mod level;
 mod parse;
@@ -47,6 +49,8 @@ pub struct Agg {
     kind: Kind,
     inside: Vec<Agg>,
     meta: Option<Value>,
+    /// What its values are shown as, beside themselves.
+    format: Option<format::Format>,
 }
 
 #[derive(Clone, Debug)]
@@ -67,8 +71,36 @@ enum Kind {
 /// # Errors
 /// What the engine says, or that there are too many buckets.
 pub fn run(web: &Web, asked: &Asked, predicate: &Predicate, aggs: &[Agg]) -> Result<(i64, Value), No> {
-    let (count, out) = level::Runner::new(web, asked).run(aggs, predicate)?;
+    let (count, mut out) = level::Runner::new(web, asked).run(aggs, predicate)?;
+    if aggs.iter().any(has_format) {
+        write_formats(aggs, &mut out);
+    }
     Ok((i64::try_from(count).unwrap_or(i64::MAX), Value::Object(out)))
+}
+
+fn has_format(agg: &Agg) -> bool {
+    agg.format.is_some() || agg.inside.iter().any(has_format)
+}
+
+/// Puts texts beside values that have a `format`, in all buckets.
+fn write_formats(aggs: &[Agg], out: &mut Map<String, Value>) {
+    for agg in aggs.iter().filter(|agg| has_format(agg)) {
+        let Some(Value::Object(own)) = out.get_mut(&agg.name) else { continue };
+        if let Some(format) = &agg.format {
+            format.add(own);
+        }
+        let each = |bucket: &mut Value| {
+            if let Value::Object(bucket) = bucket {
+                write_formats(&agg.inside, bucket);
+            }
+        };
+        match own.get_mut("buckets") {
+            Some(Value::Array(buckets)) => buckets.iter_mut().for_each(each),
+            Some(Value::Object(buckets)) => buckets.values_mut().for_each(each),
+            Some(other) => each(other),
+            None => write_formats(&agg.inside, own),
+        }
+    }
 }
 
 /// Names with the kind before them, as clients with types want: `sterms#apps`.

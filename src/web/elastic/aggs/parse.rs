@@ -3,12 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::figures::Figure;
+use super::format::Format;
 use super::keyed::Keyed;
 use super::pipeline::{Pipeline, in_order};
 use super::split::Split;
 use super::{Agg, DEPTH, Kind, MOST};
 use crate::web::elastic::dsl::names::field_name;
-use crate::web::elastic::dsl::read::{object, text};
+use crate::web::elastic::dsl::read::{maybe_text, object, text};
 
 /// What all of a request share.
 #[derive(Debug)]
@@ -71,7 +72,17 @@ impl Reader {
         if matches!(kind, Kind::Figure(_) | Kind::Pipeline(_)) && !inside.is_empty() {
             return Err(format!("`{name}` is a figure and holds no aggregations"));
         }
-        Ok(Agg { name: name.to_owned(), kind, inside, meta: body.get("meta").cloned() })
+        let format = match &kind {
+            Kind::Figure(figure) => self.format(own, Some(figure.is_of_time()))?,
+            Kind::Pipeline(_) => self.format(own, None)?,
+            Kind::Keyed(_) | Kind::Split(_) => None,
+        };
+        Ok(Agg { name: name.to_owned(), kind, inside, meta: body.get("meta").cloned(), format })
+    }
+
+    fn format(&self, body: &Map<String, Value>, is_date: Option<bool>) -> Result<Option<Format>, String> {
+        let pattern = maybe_text(body, "format")?.filter(|pattern| !pattern.is_empty());
+        pattern.map(|pattern| Format::read(pattern, is_date, self.now_ns)).transpose()
     }
 
     fn kind(&mut self, word: &str, body: &Map<String, Value>, place: Place) -> Result<Kind, String> {

@@ -1,4 +1,6 @@
 //! `composite`: a bucket for each combination of several sources' values, page by page.
+//!
+//! A page is counted anew; what its first source shows to lie before it is not read again ([`Composite::narrowed`]).
 
 use std::cmp::Ordering;
 
@@ -6,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::histogram::{date_bins, number_bins};
 use super::{Bucket, bucket, out_value};
+use crate::base::predicate::{Literal, Number, Predicate, Range, Sense, Test};
 use crate::base::row::TIME;
 use crate::store::query::{Key, OutValue};
 use crate::web::elastic::aggs::BUCKETS;
@@ -144,6 +147,39 @@ impl Composite {
             Ok(key)
         };
         self.sources.iter().enumerate().map(key).collect()
+    }
+
+    /// Rows that can be part of the page, as far as that is plain from its first source: of what came before it there may be much.
+    pub fn narrowed(&self) -> Option<Predicate> {
+        let (source, after) = (self.sources.first()?, self.after.as_ref()?.first()?);
+        if source.missing {
+            return None;
+        }
+        let field = source.field.as_str();
+        Some(match (&source.by, after, source.descending) {
+            (By::Dates(_) | By::Values, OutValue::Time(ns), false) => Predicate::time(*ns, i64::MAX),
+            (By::Dates(dates), OutValue::Time(ns), true) => Predicate::time(i64::MIN, dates.next(*ns)),
+            (By::Numbers(numbers), value, descending) => {
+                let start = value.number()?.as_f64();
+                // A step more on both sides: multiples are rounded.
+                let end = (if descending { start + 2.0 * numbers.step } else { start - numbers.step }).to_string();
+                let open = Some((end.as_str(), true));
+                if descending { Predicate::range(field, None, open) } else { Predicate::range(field, open, None) }
+            }
+            // Words come after numbers, of which nothing is known then.
+            (By::Values, OutValue::Str(text), false) if Number::parse(text).is_none() => {
+                let least = Literal { text: std::str::from_utf8(text).ok()?.into(), sense: Sense::Bytes };
+                Predicate::leaf(field, Test::Range(Range { lower: Some((least, true)), upper: None }))
+            }
+            (By::Values, OutValue::Time(ns), true) => Predicate::time(i64::MIN, ns.saturating_add(1_000_000)),
+            (By::Values, value, true) => {
+                value.number()?;
+                let most = plain(value);
+                let most = most.as_str().map_or_else(|| most.to_string(), str::to_owned);
+                Predicate::range(field, None, Some((most.as_str(), true)))
+            }
+            _ => return None,
+        })
     }
 
     fn order(&self, a: &[OutValue], b: &[OutValue]) -> Ordering {

@@ -1,0 +1,148 @@
+//! Sources that are counted by their dictionaries: where every row is kept, the counts of a column's values tell how many rows have
+//! each, and which there are, without reading any.
+
+use std::sync::Arc;
+
+use super::QueryError;
+use super::key_table::NONE;
+use super::plan::{Agg, Function, Key};
+use super::scan::{Scan, Work};
+use super::stats::Grouping;
+use super::view::virtual_reader;
+use crate::store::source::{Dict, Kind};
+
+/// A source of which every row is kept, and whose dictionary may tell how many rows have each value of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeSource {
+    source: usize,
+    column: usize,
+    /// Its part of [`Scan::work`].
+    pub work: std::ops::Range<usize>,
+}
+
+/// What a dictionary tells.
+#[derive(Debug)]
+pub struct Counted {
+    /// The key's values.
+    pub dict: Arc<Dict>,
+    /// Rows that have each.
+    pub counts: Vec<u64>,
+    /// Rows that have none.
+    pub missing: usize,
+}
+
+impl WholeSource {
+    /// `None` if the source's rows must be read.
+    fn of(scan: &Scan<'_>, index: usize, work: std::ops::Range<usize>, key: &Key) -> Option<Self> {
+        let source = &scan.sources[index];
+        if !key.is_plain() || virtual_reader(&key.field).is_some() || work.len() != source.groups() {
+            return None;
+        }
+        let mut columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
+        let (column, kind) = columns.next().map(|(column, own)| (column, own.kind))?;
+        let is_whole = |work: &Work| scan.keeps_all(work) && source.deleted(work.group).is_none();
+        let whole = columns.next().is_none() && kind == Kind::Str && scan.work.get(work.clone())?.iter().all(is_whole);
+        whole.then_some(Self { source: index, column, work })
+    }
+
+    /// Reads the dictionary; `None` if that can't be done, and the rows must be read. Not kept for all sources: there may be
+    /// thousands of them.
+    pub fn read(&self, scan: &Scan<'_>) -> Option<Counted> {
+        let source = &scan.sources[self.source];
+        let counts = source.dict_counts(self.column).ok().flatten()?;
+        let dict = source.dict(self.column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
+        let rows: usize = self.work.clone().map(|at| source.rows(scan.work[at].group)).sum();
+        let having = counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
+        Some(Counted { dict, counts, missing: rows.checked_sub(having)? })
+    }
+
+    /// Says that its rows were counted.
+    pub fn note(&self, scan: &Scan<'_>) {
+        for work in scan.work.get(self.work.clone()).unwrap_or(&[]) {
+            scan.note_unread(scan.sources[work.source].rows(work.group));
+        }
+    }
+}
+
+/// Sources whose dictionaries may tell how many rows have each value of a key, and what is left to be read.
+pub fn whole_sources(scan: &Scan<'_>, key: &Key) -> (Vec<WholeSource>, Vec<usize>) {
+    let (mut whole, mut left) = (Vec::new(), Vec::with_capacity(scan.work.len()));
+    let mut from = 0;
+    while from < scan.work.len() {
+        let source = scan.work[from].source;
+        // The list is in the order of sources.
+        let to = from + scan.work[from..].iter().take_while(|work| work.source == source).count();
+        match WholeSource::of(scan, source, from..to, key) {
+            Some(own) => whole.push(own),
+            None => left.extend(from..to),
+        }
+        from = to;
+    }
+    (whole, left)
+}
+
+/// The field that figures are of, if dictionaries with their counts tell all that they want to know.
+fn counted_field(aggs: &[Agg], by: &[Key]) -> Option<Key> {
+    let mut fields = aggs.iter().filter_map(|agg| agg.function.field());
+    match by {
+        [key] => fields.next().is_none().then(|| key.clone()),
+        [] => {
+            let field = fields.next()?;
+            let is_counted = |agg: &Agg| match &agg.function {
+                Function::Count => true,
+                Function::CountOf(own) | Function::Distinct(own) => own == field,
+                _ => false,
+            };
+            aggs.iter().all(is_counted).then(|| Key::field(field))
+        }
+        _ => None,
+    }
+}
+
+impl Grouping {
+    /// Counts sources as far as that can be done without reading their rows, and gives what is left to be read.
+    pub(super) fn count_sources(&mut self, scan: &Scan<'_>, aggs: &[Agg], by: &[Key]) -> Result<Vec<usize>, QueryError> {
+        if by.is_empty() && aggs.iter().all(|agg| agg.function == Function::Count) {
+            let (rows, left) = scan.count_by_dictionaries();
+            self.figures.iter_mut().for_each(|figure| figure.count_many(0, rows));
+            return Ok(left);
+        }
+        let Some(key) = counted_field(aggs, by) else { return Ok((0..scan.work.len()).collect()) };
+        let (sources, mut left) = whole_sources(scan, &key);
+        for own in sources {
+            // What there is no time for is left: reading ends at once, and says so.
+            if !scan.go()? || self.count_source(scan, &own, &key, by.is_empty()).is_none() {
+                left.extend(own.work);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Counts a source by its dictionary's counts; `None` if that can't be done. `one`: into one group.
+    fn count_source(&mut self, scan: &Scan<'_>, own: &WholeSource, key: &Key, one: bool) -> Option<()> {
+        let counted = own.read(scan)?;
+        self.share();
+        let values = counted.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        let values =
+            values.map(|(entry, &count)| (Some(counted.dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX)));
+        let missing = (counted.missing > 0 && !key.skip_missing).then_some((None, counted.missing));
+        for (entry, count) in values.chain(missing) {
+            let number = match (self.keys.first_mut(), entry) {
+                (None, _) if one => 0,
+                (None, _) => NONE,
+                (Some(keys), Some(entry)) => keys.of_str(entry),
+                (Some(keys), None) => keys.of_missing(),
+            };
+            if number == NONE {
+                self.lost = true;
+            } else {
+                self.figures.iter_mut().for_each(|figure| figure.count_entry(number, entry, count));
+            }
+        }
+        own.note(scan);
+        for work in scan.work.get(own.work.clone()).unwrap_or(&[]) {
+            self.span_to(work.least, work.greatest);
+        }
+        Some(())
+    }
+}
