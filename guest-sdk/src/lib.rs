@@ -52,6 +52,8 @@ pub mod common;
 #[cfg(feature = "sdk")]
 pub mod field;
 #[cfg(feature = "sdk")]
+pub mod find;
+#[cfg(feature = "sdk")]
 mod guest;
 #[cfg(feature = "sdk")]
 pub mod hash;

@@ -131,11 +131,17 @@ impl<'a> Record<'a> {
     }
 
     /// The (first) value of a declared field.
+    #[inline]
     pub fn get(&self, field: Read) -> Option<Value<'a>> {
-        self.all(field).next()
+        if self.reads_all {
+            return self.all(field).next();
+        }
+        let entries = self.values.iter().map_while(|value| ValueEntry::decode(value).ok());
+        entries.filter(|entry| entry.name == field.0).find_map(|entry| self.value_of(entry.body))
     }
 
     /// The bytes of a declared field, where it is a string.
+    #[inline]
     pub fn bytes(&self, field: Read) -> Option<&'a [u8]> {
         self.get(field)?.as_bytes()
     }
@@ -157,6 +163,17 @@ impl<'a> Record<'a> {
     /// Every field with its name, in the order they were set.
     pub fn values(&self) -> Values<'a> {
         Values { record: *self, at: 0, only: None }
+    }
+
+    #[inline]
+    fn value_of(&self, body: Body) -> Option<Value<'a>> {
+        Some(match body {
+            Body::Str { at, len, .. } => Value::Str(self.frame.bytes(at, len)),
+            Body::Int(value) => Value::Int(value),
+            Body::Float(value) => Value::Float(value),
+            Body::Bool(value) => Value::Bool(value),
+            Body::None => return None,
+        })
     }
 
     /// The bytes of value `index`, where it is a string.
@@ -191,14 +208,9 @@ impl<'a> Iterator for Values<'a> {
             } else {
                 self.record.reads.get(entry.name as usize).map_or(&[] as &[u8], |name| name.as_bytes())
             };
-            let value = match entry.body {
-                Body::Str { at, len, .. } => Value::Str(self.record.frame.bytes(at, len)),
-                Body::Int(value) => Value::Int(value),
-                Body::Float(value) => Value::Float(value),
-                Body::Bool(value) => Value::Bool(value),
-                Body::None => continue,
-            };
-            return Some((name, value));
+            if let Some(value) = self.record.value_of(entry.body) {
+                return Some((name, value));
+            }
         }
     }
 }

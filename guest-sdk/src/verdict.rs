@@ -3,7 +3,7 @@
 use crate::abi::answer::{
     EMISSION_BYTES, EmissionEntry, HEADER_BYTES, Head, HeaderEntry, Kind, VERDICT_BYTES, VerdictEntry, WHOLE,
 };
-use crate::abi::{Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VALUES, VALUE_BYTES, ValueEntry, slice};
+use crate::abi::{Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VALUES, VALUE_BYTES, ValueEntry, high, low, pack, slice};
 use crate::field::Field;
 use crate::names::{Name, Remembered, Table, ToName};
 use crate::record::{Record, Value};
@@ -272,38 +272,42 @@ impl<'v> Verdict<'v> {
     #[inline]
     fn push(&mut self, name: impl ToName, operation: Operation, value: Value<'_>) {
         let name = name.number(&mut self.sections.names);
-        let body = match value {
-            Value::Str(bytes) => {
-                let (slot, at, len) = self.span(bytes);
-                Body::Str { slot, at, len }
-            }
-            Value::Int(value) => Body::Int(value),
-            Value::Float(value) => Body::Float(value),
-            Value::Bool(value) => Body::Bool(value),
+        // Of each kind by itself, so that none is put together in memory first.
+        let entry = match value {
+            Value::Str(bytes) => ValueEntry::encode_str(name, operation, self.place(bytes), small(bytes.len())),
+            Value::Int(value) => ValueEntry { name, operation, body: Body::Int(value) }.encode(),
+            Value::Float(value) => ValueEntry { name, operation, body: Body::Float(value) }.encode(),
+            Value::Bool(value) => ValueEntry { name, operation, body: Body::Bool(value) }.encode(),
         };
-        self.sections.values.push(ValueEntry { name, operation, body }.encode());
+        self.sections.values.push(entry);
     }
 
-    /// Where these bytes are, seen from the host: in the payload, in a field that was read, or (a copy) in the arena.
-    #[inline]
+    /// Where these bytes are, seen from the host: slot, offset and length in the payload, in a field that was read, or (a copy) in
+    /// the arena.
     fn span(&mut self, bytes: &[u8]) -> (u32, u32, u32) {
+        let place = self.place(bytes);
+        (low(place), high(place), small(bytes.len()))
+    }
+
+    /// Slot and offset of [`Verdict::span`], packed: in a number they stay in a register.
+    #[inline]
+    fn place(&mut self, bytes: &[u8]) -> u64 {
         match within(self.record.payload, bytes) {
-            Some(at) => (SLOT_PAYLOAD, at, small(bytes.len())),
-            None => self.span_elsewhere(bytes),
+            Some(at) => pack(SLOT_PAYLOAD, at),
+            None => self.place_elsewhere(bytes),
         }
     }
 
     #[inline(never)]
-    fn span_elsewhere(&mut self, bytes: &[u8]) -> (u32, u32, u32) {
+    fn place_elsewhere(&mut self, bytes: &[u8]) -> u64 {
         if within(self.record.frame.frame(), bytes).is_some() {
             for (number, index) in (0u32..).zip(0..self.record.values.len()) {
                 if let Some(at) = self.record.str_at(index).and_then(|value| within(value, bytes)) {
-                    return (SLOT_VALUES + number, at, small(bytes.len()));
+                    return pack(SLOT_VALUES + number, at);
                 }
             }
         }
-        let (at, len) = self.built(bytes);
-        (SLOT_ARENA, at, len)
+        pack(SLOT_ARENA, self.built(bytes).0)
     }
 
     fn built(&mut self, bytes: &[u8]) -> (u32, u32) {
@@ -316,6 +320,7 @@ impl<'v> Verdict<'v> {
 /// Where in `whole` the slice `part` lies, if it is a part of it (the same memory, not merely equal).
 #[inline]
 fn within(whole: &[u8], part: &[u8]) -> Option<u32> {
-    let at = part.as_ptr().addr().checked_sub(whole.as_ptr().addr())?;
-    (at.checked_add(part.len())? <= whole.len()).then(|| small(at))
+    // Of what begins before, `at` is past any end.
+    let at = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    (at <= whole.len() && part.len() <= whole.len() - at).then(|| small(at))
 }

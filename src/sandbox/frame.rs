@@ -222,18 +222,16 @@ impl<'r, 'b> Given<'r, 'b> {
                 let mut left_out = false;
                 for entry in mine {
                     let entry = ValueEntry::decode(entry).map_err(wrong)?;
-                    let value = match entry.body {
-                        Body::Str { slot, at, len } => Some(Value::Str(spans.get(slot, at, len)?)),
-                        Body::Int(value) => Some(Value::Int(value)),
-                        Body::Float(value) => Some(Value::Float(if value.is_nan() { f64::NAN } else { value })),
-                        Body::Bool(value) => Some(Value::Bool(value)),
-                        Body::None => None,
+                    let name = known.numbers.get(entry.name as usize).copied();
+                    let name = name.ok_or_else(|| CallError("gave an answer with a name it does not tell".to_owned()))?;
+                    let mut put = |value| name.is_some_and(|name| rows.put(index, name, entry.operation, value));
+                    left_out |= !match entry.body {
+                        Body::Str { slot, at, len } => put(Value::Str(spans.get(slot, at, len)?)),
+                        Body::Int(value) => put(Value::Int(value)),
+                        Body::Float(value) => put(Value::Float(if value.is_nan() { f64::NAN } else { value })),
+                        Body::Bool(value) => put(Value::Bool(value)),
+                        Body::None => name.is_some_and(|name| rows.apply(index, name, entry.operation, None)),
                     };
-                    match known.numbers.get(entry.name as usize) {
-                        Some(&Some(name)) => left_out |= !rows.apply(index, name, entry.operation, value),
-                        Some(None) => left_out = true,
-                        None => return Err(CallError("gave an answer with a name it does not tell".to_owned())),
-                    }
                 }
                 rows.finish(index, left_out);
             }

@@ -50,8 +50,17 @@ pub(super) struct Row<'b> {
 
 /// What a call may have changed, to undo it.
 pub(super) struct Saved<'b> {
-    rows: Vec<Row<'b>>,
+    rows: Vec<Before<'b>>,
     cells: usize,
+}
+
+/// What a call may have changed of a row that goes on.
+struct Before<'b> {
+    cells: (usize, usize),
+    time_ns: Option<i64>,
+    implied: bool,
+    emissions: usize,
+    joined: Option<Joined<'b>>,
 }
 
 /// All rows of a batch.
@@ -105,18 +114,23 @@ impl<'b> Rows<'b> {
         Self { rows, cells, emissions: Vec::new(), stamps: Vec::new(), stamp: 0 }
     }
 
-    /// Remembers the rows that a call is about to work on.
+    /// Remembers the rows that a call is about to work on, all of which go on so far.
     pub(super) fn save(&self, selected: &[usize]) -> Saved<'b> {
-        Saved { rows: selected.iter().map(|&index| self.rows[index].clone()).collect(), cells: self.cells.len() }
+        let before = |&index: &usize| {
+            let Row { cells, time_ns, implied, emissions, joined, .. } = self.rows[index];
+            Before { cells, time_ns, implied, emissions, joined }
+        };
+        Saved { rows: selected.iter().map(before).collect(), cells: self.cells.len() }
     }
 
     /// Puts them back.
     pub(super) fn restore(&mut self, selected: &[usize], saved: Saved<'b>) {
-        for (&index, row) in selected.iter().zip(saved.rows) {
-            if let Some(emissions) = self.emissions.get_mut(index) {
-                emissions.truncate(row.emissions);
+        for (&index, before) in selected.iter().zip(saved.rows) {
+            let Before { cells, time_ns, implied, emissions, joined } = before;
+            if let Some(all) = self.emissions.get_mut(index) {
+                all.truncate(emissions);
             }
-            self.rows[index] = row;
+            self.rows[index] = Row { cells, time_ns, implied, state: State::Alive, emissions, joined };
         }
         self.cells.truncate(saved.cells);
     }
@@ -150,8 +164,6 @@ impl<'b> Rows<'b> {
             row.implied = false;
         }
         let start = self.cells.len();
-        self.cells.extend_from_within(from..to);
-        row.cells = (start, self.cells.len());
         if self.stamps.len() < names {
             self.stamps.resize(names, 0);
         }
@@ -160,15 +172,34 @@ impl<'b> Rows<'b> {
             self.stamp = 0;
         }
         self.stamp += 1;
-        for cell in &self.cells[start..] {
+        // One by one: mostly they are none or one.
+        for at in from..to {
+            let cell = self.cells[at];
+            self.cells.push(cell);
             if let Some(stamp) = self.stamps.get_mut(cell.name as usize) {
                 *stamp = self.stamp;
             }
         }
+        row.cells = (start, self.cells.len());
+    }
+
+    /// Puts a value into the row that is being written; false where it had to be left out. Mostly the field is a new one: then the
+    /// cell is written once, where it stays.
+    #[inline(always)] // of each kind of value by itself, or it is put together in memory first
+    pub(super) fn put(&mut self, index: usize, name: u32, operation: Operation, value: Value<'b>) -> bool {
+        let has_room = self.cells.len() - self.rows[index].cells.0 < FIELDS;
+        match self.stamps.get_mut(name as usize) {
+            Some(stamp) if *stamp != self.stamp && name != TIME && has_room => {
+                *stamp = self.stamp;
+                self.cells.push(Cell { name, value });
+                true
+            }
+            _ => self.apply(index, name, operation, Some(value)),
+        }
     }
 
     /// Changes a field of the row that is being written; false where it had to be left out.
-    #[inline]
+    #[inline(never)]
     pub(super) fn apply(&mut self, index: usize, name: u32, operation: Operation, value: Option<Value<'b>>) -> bool {
         if name == TIME {
             self.rows[index].time_ns = match value {

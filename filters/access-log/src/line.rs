@@ -13,6 +13,8 @@
 //!
 //! One pass, no allocation, time linear in the line, and no input panics. Not here: what the fields are called.
 
+use sawbox_guest::find;
+
 use crate::time;
 
 /// What the server says of the request line.
@@ -63,22 +65,20 @@ pub struct Line<'a> {
 /// Cuts a line. `None` if it is no access line.
 pub fn parse(line: &[u8]) -> Option<Line<'_>> {
     let line = trim_end(line);
-    let (before, time_ns, after) = split_at_time(line)?;
-    let (vhost, clientip, ident, auth) = people(before)?;
-    let (request, rest) = split_request(after)?;
-    let (response, rest) = number_or_dash(rest.get(1..)?)?;
-    let (bytes, mut rest) = number_or_dash(rest.get(1..)?)?;
+    let (before, time_ns, request_from) = split_at_time(line)?;
+    let (vhost, clientip, ident, auth) = people(line, before)?;
+    let request_to = end_of_request(line, request_from)?;
+    let (response, at) = number_or_dash(line, request_to + 2)?;
+    let (bytes, mut at) = number_or_dash(line, at + 1)?;
     let (mut referrer, mut agent) = (None, None);
-    if let Some(quoted) = rest.strip_prefix(b" \"") {
-        let (text, after) = lenient_quoted(quoted);
-        (referrer, rest) = (said(text), after);
-        if let Some(quoted) = rest.strip_prefix(b" \"") {
-            let (text, after) = lenient_quoted(quoted);
-            (agent, rest) = (said(text), after);
+    if let Some((text, after)) = lenient_quoted(line, at) {
+        (referrer, at) = (said(text), after);
+        if let Some((text, after)) = lenient_quoted(line, at) {
+            (agent, at) = (said(text), after);
         }
     }
-    let (reqsec, reqms) = request_time(rest).unzip();
-    let request = cut_request(request);
+    let (reqsec, reqms) = line.get(at..).and_then(request_time).unzip();
+    let request = cut_request(line, request_from, request_to)?;
     Some(Line { vhost, clientip, ident, auth, time_ns, request, response, bytes, referrer, agent, reqsec, reqms })
 }
 
@@ -89,35 +89,43 @@ fn trim_end(line: &[u8]) -> &[u8] {
 
 /// What a field says, if it says anything.
 fn said(text: &[u8]) -> Option<&[u8]> {
-    (!text.is_empty() && text != b"-").then_some(text)
+    (!matches!(text, [] | [b'-'])).then_some(text)
 }
 
-/// At the first ` [time] "`: before it, the time, after the quote.
-fn split_at_time(line: &[u8]) -> Option<(&[u8], i64, &[u8])> {
+/// At the first ` [time] "`: where it begins, the time, what is behind the quote.
+fn split_at_time(line: &[u8]) -> Option<(usize, i64, usize)> {
     let mut from = 0;
     loop {
-        let at = from + find(line.get(from..)?, b'[')?;
+        let at = find::byte(line, from, b'[')?;
         from = at + 1;
         let time: Option<&[u8; time::LENGTH]> = line.get(from..).and_then(<[u8]>::first_chunk);
-        let after = line.get(from + time::LENGTH..).and_then(|rest| rest.strip_prefix(b"] \""));
-        if let (Some(time), Some(after), Some(before)) = (time, after, line[..at].strip_suffix(b" "))
+        let Some(time) = time else { return None };
+        let after = from + time::LENGTH;
+        let ends = matches!(line.get(after..), Some([b']', b' ', b'"', ..]));
+        if let (true, Some(before)) = (ends, at.checked_sub(1))
+            && line[before] == b' '
             && let Some(time_ns) = time::parse(time)
         {
-            return Some((before, time_ns, after));
+            return Some((before, time_ns, after + 3));
         }
     }
 }
 
 type People<'a> = (Option<&'a [u8]>, &'a [u8], Option<&'a [u8]>, Option<&'a [u8]>);
 
-/// Virtual host, client, ident and user.
-fn people(before: &[u8]) -> Option<People<'_>> {
-    let (first, rest) = word(before)?;
-    let (second, rest) = word(rest)?;
-    let (vhost, clientip, ident, auth) = match word(rest) {
+/// Virtual host, client, ident and user, which stand before `end`.
+fn people(line: &[u8], end: usize) -> Option<People<'_>> {
+    let word = |from: usize| find::byte(line, from, b' ').filter(|space| *space < end);
+    let text = |from: usize, to: usize| line.get(from..to);
+    let first = word(0)?;
+    let second = word(first + 1)?;
+    let (one, other, rest) = (text(0, first)?, text(first + 1, second)?, text(second + 1, end)?);
+    let (vhost, clientip, ident, auth) = match word(second + 1) {
         // The only format with a fourth word whose first word names a port.
-        Some((third, auth)) if names_port(first) && !auth.contains(&b' ') => (Some(first), second, third, auth),
-        _ => (None, first, second, rest),
+        Some(third) if names_port(one) && word(third + 1).is_none() => {
+            (Some(one), other, text(second + 1, third)?, text(third + 1, end)?)
+        }
+        _ => (None, one, other, rest),
     };
     if clientip.is_empty() || ident.is_empty() || auth.is_empty() {
         return None;
@@ -130,25 +138,18 @@ fn people(before: &[u8]) -> Option<People<'_>> {
     ))
 }
 
-fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = find(text, b' ')?;
-    Some((&text[..end], &text[end + 1..]))
-}
-
 fn names_port(word: &[u8]) -> bool {
     let mut parts = word.rsplitn(2, |byte| *byte == b':');
     let (port, host) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     !port.is_empty() && port.iter().all(u8::is_ascii_digit) && !host.is_empty()
 }
 
-/// The request, up to the quote that a status and a size follow; and what follows.
-fn split_request(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut from = 0;
+/// Where the quote stands that ends the request: a status and a size follow.
+fn end_of_request(line: &[u8], mut from: usize) -> Option<usize> {
     loop {
-        let quote = end_of_quoted(text, from)?;
-        let rest = &text[quote + 1..];
-        if followed_by_status(rest) {
-            return Some((&text[..quote], rest));
+        let quote = end_of_quoted(line, from)?;
+        if followed_by_status(&line[quote + 1..]) {
+            return Some(quote);
         }
         from = quote + 1;
     }
@@ -156,64 +157,84 @@ fn split_request(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// ` 200 ` or ` - ` and then a digit or a dash.
 fn followed_by_status(rest: &[u8]) -> bool {
-    let Some(rest) = rest.strip_prefix(b" ") else { return false };
+    let Some((b' ', rest)) = rest.split_first() else { return false };
     let status = if rest.first() == Some(&b'-') { 1 } else { rest.iter().take_while(|byte| byte.is_ascii_digit()).count() };
-    (1..=5).contains(&status) && rest.get(status) == Some(&b' ') && matches!(rest.get(status + 1), Some(b'0'..=b'9' | b'-'))
+    (1..=5).contains(&status) && matches!(rest.get(status..), Some([b' ', b'0'..=b'9' | b'-', ..]))
 }
 
 /// Where the next quote stands that is not escaped.
-fn end_of_quoted(text: &[u8], mut from: usize) -> Option<usize> {
+fn end_of_quoted(line: &[u8], mut from: usize) -> Option<usize> {
     loop {
-        let at = from + find_quote_or_backslash(text.get(from..)?)?;
-        if text[at] == b'"' {
+        let at = find::either(line, from, b'"', b'\\')?;
+        if line[at] == b'"' {
             return Some(at);
         }
         from = at + 2;
     }
 }
 
-/// A quoted text that the end of the line may have cut off, and what follows it.
-fn lenient_quoted(text: &[u8]) -> (&[u8], &[u8]) {
-    end_of_quoted(text, 0).map_or((text, &[]), |end| (&text[..end], &text[end + 1..]))
+/// A quoted text behind a space, which the end of the line may have cut off; and what is behind it.
+fn lenient_quoted(line: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let Some([b' ', b'"', inside @ ..]) = line.get(at..) else { return None };
+    Some(match end_of_quoted(line, at + 2) {
+        Some(end) => (line.get(at + 2..end)?, end + 1),
+        None => (inside, line.len()),
+    })
 }
 
-/// A number, or a dash for none; and what follows, which is nothing or begins with a space.
-fn number_or_dash(text: &[u8]) -> Option<(Option<i64>, &[u8])> {
-    let end = find(text, b' ').unwrap_or(text.len());
-    let (word, rest) = text.split_at(end);
-    if word == b"-" {
-        return Some((None, rest));
+/// A number, or a dash for none; and where it ends: at a space, or with the line.
+fn number_or_dash(line: &[u8], from: usize) -> Option<(Option<i64>, usize)> {
+    let text = line.get(from..)?;
+    let (mut number, mut count) = (0, 0);
+    while let Some(byte @ b'0'..=b'9') = text.get(count)
+        && count < DIGITS
+    {
+        number = number * 10 + i64::from(byte - b'0');
+        count += 1;
     }
-    Some((Some(number(word)?), rest))
+    let number = match text {
+        [b'-', ..] => {
+            count = 1;
+            None
+        }
+        _ if count == 0 => return None,
+        _ => Some(number),
+    };
+    matches!(text.get(count), None | Some(b' ')).then_some((number, from + count))
 }
+
+/// Most digits of a number: so it fits.
+const DIGITS: usize = 18;
 
 fn number(digits: &[u8]) -> Option<i64> {
-    if digits.is_empty() || digits.len() > 18 {
+    if digits.is_empty() || digits.len() > DIGITS {
         return None;
     }
     digits.iter().try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
-/// `GET /path HTTP/1.1`, or not.
-fn cut_request(text: &[u8]) -> Request<'_> {
-    let raw = Request::Raw(text);
-    let Some((verb, rest)) = word(text) else { return raw };
-    if verb.is_empty() || !verb.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
-        return raw;
+/// `GET /path HTTP/1.1`, or not: what stands at `from..to`.
+fn cut_request(line: &[u8], from: usize, to: usize) -> Option<Request<'_>> {
+    let text = line.get(from..to)?;
+    Some(good_request(line, from, text).unwrap_or(Request::Raw(text)))
+}
+
+fn good_request<'a>(line: &'a [u8], from: usize, text: &'a [u8]) -> Option<Request<'a>> {
+    let to = from + text.len();
+    let verb = text.iter().position(|byte| !(byte.is_ascii_alphanumeric() || *byte == b'_'))?;
+    let begin = from + verb + 1;
+    // In the line, for there the next bytes are; the quote ends the request in any case.
+    let end = find::space(line, begin).filter(|end| *end < to).unwrap_or(to);
+    let target = line.get(begin..end)?;
+    if text[verb] != b' ' || verb == 0 || target.is_empty() {
+        return None;
     }
-    let end = find_space(rest).unwrap_or(rest.len());
-    let (target, protocol) = rest.split_at(end);
-    let version = match protocol {
+    let version = match line.get(end..to)? {
         [] => None,
-        protocol => match protocol.strip_prefix(b" HTTP/").filter(|version| is_version(version)) {
-            Some(version) => Some(version),
-            None => return raw,
-        },
+        [b' ', b'H', b'T', b'T', b'P', b'/', version @ ..] if is_version(version) => Some(version),
+        _ => return None,
     };
-    if target.is_empty() {
-        return raw;
-    }
-    Request::Good { verb, target, version }
+    Some(Request::Good { verb: &text[..verb], target, version })
 }
 
 fn is_version(text: &[u8]) -> bool {
@@ -228,48 +249,6 @@ fn is_version(text: &[u8]) -> bool {
 fn request_time(rest: &[u8]) -> Option<(i64, i64)> {
     let last = rest.rsplit(|byte| *byte == b' ').next()?;
     let bare = last.strip_prefix(b"**").and_then(|last| last.strip_suffix(b"**")).unwrap_or(last);
-    let slash = find(bare, b'/')?;
+    let slash = find::byte(bare, 0, b'/')?;
     Some((number(&bare[..slash])?, number(&bare[slash + 1..])?))
-}
-
-const fn eight(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-/// The top bit of every byte that is below `bound`, and perhaps of bytes above such a one; the lowest is exact.
-fn bytes_below(word: u64, bound: u8) -> u64 {
-    word.wrapping_sub(eight(bound)) & !word & eight(0x80)
-}
-
-/// Where a byte first stands for which `is` says so; `hits` says the same of eight at once, by their top bits, and may say it of
-/// some that it is not true of.
-fn find_by(text: &[u8], hits: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<usize> {
-    let (words, tail) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let mut hits = hits(u64::from_le_bytes(*word));
-        while hits != 0 {
-            let at = hits.trailing_zeros() as usize / 8;
-            if is(word[at]) {
-                return Some(index * 8 + at);
-            }
-            hits &= hits - 1;
-        }
-    }
-    tail.iter().position(|byte| is(*byte)).map(|at| words.len() * 8 + at)
-}
-
-/// Where `byte` first stands. Words are short, so bytes are looked at one by one.
-fn find(text: &[u8], byte: u8) -> Option<usize> {
-    text.iter().position(|other| *other == byte)
-}
-
-/// Where the first space of any kind stands.
-fn find_space(text: &[u8]) -> Option<usize> {
-    find_by(text, |word| bytes_below(word, b' ' + 1), |byte| matches!(byte, b' ' | b'\t'..=b'\r'))
-}
-
-/// Where a quote or a backslash first stands.
-fn find_quote_or_backslash(text: &[u8]) -> Option<usize> {
-    let hits = |word: u64| bytes_below(word ^ eight(b'"'), 1) | bytes_below(word ^ eight(b'\\'), 1);
-    find_by(text, hits, |byte| matches!(byte, b'"' | b'\\'))
 }

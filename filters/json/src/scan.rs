@@ -12,6 +12,8 @@
 //! Limits: [`CELLS`] cells and names of [`NAME_BYTES`]; what is beyond is left out and [`Doc::is_cut`] says so. A `Doc` is used
 //! again for the next text, and its memory with it. No input panics, and time is linear in the text.
 
+use sawbox_guest::find;
+
 /// Most cells of one document.
 pub const CELLS: usize = 1000;
 /// Longest dotted name.
@@ -280,7 +282,7 @@ fn string(text: &[u8], at: usize) -> Result<(usize, usize, bool), NotJson> {
     }
     let (start, mut at, mut escaped) = (at + 1, at + 1, false);
     loop {
-        at += find_quote_or_backslash(text.get(at..).ok_or(NotJson)?).ok_or(NotJson)?;
+        at = find::either(text, at, b'"', b'\\').ok_or(NotJson)?;
         if text[at] == b'"' {
             return Ok((start, at, escaped));
         }
@@ -296,9 +298,10 @@ fn string(text: &[u8], at: usize) -> Result<(usize, usize, bool), NotJson> {
 /// Where the string that begins at a place ends, if it has no escapes.
 #[inline]
 pub fn plain_end(text: &[u8], at: usize) -> Option<usize> {
-    let inside = text.get(at..)?.strip_prefix(b"\"")?;
-    let end = at + 1 + find_quote_or_backslash(inside)?;
-    (text[end] == b'"').then_some(end)
+    if text.get(at) != Some(&b'"') {
+        return None;
+    }
+    find::either(text, at + 1, b'"', b'\\').filter(|end| text[*end] == b'"')
 }
 
 /// Appends the meaning of a string whose escapes [`string`] has checked.
@@ -384,26 +387,4 @@ fn number(text: &[u8], start: usize) -> Result<(Scalar, usize), NotJson> {
 fn loses_digits(value: f64, raw: &str) -> bool {
     // An `f64` of this size is a whole number, and is printed with all its digits.
     format!("{value:.0}") != raw
-}
-
-const fn eight(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
-}
-
-/// The top bit of every byte that is zero, and perhaps of some above such a one; the lowest is exact.
-fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(eight(0x01)) & !word & eight(0x80)
-}
-
-#[inline]
-fn find_quote_or_backslash(text: &[u8]) -> Option<usize> {
-    let (words, tail) = text.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let hits = zero_bytes(word ^ eight(b'"')) | zero_bytes(word ^ eight(b'\\'));
-        if hits != 0 {
-            return Some(index * 8 + hits.trailing_zeros() as usize / 8);
-        }
-    }
-    tail.iter().position(|byte| matches!(byte, b'"' | b'\\')).map(|at| words.len() * 8 + at)
 }

@@ -164,12 +164,23 @@ impl ValueEntry {
     pub fn encode(&self) -> [u8; VALUE_BYTES] {
         let (kind, len, body) = match self.body {
             Body::None => (0, 0, 0),
-            Body::Str { slot, at, len } => (1, len, u64::from(slot) | u64::from(at) << 32),
+            Body::Str { slot, at, len } => (1, len, pack(slot, at)),
             Body::Int(value) => (2, 0, value.cast_unsigned()),
             Body::Float(value) => (3, 0, value.to_bits()),
             Body::Bool(value) => (4, 0, u64::from(value)),
         };
-        let head = (self.name & MAX_NAME) | kind << 24 | (self.operation as u32) << 28;
+        Self::words(self.name, self.operation, kind, len, body)
+    }
+
+    /// The bytes of a string's entry, which is what most entries are; `place` is its slot and its offset, packed.
+    #[inline]
+    pub fn encode_str(name: u32, operation: Operation, place: u64, len: u32) -> [u8; VALUE_BYTES] {
+        Self::words(name, operation, 1, len, place)
+    }
+
+    #[inline]
+    fn words(name: u32, operation: Operation, kind: u32, len: u32, body: u64) -> [u8; VALUE_BYTES] {
+        let head = (name & MAX_NAME) | kind << 24 | (operation as u32) << 28;
         // In one piece: a processor waits where it reads at once what was just written in several.
         (u128::from(pack(head, len)) | u128::from(body) << 64).to_le_bytes()
     }

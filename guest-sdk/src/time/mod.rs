@@ -37,10 +37,12 @@ pub fn is_leap(year: i64) -> bool {
 
 /// Days since 1970 of a date, counted in years that begin in March, so that the leap day is the last.
 pub fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let month_from_march = (month + 9) % 12;
+    let is_before_march = month <= 2;
+    let year = year - i64::from(is_before_march);
+    let month_from_march = if is_before_march { month + 9 } else { month - 3 };
     let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+    let century = year.div_euclid(100);
+    365 * year + year.div_euclid(4) - century + century.div_euclid(4) + day_of_year - 719_468
 }
 
 /// Year, month and day of days since 1970.
@@ -97,26 +99,32 @@ impl Civil {
 
 /// Seconds and nanoseconds as one number; `None` outside of the years it can hold.
 pub fn nanoseconds(seconds: i64, nanosecond: i64) -> Option<i64> {
-    seconds.checked_mul(SECOND)?.checked_add(nanosecond)
+    // Told by a comparison: multiplying with a check takes 128 bits, which Wasm does not have.
+    const MOST: i64 = i64::MAX / SECOND;
+    (-MOST..=MOST).contains(&seconds).then(|| seconds * SECOND)?.checked_add(nanosecond)
 }
 
 /// The month of an abbreviation, exactly as `Jan`.
 pub fn month_of(name: [u8; 3]) -> Option<i64> {
-    Some(match &name {
-        b"Jan" => 1,
-        b"Feb" => 2,
-        b"Mar" => 3,
-        b"Apr" => 4,
-        b"May" => 5,
-        b"Jun" => 6,
-        b"Jul" => 7,
-        b"Aug" => 8,
-        b"Sep" => 9,
-        b"Oct" => 10,
-        b"Nov" => 11,
-        b"Dec" => 12,
-        _ => return None,
-    })
+    const fn number(name: &[u8; 3]) -> u32 {
+        u32::from_le_bytes([name[0], name[1], name[2], 0])
+    }
+    const MONTHS: [u32; 12] = [
+        number(b"Jan"),
+        number(b"Feb"),
+        number(b"Mar"),
+        number(b"Apr"),
+        number(b"May"),
+        number(b"Jun"),
+        number(b"Jul"),
+        number(b"Aug"),
+        number(b"Sep"),
+        number(b"Oct"),
+        number(b"Nov"),
+        number(b"Dec"),
+    ];
+    let wanted = number(&name);
+    (1..).zip(MONTHS).find(|(_, month)| *month == wanted).map(|(month, _)| month)
 }
 
 /// Reads a time, all of the text or nothing.

@@ -89,6 +89,30 @@ fn rows_are_as_said() {
     }
 }
 
+/// Guests look at text in blocks, which they do not where their own tests run: wherever a text ends in a block, it is found.
+#[test]
+fn texts_of_any_length_end_where_they_end() {
+    let bench = bench_with(Config::default());
+    let (access, json) = (bench.chain(r#"[{"filter": "access-log"}]"#), bench.chain(r#"[{"filter": "json"}]"#));
+    for length in 1..100 {
+        let text = "é/x_".chars().cycle().take(length).collect::<String>();
+        for tail in ["", " 0/12"] {
+            let line = format!(
+                r#"10.0.0.1 - {text} [17/May/2015:10:05:03 +0000] "GET /{text} HTTP/1.1" 200 5 "{text}" "{text}\\"{tail}"#
+            );
+            let said = run(&access, &plain(&[line.as_bytes()])).remove(0);
+            for field in ["auth=\"", "request=\"/", "referrer=\""] {
+                assert!(said.contains(&format!("{field}{text}\"")), "{said}");
+            }
+            assert!(said.contains("agent=") && said.contains("reqms=12") != tail.is_empty(), "{said}");
+        }
+        let document = format!(r#"{{"a":"{text}","b\u0062":1,"c":"{text}\u0021","d":""}}"#);
+        let said = run(&json, &plain(&[document.as_bytes(), document.as_bytes(), &document.as_bytes()[..length]]));
+        assert_eq!(said[0], format!(r#"store a="{text}" bb=1 c="{text}!" d="""#));
+        assert_eq!(said[1], said[0], "a document like one before");
+    }
+}
+
 /// A record gets the same row in whatever company.
 #[test]
 fn batches_of_any_size_say_the_same() {

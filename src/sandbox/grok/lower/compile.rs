@@ -7,8 +7,9 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind, Look, Repetition};
 
-use super::program::{At, Draft, Op, Program};
+use super::program::{At, Choice, Draft, Op, Program};
 use super::sets::{ByteSet, SetId};
+use super::words::Texts;
 
 /// Not worked out yet.
 const LATER: u16 = 0;
@@ -36,7 +37,7 @@ pub(super) fn required(hir: &Hir) -> Option<Vec<u8>> {
 }
 
 /// The set of an expression that is one byte.
-fn single(hir: &Hir) -> Option<ByteSet> {
+pub(super) fn single(hir: &Hir) -> Option<ByteSet> {
     match hir.kind() {
         HirKind::Literal(literal) => match &*literal.0 {
             [byte] => Some(ByteSet::one(*byte)),
@@ -97,12 +98,17 @@ fn emit(draft: &mut Draft, hir: &Hir) -> Option<()> {
             draft.push(Op::Look(condition(*look)?))?;
         }
         HirKind::Capture(capture) => {
-            draft.push(Op::Save(capture.index.checked_mul(2)?))?;
+            let slot = u16::try_from(capture.index.checked_mul(2)?).ok()?;
+            draft.push(Op::Save(slot))?;
             emit(draft, &capture.sub)?;
-            draft.push(Op::Save(capture.index.checked_mul(2)?.checked_add(1)?))?;
+            draft.push(Op::Save(slot.checked_add(1)?))?;
         }
         HirKind::Concat(parts) => parts.iter().try_for_each(|part| emit(draft, part))?,
-        HirKind::Alternation(parts) => alternation(draft, parts)?,
+        HirKind::Alternation(parts) => {
+            let (texts, from) = (Texts::of(hir), draft.here());
+            alternation(draft, parts)?;
+            draft.choices.extend(texts.map(|texts| Choice { texts, from, to: draft.here() }));
+        }
         HirKind::Repetition(repetition) => repeat(draft, repetition)?,
     }
     Some(())

@@ -6,7 +6,9 @@
 //! **Meaning** is that of the linear engine, exactly: the leftmost match, and of all matches there the one that the expression
 //! prefers. The program is a backtracking search in the order of preference, and what is left out of it is only what cannot
 //! succeed: from every choice and after every run it is known which bytes can follow (`ByteSet`), so most of them have one way
-//! to go and nothing to come back to. `tests` holds the two engines equal on random expressions and texts.
+//! to go and nothing to come back to. Choices between a few short texts are read as one step where what follows tells their length
+//! ([`words`]), and steps that always follow each other are one ([`fuse`]). `tests` holds the two engines equal on random
+//! expressions and texts.
 //!
 //! **Limits.** An expression that would need a loop over nothing, Unicode's classes or more than [`program::MAX_OPS`] steps is not lowered
 //! ([`Lowered::new`] gives none). A search has a budget linear in the text, for ways that fail and the bytes they looked at, and a
@@ -17,11 +19,13 @@
 //! read `1`), and the meaning here needs only that most *choices* are decided, not all.
 
 mod compile;
+mod fuse;
 mod program;
 mod run;
 mod sets;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use memchr::memmem::Finder;
 

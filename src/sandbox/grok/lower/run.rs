@@ -74,8 +74,30 @@ impl Memory {
     }
 }
 
+/// Which bytes are of words.
+static WORD: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0u8);
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_';
+        byte += 1;
+    }
+    table
+};
+
+/// Notes a place; what was noted before is put back if this way fails.
+#[inline]
+#[allow(clippy::cast_possible_truncation)] // places are within the text
+fn note(frames: &mut Vec<Frame>, notes: &mut [u32], slot: u16, at: usize) {
+    if let Some(note) = notes.get_mut(usize::from(slot)) {
+        if !frames.is_empty() {
+            frames.push(Frame::Note { slot: u32::from(slot), was: *note });
+        }
+        *note = at as u32;
+    }
+}
+
 fn is_word(byte: Option<&u8>) -> bool {
-    byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    byte.is_some_and(|byte| WORD[usize::from(*byte)])
 }
 
 impl At {
@@ -119,8 +141,7 @@ impl Program {
                     is
                 }
                 Op::Literal { at: from, len } => {
-                    let literal = &self.literals[from as usize..][..len as usize];
-                    let is = text[at..].starts_with(literal);
+                    let is = self.has_literal(text, at, from as usize, len as usize);
                     at += len as usize;
                     place += 1;
                     is
@@ -132,8 +153,11 @@ impl Program {
                     is
                 }
                 Op::Span { set, min, max, after } => {
-                    let limit = text.len().min(at.saturating_add(max as usize));
-                    let end = sets.run(set, text, at, limit);
+                    let end = if max == 1 {
+                        at + usize::from(text.get(at).is_some_and(|byte| sets.has(set, *byte)))
+                    } else {
+                        sets.run(set, text, at, text.len().min(at.saturating_add(max as usize)))
+                    };
                     let floor = at + min as usize;
                     let enough = end >= floor;
                     if enough && let Some(after) = after {
@@ -164,13 +188,36 @@ impl Program {
                         false
                     }
                 },
-                Op::Save(slot) => {
-                    if let Some(note) = notes.get_mut(slot as usize) {
-                        if !frames.is_empty() {
-                            frames.push(Frame::Note { slot, was: *note });
-                        }
-                        *note = at as u32;
+                Op::Text { at: from, len, before, after, to } => {
+                    note(frames, notes, before, at);
+                    let is = self.has_literal(text, at, from as usize, usize::from(len));
+                    at += usize::from(len);
+                    if is {
+                        note(frames, notes, after, at);
                     }
+                    place = to;
+                    is
+                }
+                Op::Row { at: from, len, before, after, to } => {
+                    note(frames, notes, before, at);
+                    let bytes = text.get(at..).and_then(|rest| rest.get(..usize::from(len)));
+                    let row = &self.rows[from as usize..][..usize::from(len)];
+                    let is = bytes.is_some_and(|bytes| bytes.iter().zip(row).all(|(byte, set)| sets.has(*set, *byte)));
+                    at += usize::from(len);
+                    if is {
+                        note(frames, notes, after, at);
+                    }
+                    place = to;
+                    is
+                }
+                Op::Words { list, to } => {
+                    let (end, is) = self.words[list as usize].read(text, at);
+                    at = end;
+                    place = to;
+                    is
+                }
+                Op::Save(slot) => {
+                    note(frames, notes, slot, at);
                     place += 1;
                     true
                 }
@@ -213,6 +260,19 @@ impl Program {
                 Ok((next_place, next_at)) => (place, at, since) = (next_place, next_at, next_at),
                 Err(outcome) => return outcome,
             }
+        }
+    }
+
+    /// Whether a literal stands there. A short one is compared as one word, where the text goes on for so long.
+    #[inline]
+    fn has_literal(&self, text: &[u8], at: usize, from: usize, len: usize) -> bool {
+        let (Some(text), Some(literal)) = (text.get(at..), self.literals.get(from..)) else { return false };
+        match (text.first_chunk(), literal.first_chunk()) {
+            (Some(text), Some(literal)) if len <= 8 => {
+                let differs = u64::from_le_bytes(*text) ^ u64::from_le_bytes(*literal);
+                differs << (64 - 8 * len) == 0
+            }
+            _ => text.starts_with(&literal[..len]),
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) enum Run {
     Until1(u8),
     Until2(u8, u8),
     Until3(u8, u8, u8),
+    /// All that are at least so large, and of the smaller ones perhaps some.
+    Below(u8),
     /// Byte by byte.
     Table,
 }
@@ -74,6 +76,20 @@ pub(super) struct Sets {
 
 /// Bytes looked at one by one before a vector search begins: most runs are short.
 const SHORT: usize = 12;
+
+/// Where a byte first stands that `misses`, all of which are below `bound`.
+fn below(bytes: &[u8], bound: u8, misses: impl Fn(&u8) -> bool) -> Option<usize> {
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    for (index, block) in blocks.iter().enumerate() {
+        // Without a way out in between, so that the compiler makes vectors of it.
+        if block.iter().fold(false, |any, byte| any | (*byte < bound))
+            && let Some(at) = block.iter().position(&misses)
+        {
+            return Some(index * 16 + at);
+        }
+    }
+    rest.iter().position(misses).map(|at| blocks.len() * 16 + at)
+}
 
 impl Sets {
     /// The number of a set; `None` where there are too many.
@@ -95,7 +111,11 @@ impl Sets {
             Some([a]) => Run::Until1(*a),
             Some([a, b]) => Run::Until2(*a, *b),
             Some([a, b, c]) => Run::Until3(*a, *b, *c),
-            _ => Run::Table,
+            _ => match (0..=u8::MAX).rev().find(|byte| !set.has(*byte)) {
+                // Spaces and controls, which are rare.
+                Some(last) if last <= b' ' => Run::Below(last + 1),
+                _ => Run::Table,
+            },
         });
         self.ends.push(set.at_end);
         self.ones.push(match set.few(false).as_deref() {
@@ -143,6 +163,7 @@ impl Sets {
             Run::Until1(a) => memchr::memchr(a, long),
             Run::Until2(a, b) => memchr::memchr2(a, b, long),
             Run::Until3(a, b, c) => memchr::memchr3(a, b, c, long),
+            Run::Below(bound) => below(long, bound, misses),
             Run::All | Run::Table => None,
         };
         end(found.map(|found| found + short.len()))

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::{Custom, Flavour, expand, linear, patterns, syntax};
+use super::program::Op;
 use super::{Lowered, Outcome};
 
 /// All captures of a search, the whole match first.
@@ -32,6 +33,7 @@ fn expression() -> impl Strategy<Value = String> {
         4 => "[abc:]",
         2 => prop::sample::select(vec!["ab", "a:b", "[ab]", "[^a]", "[^:a]", r"\w", r"\W", ".", r"(?:\\.|[^:\\])*", "[bc:]"]).prop_map(String::from),
         1 => prop::sample::select(vec!["(?:(?:[ab]{1,2}:){2}c|[ab]{1,2}:b|:|a)", "(?:([ab]{1,3}):a|[ab]{1,3}:c|b?)"]).prop_map(String::from),
+        1 => prop::sample::select(vec!["(?:ab|abc|c[ab]?|b{2})", "(?:[ab]{2}|[ab])", "(?:a?b?c|a)", r"\S", r"\S+ ", "(abc):(?:a|bb)"]).prop_map(String::from),
         1 => prop::sample::select(vec![r"\b", r"\B", "^", "$", r"\A", r"\z", "", "(?i:aB)", r"\b{start}", r"\b{end}"]).prop_map(String::from),
     ];
     leaf.prop_recursive(5, 40, 4, |inner| {
@@ -51,7 +53,7 @@ proptest! {
     #[test]
     fn random_expressions_mean_what_the_automaton_says(
         expression in expression(),
-        texts in prop::collection::vec("[abc:\\\\\n é]{0,12}", 1..6),
+        texts in prop::collection::vec("[abc:\\\\\n é]{0,12}|[abc:]{12,40} ?a?", 1..6),
     ) {
         let Ok((regex, true)) = linear(&expression) else { return Ok(()) };
         let Some(lowered) = Lowered::new(&expression) else { return Ok(()) };
@@ -119,6 +121,24 @@ fn what_everybody_uses_is_lowered_and_finds() {
     }
     let (regex, lowered) = both("%{COMBINEDAPACHELOG}");
     assert_eq!(lowered_agrees(&lowered.unwrap(), &regex, LINES[0].as_bytes()), Ok(Outcome::Found));
+}
+
+#[test]
+fn a_choice_is_read_at_once_where_what_follows_tells_its_length() {
+    let words = |expression: &str| {
+        let program = both(expression).1.unwrap().program;
+        let steps = program.ops.iter().filter(|op| matches!(op, Op::Words { .. }));
+        (steps.count(), program.words.len())
+    };
+    assert_eq!(words("%{IPV4}:"), (4, 1), "an octet is an octet");
+    assert!(words("%{HTTPDATE}").0 >= 5, "day, month, year, hour, second");
+    assert_eq!(words("(?:a|ab)b").0, 0, "the first way may be too short");
+    assert_eq!(words("(?:a|ab)+").0, 0, "it may follow itself");
+    assert_eq!(words("(?:a|ab)").0, 0, "nothing says where it ends");
+    for (expression, text) in [("(a|ab)b", "ab"), ("(?:a|ab)(c)", "abc"), ("(?:(?:[ab]|b[ab]c)d|x)(:)", "xbacdbd:")] {
+        let (regex, lowered) = both(expression);
+        assert_eq!(lowered_agrees(&lowered.unwrap(), &regex, text.as_bytes()), Ok(Outcome::Found), "{expression}");
+    }
 }
 
 #[test]
