@@ -37,7 +37,8 @@ pub use delete::Deleted;
 pub use job::{Progress, ReplayState, ReplayStatus};
 pub use runner::ReplayStep;
 
-use job::{Job, Record};
+use job::Job;
+pub(super) use job::Record;
 
 /// Most pieces of a range.
 const PIECES: u64 = 64;
@@ -176,8 +177,9 @@ impl Relay {
     /// What a replay would do, without doing it.
     ///
     /// # Errors
-    /// As [`Relay::replay`], but for the store's.
+    /// As [`Relay::replay`], but for the store's; [`RelayError::Crowded`] while as many plans are made as may.
     pub fn plan_replay(&self, topic: &str, request: &ReplayRequest) -> Result<ReplayPlan, RelayError> {
+        let _one = self.shared().explains.take()?;
         let (topic, generations) = self.replayable(topic)?;
         let promoted = self.chain_of(&generations, &request.chain)?;
         self.plan(&topic, &generations, request, &promoted)
