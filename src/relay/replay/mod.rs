@@ -40,7 +40,7 @@ pub use runner::ReplayStep;
 
 use job::Job;
 pub(super) use job::Record;
-use whole::Whole;
+use whole::{Joining, Whole};
 
 /// Most pieces of a range.
 const PIECES: u64 = 64;
@@ -360,6 +360,7 @@ impl Relay {
             )));
         }
         let (mut planned, mut out_of_reach, mut same) = (Vec::new(), Vec::new(), Vec::new());
+        let joining = Joining::default();
         let mut asked = ranges(topic, &request.which, request.partitions.as_deref());
         asked.sort_by_key(|range| (range.partition, range.first));
         if let Some(pair) = asked.windows(2).find(|pair| pair[0].partition == pair[1].partition && pair[0].end > pair[1].first)
@@ -382,8 +383,8 @@ impl Relay {
             if first >= end {
                 continue;
             }
-            let whole =
-                Whole { shared: self.shared(), generations, partition, settled: settled.min(partition.high_watermark()) };
+            let settled = settled.min(partition.high_watermark());
+            let whole = Whole { shared: self.shared(), generations, joining: &joining, partition, settled };
             let Range { first, end, .. } = whole.range(Range { partition: number, first, end }, ready)?;
             if first >= end {
                 continue;

@@ -14,18 +14,19 @@
 //!   that an event is over, and did not wait itself, it is the first such row of all sources.)
 //!
 //! Limits: a row of records that are more than [`LOOK`] offsets apart is taken for one of those that are nearer. Generations whose
-//! filters are not on this box any more are taken for such that make a row of each record.
+//! filters, or files that these look things up in, are not on this box any more are taken for such that make a row of each record.
 
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
+use parking_lot::Mutex;
 
-use crate::base::ids::Offset;
+use crate::base::ids::{Generation, Offset};
 use crate::queue::Partition;
 use crate::queue::batch::Scratch;
 use crate::relay::RelayError;
 use crate::relay::codec::NotNow;
-use crate::relay::generations::{Generations, Promoted, Ready};
+use crate::relay::generations::{Generations, Handled, Promoted, Ready};
 use crate::relay::history::{History, Range, calls, decode, expire};
 use crate::relay::shared::Shared;
 use crate::sandbox::state::{self, Bytes, Changes};
@@ -103,10 +104,35 @@ fn end(at: Offset, limit: Offset, old: &[Span], new: &[Span]) -> Offset {
     end
 }
 
+/// Generations whose rows may be made of several records, by what runs them; none for others. Each is started once.
+#[derive(Default)]
+pub(super) struct Joining(Mutex<HashMap<Generation, Option<Arc<Ready>>>>);
+
+impl Joining {
+    fn of(&self, shared: &Shared, handled: &Handled) -> Result<Option<Arc<Ready>>, RelayError> {
+        let mut known = self.0.lock();
+        if let Some(ready) = known.get(&handled.generation) {
+            return Ok(ready.clone());
+        }
+        let Promoted { codec, chain, .. } = &*handled.promoted;
+        let ready = match shared.apart(codec.as_ref(), chain) {
+            Err(RelayError::Filter(FilterError::Missing(why) | FilterError::Refused(why))) => {
+                let generation = handled.generation;
+                tracing::warn!(generation, why, "which rows of it are made of several records is not known");
+                None
+            }
+            ready => Some(Arc::new(ready?)).filter(|ready| ready.chain.waits()),
+        };
+        known.insert(handled.generation, ready.clone());
+        Ok(ready)
+    }
+}
+
 /// What is known where a range is to be.
 pub(super) struct Whole<'s> {
     pub(super) shared: &'s Shared,
     pub(super) generations: &'s Generations,
+    pub(super) joining: &'s Joining,
     pub(super) partition: &'s Arc<Partition>,
     /// Nothing from here on may be replayed.
     pub(super) settled: Offset,
@@ -117,14 +143,12 @@ pub(super) fn may_join(shared: &Shared, generations: &Generations, range: Range,
     if new.chain.waits() {
         return Ok(true);
     }
-    let mut at = range.first;
+    let (joining, mut at) = (Joining::default(), range.first);
     while at < range.end
         && let Some(handled) = generations.around(range.partition, at)
     {
-        match shared.apart(handled.promoted.codec.as_ref(), &handled.promoted.chain) {
-            Ok(ready) if ready.chain.waits() => return Ok(true),
-            Ok(_) | Err(RelayError::Filter(FilterError::Missing(_))) => {}
-            Err(error) => return Err(error),
+        if joining.of(shared, &handled)?.is_some() {
+            return Ok(true);
         }
         // A replay may lie within what a live one handled: so step by step where there are any.
         at = generations.next_bound(range.partition, at).unwrap_or(range.end);
@@ -157,18 +181,7 @@ impl Whole<'_> {
         let number = self.partition.id();
         let Some(before) = edge.checked_sub(1) else { return Ok(Vec::new()) };
         let Some(handled) = self.generations.around(number, before) else { return Ok(Vec::new()) };
-        let Promoted { codec, chain, .. } = &*handled.promoted;
-        let ready = match self.shared.apart(codec.as_ref(), chain) {
-            Err(RelayError::Filter(FilterError::Missing(why))) => {
-                let (topic, generation) = (&self.generations.name, handled.generation);
-                tracing::warn!(%topic, generation, why, "which of its rows are made of several records is not known");
-                return Ok(Vec::new());
-            }
-            ready => ready?,
-        };
-        if !ready.chain.waits() {
-            return Ok(Vec::new());
-        }
+        let Some(ready) = self.joining.of(self.shared, &handled)? else { return Ok(Vec::new()) };
         let (next, entries) = self.shared.store.keyed(self.generations.topic, number)?;
         let waiting: Vec<Offset> = State::of(entries).waiting().collect();
         let start = self.partition.log_start();
