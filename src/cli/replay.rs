@@ -26,8 +26,9 @@ pub enum ReplayCommand {
   sawbox replay start web --generation 3           # as generation 3 would have it
   sawbox replay start web --chain chain.json --throttle 5MiB
 
-The old rows stay until all is done; then the new ones take their place at once. Records that filters send to other topics
-are not sent again. It goes on over restarts of the box.")]
+The old rows stay until all is done; then the new ones take their place at once. Where a filter makes one row of several
+records (multiline), a range is widened to whole rows. Records that filters send to other topics are not sent again. It goes
+on over restarts of the box.")]
     Start {
         /// The topic
         topic: String,

@@ -16,8 +16,10 @@ use crate::base::row::KeepPayload;
 use crate::base::units::{Bytes, Span};
 use crate::queue::settings::Key;
 use crate::queue::{Durability, Priority, QueueError, TopicCompression, TopicSettings};
+pub use crate::relay::codec::registry::RegistryConfig;
 use crate::relay::codec::spec::{self, AvroSpec, CodecName, CodecRecord, CodecSpec};
 use crate::relay::output::template::Template;
+use crate::relay::slots::AtOnce;
 use crate::sandbox::ChainSpec;
 
 /// The relay's part of the configuration.
@@ -30,6 +32,8 @@ pub struct Config {
     pub hops: u32,
     /// What happens to a topic whose filter keeps failing.
     pub quarantine: Quarantine,
+    /// How many explanations and trials may go on at a time.
+    pub at_once: AtOnce,
     /// What is kept of records that no filter could handle.
     pub dead_letters: DeadLetters,
     /// Topics with settings or a chain of their own; all others work with defaults.
@@ -58,6 +62,7 @@ impl Default for Config {
             workers: 0,
             hops: 8,
             quarantine: Quarantine::default(),
+            at_once: AtOnce::default(),
             dead_letters: DeadLetters::default(),
             topics: BTreeMap::new(),
             outputs: Vec::new(),
@@ -149,26 +154,6 @@ impl TopicConfig {
             (None, Some(_)) => Err("avro: is for `codec = \"avro\"`".into()),
             (Some(codec), avro) => CodecSpec { codec, avro: avro.clone() }.resolve().map(Some),
         }
-    }
-}
-
-/// A schema registry.
-#[derive(Deserialize, Serialize, Clone, Debug)]
-#[serde(deny_unknown_fields, default)]
-pub struct RegistryConfig {
-    /// Its address, as topics name it.
-    pub url: String,
-    /// Who asks.
-    pub user: Option<String>,
-    /// The password.
-    pub password: Option<String>,
-    /// How long one question may take.
-    pub timeout: Span,
-}
-
-impl Default for RegistryConfig {
-    fn default() -> Self {
-        Self { url: String::new(), user: None, password: None, timeout: Span(Duration::from_secs(10)) }
     }
 }
 
@@ -375,6 +360,7 @@ impl Config {
         if self.quarantine.of == 0 || self.quarantine.traps >= self.quarantine.of {
             return Err("quarantine: `traps` must be below `of`, else it never acts".into());
         }
+        self.at_once.check()?;
         if self.dead_letters.bytes.0 < 1 << 20 || self.dead_letters.keep.0 < Duration::from_secs(60) {
             return Err("dead_letters: at least `bytes = \"1MiB\"` and `keep = \"1m\"`".into());
         }

@@ -1,4 +1,5 @@
-//! The relay's own thread: promotions that lanes ask for, growth that a start could not do, and the folder people drop filters into.
+//! The relay's own thread: promotions that lanes ask for, growth that a start could not do, the folder people drop filters into, and
+//! the sweep of files that nothing refers to any more.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,18 +30,29 @@ pub(crate) const SETTLED: Duration = Duration::from_millis(300);
 /// How long until topics that should grow are tried again.
 const GROW_AGAIN: Duration = Duration::from_secs(5);
 
+/// How long from one sweep to the next.
+const SWEEP: Duration = Duration::from_secs(24 * 3600);
+
 /// What the thread does.
 pub(crate) fn run(relay: &Arc<Relay>, asked: &Receiver<Control>, mut watch: Option<Watch>) {
     // Files may have been dropped while the box was down.
     let mut look = watch.is_some();
     let mut grow = relay.grow_configured() > 0;
+    let clock = &relay.shared().clock;
+    let mut sweep = clock.monotonic();
     loop {
-        let next = match (look, grow) {
-            (true, _) => asked.recv_timeout(SETTLED),
-            (false, true) => asked.recv_timeout(GROW_AGAIN),
-            (false, false) => asked.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        if clock.monotonic() >= sweep {
+            if let Err(error) = relay.sweep() {
+                tracing::warn!(%error, "files that nothing refers to stay for a day");
+            }
+            sweep = clock.monotonic() + SWEEP;
+        }
+        let wait = match (look, grow) {
+            (true, _) => SETTLED,
+            (false, true) => GROW_AGAIN,
+            (false, false) => sweep.saturating_sub(clock.monotonic()),
         };
-        match next {
+        match asked.recv_timeout(wait) {
             Ok(Control::Pass { topic, generation }) => relay.pass(topic, generation),
             Ok(Control::Previous { topic, generation }) => relay.previous(topic, generation),
             Ok(Control::Hold { topic, generation }) => relay.keep_held(topic, generation),

@@ -28,9 +28,17 @@ pub enum RelayError {
     /// Answers of schema registries cannot be read; trying again later may help.
     #[error("{0}")]
     Schemas(String),
-    /// Ask again later: as much is under way as may be.
+    /// Ask again later: a schema is not known yet.
     #[error("{0}")]
     Busy(String),
+    /// Ask again after so many seconds: as much is under way as may be.
+    #[error("{why}")]
+    Crowded {
+        /// What, and how much.
+        why: String,
+        /// When it is worth to ask again.
+        seconds: u64,
+    },
     /// There is no such thing, or not any more.
     #[error("{0}")]
     Missing(String),

@@ -376,6 +376,15 @@ impl Generations {
         same
     }
 
+    /// The least offset above this one at which another generation may handle a partition.
+    pub(crate) fn next_bound(&self, partition: PartitionId, offset: Offset) -> Option<Offset> {
+        let inner = self.inner.lock();
+        let live = inner.entries.iter().map(|entry| entry.from(partition));
+        let replays = inner.replays.iter().flat_map(|entry| &entry.ranges);
+        let replays = replays.filter(|(own, ..)| *own == partition).flat_map(|(_, first, end)| [*first, *end]);
+        live.chain(replays).filter(|bound| *bound > offset).min()
+    }
+
     /// Whether a generation was ever made of this module under this name.
     pub(crate) fn made_of(&self, filter: &str, sha256: &str) -> bool {
         self.any(|made| made.chain.entries.iter().any(|entry| *entry.filter == *filter && *entry.sha256 == *sha256))

@@ -12,8 +12,9 @@
 //! output/         Zabbix, webhooks                watch.rs        filters dropped into a folder
 //! trial/          a chain beside the live one     explain/        what became of a record, and why
 //! dead/           dead letters: shown, as a file that fails anywhere, tried again
+//! slots.rs        how many of these at a time
 //! life.rs         versions and generations: listed, promoted, rolled back
-//! replay/         history parsed again
+//! replay/         history parsed again            sweep.rs  what still refers to modules and looked-up files
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
 //! topic has each emission once (`tests/it/lineage_model.rs` checks both through crashes).
@@ -61,7 +62,9 @@ mod schedule;
 mod shared;
 mod shares;
 mod shown;
+pub mod slots;
 mod status;
+mod sweep;
 pub mod trial;
 mod verdicts;
 mod waiting;

@@ -118,12 +118,15 @@ impl Relay {
     ) -> Result<Generation, RelayError> {
         promoted.at_ns = Some(self.shared.clock.now_ns());
         promoted.held = None;
-        self.refuse_circle(generations, &promoted.chain)?;
         // Off the lanes: compiling takes as long as it takes.
         let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
         let (made_by, codec) = (promoted.made_by.name(), promoted.codec.as_ref().map(|codec| codec.name().name()));
         let emitted = |partition| self.shared.emitted(generations.topic, partition);
+        // Of two chains that send to each other's topic, one must see the other.
+        let one = self.shared.promotions.lock();
+        self.refuse_circle(generations, &promoted.chain)?;
         let made = generations.promote(&self.shared.store, emitted, promoted, ready, false);
+        drop(one);
         self.shared.wake_topic(generations.topic);
         let generation = made?;
         tracing::info!(topic = %generations.name, generation, by = made_by, codec, "generation promoted");

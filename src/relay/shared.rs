@@ -30,6 +30,7 @@ use crate::relay::lane::{Lane, LaneCore};
 use crate::relay::output::{Delivery, GROUP_PREFIX};
 use crate::relay::replay::Replays;
 use crate::relay::schedule::{Pool, Task};
+use crate::relay::slots::Slots;
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::sandbox::{ChainRecord, ChainSpec, Sandbox, State};
 use crate::store::Store;
@@ -81,6 +82,10 @@ pub(crate) struct Shared {
     default_chain: Mutex<Option<ChainRecord>>,
     pub(crate) registries: Arc<Registries>,
     pub(crate) replays: Replays,
+    /// One promotion at a time, from the look for circles until it is made.
+    pub(crate) promotions: Mutex<()>,
+    /// For explanations and the like.
+    pub(crate) explains: Slots,
     /// Which slices route where.
     pub(crate) routes: Arc<Routes>,
     /// Topics that the configuration wants to have more partitions than they could be given at the start.
@@ -107,6 +112,7 @@ impl Shared {
                 hold_bytes: select.hold_bytes,
             });
         }
+        let explains = Slots::new(config.at_once.explains);
         Ok(Arc::new(Self {
             registries: Registries::new(config.disk.clone(), clock.clone(), config.schema_registries.clone()),
             pool: Pool::new(clock.clone()),
@@ -125,6 +131,8 @@ impl Shared {
             lanes: RwLock::default(),
             default_chain: Mutex::new(None),
             replays: Replays::default(),
+            promotions: Mutex::default(),
+            explains,
             routes: Arc::default(),
             to_grow: Mutex::default(),
         }))
@@ -177,6 +185,11 @@ impl Shared {
         let record = self.sandbox.unconfigured()?;
         *known = Some(record.clone());
         Ok(record)
+    }
+
+    /// The default chain, where it was resolved.
+    pub(crate) fn known_default(&self) -> Option<ChainRecord> {
+        self.default_chain.lock().clone()
     }
 
     /// A filter was replaced: the default chain may be another.

@@ -9,8 +9,10 @@
 //! Invariants: code is loaded only when its HMAC is right, that is, when this box compiled it with this engine for this module.
 //! Loading code that somebody else wrote would run it outside of any sandbox.
 //! Crash story: files are written beside and renamed; one that is torn, damaged or foreign has a wrong HMAC and is compiled anew.
-//! A cache that cannot be written costs time, nothing else. Files of other engines are removed at start.
+//! A cache that cannot be written costs time, nothing else. Files of other engines are removed at start,
+//! those whose module is gone by a sweep ([`super::sweep`]).
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use wasmtime::{Engine, Module};
 
 use super::FilterError;
 use super::engine::fingerprint;
+use super::sweep::Swept;
 use crate::base::disk::Disk;
 
 const MAGIC: [u8; 4] = *b"SWBM";
@@ -81,6 +84,20 @@ impl Cache {
             tracing::warn!(%error, path = %path.display(), "a compiled filter could not be kept; it will be compiled again");
         }
         Ok((compiled, true))
+    }
+
+    /// Removes what was compiled of modules other than these.
+    pub(super) fn sweep(&self, modules: &HashSet<String>, swept: &mut Swept) -> Result<(), FilterError> {
+        let directory = Path::new("sandbox/cache");
+        for entry in self.disk.list(directory)? {
+            // Another name is one that is being written.
+            let sha256 = entry.name.strip_suffix(&self.fingerprint[..16]).and_then(|name| name.strip_suffix('-'));
+            if sha256.is_some_and(|sha256| !modules.contains(sha256)) {
+                self.disk.remove_file(&directory.join(&entry.name))?;
+                swept.add(entry.len);
+            }
+        }
+        Ok(())
     }
 
     #[allow(unsafe_code)]

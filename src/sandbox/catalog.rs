@@ -2,9 +2,9 @@
 //!
 //! Stock filters are part of the binary. A filter that is put keeps its name from then on, even if a stock filter has it.
 //! Every module that was ever put under a name is a version of it, numbered from 1 in the order of their first coming; the box's
-//! own is version 0. Putting the same bytes again makes no new one. Modules are kept by their hash for good, because a generation
-//! may refer to any that was ever in a chain; that is also why a stock module is written down once a chain uses it: the next
-//! release may have another.
+//! own is version 0. Putting the same bytes again makes no new one. Modules are kept by their hash for as long as a generation
+//! refers to them ([`super::sweep`]), and so are the current version of each name and its newest ones; that is also why a stock
+//! module is written down once a chain uses it: the next release may have another.
 //!
 //! On disk: `sandbox/modules/<sha256>.wasm`, and `sandbox/CATALOG`, a [`Journal`] whose entries are JSON
 //! `{"name", "sha256", "version", "at_ns", "by", "compile_ns", "current"}`: a version came, or was chosen; a hash that the name
@@ -15,7 +15,7 @@
 //! Limits: the journal is written anew once it is twice as long as it was when it was last written, and at least
 //! [`CHECKPOINT_BYTES`]; a version costs it some 200 bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,9 +27,13 @@ use super::FilterError;
 use super::cache::write_whole;
 use super::engine::hex;
 use super::stock;
+use super::sweep::{Recent, Referred, Swept};
+use crate::base::clock::Clock;
 use crate::base::disk::Disk;
 use crate::base::journal::Journal;
 
+/// Where modules are.
+const MODULES: &str = "sandbox/modules";
 /// Longest name of a filter.
 const NAME_BYTES: usize = 64;
 /// Size past which the journal is written anew.
@@ -71,7 +75,7 @@ pub(super) struct Coming {
 pub(super) struct Version {
     pub(super) number: u32,
     pub(super) sha256: Arc<str>,
-    /// Length of the module; none where the disk lost it.
+    /// Length of the module; none where the disk lost it, or a sweep took it.
     pub(super) bytes: Option<usize>,
     pub(super) coming: Coming,
 }
@@ -163,12 +167,13 @@ pub(super) struct Catalog {
     state: Mutex<State>,
     /// Two that keep the same module at once would write the same file beside it.
     keeping: Mutex<()>,
+    recent: Recent,
 }
 
 impl Catalog {
     /// Opens the catalog below `sandbox/`, which must exist.
-    pub(super) fn open(disk: Arc<dyn Disk>) -> Result<Self, FilterError> {
-        disk.create_dir_all(Path::new("sandbox/modules"))?;
+    pub(super) fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>) -> Result<Self, FilterError> {
+        disk.create_dir_all(Path::new(MODULES))?;
         let mut stock_names = BTreeMap::new();
         let mut by_hash = BTreeMap::new();
         for &(name, sha256, bytes) in stock::FILTERS {
@@ -177,7 +182,7 @@ impl Catalog {
         }
         let (journal, entries, _) = Journal::open(Arc::clone(&disk), Path::new("sandbox/CATALOG"))?;
         let sizes: BTreeMap<String, u64> =
-            disk.list(Path::new("sandbox/modules"))?.into_iter().map(|entry| (entry.name, entry.len)).collect();
+            disk.list(Path::new(MODULES))?.into_iter().map(|entry| (entry.name, entry.len)).collect();
         let mut names: BTreeMap<Arc<str>, Name> = BTreeMap::new();
         for entry in entries {
             match serde_json::from_slice::<Entry>(&entry) {
@@ -198,7 +203,7 @@ impl Catalog {
         }
         let written = journal.len();
         let state = Mutex::new(State { journal, names, written });
-        Ok(Self { disk, stock: by_hash, stock_names, state, keeping: Mutex::default() })
+        Ok(Self { disk, stock: by_hash, stock_names, state, keeping: Mutex::default(), recent: Recent::new(clock) })
     }
 
     /// All filters by name, as they stand now.
@@ -223,6 +228,8 @@ impl Catalog {
         }
         let state = self.state.lock();
         let version = state.names.get(name)?.version(number)?;
+        // Who asks is about to use it: a sweep, which takes this lock too, leaves it.
+        self.recent.touch(&version.sha256);
         Some(Known { version: number, sha256: Arc::clone(&version.sha256), bytes: version.bytes?, stock: false })
     }
 
@@ -264,10 +271,11 @@ impl Catalog {
         }
     }
 
-    /// Keeps a module for good.
+    /// Keeps a module, until nobody refers to it any more.
     pub(super) fn keep(&self, sha256: &str, wasm: &[u8]) -> Result<(), FilterError> {
         let path = module_path(sha256);
         let _one = self.keeping.lock();
+        self.recent.touch(sha256);
         // By its bytes: a damaged module must become whole again when it is put again.
         if self.module_on_disk(sha256).is_ok() {
             // Its name may be from a life that ended before it was durable.
@@ -314,8 +322,10 @@ impl Catalog {
     /// Lets a name stand for one of its versions. Durable when it returns.
     pub(super) fn choose(&self, name: &str, number: u32) -> Result<(), FilterError> {
         let known = self.version(name, number);
-        let known =
-            known.ok_or_else(|| FilterError::Missing(format!("there is no version {number} of the filter `{name}`")))?;
+        let known = known.ok_or_else(|| {
+            let why = format!("there is no version {number} of the filter `{name}`, or its module is gone; put it again");
+            FilterError::Missing(why)
+        })?;
         let mut state = self.state.lock();
         let mut versions = state.names.get(name).cloned().unwrap_or_default();
         if versions.current == number {
@@ -326,6 +336,42 @@ impl Catalog {
         let entry = Entry::new(name, versions.version(number).unwrap_or(&version), true);
         versions.take(&entry, version.bytes);
         state.write(name, &versions, &entry)
+    }
+}
+
+impl Catalog {
+    /// Removes modules that nobody refers to; of each name the current version stays and the `newest` ones. The hashes of those
+    /// that are left, the box's own among them.
+    pub(super) fn sweep(&self, referred: &Referred, newest: usize, swept: &mut Swept) -> Result<HashSet<String>, FilterError> {
+        let _one = self.keeping.lock();
+        let mut state = self.state.lock();
+        let mut kept = HashSet::new();
+        for (name, known) in &state.names {
+            let last = known.versions.len().saturating_sub(newest);
+            for (index, version) in known.versions.iter().enumerate() {
+                if index >= last || version.number == known.current || referred.has_version(name, version.number) {
+                    kept.insert(Arc::clone(&version.sha256));
+                }
+            }
+        }
+        let recent = self.recent.all();
+        let mut left: HashSet<String> = self.stock.keys().map(|sha256| (*sha256).to_owned()).collect();
+        for entry in self.disk.list(Path::new(MODULES))? {
+            // Nothing else is the sandbox's; what ends in `.new` a crash left behind half written.
+            let Some((sha256, rest)) = entry.name.split_once('.') else { continue };
+            let needed = referred.has_module(sha256) || kept.contains(sha256) || recent.contains(sha256);
+            if rest == "wasm" && needed {
+                left.insert(sha256.to_owned());
+            } else if matches!(rest, "wasm" | "wasm.new") {
+                self.disk.remove_file(&Path::new(MODULES).join(&entry.name))?;
+                swept.add(entry.len);
+                if rest == "wasm" {
+                    let versions = state.names.values_mut().flat_map(|name| &mut name.versions);
+                    versions.filter(|version| *version.sha256 == *sha256).for_each(|version| version.bytes = None);
+                }
+            }
+        }
+        Ok(left)
     }
 }
 
@@ -359,7 +405,7 @@ impl State {
 }
 
 fn module_path(sha256: &str) -> PathBuf {
-    PathBuf::from(format!("sandbox/modules/{sha256}.wasm"))
+    PathBuf::from(format!("{MODULES}/{sha256}.wasm"))
 }
 
 /// The hash that a module goes by.
@@ -383,12 +429,14 @@ pub(super) fn check_name(name: &str) -> Result<(), FilterError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::SimClock;
     use crate::base::disk::sim::SimDisk;
 
     #[test]
     fn a_full_disk_and_a_damaged_module_are_got_over_by_putting_again() {
         let disk = SimDisk::new(1);
-        let catalog = Catalog::open(disk.clone()).unwrap();
+        let open = |disk: Arc<SimDisk>| Catalog::open(disk, Arc::new(SimClock::at(0))).unwrap();
+        let catalog = open(disk.clone());
         let put = |wasm: &[u8]| {
             let hash = sha256(wasm);
             catalog.keep(&hash, wasm).and_then(|()| catalog.note("f", (&hash, wasm.len()), Coming::default(), true))
@@ -409,12 +457,12 @@ mod tests {
         };
         let all = (1..).zip([&b"one"[..], b"two", b"three"]).map(|(number, wasm)| (number, sha256(wasm))).collect();
         assert_eq!(numbered(&catalog), (all, 3));
-        let again = Catalog::open(disk.crash()).unwrap();
+        let again = open(disk.crash());
         assert_eq!(numbered(&again), numbered(&catalog));
         assert_eq!(again.get("f").map(|known| known.sha256), Some(hash.as_str().into()));
 
         let disk = SimDisk::new(2);
-        let catalog = Catalog::open(disk.clone()).unwrap();
+        let catalog = open(disk.clone());
         catalog.keep(&hash, b"three").unwrap();
         disk.flip_bit(&module_path(&hash), 3);
         assert!(catalog.module(&hash).is_err());

@@ -137,6 +137,11 @@ impl Chain {
         self.scopes.iter().any(Option::is_some)
     }
 
+    /// Whether any of its filters lets entries of its state wait: then a row may be made of several records.
+    pub fn waits(&self) -> bool {
+        self.scopes.iter().flatten().any(|(_, waits)| *waits)
+    }
+
     /// Takes away what the state has of filters that are not in this chain, and says that this chain is at work from here on.
     /// Nothing waits any more by then.
     pub fn adopt(&self, state: &mut State, generation: Generation) {

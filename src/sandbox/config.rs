@@ -31,6 +31,9 @@ pub struct Config {
     pub idle_instances: usize,
     /// Memory of those, in all.
     pub idle_memory: Bytes,
+    /// How many versions of a filter are kept, the newest ones, though nothing uses them; besides, its current one and all that
+    /// generations were made of.
+    pub versions: usize,
     /// Whether what filters log is kept for whoever asks, and not logged. Trials and explanations do so; nobody configures it.
     #[serde(skip)]
     pub quiet: bool,
@@ -50,6 +53,7 @@ impl Default for Config {
             recycle_above: Bytes(16 << 20),
             idle_instances: 64,
             idle_memory: Bytes(96 << 20),
+            versions: 20,
             quiet: false,
         }
     }

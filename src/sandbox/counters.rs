@@ -19,6 +19,7 @@ pub(super) struct Counters {
     pub(super) time_ns: AtomicU64,
     pub(super) memory_bytes: AtomicU64,
     pub(super) starts: AtomicU64,
+    pub(super) crowded: AtomicU64,
 }
 
 /// How the counters of one filter stood.
@@ -50,6 +51,8 @@ pub struct FilterCounters {
     pub memory_bytes: u64,
     /// How often it was started afresh.
     pub starts: u64,
+    /// How often it was not kept for the next batch because others take all the room.
+    pub crowded: u64,
 }
 
 impl Counters {
@@ -73,6 +76,7 @@ impl Counters {
             time_ns: get(&self.time_ns),
             memory_bytes: get(&self.memory_bytes),
             starts: get(&self.starts),
+            crowded: get(&self.crowded),
         }
     }
 }

@@ -41,6 +41,7 @@ mod pool;
 mod rows;
 mod spec;
 mod stock;
+mod sweep;
 mod trace;
 mod validate;
 mod versions;
@@ -68,6 +69,7 @@ pub use output::{Emission, Expired, Joined, Output, Stats, Verdict, VerdictKind}
 pub use rows::TAG_LEFT_OUT;
 pub use spec::{ChainRecord, ChainSpec, EntryRecord, EntrySpec};
 pub use state::State;
+pub use sweep::{Referred, Swept};
 pub use trace::{Ended, LogLine, Look, Trace, TraceStep};
 pub use versions::FilterVersion;
 
@@ -124,6 +126,9 @@ pub struct Sandbox {
     clock: Arc<dyn Clock>,
     loaded: Mutex<HashMap<Arc<str>, Weak<Loaded>>>,
     counters: Mutex<HashMap<Arc<str>, Arc<Counters>>>,
+    /// Those that somebody may still run.
+    chains: Mutex<Vec<Weak<Chain>>>,
+    swept: Mutex<Swept>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -148,10 +153,12 @@ impl Sandbox {
                 Arc::new(lookup::Lookups::new(Arc::clone(&disk), Arc::clone(&clock), config.lookup)),
             )),
             cache: cache::Cache::open(Arc::clone(&disk), engine)?,
-            catalog: catalog::Catalog::open(disk)?,
+            catalog: catalog::Catalog::open(disk, Arc::clone(&clock))?,
             clock,
             loaded: Mutex::default(),
             counters: Mutex::default(),
+            chains: Mutex::default(),
+            swept: Mutex::default(),
         }))
     }
 
@@ -199,7 +206,10 @@ impl Sandbox {
                     Some(known) => known,
                     None => {
                         let version = self.version(name, number)?;
-                        return Err(FilterError::Missing(format!("the module {} is not on this box", version.sha256)));
+                        return Err(FilterError::Missing(format!(
+                            "the module of `{name}@{number}` ({}) is not on this box any more; put it again",
+                            version.sha256
+                        )));
                     }
                 },
             };
@@ -258,7 +268,13 @@ impl Sandbox {
                 .map_err(|error| refused(index, &entry.filter, error))?;
             steps.push(chain::Step { guest, when });
         }
-        Ok(Arc::new(Chain::new(record.clone(), steps, Arc::clone(pool), Arc::clone(&self.clock))))
+        let chain = Arc::new(Chain::new(record.clone(), steps, Arc::clone(pool), Arc::clone(&self.clock)));
+        let mut chains = self.chains.lock();
+        if chains.len() == chains.capacity() {
+            chains.retain(|chain| chain.strong_count() > 0);
+        }
+        chains.push(Arc::downgrade(&chain));
+        Ok(chain)
     }
 
     /// A table of the folder of lookups as it is now, for queries.

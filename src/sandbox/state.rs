@@ -221,6 +221,12 @@ fn remember(all: &mut Before, key: &Bytes, before: Option<Bytes>, there: bool) {
     }
 }
 
+/// Until when an entry waits, and the offset of its last record; none where it does not wait.
+pub fn waits(entry: &[u8]) -> Option<(i64, u64)> {
+    let entry = Entry::read(entry)?;
+    Some((entry.deadline_ns, entry.waits?))
+}
+
 /// Where the indexes have an entry.
 fn place(bytes: &[u8]) -> (i64, bool) {
     Entry::read(bytes).map_or((i64::MAX, false), |entry| (entry.deadline_ns, entry.waits.is_some()))
@@ -256,6 +262,11 @@ impl State {
     /// The earliest time at which an entry waits no longer, nanoseconds since 1970.
     pub fn next_deadline(&self) -> Option<i64> {
         self.inner.waiting.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// The last records of the entries that wait.
+    pub fn waiting(&self) -> impl Iterator<Item = u64> {
+        self.inner.waiting.iter().filter_map(|(_, key)| waits(self.inner.entries.get(key)?)).map(|(_, last)| last)
     }
 
     /// The number of the next entry that is given back.

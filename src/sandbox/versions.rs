@@ -24,7 +24,7 @@ pub struct FilterVersion {
     pub version: u32,
     /// Its module, in hexadecimal digits.
     pub sha256: String,
-    /// Length of its module; none where the disk lost it.
+    /// Length of its module; none where the disk lost it, or it was swept because nothing used it for long.
     pub bytes: Option<usize>,
     /// Whether it came with the box.
     pub stock: bool,

@@ -22,7 +22,8 @@ use crate::web::life::refusal;
 /// `GET /api/v1/filters`: `version` is the one that the name stands for (0 is the box's own); null where all of them wait.
 ///
 /// `counters`, since the box's start and over all topics, are null of one that was given nothing: `records`, the verdicts `stored`,
-/// `dropped`, `held` and `failed`, `emissions`, `calls`, `traps`, `fuel`, `time_ns`, `memory_bytes` (the largest), `starts`.
+/// `dropped`, `held` and `failed`, `emissions`, `calls`, `traps`, `fuel`, `time_ns`, `memory_bytes` (the largest), `starts`, `crowded`
+/// (not kept ready because others take all of `sandbox.idle_memory`).
 pub async fn filters(State(web): State<Arc<Web>>) -> Json<Value> {
     let chains = web.relay.chains();
     let counters = web.sandbox.counters();

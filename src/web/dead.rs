@@ -11,6 +11,7 @@
 //! A letter: `partition`, `offset`, `buried`, `origin` (`<topic id>/<partition>@<offset>`), `filter` (empty: the record has its row,
 //! only what a filter emitted could not be sent), `reason`, `generation`, `arrival`, `key`, `payload` (`text`, `bytes`, and `base64`
 //! where it is not UTF-8), `headers`.
+//! A bundle is answered by 429 with `Retry-After` while as many are made as may (`relay.at_once.explains`).
 //! A retry answers when it is durable: `tried`, `stored`, `dropped`, `deleted`, `failed`, `failures` (each with its new reason),
 //! `of_emissions`, `not_now`, `left`, `emissions_not_sent`, `generation`, `notes`. With `dry_run` nothing is changed.
 

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Form, FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -14,12 +14,14 @@ pub struct Refusal {
     status: StatusCode,
     message: String,
     position: Option<usize>,
+    /// Seconds after which it is worth to ask again.
+    after: Option<u64>,
 }
 
 impl Refusal {
     /// The request is wrong.
     pub fn wrong(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into(), position: None }
+        Self { status: StatusCode::BAD_REQUEST, message: message.into(), position: None, after: None }
     }
 
     /// The request is wrong at this byte of the query.
@@ -45,6 +47,11 @@ impl Refusal {
     /// The box could not, though the request is right.
     pub fn failed(message: impl Into<String>) -> Self {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, ..Self::wrong(message) }
+    }
+
+    /// Too many at a time; after so many seconds there may be room.
+    pub fn crowded(message: impl Into<String>, seconds: u64) -> Self {
+        Self { status: StatusCode::TOO_MANY_REQUESTS, after: Some(seconds), ..Self::wrong(message) }
     }
 
     /// Not now.
@@ -98,7 +105,7 @@ pub async fn no_such_path(uri: Uri) -> Refusal {
 /// What is asked of a path that takes other methods; which, says the header `allow`.
 pub async fn no_such_method(method: Method, uri: Uri) -> Refusal {
     let message = format!("{} does not take {method}; the header `allow` says what it takes", uri.path());
-    Refusal { status: StatusCode::METHOD_NOT_ALLOWED, message, position: None }
+    Refusal { status: StatusCode::METHOD_NOT_ALLOWED, message, position: None, after: None }
 }
 
 impl IntoResponse for Refusal {
@@ -107,6 +114,23 @@ impl IntoResponse for Refusal {
         if let Some(position) = self.position {
             error["position"] = position.into();
         }
-        (self.status, Json(json!({ "error": error }))).into_response()
+        let mut response = (self.status, Json(json!({ "error": error }))).into_response();
+        if let Some(seconds) = self.after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_too_many_is_told_when_to_come_again() {
+        let response = Refusal::crowded("4 explanations are being made", 1).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers().get(header::RETRY_AFTER), Some(&HeaderValue::from(1)));
+        assert_eq!(Refusal::busy("closing").into_response().headers().get(header::RETRY_AFTER), None);
     }
 }

@@ -28,6 +28,8 @@ use crate::web::life::refusal;
 ///   `missing`, `different`), `dropped` (`filter`, `reason`), `failed` (`filter`, `reason`, the dead letters' `topic`, and the
 ///   `letter`), or `gone` (`stored`: the rows that are left), or `held` by a filter that remembers.
 /// * `sent`: what went to other topics (`topic`, `payload`, `row`); `notes`: what is approximate, and what is a bug in the box.
+///
+/// 429 with `Retry-After` while as many are made as may (`relay.at_once.explains`, 4).
 pub async fn explain(
     State(web): State<Arc<Web>>,
     Path((topic, partition, offset)): Path<(String, String, String)>,

@@ -34,6 +34,7 @@ pub(super) fn refusal(error: &RelayError) -> Refusal {
         | RelayError::NoReplay(_)
         | RelayError::Missing(_)
         | RelayError::Filter(FilterError::Missing(_)) => Refusal::missing(why),
+        RelayError::Crowded { seconds, .. } => Refusal::crowded(why, *seconds),
         RelayError::Busy(_) | RelayError::Closed => Refusal::busy(why),
         RelayError::Config(_) | RelayError::Filter(FilterError::Refused(_)) => Refusal::wrong(why),
         _ => Refusal::failed(why),

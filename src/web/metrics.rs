@@ -170,6 +170,20 @@ fn collect(web: &Web) -> Vec<Metric> {
         web.relay.quarantines(),
     ));
     metrics.push(Metric::counter("dead_letters_resolved", "Dead letters that retries resolved", vec![], web.relay.retried()));
+    for filter in web.sandbox.counters() {
+        let labels = || vec![("filter", filter.filter.clone())];
+        metrics.push(Metric::counter("filter_starts", "Instances started", labels(), filter.starts));
+        let help = "Instances not kept ready because others take all of `sandbox.idle_memory`";
+        metrics.push(Metric::counter("filter_crowded", help, labels(), filter.crowded));
+    }
+    let swept = web.sandbox.swept();
+    metrics.push(Metric::counter(
+        "filters_swept_files",
+        "Modules, compiled filters and looked-up files removed because nothing refers to them",
+        vec![],
+        swept.files,
+    ));
+    metrics.push(Metric::counter("filters_swept_bytes", "Their bytes", vec![], swept.bytes));
     for registry in web.relay.registries() {
         let labels = || vec![("registry", registry.url.to_string())];
         metrics.push(Metric::gauge("schema_registry_up", "1 while the registry answers", labels(), registry.is_up.into()));

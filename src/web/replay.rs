@@ -6,6 +6,7 @@
 //! GET  /api/v1/replays, /api/v1/replays/{id}           POST /api/v1/replays/{id}/pause|resume|cancel
 //! POST /api/v1/topics/{topic}/delete-rows   {"offsets": [{"partition", "offset"}, {"partition", "first", "end"}]} | {"query": "user:alice"}
 //! ```
+//! A `dry_run` is answered by 429 with `Retry-After` while as many are made as may (`relay.at_once.explains`).
 //! A replay is durable when it is answered and goes on by itself; its rows take the old ones' place all at once when it is done.
 
 use std::ops::ControlFlow;

@@ -94,7 +94,7 @@ impl Asked {
 /// `offset`, `old`, `new`, `raw`), the costs `live` and `candidate` (`fuel`, `fuel_per_record`, `ns_per_record`, `calls`, `traps`),
 /// and `unsteady`: null, or a record of which the candidate does not always say the same, and how (`before`, `now`).
 ///
-/// 503 while two run already.
+/// 429 with `Retry-After` while as many run as may (`relay.at_once.trials`, 2).
 pub async fn begin(
     State(web): State<Arc<Web>>,
     Path(topic): Path<String>,

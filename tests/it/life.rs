@@ -1,11 +1,17 @@
 //! The life of a version, through real houses: trial, promote, roll back, explain; and what is left of it after a restart.
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
+use sawbox::base::clock::{Clock, SimClock};
+use sawbox::base::disk::Disk;
+use sawbox::base::disk::sim::SimDisk;
+use sawbox::queue::{self, Queue};
 use sawbox::relay::trial::{Report, TrialRequest, TrialState, TrialStatus};
 use sawbox::relay::{Config, Relay, RelayError, Which, Wish};
-use sawbox::sandbox::{ChainSpec, PutBy};
+use sawbox::sandbox::{self, ChainSpec, PutBy, Sandbox};
+use sawbox::store::{self, Store};
 use serde_json::{Value, json};
 
 use crate::lineage_model::visible;
@@ -135,7 +141,7 @@ fn trials_are_few_can_be_cancelled_and_say_what_is_wrong() {
     let two = houses.relay.begin_trial("web", request(version("mark-b", 1))).expect("a good chain");
     // They may be done before the third is asked for; while both run, it is refused.
     match houses.relay.begin_trial("web", request(version("mark-b", 1))) {
-        Err(RelayError::Busy(why)) => assert!(why.contains("2 trials"), "{why}"),
+        Err(RelayError::Crowded { why, .. }) => assert!(why.contains("2 trials"), "{why}"),
         Err(error) => panic!("{error}"),
         Ok(_) => assert!([&one, &two].iter().any(|trial| houses.relay.trial(&trial.id).unwrap().state != TrialState::Running)),
     }
@@ -410,4 +416,45 @@ fn a_version_lives_through_api_and_command_line_and_over_a_restart() {
     assert_eq!(json("/api/v1/topics/shop/generations"), generations);
     running.ingest("shop", "x seven\n");
     assert_eq!(running.query("_topic:=shop mark:a | stats count() as n")[0]["n"], 3);
+}
+
+/// What generations of topics that are there were made of stays, over a restart too; what only a deleted topic had goes.
+#[test]
+fn a_sweep_leaves_what_any_generation_can_want() {
+    let disk = SimDisk::new(7);
+    let clock = Arc::new(SimClock::at(1_700_000_000_000_000_000));
+    let chain = |filter: &str| serde_json::from_value::<ChainSpec>(json!([{ "filter": filter }])).unwrap();
+    let start = || {
+        let (disk, clock): (Arc<dyn Disk>, Arc<dyn Clock>) = (disk.clone(), clock.clone());
+        let (queue, _) = Queue::open(disk.clone(), clock.clone(), queue::Config::default()).expect("queue");
+        let (store, _) = Store::open_idle(disk.clone(), clock.clone(), store::Config::default()).expect("store");
+        let config = sandbox::Config { versions: 1, ..sandbox::Config::default() };
+        let sandbox = Sandbox::open(disk, clock.clone(), config).expect("sandbox");
+        let relay = Relay::open(queue.clone(), store.clone(), sandbox.clone(), clock, Config::default()).expect("relay");
+        (queue, store, sandbox, relay)
+    };
+    let (queue, _store, sandbox, relay) = start();
+    queue.ensure_topic("web").expect("a topic");
+    queue.ensure_topic("gone").expect("a topic");
+    for mark in ['a', 'b', 'c', 'd'] {
+        sandbox.put_version("f", &wasm(mark), PutBy::Api, true).expect("a good module");
+    }
+    relay.promote("web", chain("f@1")).expect("a good chain");
+    let other = relay.promote("web", chain("f")).expect("a good chain");
+    relay.promote("gone", chain("f@2")).expect("a good chain");
+    let there = |sandbox: &Sandbox| {
+        let versions = sandbox.versions("f").into_iter();
+        versions.filter(|version| version.bytes.is_some()).map(|version| version.version).collect::<Vec<_>>()
+    };
+    clock.advance(Duration::from_secs(25 * 3600));
+    assert!(relay.sweep().expect("readable").files > 0, "version 3");
+    assert_eq!(there(&sandbox), [1, 2, 4]);
+    queue.delete_topic("gone").expect("a topic");
+    drop((queue, _store, sandbox, relay));
+
+    let (_queue, _store, sandbox, relay) = start();
+    assert!(relay.sweep().expect("readable").bytes > 0);
+    assert_eq!(there(&sandbox), [1, 4], "nobody can ask for what a topic had that is gone, with all its rows");
+    assert_eq!(relay.sweep().expect("readable").files, 0);
+    assert!(relay.go_back("web", None).expect("its module is there").generation > other);
 }

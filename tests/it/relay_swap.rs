@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sawbox::relay::config::{Quarantine, Then};
 use sawbox::relay::{Config, TopicConfig};
+use sawbox::sandbox::ChainSpec;
 
 use crate::lineage_model::visible;
 use crate::relay_box::{Houses, eventually, spec};
@@ -155,5 +156,32 @@ fn many_topics_share_two_threads_and_wake_at_once() {
     }
     assert!(begin.elapsed() < Duration::from_secs(15));
     assert_eq!(houses.relay.lanes().iter().filter(|lane| lane.stored == 1).count(), 200);
+    houses.stop();
+}
+
+/// Each of two chains may be promoted alone; with the other there they would send records round, whoever is first.
+#[test]
+fn routes_in_a_circle_are_refused_however_they_are_promoted() {
+    let houses = Houses::start(Config::default());
+    let route = |to: &str| -> ChainSpec {
+        serde_json::from_value(serde_json::json!([{ "filter": "route", "config": { "to": to } }])).expect("spec")
+    };
+    for topic in ["a", "b"] {
+        houses.append(topic, 0, &["x"]);
+        houses.handled(topic);
+    }
+    for _ in 0..5 {
+        let both = std::thread::scope(|scope| {
+            let one = scope.spawn(|| houses.relay.promote("a", route("b")));
+            let other = scope.spawn(|| houses.relay.promote("b", route("a")));
+            [one.join().expect("no panic"), other.join().expect("no panic")]
+        });
+        let refused: Vec<String> = both.iter().filter_map(|made| made.as_ref().err().map(ToString::to_string)).collect();
+        assert_eq!(refused.len(), 1, "{both:?}");
+        assert!(refused[0].contains("a → b → a") || refused[0].contains("b → a → b"), "{refused:?}");
+        for topic in ["a", "b"] {
+            houses.relay.promote(topic, serde_json::from_str("[]").expect("spec")).expect("an empty chain");
+        }
+    }
     houses.stop();
 }

@@ -200,7 +200,7 @@ fn versions(name: &str, json: bool, remote: &Remote) -> anyhow::Result<()> {
             if version["current"].as_bool() == Some(true) { "current".to_owned() } else { String::new() },
             word(&version["at"]),
             if version["stock"].as_bool() == Some(true) { "the box".to_owned() } else { word(&version["by"]) },
-            bytes(&version["bytes"]),
+            if version["bytes"].is_null() { "removed".to_owned() } else { bytes(&version["bytes"]) },
             hash.get(..12).unwrap_or(&hash).to_owned(),
             version["compile_ns"].as_u64().map_or("-".to_owned(), |ns| format!("{} ms", ns / 1_000_000)),
             used.collect::<Vec<_>>().join("; "),

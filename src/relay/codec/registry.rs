@@ -16,12 +16,13 @@ use std::task::Waker;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
+use serde::{Deserialize, Serialize};
 
 use super::answers::{Answers, Known, Place};
 use super::fetch::{self, Fetch, Http};
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
-use crate::relay::config::RegistryConfig;
+use crate::base::units::Span;
 use crate::relay::status::RegistryStatus;
 
 /// The first pause after a question that failed, and the longest.
@@ -29,6 +30,26 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How much longer a refusal counts than it took: a number that is not there is asked for once in this time.
 const REFUSED_NS: i64 = 30_000_000_000;
+
+/// A schema registry.
+#[derive(Deserialize, Serialize, Clone, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistryConfig {
+    /// Its address, as topics name it.
+    pub url: String,
+    /// Who asks.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// How long one question may take.
+    pub timeout: Span,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self { url: String::new(), user: None, password: None, timeout: Span(Duration::from_secs(10)) }
+    }
+}
 
 /// All registries.
 pub(crate) struct Registries {

@@ -11,10 +11,12 @@ impl Relay {
     /// The bundle of a letter: JSON. To be called where waiting for the disk and for filters hurts nobody.
     ///
     /// # Errors
-    /// [`RelayError::Missing`] where there is no such letter, or its generation is gone; [`RelayError::Filter`] where a module is.
+    /// [`RelayError::Missing`] where there is no such letter, or its generation is gone; [`RelayError::Filter`] where a module is;
+    /// [`RelayError::Crowded`] while as many are made as may.
     pub fn bundle(&self, topic: &str, partition: PartitionId, offset: Offset) -> Result<Vec<u8>, RelayError> {
-        let letter = self.letter(topic, partition, offset)?;
         let shared = self.shared();
+        let _one = shared.explains.take()?;
+        let letter = self.letter(topic, partition, offset)?;
         let missing = |why: &str| RelayError::Missing(format!("the letter {partition}@{offset} of `{topic}` {why}"));
         let number = letter.generation.ok_or_else(|| missing("does not say which generation it failed in"))?;
         let own = shared.queue.topic(topic).ok_or_else(|| RelayError::NoTopic(topic.to_owned()))?;

@@ -12,7 +12,7 @@
 //! with what is known now; a record that was emitted and then stored by its target's chain is found only while that chain keeps
 //! the `_origin` field. `notes` says which of these holds.
 //!
-//! Limits: one call in memory, lookups of [`LOOKUP`] each.
+//! Limits: `relay.at_once.explains` at a time, of which each has one call in memory; lookups of [`LOOKUP`] each.
 
 mod answer;
 mod found;
@@ -60,6 +60,7 @@ impl Relay {
     /// # Errors
     /// [`RelayError::Missing`] where there never was such a record; what running its chain can say.
     pub fn explain(&self, topic: &str, partition: PartitionId, offset: Offset) -> Result<Explanation, RelayError> {
+        let _one = self.shared().explains.take()?;
         let queue = &self.shared().queue;
         let by_id = || topic.parse::<TopicId>().ok().and_then(|id| queue.topic_by_id(id));
         let topic = queue.topic(topic).or_else(by_id).ok_or_else(|| RelayError::NoTopic(topic.to_owned()))?;

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! plan (which offsets, which chain) → job durable → threads: work.rs, range by range, rows staged → finish: one commit
-//! job.rs   what is kept of one, what people see        runner.rs   the threads
+//! job.rs   what is kept of one, what people see        runner.rs   the threads        whole.rs   where ranges may begin and end
 //! ```
 //! Invariants: a replay is a generation of its own, with ranges; until it is done its rows are seen by nobody, and then all of
 //! them at once. Its ranges end below what its own chain made already, and below what a live lane may still make. No two that are
-//! under way touch the same offsets. Emissions are not sent again.
+//! under way touch the same offsets, and none begins or ends amid a row of several records (`whole.rs`). Emissions are not sent again.
 //! Limits: as many threads as cores, at most [`runner::THREADS`], at low priority and after the lanes; the first replay first. A
 //! stage each. While one runs, the queue keeps what it has still to read, unless bytes run short.
 //! Crash story: a replay that ran goes on where its last staged part ended; one that was paused stays so. After the last commit
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::queue::Topic;
-use crate::relay::generations::{Generations, MadeBy, Promoted};
+use crate::relay::generations::{Generations, MadeBy, Promoted, Ready};
 use crate::relay::history::{Range, Which, ranges};
 use crate::relay::output::GROUP_PREFIX;
 use crate::relay::shared::Shared;
@@ -31,13 +31,16 @@ use crate::store::{CLOSED_JOBS, JobEntry};
 mod delete;
 mod job;
 mod runner;
+mod whole;
 mod work;
 
 pub use delete::Deleted;
 pub use job::{Progress, ReplayState, ReplayStatus};
 pub use runner::ReplayStep;
 
-use job::{Job, Record};
+use job::Job;
+pub(super) use job::Record;
+use whole::{Joining, Whole};
 
 /// Most pieces of a range.
 const PIECES: u64 = 64;
@@ -70,7 +73,7 @@ pub struct ReplayRequest {
 /// What a replay would do.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct ReplayPlan {
-    /// What it would make anew.
+    /// What it would make anew: whole rows, so it may be more than was asked for where rows are made of several records.
     pub ranges: Vec<Range>,
     /// Records in them, about.
     pub records: u64,
@@ -176,11 +179,13 @@ impl Relay {
     /// What a replay would do, without doing it.
     ///
     /// # Errors
-    /// As [`Relay::replay`], but for the store's.
+    /// As [`Relay::replay`], but for the store's; [`RelayError::Crowded`] while as many plans are made as may.
     pub fn plan_replay(&self, topic: &str, request: &ReplayRequest) -> Result<ReplayPlan, RelayError> {
+        let _one = self.shared().explains.take()?;
         let (topic, generations) = self.replayable(topic)?;
         let promoted = self.chain_of(&generations, &request.chain)?;
-        self.plan(&topic, &generations, request, &promoted)
+        let ready = self.shared().apart(promoted.codec.as_ref(), &promoted.chain)?;
+        self.plan(&topic, &generations, request, &promoted, &ready)
     }
 
     /// Begins a replay. Durable when it returns; the rows change when it is done.
@@ -198,7 +203,8 @@ impl Relay {
         let _one = shared.replays.starting.lock();
         // Whatever lanes have handled may be replayed.
         shared.store.flush_topic(topic.id())?;
-        let plan = self.plan(&topic, &generations, request, &promoted)?;
+        let apart = shared.apart(promoted.codec.as_ref(), &promoted.chain)?;
+        let plan = self.plan(&topic, &generations, request, &promoted, &apart)?;
         if plan.ranges.is_empty() {
             return Err(RelayError::Config(nothing(&plan)));
         }
@@ -341,6 +347,7 @@ impl Relay {
         generations: &Generations,
         request: &ReplayRequest,
         promoted: &Promoted,
+        ready: &Ready,
     ) -> Result<ReplayPlan, RelayError> {
         let partitions = topic.partitions();
         if let Some(some) = &request.partitions
@@ -353,6 +360,7 @@ impl Relay {
             )));
         }
         let (mut planned, mut out_of_reach, mut same) = (Vec::new(), Vec::new(), Vec::new());
+        let joining = Joining::default();
         let mut asked = ranges(topic, &request.which, request.partitions.as_deref());
         asked.sort_by_key(|range| (range.partition, range.first));
         if let Some(pair) = asked.windows(2).find(|pair| pair[0].partition == pair[1].partition && pair[0].end > pair[1].first)
@@ -375,6 +383,12 @@ impl Relay {
             if first >= end {
                 continue;
             }
+            let settled = settled.min(partition.high_watermark());
+            let whole = Whole { shared: self.shared(), generations, joining: &joining, partition, settled };
+            let Range { first, end, .. } = whole.range(Range { partition: number, first, end }, ready)?;
+            if first >= end {
+                continue;
+            }
             let from = generations.same_from(number, first, end, promoted);
             if from < end {
                 same.push(Range { partition: number, first: from, end });
@@ -383,6 +397,12 @@ impl Relay {
                 planned.push(Range { partition: number, first, end: from });
             }
         }
+        // Two that lie in one row have become the same.
+        planned.dedup_by(|next, last| {
+            let overlap = next.partition == last.partition && next.first < last.end;
+            last.end = if overlap { last.end.max(next.end) } else { last.end };
+            overlap
+        });
         let chain = promoted.chain.entries.iter().map(|entry| entry.filter.to_string()).collect();
         Ok(ReplayPlan { records: planned.iter().map(Range::len).sum(), ranges: planned, out_of_reach, same, chain })
     }

@@ -95,10 +95,16 @@ impl Relay {
         if open.is_empty() {
             return Ok(if job.finish(shared)? { ReplayStep::Over } else { ReplayStep::Waiting });
         }
-        Ok(match job.step(shared, open[range % open.len()])? {
-            Did::More(_) | Did::All => ReplayStep::Again,
-            Did::WaitsForLane | Did::Waits(_) => ReplayStep::Waiting,
-        })
+        match job.step(shared, open[range % open.len()]) {
+            Ok(Did::More(_) | Did::All) => Ok(ReplayStep::Again),
+            Ok(Did::WaitsForLane | Did::Waits(_)) => Ok(ReplayStep::Waiting),
+            Err(error) if !will_pass(&error) => {
+                job.become_state(shared, ReplayState::Failed, Some(error.to_string()))?;
+                shared.replays.hold(shared);
+                Ok(ReplayStep::Over)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes durable what the ranges of a replay have in memory. For tests: else it happens when that is much.
@@ -312,20 +318,25 @@ fn slow(job: &Job, time: Duration, manners: &Manners<'_>) {
     }
 }
 
-/// Something went wrong: waits a while, or ends the replay.
-fn trouble(shared: &Shared, job: &Arc<Job>, error: &RelayError, manners: &Manners<'_>) {
-    let why = error.to_string();
-    let will_pass = matches!(
+/// Whether trying again may help.
+fn will_pass(error: &RelayError) -> bool {
+    matches!(
         error,
         RelayError::Closed
+            | RelayError::Busy(_)
             | RelayError::Schemas(_)
             | RelayError::Queue(crate::queue::QueueError::Disk(_) | crate::queue::QueueError::Closed)
             | RelayError::Store(StoreError::Disk { .. } | StoreError::Closed)
-    );
+    )
+}
+
+/// Something went wrong: waits a while, or ends the replay.
+fn trouble(shared: &Shared, job: &Arc<Job>, error: &RelayError, manners: &Manners<'_>) {
+    let why = error.to_string();
     if manners.is_stopped() {
         return;
     }
-    if will_pass {
+    if will_pass(error) {
         tracing::warn!(topic = %job.generations.name, replay = job.id, error = why, "replay waits");
         job.wait_for(Some(why));
         drop(manners.pause(AFTER_ERROR));

@@ -23,6 +23,7 @@ use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::generations::{Generations, Ready};
 use crate::relay::history::{History, Stretch, calls, decode, expire};
 use crate::relay::replay::job::{Job, Progress};
+use crate::relay::replay::whole::may_join;
 use crate::relay::shared::Shared;
 use crate::relay::verdicts::{DEAD_PREFIX, store_as_it_is};
 use crate::sandbox::{Arena, Output, State, VerdictKind};
@@ -96,7 +97,7 @@ impl Work {
             }
         };
         if ready.chain.remembers()
-            && let Some(did) = self.warm_up(job, &partition, &ready)?
+            && let Some(did) = self.warm_up(shared, job, &partition, &ready)?
         {
             return Ok(did);
         }
@@ -124,7 +125,13 @@ impl Work {
     }
 
     /// Brings the state to what it is at the progress: stretch by stretch, until it answers nothing.
-    fn warm_up(&mut self, job: &Job, partition: &Arc<Partition>, ready: &Ready) -> Result<Option<Did>, RelayError> {
+    fn warm_up(
+        &mut self,
+        shared: &Shared,
+        job: &Job,
+        partition: &Arc<Partition>,
+        ready: &Ready,
+    ) -> Result<Option<Did>, RelayError> {
         let (range, at) = (self.progress.range, self.progress.at);
         let warm = match self.warm {
             Some(warm) if warm >= at => return Ok(None),
@@ -136,10 +143,13 @@ impl Work {
         let mut next = warm;
         if warm < until {
             let mut history = History::new(partition, warm, until);
-            let Some(Stretch { batches, .. }) = history.read()? else {
+            let Some(Stretch { batches, gap }) = history.read()? else {
                 self.warm = Some(until);
                 return Ok(Some(Did::More(0)));
             };
+            if let Some(gap) = gap.filter(|_| warm >= range.first) {
+                self.refuse_gap(shared, job, ready, gap)?;
+            }
             next = history.at();
             let mut scratch = Scratch::new();
             for stored in &batches {
@@ -172,6 +182,20 @@ impl Work {
         Ok((next < at).then_some(Did::More(0)))
     }
 
+    /// Records that cannot be read stay as they are, each for itself; unless they may be parts of rows whose other parts can be.
+    fn refuse_gap(&self, shared: &Shared, job: &Job, ready: &Ready, (first, end): (u64, u64)) -> Result<(), RelayError> {
+        let range = self.progress.range;
+        if !may_join(shared, &job.generations, range, ready)? {
+            return Ok(());
+        }
+        Err(RelayError::Config(format!(
+            "records {first} to {} of partition {} cannot be read any more, and a row may be made of several records: what lies on \
+             both sides must be replayed by itself",
+            end.saturating_sub(1),
+            range.partition
+        )))
+    }
+
     /// The end of the range: what waits becomes rows.
     fn end(&mut self, shared: &Shared, job: &Job, ready: &Ready) {
         let masks = shared.store.masks(job.generations.topic);
@@ -197,11 +221,13 @@ impl Work {
         let mut history = History::new(partition, self.progress.at, upto);
         let Some(Stretch { gap, batches }) = history.read()? else {
             // The log ends below what is committed: its end was lost.
+            self.refuse_gap(shared, job, ready, (self.progress.at, upto))?;
             self.progress.miss(upto);
             return Ok(None);
         };
-        if let Some((_, end)) = gap {
-            self.progress.miss(end);
+        if let Some(gap) = gap {
+            self.refuse_gap(shared, job, ready, gap)?;
+            self.progress.miss(gap.1);
         }
         let masks = shared.store.masks(job.generations.topic);
         let keep = shared.keep_payload(&job.generations.name, ready);
@@ -209,6 +235,7 @@ impl Work {
         for stored in &batches {
             let until = stored.next_offset.min(upto);
             let Some(records) = decode(stored, &mut scratch) else {
+                self.refuse_gap(shared, job, ready, (self.progress.at, until))?;
                 self.progress.miss(until);
                 continue;
             };

@@ -10,7 +10,7 @@
 //!
 //! Invariants: the report follows from the records, the offsets it names and the two chains, and from nothing else; its times
 //! alone do not. Lanes go first.
-//! Limits: [`RUNNING`] trials at a time, the last [`KEPT`] reports; a report by `report.rs`; one stretch of history in memory.
+//! Limits: `relay.at_once.trials` at a time, the last [`KEPT`] reports; a report by `report.rs`; one stretch of history in memory.
 //! Crash story: none. A trial lives in memory; a box that starts anew knows none.
 
 mod compare;
@@ -31,8 +31,6 @@ use crate::relay::life::Wish;
 use crate::relay::{ChainEntry, Relay, RelayError};
 pub use report::{Cost, Emitted, Example, FieldDiff, FieldExample, Report};
 
-/// Trials at a time.
-const RUNNING: usize = 2;
 /// Trials that are remembered when they have ended.
 const KEPT: usize = 16;
 /// Examples of each kind, where nobody says how many.
@@ -176,11 +174,13 @@ struct Known {
 }
 
 impl Known {
-    fn refuse_crowd(&self) -> Result<(), RelayError> {
+    fn refuse_crowd(&self, most: usize) -> Result<(), RelayError> {
         let running = self.jobs.iter().filter(|job| job.is_running()).count();
-        if running >= RUNNING {
-            let why = format!("{running} trials run already, which is as many as may; wait for one, or cancel it");
-            return Err(RelayError::Busy(why));
+        if running >= most {
+            let why = format!(
+                "{running} trials run already, which is as many as may (`relay.at_once.trials`); wait for one, or cancel it"
+            );
+            return Err(RelayError::Crowded { why, seconds: 5 });
         }
         Ok(())
     }
@@ -221,11 +221,12 @@ impl Relay {
     /// Begins a trial; everything that can be wrong with the chain is found before this returns.
     ///
     /// # Errors
-    /// [`RelayError::Filter`] where the chain does not hold; [`RelayError::Busy`] while as many run as may;
+    /// [`RelayError::Filter`] where the chain does not hold; [`RelayError::Crowded`] while as many run as may;
     /// [`RelayError::Missing`] where there are no such records.
     pub fn begin_trial(self: &Arc<Self>, topic: &str, request: TrialRequest) -> Result<TrialStatus, RelayError> {
         // Before anything is compiled.
-        self.trials.known.lock().refuse_crowd()?;
+        let most = self.shared().config.at_once.trials;
+        self.trials.known.lock().refuse_crowd(most)?;
         let generations = self.topic(topic)?;
         let shared = self.shared();
         let in_queue = shared.queue.topic(topic).ok_or_else(|| RelayError::NoTopic(topic.to_owned()))?;
@@ -265,7 +266,7 @@ impl Relay {
         if known.closed {
             return Err(RelayError::Closed);
         }
-        known.refuse_crowd()?;
+        known.refuse_crowd(most)?;
         let thread = std::thread::Builder::new().name("trial".to_owned()).spawn(move || {
             low::lower(low::HISTORY);
             let ended = run::run(&relay, &in_queue, &own, &chains, &record, sample);

@@ -7,6 +7,7 @@
 //!
 //! On disk: `lookups/<name>` are the operator's files, only read; `sandbox/lookups/<sha256>` are the copies, as they were.
 //! Limits: [`super::Config::lookup`] for a file; [`table::TABLE_BYTES`] for one that is held in memory. MaxMind files are mapped.
+//! A copy goes when nobody refers to it any more ([`super::sweep`]).
 //! Crash story: a copy is written beside and renamed; one that is damaged has another hash, and the chain says so.
 //!
 //! Why copies and not hashes alone: a hash can only say that yesterday's rows cannot be made again.
@@ -28,6 +29,7 @@ use sha2::{Digest, Sha256};
 
 use super::cache::write_whole;
 use super::engine::hex;
+use super::sweep::{Recent, Referred, Swept};
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
 use crate::base::limits::is_topic_name;
@@ -110,13 +112,20 @@ pub(super) struct Lookups {
     /// Two that copy the same file at once would write the same file beside it.
     keeping: Mutex<()>,
     clock: Arc<dyn Clock>,
+    recent: Recent,
     /// Started when the first filter asks for it.
     resolver: Mutex<Option<Arc<dns::Resolver>>>,
 }
 
 impl Lookups {
     pub(super) fn new(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, limit: Bytes) -> Self {
-        Self { disk, limit, open: Mutex::default(), keeping: Mutex::default(), clock, resolver: Mutex::default() }
+        let recent = Recent::new(Arc::clone(&clock));
+        Self { disk, limit, open: Mutex::default(), keeping: Mutex::default(), clock, recent, resolver: Mutex::default() }
+    }
+
+    /// The box's clock.
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     fn resolver(&self) -> Result<Arc<dns::Resolver>, String> {
@@ -153,6 +162,7 @@ impl Lookups {
             Some(pinned) => {
                 let record = pinned.iter().find(|record| record.kind == kind && record.file == argument);
                 let record = record.ok_or_else(|| format!("the chain was resolved without the lookup `{argument}`"))?;
+                self.recent.touch(&record.sha256);
                 record.sha256.clone()
             }
             None => self.keep(argument)?,
@@ -204,12 +214,30 @@ impl Lookups {
         let sha256 = hex(&Sha256::digest(&bytes));
         let copy = Path::new(COPIES).join(&sha256);
         let _one = self.keeping.lock();
+        self.recent.touch(&sha256);
         let same = |map: &[u8]| map.len() == bytes.len() && hex(&Sha256::digest(map)) == sha256;
         if !self.disk.map(&copy).is_ok_and(|map| same(&map)) {
             let kept = self.disk.create_dir_all(Path::new(COPIES)).and_then(|()| write_whole(&self.disk, &copy, &bytes));
             kept.map_err(|error| format!("the file `{name}` cannot be kept for the chain: {error}"))?;
         }
         Ok(sha256)
+    }
+
+    /// Removes copies that nobody refers to.
+    pub(super) fn sweep(&self, referred: &Referred, swept: &mut Swept) -> io::Result<()> {
+        let _one = self.keeping.lock();
+        let recent = self.recent.all();
+        for entry in self.disk.list(Path::new(COPIES))? {
+            // One that is half written a crash left behind: nobody writes now.
+            let sha256 = entry.name.strip_suffix(".new").unwrap_or(&entry.name);
+            let is_copy = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let needed = sha256 == entry.name && (referred.has_lookup(sha256) || recent.contains(sha256));
+            if is_copy && !needed {
+                self.disk.remove_file(&Path::new(COPIES).join(&entry.name))?;
+                swept.add(entry.len);
+            }
+        }
+        Ok(())
     }
 
     /// A copy's bytes, where it is here and not too large.

@@ -13,6 +13,7 @@ mod mutants;
 mod remember;
 mod stock;
 mod stock_b;
+mod sweep;
 
 use std::sync::Arc;
 
