@@ -55,14 +55,16 @@ pub struct Lanes {
     pub hops: u32,
     /// What happens to a topic whose filter keeps failing.
     pub quarantine: relay::config::Quarantine,
+    /// How much of what people ask of filters may go on at a time.
+    pub at_once: relay::config::AtOnce,
     /// What is kept of records that no filter could handle.
     pub dead_letters: relay::config::DeadLetters,
 }
 
 impl Default for Lanes {
     fn default() -> Self {
-        let relay::Config { workers, hops, quarantine, dead_letters, .. } = relay::Config::default();
-        Self { workers, hops, quarantine, dead_letters }
+        let relay::Config { workers, hops, quarantine, at_once, dead_letters, .. } = relay::Config::default();
+        Self { workers, hops, quarantine, at_once, dead_letters }
     }
 }
 
@@ -276,12 +278,23 @@ impl Loaded {
 impl Config {
     /// What the relay is told.
     pub fn relay(&self) -> relay::Config {
-        let Lanes { workers, hops, quarantine, dead_letters } = self.relay.clone();
+        let Lanes { workers, hops, quarantine, at_once, dead_letters } = self.relay.clone();
         let (topics, outputs) = (self.topics.clone(), self.outputs.clone());
         let filters_dir = Some(self.data_dir.join("filters"));
         let schema_registries = self.schema_registries.clone();
         let defaults = relay::Config::default();
-        relay::Config { workers, hops, quarantine, dead_letters, topics, outputs, schema_registries, filters_dir, ..defaults }
+        relay::Config {
+            workers,
+            hops,
+            quarantine,
+            at_once,
+            dead_letters,
+            topics,
+            outputs,
+            schema_registries,
+            filters_dir,
+            ..defaults
+        }
     }
 
     /// The store's part. It leaves at least as much of the disk as the queue does: a door that waits for room must see it come.

@@ -19,7 +19,7 @@ use crate::queue::{Durability, Priority, QueueError, TopicCompression, TopicSett
 pub use crate::relay::codec::registry::RegistryConfig;
 use crate::relay::codec::spec::{self, AvroSpec, CodecName, CodecRecord, CodecSpec};
 use crate::relay::output::template::Template;
-use crate::relay::slots::AtOnce;
+pub use crate::relay::slots::AtOnce;
 use crate::sandbox::ChainSpec;
 
 /// The relay's part of the configuration.

@@ -99,7 +99,7 @@ fn split_at_time(line: &[u8]) -> Option<(usize, i64, usize)> {
         let at = find::byte(line, from, b'[')?;
         from = at + 1;
         let time: Option<&[u8; time::LENGTH]> = line.get(from..).and_then(<[u8]>::first_chunk);
-        let Some(time) = time else { return None };
+        let time = time?;
         let after = from + time::LENGTH;
         let ends = matches!(line.get(after..), Some([b']', b' ', b'"', ..]));
         if let (true, Some(before)) = (ends, at.checked_sub(1))

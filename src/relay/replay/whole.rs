@@ -159,16 +159,16 @@ pub(super) fn may_join(shared: &Shared, generations: &Generations, range: Range,
 impl Whole<'_> {
     /// The range, in whole rows; it may be empty. `new` is what it is to be replayed by.
     pub(super) fn range(&self, range: Range, new: &Ready) -> Result<Range, RelayError> {
-        let (mut first, mut made) = (range.first, self.new(range.first, new)?);
+        let (mut first, mut made) = (range.first, self.new_rows(range.first, new)?);
         for _ in 0..ROUNDS {
-            let now = beginning(first, &self.old(first, true)?, &std::mem::take(&mut made));
+            let now = beginning(first, &self.old_rows(first, true)?, &std::mem::take(&mut made));
             if std::mem::replace(&mut first, now) == now || now >= range.end {
                 break;
             }
         }
-        let (mut last, mut made) = (range.end, self.new(range.end, new)?);
+        let (mut last, mut made) = (range.end, self.new_rows(range.end, new)?);
         for _ in 0..ROUNDS {
-            let now = end(last, self.settled, &self.old(last, false)?, &std::mem::take(&mut made));
+            let now = end(last, self.settled, &self.old_rows(last, false)?, &std::mem::take(&mut made));
             if std::mem::replace(&mut last, now) == now || now <= first {
                 break;
             }
@@ -177,7 +177,7 @@ impl Whole<'_> {
     }
 
     /// The rows that are there around an edge, or that the live lane will make.
-    fn old(&self, edge: Offset, is_first: bool) -> Result<Vec<Span>, RelayError> {
+    fn old_rows(&self, edge: Offset, is_first: bool) -> Result<Vec<Span>, RelayError> {
         let number = self.partition.id();
         let Some(before) = edge.checked_sub(1) else { return Ok(Vec::new()) };
         let Some(handled) = self.generations.around(number, before) else { return Ok(Vec::new()) };
@@ -198,7 +198,7 @@ impl Whole<'_> {
     }
 
     /// The rows that the replay would make around an edge.
-    fn new(&self, edge: Offset, ready: &Ready) -> Result<Vec<Span>, RelayError> {
+    fn new_rows(&self, edge: Offset, ready: &Ready) -> Result<Vec<Span>, RelayError> {
         if !ready.chain.waits() {
             return Ok(Vec::new());
         }

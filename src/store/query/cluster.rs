@@ -18,7 +18,7 @@ const OF: usize = 10;
 const SAME: usize = 6;
 
 /// The most frequent first.
-pub fn by_count(a: &(Box<[u8]>, Seen), b: &(Box<[u8]>, Seen)) -> Ordering {
+pub fn by_count(a: &Shaped, b: &Shaped) -> Ordering {
     b.1.count.cmp(&a.1.count).then_with(|| a.0.cmp(&b.0))
 }
 
@@ -45,8 +45,11 @@ impl Words {
     }
 }
 
+/// A shape, and what was seen of it.
+pub type Shaped = (Box<[u8]>, Seen);
+
 /// Makes one of shapes that are much alike.
-pub fn clustered(mut shapes: Vec<(Box<[u8]>, Seen)>, cancel: &Cancel) -> Result<Vec<(Box<[u8]>, Seen)>, QueryError> {
+pub fn clustered(mut shapes: Vec<Shaped>, cancel: &Cancel) -> Result<Vec<Shaped>, QueryError> {
     shapes.sort_unstable_by(by_count);
     let mut all_words = Words::default();
     let mut clusters: Vec<(Vec<u32>, Seen)> = Vec::new();
