@@ -1,13 +1,6 @@
-//! Who reads which row group next, and when help is called.
+//! Who reads which row group next.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-
-/// How long a thread reads alone. To start another takes a quarter of that; but where all cores are busy it is waited for until it had
-/// one, be there nothing left for it to do.
-const ALONE: Duration = Duration::from_micros(200);
-/// Groups that all have to be read from which on help is called at once.
-const MANY: usize = 32;
 
 /// Deals out places of a list to threads, each once.
 #[derive(Debug)]
@@ -42,26 +35,6 @@ impl Deal {
     /// Deals out no more; how many are left, with the one that was dealt last.
     pub fn stop(&self) -> usize {
         self.places.saturating_sub(self.dealt.swap(usize::MAX / 2, Ordering::Relaxed).max(1) - 1)
-    }
-}
-
-/// While a thread reads alone.
-#[derive(Debug)]
-pub struct Alone {
-    /// None where help is called at once.
-    since: Option<Instant>,
-}
-
-impl Alone {
-    /// From now on, unless much has to be read.
-    #[allow(clippy::disallowed_methods)] // how long reading takes is not the box's time, and decides nothing but speed
-    pub fn new(deal: &Deal) -> Self {
-        Self { since: (!deal.from_both_ends || deal.places < MANY).then(Instant::now) }
-    }
-
-    /// Whether it is time for others to help.
-    pub fn is_over(&self) -> bool {
-        self.since.is_none_or(|since| since.elapsed() >= ALONE)
     }
 }
 

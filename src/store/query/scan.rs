@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::bits::Bits;
 use super::cancel::{Cancel, Go};
-use super::deal::{Alone, Deal};
+use super::deal::Deal;
 use super::explain::Why;
 use super::figures::Moment;
 use super::layers::{Layer, Layers};
@@ -297,10 +297,9 @@ impl<'a> Scan<'a> {
         wanted: impl Fn(&Work) -> Want + Sync,
         see: impl Fn(&mut T, &Found<'_, '_>) + Sync,
     ) -> Result<Vec<T>, QueryError> {
-        let read = |thread: usize, before_each: &mut dyn FnMut()| {
+        let read = |thread: usize| {
             let mut result = fresh();
             while let Some(&index) = deal.take(thread).and_then(|at| order.get(at)) {
-                before_each();
                 match self.cancel.go() {
                     Go::On => {}
                     Go::Late => {
@@ -325,14 +324,10 @@ impl<'a> Scan<'a> {
             }
             result
         };
-        let (alone, helpers) = (Alone::new(deal), self.readers(order) - 1);
+        let helpers = self.readers(order) - 1;
         let results = std::thread::scope(|scope| {
-            let mut threads = Vec::new();
-            let mut results = vec![read(0, &mut || {
-                if threads.len() < helpers && alone.is_over() {
-                    threads.extend((1..=helpers).map(|thread| scope.spawn(move || read(thread, &mut || {}))));
-                }
-            })];
+            let threads: Vec<_> = (1..=helpers).map(|thread| scope.spawn(move || read(thread))).collect();
+            let mut results = vec![read(0)];
             for thread in threads {
                 match thread.join() {
                     Ok(result) => results.push(result),
