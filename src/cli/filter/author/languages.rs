@@ -37,6 +37,7 @@ pub const LANGUAGES: [Language; 7] = [
         files: &[
             ("filter.rs", include_str!("../../../../guest-sdk/templates/rust/filter.rs")),
             ("Cargo.toml", include_str!("../../../../guest-sdk/templates/rust/Cargo.toml")),
+            (".cargo/config.toml", include_str!("../../../../guest-sdk/templates/rust/config.toml")),
             ("sawbox-guest/Cargo.toml", include_str!("../../../../guest-sdk/templates/rust/sdk.toml")),
         ],
     },

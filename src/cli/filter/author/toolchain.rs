@@ -89,7 +89,9 @@ fn rust(directory: &Path, module: &str, missing: &dyn Fn(&str) -> anyhow::Error)
             return Err(missing(&format!("Rust's target {TARGET}")));
         };
         environment.push(("RUSTC", "/usr/bin/rustc".to_owned()));
-        environment.push(("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", format!("--sysroot {}", sysroot.display())));
+        // In the place of what the project's .cargo/config.toml says.
+        let flags = format!("--sysroot {} -Ctarget-feature=+simd128", sysroot.display());
+        environment.push(("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags));
         environment.push(("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld-22".to_owned()));
         if on_path("wasm-ld-22").is_none() {
             environment.pop();
