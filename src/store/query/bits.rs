@@ -108,6 +108,18 @@ impl Bits {
         out
     }
 
+    /// The same of a value for each row, without looking each one up.
+    pub fn fill_by(among: &Self, values: &[u32], yes: impl Fn(u32) -> bool) -> Self {
+        let mut out = Self::none(among.rows);
+        for ((word, among_word), values) in out.words.iter_mut().zip(&among.words).zip(values.chunks(64)) {
+            if *among_word != 0 {
+                let bits = values.iter().enumerate().fold(0, |bits, (bit, value)| bits | u64::from(yes(*value)) << bit);
+                *word = bits & among_word;
+            }
+        }
+        out
+    }
+
     /// Selects those of `among` that this says yes to, asking only about them: for tests that cost something.
     pub fn pick(among: &Self, yes: impl Fn(usize) -> bool) -> Self {
         let mut out = Self::none(among.rows);

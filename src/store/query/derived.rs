@@ -7,10 +7,10 @@
 use std::sync::{Arc, OnceLock};
 
 use super::bits::Bits;
-use super::search::is_same;
+use super::search::{DictVerdict, is_same};
 use super::view::GroupView;
 use crate::base::predicate::{Needle, Test};
-use crate::store::source::{Chunk, Dict, Made, Source};
+use crate::store::source::{Chunk, Made, Source};
 
 /// A shorter part of a needle is in too many rows.
 const SHORTEST: usize = 3;
@@ -23,14 +23,8 @@ const MONTHS: &str = "jan feb mar apr may jun jul aug sep oct nov dec";
 pub struct Fields {
     /// The test's, or the longest part of it that no joint can cut.
     needle: Needle,
-    columns: Vec<(usize, OnceLock<Held>)>,
-}
-
-/// Which entries of a dictionary hold a needle, by code.
-#[derive(Debug)]
-struct Held {
-    dict: Arc<Dict>,
-    by_code: Vec<u8>,
+    /// With the entries of their dictionaries that hold it.
+    columns: Vec<(usize, OnceLock<DictVerdict>)>,
 }
 
 impl Fields {
@@ -122,22 +116,13 @@ fn may_be_time(text: &[u8]) -> bool {
 }
 
 /// The rows of a chunk whose value holds a needle, as a message shows it.
-fn holding(needle: &Needle, chunk: &Chunk, known: &OnceLock<Held>, rows: usize) -> Bits {
+fn holding(needle: &Needle, chunk: &Chunk, known: &OnceLock<DictVerdict>, rows: usize) -> Bits {
     match chunk {
         Chunk::Dict { codes, dict } => {
-            let judge = || {
-                let mut by_code = vec![0; dict.len() + 1];
-                find_in(needle, &dict.ends, &dict.bytes).iter().for_each(|entry| by_code[entry + 1] = 1);
-                Held { dict: Arc::clone(dict), by_code }
-            };
+            let judge = || DictVerdict::of_entries(Arc::clone(dict), &find_in(needle, &dict.ends, &dict.bytes));
             let held = known.get_or_init(judge);
             let other = if is_same(&held.dict, dict) { None } else { Some(judge()) };
-            let by_code = &other.as_ref().unwrap_or(held).by_code;
-            if by_code.iter().all(|yes| *yes == 0) {
-                return Bits::none(rows);
-            }
-            let has = |row: usize| codes.get(row).and_then(|code| by_code.get(*code as usize)).is_some_and(|yes| *yes != 0);
-            Bits::fill(&Bits::all(rows), has)
+            other.as_ref().unwrap_or(held).rows(codes, &Bits::all(rows))
         }
         Chunk::Text { ends, bytes, .. } => find_in(needle, ends, bytes),
         Chunk::Int { .. } | Chunk::Float { .. } => {

@@ -35,6 +35,25 @@ impl DictVerdict {
         let only = if let [(code, _)] = passing { Some(*code) } else { None };
         Self { dict, by_code, matching: passing.len(), only }
     }
+
+    /// Of a dictionary of which these entries match.
+    pub fn of_entries(dict: Arc<Dict>, kept: &Bits) -> Self {
+        let mut by_code = vec![0u8; dict.len() + 1];
+        kept.iter().for_each(|entry| by_code[entry + 1] = 1);
+        let matching = kept.count();
+        let only = if matching == 1 { kept.iter().next().and_then(|entry| u32::try_from(entry + 1).ok()) } else { None };
+        Self { dict, by_code, matching, only }
+    }
+
+    /// The rows of `among` whose codes match.
+    pub fn rows(&self, codes: &[u32], among: &Bits) -> Bits {
+        match (self.matching, self.only) {
+            (0, _) => Bits::none(among.rows()),
+            (_, Some(only)) => Bits::fill_by(among, codes, |code| code == only),
+            (all, _) if all == self.dict.len() => Bits::fill_by(among, codes, |code| code != 0),
+            _ => Bits::fill_by(among, codes, |code| self.by_code.get(code as usize).is_some_and(|&yes| yes != 0)),
+        }
+    }
 }
 
 /// Whether a chunk's dictionary is the one of the whole source. A source may have unpacked it twice; its codes are the same.
@@ -64,11 +83,7 @@ pub fn judge(test: &Test, kind: Kind, dict: Arc<Dict>) -> DictVerdict {
         }
         None => select_text(test, kind, &dict.ends, &dict.bytes, &Bits::all(entries)),
     };
-    let mut by_code = vec![0u8; entries + 1];
-    kept.iter().for_each(|entry| by_code[entry + 1] = 1);
-    let matching = kept.count();
-    let only = if matching == 1 { kept.iter().next().and_then(|entry| u32::try_from(entry + 1).ok()) } else { None };
-    DictVerdict { dict, by_code, matching, only }
+    DictVerdict::of_entries(dict, &kept)
 }
 
 /// What matching entries of a sorted dictionary begin with, if that is known.

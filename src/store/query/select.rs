@@ -441,14 +441,7 @@ fn select_chunk(asked: &Asked, column: &ColumnPlan, chunk: &Chunk, view: &GroupV
             let same = |whole: &Arc<Dict>| if dict.sorted { is_same(whole, dict) } else { is_equal(whole, dict) };
             let whole = column.whole(asked, view.source).filter(|verdict| same(&verdict.dict));
             let verdict = whole.cloned().unwrap_or_else(|| Arc::new(judge(test, column.kind, Arc::clone(dict))));
-            match (verdict.matching, verdict.only) {
-                (0, _) => Bits::none(among.rows()),
-                (_, Some(only)) => Bits::fill(among, |row| codes.get(row) == Some(&only)),
-                (all, _) if all == dict.len() => Bits::fill(among, |row| codes.get(row).is_some_and(|&code| code != 0)),
-                _ => Bits::fill(among, |row| {
-                    codes.get(row).and_then(|&code| verdict.by_code.get(code as usize)).is_some_and(|&yes| yes != 0)
-                }),
-            }
+            verdict.rows(codes, among)
         }
         Chunk::Text { ends, bytes, present } => {
             let asked = only_present(among.clone(), present);

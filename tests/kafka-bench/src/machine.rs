@@ -22,22 +22,27 @@ pub fn anonymous_mib(pid: u32) -> anyhow::Result<f64> {
     Ok(line.trim().trim_end_matches("kB").trim().parse::<f64>()? / 1024.0)
 }
 
-/// Writes to so many bytes of memory and gives them back; seconds a GB.
+/// Writes to so many GB of memory and gives them back; without a number, to all that is free but for one. Seconds a GB.
 ///
 /// A virtual machine's host may take away what its guest does not use, and gives it again page by page when it is first written to. Where
 /// that costs two seconds a GB, as on some clouds, it is most of what a producer of new bytes costs, and says nothing of the broker: the
-/// kernel's copy into the page cache waits for it. What was touched just before is there.
-pub fn touch(bytes: usize) -> f64 {
+/// kernel's copy into the page cache waits for it. What was touched just before is there. It has to be all, since nobody can tell
+/// which of the free pages the page cache will take.
+pub fn touch(gigabytes: Option<u64>) -> anyhow::Result<f64> {
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let free = meminfo.lines().find_map(|line| line.strip_prefix("MemFree:")).context("no MemFree")?;
+    let free = free.trim().trim_end_matches("kB").trim().parse::<u64>()? << 10;
+    let bytes = gigabytes.map_or(free.saturating_sub(1 << 30), |own| own << 30);
     if bytes == 0 {
-        return 0.0;
+        return Ok(0.0);
     }
     let begun = Instant::now();
-    let mut memory = vec![0_u8; bytes];
+    let mut memory = vec![0_u8; usize::try_from(bytes)?];
     memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
     std::hint::black_box(&memory);
     #[allow(clippy::cast_precision_loss)]
     let gigabytes = bytes as f64 / 1e9;
-    begun.elapsed().as_secs_f64() / gigabytes
+    Ok(begun.elapsed().as_secs_f64() / gigabytes)
 }
 
 /// How long an fdatasync of so many bytes takes, in µs, once every `pause`, for so long.

@@ -49,9 +49,9 @@ struct Run {
     /// Rounds; the median counts
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// GB of memory that are touched before each producer: at least what one of its rounds writes. 0: none
-    #[arg(long, default_value_t = 4)]
-    touch_gb: usize,
+    /// GB of memory that are touched before each producer; without it all that is free but for one. 0: none
+    #[arg(long)]
+    touch_gb: Option<u64>,
     /// GB that the queue retains at the kill -9
     #[arg(long, default_value_t = 10.0)]
     retained_gb: f64,
@@ -121,7 +121,7 @@ fn measure(run: &Run) -> anyhow::Result<bool> {
             &sawbox,
             run.records,
             run.rounds,
-            &Load { settings: &settings, batches: run.batches, touch: run.touch_gb << 30 },
+            &Load { settings: &settings, batches: run.batches, touch_gb: run.touch_gb },
         )?;
         measures::consume(&mut table, &sawbox, run.records, run.rounds)?;
     }

@@ -31,13 +31,13 @@ pub struct Load<'a> {
     pub settings: &'a [(&'a str, String)],
     /// Whether it hands over many records at a time.
     pub batches: bool,
-    /// Bytes of memory that are touched before.
-    pub touch: usize,
+    /// GB of memory that are touched before; all that is free, where nothing is said.
+    pub touch_gb: Option<u64>,
 }
 
 /// One producer, one partition, acks=all, as fast as it can.
 pub fn produce(brokers: &str, pid: u32, topic: &str, records: u64, load: &Load<'_>) -> anyhow::Result<Rate> {
-    let touched = machine::touch(load.touch);
+    let touched = machine::touch(load.touch_gb)?;
     let mut producer = Producer::new(brokers, topic, RECORD, false, load.settings)?;
     producer.batches = load.batches;
     // Connections, metadata and the topic's first file are made before the clock starts.
@@ -70,7 +70,7 @@ pub fn throughput(table: &mut Table, sawbox: &Sawbox, records: u64, rounds: usiz
         // What its lane has not handled yet is no load of the next round.
         sawbox.settle()?;
     }
-    if load.touch > 0 {
+    if load.touch_gb != Some(0) {
         let all = [&memory, &bare, &steady, &normal].into_iter().flatten();
         let touched = all.map(|rate| rate.touched);
         let (least, most) = touched.fold((f64::INFINITY, 0.0_f64), |(least, most), one| (least.min(one), most.max(one)));

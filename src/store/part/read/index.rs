@@ -161,12 +161,16 @@ impl PartSource {
         if encoding != encoding::FIXED || wanted.words.is_empty() {
             return false;
         }
-        // Damage is for who reads the group.
-        let Ok(Some((_, bytes))) = self.raw_chunk(group, number) else { return false };
-        let mut reader = Reader(bytes);
+        let Some((mapped, chunk)) = self.opened().and_then(|own| Some((&own.mapped, own.chunk_ref(group, number)?))) else {
+            return false;
+        };
+        let mut reader = Reader(super::slice(mapped, chunk.offset, chunk.length).unwrap_or(&[]));
         let form = chunk::presence(&mut reader, self.rows(group)).and_then(|_| typed::form(&mut reader));
         // A value is one word.
-        matches!(form, Some(Form::Hex { width }) if wanted.words.iter().any(|word| word.len() != usize::from(width) * 2))
+        let other =
+            matches!(form, Some(Form::Hex { width }) if wanted.words.iter().any(|word| word.len() != usize::from(width) * 2));
+        // Damage is for who reads the group.
+        other && matches!(self.raw_chunk(group, number), Ok(Some(_)))
     }
 
     /// Groups whose pairs have all that is wanted, and those of which pairs say nothing.
