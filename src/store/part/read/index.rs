@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::part::bits::Reader;
 use crate::store::part::chunk::{self, encoding};
 use crate::store::part::directory::{BlockRef, KEY_BYTES};
-use crate::store::part::pairs::Segment;
+use crate::store::part::pairs::{Segment, Sort};
 use crate::store::part::template::{Piece, Stamp, Template};
 use crate::store::part::{FIRST_FIELD, dictionary, typed};
 use crate::store::source::{Column, Dict, Form, Kind, Source, list_items};
@@ -123,6 +123,9 @@ impl PartSource {
         let count = directory.groups.len();
         let (mut may, number) = (Groups::none(count), FIRST_FIELD.saturating_add(u32::try_from(column).unwrap_or(u32::MAX)));
         let (mut held, mut coded, mut made) = (None, None, None);
+        // The columns of one field are in under the first.
+        let first = head(directory, column);
+        let has_hex = self.segments(first).is_ok_and(|all| all.iter().any(|segment| segment.sort == Sort::Hex));
         for group in 0..count {
             let Some(chunk) = directory.chunk_ref(group, number) else { continue };
             let yes = match chunk.encoding {
@@ -133,10 +136,9 @@ impl PartSource {
                 other => {
                     let held = match &mut held {
                         Some(known) => known,
-                        // The columns of one field are in under the first.
-                        None => held.insert(self.paired(directory, head(directory, column), wanted)?),
+                        None => held.insert(self.paired(directory, first, wanted)?),
                     };
-                    (held.has(group) && !self.has_other_form(group, number, other, wanted))
+                    (held.has(group) && !(has_hex && self.has_other_form(group, number, other, wanted)))
                         || (other == encoding::DERIVED && {
                             // No field of a message is a message.
                             let made = match &mut made {
