@@ -337,9 +337,7 @@ impl Catalog {
         versions.take(&entry, version.bytes);
         state.write(name, &versions, &entry)
     }
-}
 
-impl Catalog {
     /// Removes modules that nobody refers to; of each name the current version stays and the `newest` ones. The hashes of those
     /// that are left, the box's own among them.
     pub(super) fn sweep(&self, referred: &Referred, newest: usize, swept: &mut Swept) -> Result<HashSet<String>, FilterError> {

@@ -220,6 +220,29 @@ class AioKafka:
         return asyncio.run(take())
 
 
+def pack(data):
+    return None if data is None else base64.b64encode(data).decode()
+
+
+def unpack(text):
+    return None if text is None else base64.b64decode(text)
+
+
+def tell(command, request, seconds):
+    """Gives a program of another language a request, and takes the rows that it says, one JSON object a line."""
+    pipe = subprocess.PIPE
+    done = subprocess.run(command, input=json.dumps(request), stdout=pipe, stderr=pipe, text=True, timeout=seconds)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def seen_by(row):
+    """A record as such a program says it."""
+    headers = tuple((name, unpack(value)) for name, value in row["headers"])
+    record = Record(unpack(row["value"]) or b"", unpack(row["key"]), headers, int(row["timestamp"]))
+    return Seen(row["partition"], int(row["offset"]), record)
+
+
 class KafkaJs:
     """kafkajs by a script in node. It has gzip alone; snappy, lz4 and zstd it neither writes nor reads without a plug-in."""
 
@@ -229,14 +252,9 @@ class KafkaJs:
 
     def script(self, name, request, seconds=90):
         node_modules()
-        done = subprocess.run(
-            ["node", NODE / f"{name}.js"], input=json.dumps(request), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return tell(["node", NODE / f"{name}.js"], request, seconds)
 
     def produce(self, box, topic, records, codec="none", idempotent=False, acks="all", **more):
-        pack = lambda data: None if data is None else base64.b64encode(data).decode()
         messages = [
             {
                 "key": pack(record.key),
@@ -251,13 +269,7 @@ class KafkaJs:
 
     def consume(self, box, topic, many, group=None, seconds=60, **more):
         request = {"brokers": [box.brokers], "topic": topic, "many": many, "group": group or f"js-{os.urandom(4).hex()}"}
-        unpack = lambda text: None if text is None else base64.b64decode(text)
-        seen = []
-        for row in self.script("consume", {**request, "seconds": seconds, **more}, seconds + 30):
-            headers = tuple((name, unpack(value)) for name, value in row["headers"])
-            record = Record(unpack(row["value"]) or b"", unpack(row["key"]), headers, int(row["timestamp"]))
-            seen.append(Seen(row["partition"], int(row["offset"]), record))
-        return seen
+        return [seen_by(row) for row in self.script("consume", {**request, "seconds": seconds, **more}, seconds + 30)]
 
 
 class Java:
@@ -268,14 +280,9 @@ class Java:
     timestamps = headers = True
 
     def run(self, verb, box, request, seconds=90):
-        done = subprocess.run(
-            java(verb), input=json.dumps({"brokers": box.brokers, **request}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=seconds
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return tell(java(verb), {"brokers": box.brokers, **request}, seconds)
 
     def produce(self, box, topic, records, codec="none", idempotent=False, acks="all", **config):
-        pack = lambda data: None if data is None else base64.b64encode(data).decode()
         messages = [
             {
                 "key": pack(record.key),
@@ -290,13 +297,7 @@ class Java:
 
     def consume(self, box, topic, many, group=None, seconds=60, **config):
         request = {"topic": topic, "many": many, "group": group, "seconds": seconds, "config": config}
-        unpack = lambda text: None if text is None else base64.b64decode(text)
-        seen = []
-        for row in self.run("consume", box, request, seconds + 30):
-            headers = tuple((name, unpack(value)) for name, value in row["headers"])
-            record = Record(unpack(row["value"]) or b"", unpack(row["key"]), headers, row["timestamp"])
-            seen.append(Seen(row["partition"], row["offset"], record))
-        return seen
+        return [seen_by(row) for row in self.run("consume", box, request, seconds + 30)]
 
 
 CLIENTS = {client.name: client for client in (Kcat(), Confluent(), KafkaPython(), AioKafka(), KafkaJs(), Java())}
