@@ -6,7 +6,8 @@
 //! so that later groups, `stats` and predicates go on working with codes. Where it is known which rows matter ([`Computed::narrow`])
 //! others are left out.
 //!
-//! Limits: what is kept is bounded ([`super::made`]). A group's texts past [`GROUP_BYTES`](super::builder::GROUP_BYTES) are left out, which is said.
+//! Limits: what is kept is bounded ([`super::made`]). A group's texts past [`GROUP_BYTES`](super::builder::GROUP_BYTES) are left
+//! out, which is said.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering;

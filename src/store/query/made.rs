@@ -22,6 +22,7 @@ const KEPT_ENTRIES: usize = 1 << 20;
 const KEPT_MAPPED: usize = 64 << 20;
 /// Dictionaries whose results are kept.
 const KEPT_DICTIONARIES: usize = 128;
+
 /// What all sources of a query have together, seen through one program.
 #[derive(Debug, Default)]
 pub struct Shared {
