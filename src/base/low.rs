@@ -1,4 +1,5 @@
-//! Who gives way to whom on a busy core: who waits for an answer goes first, then the lanes and who writes their rows, then what history wants.
+//! Who gives way to whom on a busy core: who waits for an answer goes first, then the lanes and who writes their rows, then what
+//! history wants.
 //!
 //! Compiling a filter, trying one on old records and the like take whole seconds of a core. At the lowest priority such a thread
 //! gets some hundredths of a busy core, and all of an idle one.
