@@ -55,6 +55,13 @@ pub struct Life {
     pub relay: Arc<Relay>,
 }
 
+impl Drop for Life {
+    fn drop(&mut self) {
+        // What its threads still write is lost; but hooks keep the queue, and it its threads.
+        self.queue.shutdown();
+    }
+}
+
 /// A replay that was acknowledged.
 #[derive(Clone, Debug)]
 pub struct Promised {
@@ -218,10 +225,7 @@ impl World {
 
     pub fn crash(&mut self) -> Result<(), TestCaseError> {
         let survived = self.disk.crash();
-        // What its threads still write is lost; but hooks keep the queue, and it its threads.
-        if let Some(life) = self.life.take() {
-            life.queue.shutdown();
-        }
+        self.life = None;
         self.disk = survived;
         let before = std::mem::take(&mut self.known);
         self.start()?;

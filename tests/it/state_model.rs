@@ -90,6 +90,13 @@ struct Life {
     relay: Arc<Relay>,
 }
 
+impl Drop for Life {
+    fn drop(&mut self) {
+        // What its threads still write is lost; but hooks keep the queue, and it its threads.
+        self.queue.shutdown();
+    }
+}
+
 struct World {
     disk: Arc<SimDisk>,
     clock: Arc<SimClock>,
@@ -131,10 +138,7 @@ impl World {
 
     fn crash(&mut self) {
         let survived = self.disk.crash();
-        // What its threads still write is lost; but hooks keep the queue, and it its threads.
-        if let Some(life) = self.life.take() {
-            life.queue.shutdown();
-        }
+        self.life = None;
         self.pending.clear();
         self.disk = survived;
         self.start();
