@@ -92,7 +92,8 @@ pub struct SendArguments {
 /// `sawbox query`
 pub fn query(arguments: &QueryArguments) -> anyhow::Result<()> {
     let limit = arguments.limit.to_string();
-    let mut pairs = vec![("q", arguments.query.as_str()), ("limit", &limit)];
+    // What was sent a moment ago is to be found; no longer than nobody notices.
+    let mut pairs = vec![("q", arguments.query.as_str()), ("limit", &limit), ("wait", "300ms")];
     pairs.extend(arguments.from.as_deref().map(|from| ("from", from)));
     pairs.extend(arguments.to.as_deref().map(|to| ("to", to)));
     let client = Client::new(&arguments.remote.url);

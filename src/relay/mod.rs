@@ -15,6 +15,7 @@
 //! slots.rs        how many of these at a time
 //! life.rs         versions and generations: listed, promoted, rolled back
 //! replay/         history parsed again            sweep.rs  what still refers to modules and looked-up files
+//! catch_up.rs     whether rows are there of what was durable a moment ago
 //! ```
 //! Invariants: of every record the queue acknowledged the store has the rows of exactly one generation, each once; a target
 //! topic has each emission once (`tests/it/lineage_model.rs` checks both through crashes).
@@ -39,6 +40,7 @@ use crate::queue::Queue;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
 
+mod catch_up;
 mod circle;
 pub mod codec;
 pub mod config;

@@ -42,7 +42,7 @@ const REDACT: &str = "redact";
 const KEEP: KeepPayload = KeepPayload::Never;
 
 /// Whether lanes take a topic's records into the store.
-fn has_lanes(topic: &Topic) -> bool {
+pub(crate) fn has_lanes(topic: &Topic) -> bool {
     !topic.is_gone() && !topic.name().starts_with(GROUP_PREFIX) && topic.settings().store
 }
 

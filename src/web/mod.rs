@@ -32,6 +32,7 @@ mod dead;
 pub mod elastic;
 pub mod error;
 mod explain;
+mod fresh;
 mod groups;
 mod life;
 mod metrics;

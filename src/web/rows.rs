@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -20,15 +21,18 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::base::time;
+use crate::base::units::Span;
 use crate::sandbox::{LookupTable, Sandbox};
 use crate::store::query::{self, Cancel, OutValue, Request};
-use crate::web::Web;
+use crate::web::{Web, fresh};
 use crate::web::error::{Fields, Parameters, Refusal};
 
 /// What a piece of the stream holds before it is sent.
 const PIECE_BYTES: usize = 64 * 1024;
 /// Rows without a word about how many.
 const DEFAULT_ROWS: usize = 1000;
+/// Longest wait for rows.
+const MOST_WAIT: Duration = Duration::from_secs(10);
 /// Most bars of a histogram.
 const MOST_BUCKETS: usize = 2000;
 
@@ -46,6 +50,8 @@ pub struct Asked {
     /// Answer with the plan and what came of it, instead of rows.
     #[serde(default)]
     explain: bool,
+    /// How long to wait for the rows of what was acknowledged before.
+    wait: Option<Span>,
     field: Option<String>,
     buckets: Option<usize>,
 }
@@ -104,9 +110,13 @@ impl query::Tables for BoxTables {
 }
 
 /// `GET /api/v1/query`; with `explain=true` the query is run and its plan is answered:
-/// `{"query", "plan", "sources", "groups", "rows", "stats"}`.
+/// `{"query", "plan", "sources", "groups", "rows", "stats"}`. With `wait=2s` it first lets the rows come of what was acknowledged
+/// before, at most so long, and never longer than [`MOST_WAIT`].
 pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Response, Refusal> {
     let request = asked.request(&web)?;
+    if let Some(wait) = asked.wait {
+        fresh::caught_up(&web, |_| true, wait.0.min(MOST_WAIT)).await;
+    }
     if asked.explain {
         let explained = compute(web, move |web, cancel| {
             let explanation = query::explain(&web.store, &request, cancel).map_err(refuse)?;

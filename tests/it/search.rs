@@ -54,3 +54,25 @@ fn a_query_is_explained_completed_and_set_in_context() {
     let ms = |side: &str| around[side].as_array().unwrap().iter().map(|row| row["ms"].as_u64().unwrap()).collect::<Vec<_>>();
     assert_eq!((ms("before"), around["row"]["ms"].as_u64(), ms("after")), (vec![16, 18], Some(20), vec![22]), "{around}");
 }
+
+#[test]
+fn what_was_just_acknowledged_is_found_by_who_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start(dir.path(), "[topics.raw]\nstore = false\n");
+    let acknowledge = |topic: &str, line: &str| {
+        let (status, text) = sawbox.send("POST", &format!("/api/v1/ingest/{topic}"), "text/plain", line.as_bytes());
+        assert_eq!(status, 200, "{text}");
+    };
+    // Nobody waits for rows of a topic that is not stored.
+    acknowledge("raw", "never a row");
+    for at in 0..50 {
+        acknowledge(&format!("web-{}", at % 5), &format!("line{at}"));
+        let (_, text) = sawbox.get("/api/v1/query", &[("q", &format!("line{at}")), ("wait", "10s")]);
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+    let begun = std::time::Instant::now();
+    let url = format!("http://{}/_refresh", sawbox.address("Elasticsearch"));
+    let text = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["_shards"]["failed"], 0, "{text}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "it waited for nothing");
+}

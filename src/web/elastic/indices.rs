@@ -20,7 +20,7 @@ use super::ask::{AskedParams, No, Params, only_params, param_flag, shards, topic
 use super::dsl::names::glob;
 use crate::base::predicate::Glob;
 use crate::base::time;
-use crate::web::Web;
+use crate::web::{Web, fresh};
 
 /// How long `_refresh` waits.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -275,24 +275,9 @@ pub async fn refreshed(State(web): State<Arc<Web>>, request: Request, next: Next
     response
 }
 
-/// Waits until the lanes of these topics have reached what is durable now; whether they have.
+/// Waits for the rows of these topics; whether they are there.
 async fn caught_up(web: &Web, topics: &[String]) -> bool {
-    let mut sought = Vec::new();
-    for topic in web.queue.topics().iter().filter(|topic| topics.iter().any(|name| **name == **topic.name())) {
-        sought.extend(topic.partitions().iter().map(|one| (topic.name().to_string(), one.id(), one.high_watermark())));
-    }
-    let deadline = web.clock.monotonic() + PATIENCE;
-    loop {
-        let lanes = web.relay.lanes();
-        sought.retain(|(topic, partition, end)| {
-            // A topic whose lane has not begun has everything before it.
-            *end > 0 && !lanes.iter().any(|lane| *lane.topic == **topic && lane.partition == *partition && lane.next >= *end)
-        });
-        if sought.is_empty() || web.clock.monotonic() > deadline {
-            return sought.is_empty();
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    fresh::caught_up(web, |name| topics.iter().any(|topic| topic == name), PATIENCE).await
 }
 
 /// An index pattern: which topics it means. The box's own topics are found by their own names alone.
