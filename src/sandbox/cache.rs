@@ -17,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use ring::hmac;
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -48,6 +49,8 @@ pub(super) struct Cache {
     engine: Engine,
     fingerprint: String,
     key: [u8; KEY_BYTES],
+    /// Two who compiled the same module write the same file: one after the other.
+    writing: Mutex<()>,
 }
 
 impl Cache {
@@ -64,7 +67,7 @@ impl Cache {
                 let _ = disk.remove_file(&directory.join(&entry.name));
             }
         }
-        Ok(Self { disk, engine, fingerprint, key })
+        Ok(Self { disk, engine, fingerprint, key, writing: Mutex::new(()) })
     }
 
     /// The module, compiled; and whether it had to be compiled now.
@@ -133,6 +136,7 @@ impl Cache {
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&self.seal(sha256, &code));
         bytes.extend_from_slice(&code);
+        let _writing = self.writing.lock();
         write_whole(&self.disk, path, &bytes)
     }
 
@@ -219,6 +223,23 @@ mod tests {
         disk.open(&other, false).unwrap().set_len(100).unwrap();
         assert!(open().module("bb", &wasm).unwrap().1);
         assert!(!open().module("bb", &wasm).unwrap().1);
+    }
+
+    #[test]
+    fn many_at_once_leave_one_whole_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(directory.path()).unwrap());
+        disk.create_dir_all(Path::new("sandbox")).unwrap();
+        let cache = Cache::open(Arc::clone(&disk), engine().unwrap()).unwrap();
+        let (wasm, compiled) = (wat::parse_str(WASM).unwrap(), cache.module("aa", &wat::parse_str(WASM).unwrap()).unwrap().0);
+        let path = Path::new("sandbox/cache").join(&disk.list(Path::new("sandbox/cache")).unwrap()[0].name);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..50).for_each(|_| cache.save(&path, "aa", &compiled).unwrap()));
+            }
+        });
+        assert_eq!(disk.list(Path::new("sandbox/cache")).unwrap().len(), 1);
+        assert!(!cache.module("aa", &wasm).unwrap().1, "found");
     }
 
     #[test]
