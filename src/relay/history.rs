@@ -58,7 +58,7 @@ impl Range {
 pub enum Which {
     /// All that are retained.
     All,
-    /// About the last so many, of all partitions together.
+    /// About the last so many that the queue retains, of all partitions together.
     Last(u64),
     /// Those that arrived in `[from, to)`, nanoseconds since 1970.
     Arrived(Option<i64>, Option<i64>),
@@ -84,7 +84,11 @@ pub(crate) fn ranges(topic: &Topic, which: &Which, partitions: Option<&[Partitio
     let whole = |p: &Arc<Partition>| Range { partition: p.id(), first: least(p), end: p.high_watermark() };
     let mut ranges: Vec<Range> = match which {
         Which::All => chosen.iter().map(whole).collect(),
-        Which::Last(count) => last(chosen.iter().map(whole).collect(), *count),
+        // Of those that are sure to be there.
+        Which::Last(count) => {
+            let retained = |p: &Arc<Partition>| Range { first: p.log_start(), ..whole(p) };
+            last(chosen.iter().map(retained).collect(), *count)
+        }
         Which::Arrived(from, to) => {
             let of = |p: &Arc<Partition>| {
                 let (Range { partition, first, end }, start) = (whole(p), p.log_start());

@@ -137,7 +137,7 @@ impl Store {
                     source.runs(group)?.iter().any(|run| run.partition == partition && run.first < end && first <= run.last);
                 if overlaps {
                     // Where nothing is kept, which is mostly so, no row is read.
-                    any |= !matches!(source.envelopes(group), Ok(None));
+                    any = any || !matches!(source.envelopes(group), Ok(None));
                     places.push(Place { source: source.clone(), group, first, last: end });
                 }
             }

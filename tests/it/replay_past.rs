@@ -61,6 +61,12 @@ fn rows_that_kept_their_records_are_made_anew_over_http() {
             body(running.send("PUT", &format!("/api/v1/topics/{topic}/chain"), "application/json", chain));
         }
         running.ingest("kept", &line(400));
+        // A record is explained as its row kept it, or not at all.
+        let explained = |topic: &str| body(running.get(&format!("/api/v1/explain/{topic}/0/7"), &[]));
+        let (kept, gone) = (explained("kept"), explained("gone"));
+        assert_eq!(kept["record"]["payload"]["text"], line(7).trim_end(), "{kept}");
+        assert_eq!((&kept["ended"]["is"], &gone["ended"]["kind"]), (&json!("same"), &json!("gone")), "{kept} {gone}");
+        assert!(kept["record"]["peer"].is_string() && kept["notes"].to_string().contains("no longer"), "{kept}");
         let ask = |topic: &str, text: &str| {
             running.send("POST", &format!("/api/v1/topics/{topic}/replay"), "application/json", text.as_bytes())
         };

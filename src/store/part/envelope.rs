@@ -224,7 +224,7 @@ impl Envelopes {
                 bytes.extend_from_slice(wrap);
                 // A group is sealed long before.
                 ends.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-                ends.len().cast_signed() as i64
+                i64::try_from(ends.len()).unwrap_or(i64::MAX)
             });
             which.push(*number);
             arrivals.push(run.arrival_ns);
@@ -313,7 +313,7 @@ impl Told {
 
 /// How long runs of the same value are.
 fn lengths(values: &[i64]) -> Vec<i64> {
-    values.chunk_by(|a, b| a == b).map(|run| run.len().cast_signed() as i64).collect()
+    values.chunk_by(|a, b| a == b).map(|run| i64::try_from(run.len()).unwrap_or(i64::MAX)).collect()
 }
 
 fn put_runs(out: &mut Vec<u8>, values: &[i64]) {

@@ -201,11 +201,11 @@ fn what_texts_cost() {
                 rows.payloads.push(Some(line.as_bytes()));
                 rows.records.records.push(RecordView {
                     offset: (number * BATCH + at) as u64,
-                    arrival_ns: TODAY + (number * 1_234_567) as i64,
+                    arrival_ns: TODAY + i64::try_from(number).unwrap() * 1_234_567,
                     timestamp_ms: TODAY / 1_000_000,
                     key: None,
                     payload: line.as_bytes(),
-                    headers: (2 * at as u32, 2 * at as u32 + 2),
+                    headers: (u32::try_from(2 * at).unwrap(), u32::try_from(2 * at + 2).unwrap()),
                 });
                 rows.records.headers.extend([(&b"_peer"[..], &b"192.0.2.7"[..]), (b"_receiver", b"http")]);
                 raw += line.len() + 1;
