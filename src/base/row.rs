@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::Offset;
+use crate::base::record::Records;
 
 /// Name of the field that people read.
 pub const MESSAGE: &str = "message";
@@ -82,6 +83,9 @@ pub struct Rows<'a> {
     pub cells: Vec<Cell<'a>>,
     /// What the row's record was, one a head, or none at all; no payload for rows that are made of several records.
     pub payloads: Vec<Option<&'a [u8]>>,
+    /// The records that they were made of, in the order of their offsets, and others; none where it is not known what records had
+    /// beside their payloads.
+    pub records: Records<'a>,
     /// Whether the store is to keep them.
     pub keep: KeepPayload,
 }

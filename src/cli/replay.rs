@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Subcommand)]
 pub enum ReplayCommand {
-    /// Parse a topic's retained records again, through its chain of now or another one
+    /// Parse a topic's records again, through its chain of now or another one
     #[command(after_help = "Examples:
   sawbox replay start web --dry-run                # what would be done
   sawbox replay start web --from -2h               # what arrived in the last two hours, through the chain of now
@@ -28,7 +28,10 @@ pub enum ReplayCommand {
 
 The old rows stay until all is done; then the new ones take their place at once. Where a filter makes one row of several
 records (multiline), a range is widened to whole rows. Records that filters send to other topics are not sent again. It goes
-on over restarts of the box.")]
+on over restarts of the box.
+
+What the queue has no longer is made anew of rows that kept their records (topics.NAME.keep_payload), unless the chain
+remembers; --dry-run says what stays as it is, and why.")]
     Start {
         /// The topic
         topic: String,
@@ -245,8 +248,15 @@ fn start(command: &ReplayCommand) -> anyhow::Result<()> {
         let plan = &answer["plan"];
         println!("{} records through {}", word(&plan["records"]), filters(&plan["chain"]));
         ranges("  would be parsed again", &plan["ranges"]);
+        ranges("  would be parsed again, of rows that kept their records", &plan["past"]["ranges"]);
         ranges("  were made by this chain already", &plan["same"]);
         ranges("  are past the queue's retention; their rows stay", &plan["out_of_reach"]);
+        if let Some(rows) = plan["past"]["rows_left"].as_u64().filter(|rows| *rows > 0) {
+            println!("  rows that stay as they are: {rows}");
+        }
+        for note in plan["past"]["notes"].as_array().into_iter().flatten() {
+            println!("  {}", word(note));
+        }
         return Ok(());
     }
     let id = answer["id"].as_u64().context("the box gave no number")?;
@@ -330,6 +340,9 @@ fn show(one: &Value) {
     let names = ["stored", "dropped", "failed", "deleted"];
     let [stored, dropped, failed, deleted] = names.map(|name| word(&one[name]));
     println!("rows        {stored} stored, {dropped} dropped, {failed} failed, {deleted} deleted before");
+    if let Some(rebuilt) = one["rebuilt"].as_u64().filter(|rebuilt| *rebuilt > 0) {
+        println!("of rows     {rebuilt} records, which the queue has no longer");
+    }
     ranges("  past the queue's retention; their rows stay", &one["out_of_reach"]);
     let mut table = vec![["PARTITION", "FIRST", "END", "AT", "STORED"].map(String::from)];
     for part in one["partitions"].as_array().into_iter().flatten() {

@@ -58,7 +58,7 @@ impl Range {
 pub enum Which {
     /// All that are retained.
     All,
-    /// About the last so many, of all partitions together.
+    /// About the last so many that the queue retains, of all partitions together.
     Last(u64),
     /// Those that arrived in `[from, to)`, nanoseconds since 1970.
     Arrived(Option<i64>, Option<i64>),
@@ -66,20 +66,35 @@ pub enum Which {
     Offsets(Vec<Range>),
 }
 
-/// The retained ranges of a topic that hold these records, one a partition at most but for [`Which::Offsets`], which stay as
-/// they are said; empty ones are left out. Times are those of batches: a range holds whole batches, never fewer.
-pub(crate) fn ranges(topic: &Topic, which: &Which, partitions: Option<&[PartitionId]>) -> Vec<Range> {
+/// How far back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// To what the queue retains.
+    Retained,
+    /// To the beginning: what arrived when below the queue's first record is not known here.
+    Past,
+}
+
+/// The ranges of a topic that hold these records, one a partition at most but for [`Which::Offsets`], which stay as they are said;
+/// empty ones are left out. Times are those of batches: a range holds whole batches, never fewer.
+pub(crate) fn ranges(topic: &Topic, which: &Which, partitions: Option<&[PartitionId]>, reach: Reach) -> Vec<Range> {
     let wanted = |partition: &Arc<Partition>| partitions.is_none_or(|some| some.contains(&partition.id()));
     let chosen: Vec<_> = topic.partitions().into_iter().filter(wanted).collect();
-    let whole = |p: &Arc<Partition>| Range { partition: p.id(), first: p.log_start(), end: p.high_watermark() };
+    let least = |p: &Arc<Partition>| if reach == Reach::Past { 0 } else { p.log_start() };
+    let whole = |p: &Arc<Partition>| Range { partition: p.id(), first: least(p), end: p.high_watermark() };
     let mut ranges: Vec<Range> = match which {
         Which::All => chosen.iter().map(whole).collect(),
-        Which::Last(count) => last(chosen.iter().map(whole).collect(), *count),
+        // Of those that are sure to be there.
+        Which::Last(count) => {
+            let retained = |p: &Arc<Partition>| Range { first: p.log_start(), ..whole(p) };
+            last(chosen.iter().map(retained).collect(), *count)
+        }
         Which::Arrived(from, to) => {
             let of = |p: &Arc<Partition>| {
-                let Range { partition, first, end } = whole(p);
-                let first = from.map_or(first, |ns| p.offset_at(ns).clamp(first, end));
-                Range { partition, first, end: to.map_or(end, |ns| p.offset_at(ns).clamp(first, end)) }
+                let (Range { partition, first, end }, start) = (whole(p), p.log_start());
+                let is_behind = |ns: &i64| p.offset_at(*ns) > start;
+                let first = from.filter(is_behind).map_or(first, |ns| p.offset_at(ns).clamp(first, end));
+                Range { partition, first, end: to.map_or(end, |ns| p.offset_at(ns).clamp(first.max(start), end)) }
             };
             chosen.iter().map(of).collect()
         }

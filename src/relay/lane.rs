@@ -21,7 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::base::ids::{Generation, Offset};
-use crate::base::row::Rows;
+use crate::base::row::{KeepPayload, Rows};
 use crate::queue::batch::{self, Scratch};
 use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
@@ -463,6 +463,9 @@ async fn slice(core: Arc<LaneCore>, probe: Option<Probe>) -> Result<End, Trouble
             let handled = handle(&core, generation, &call, output, &mut outbox, Position::Offsets);
             let mut handled = crowded(handled.map_err(RelayError::from))?;
             handled.rows.keep = core.shared.keep_payload(&core.generations.name, &ready);
+            if handled.rows.keep != KeepPayload::Never {
+                handled.rows.records = call;
+            }
             core.count(generation, &handled, undecoded);
             work.close_call();
             let done = Held { rows: handled.rows, generation, from: at, next };

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::commits::PartMeta;
+use super::part::envelope::Envelopes;
 use super::part::shape::Shapes;
 use super::part::split::Split;
 use super::source::{Chunk, Column, Dict, Lineage, Made, Run, Source};
@@ -401,6 +402,10 @@ impl Source for Masked {
 
     fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
         self.inner.payload(group)
+    }
+
+    fn envelopes(&self, group: usize) -> Result<Option<Envelopes>, StoreError> {
+        self.inner.envelopes(group)
     }
 
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>> {

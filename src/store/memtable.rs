@@ -19,11 +19,13 @@ use super::StoreError;
 use super::column::Hint;
 use super::group::{Groups, OpenGroup, SealedGroup};
 use super::part::derive::Fields;
+use super::part::envelope::Envelopes;
 use super::part::template::Template;
 use super::payload::{self, Finder};
 use super::source::{Chunk, Column, Dict, Kind, Lineage, Source, push_list_item};
 use crate::base::ids::{Generation, PartitionId, TopicId};
 use crate::base::predicate::{Needle, Test, Wanted};
+use crate::base::record::RecordView;
 use crate::base::row::{Cell, KeepPayload, MESSAGE, Rows, Value};
 use crate::base::time::{self, DAY_NS};
 
@@ -100,6 +102,7 @@ impl Memtable {
         scratch.resize(rows.names.len(), NONE);
         let message = rows.names.iter().position(|name| **name == *MESSAGE).and_then(|at| u32::try_from(at).ok());
         let mut group = self.open.remove(&partition).unwrap_or_else(|| OpenGroup::new(partition, 0, 0));
+        let mut records = rows.records.records.iter().peekable();
         for (at, head) in (skip..).zip(heads) {
             if group.is_full() {
                 let fresh = OpenGroup::new(partition, group.rows(), group.columns.len());
@@ -132,7 +135,9 @@ impl Memtable {
             if rows.keep != KeepPayload::Never
                 && let Some(Some(payload)) = rows.payloads.get(at)
             {
-                self.keep(&mut group, row, payload, rows, (cells, &scratch), time_ns);
+                while records.next_if(|record| record.offset < head.offset).is_some() {}
+                let record = records.peek().copied().filter(|record| record.offset == head.offset);
+                self.keep(&mut group, row, (payload, record), rows, (cells, &scratch), time_ns);
             }
             if !self.twice.is_empty() {
                 self.lists(&mut group, row, cells, &scratch);
@@ -152,12 +157,11 @@ impl Memtable {
         &mut self,
         group: &mut OpenGroup,
         row: u16,
-        payload: &[u8],
+        (payload, record): (&[u8], Option<&RecordView<'_>>),
         rows: &Rows<'_>,
-        of: (&[Cell<'_>], &[u32]),
+        (cells, numbers): (&[Cell<'_>], &[u32]),
         time_ns: i64,
     ) {
-        let (cells, numbers) = of;
         let mut columns = std::mem::take(&mut self.cell_columns);
         columns.clear();
         columns.extend(cells.iter().map(|cell| {
@@ -166,6 +170,7 @@ impl Memtable {
         }));
         let of = payload::Row { cells, columns: &columns, time_ns, names: &rows.names };
         // A name that comes twice is a list, and how its items were written is not known.
+        let mut is_kept = true;
         let code = if self.twice.is_empty() { self.finder.code(payload, &of) } else { None };
         match code {
             Some(code) if rows.keep == KeepPayload::Derived || !self.finder.is_unsure(code) => {
@@ -177,7 +182,13 @@ impl Memtable {
                 group.payloads.store(usize::from(row), payload.get(..VALUE_BYTES).unwrap_or(payload));
                 group.bytes += payload.len() + 5;
             }
-            _ => {}
+            _ => is_kept = false,
+        }
+        // Of one that is cut no record can be made again.
+        if let Some(record) = record.filter(|_| is_kept && payload.len() <= VALUE_BYTES) {
+            let before = group.payloads.envelopes.size();
+            group.payloads.envelopes.note(usize::from(row), record, rows.records.headers_of(record));
+            group.bytes += group.payloads.envelopes.size() - before;
         }
         self.cell_columns = columns;
     }
@@ -440,6 +451,14 @@ impl Source for MemSource {
         let mut kept = of.payloads().clone();
         kept.drop_unsure(&self.payloads);
         Ok(kept.render(of.rows(), &self.payloads, &fields))
+    }
+
+    fn envelopes(&self, group: usize) -> Result<Option<Envelopes>, StoreError> {
+        let Some(of) = self.group(group).filter(|group| !group.payloads().is_empty()) else { return Ok(None) };
+        let unsure =
+            |code: u8| code.checked_sub(2).is_some_and(|at| self.payloads.get(usize::from(at)).is_none_or(Template::is_none));
+        let is_kept = |row: usize| of.payloads().codes.get(row).is_some_and(|code| *code > 0 && !unsure(*code));
+        Ok(Some(of.payloads().envelopes.only(is_kept)))
     }
 
     fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
+pub use crate::store::list::{ListItems, list_items, push_list_item};
+use crate::store::part::envelope::Envelopes;
 use crate::store::part::shape::Shapes;
 use crate::store::part::split::Split;
 use crate::store::typed::put_number;
@@ -451,50 +453,13 @@ pub trait Source: Send + Sync + Debug {
     fn payload(&self, _group: usize) -> Result<Option<Chunk>, StoreError> {
         Ok(None)
     }
+    /// What the records had beside their payloads, of rows whose payload is kept; for who makes records of rows.
+    ///
+    /// # Errors
+    /// Damage.
+    fn envelopes(&self, _group: usize) -> Result<Option<Envelopes>, StoreError> {
+        Ok(None)
+    }
     /// Rows of a group that are deleted and must not be seen: set bits as in [`Present`]; `None` where there are none.
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>>;
-}
-
-/// Reads a list entry: each item is a LEB128 length and its bytes.
-pub fn list_items(entry: &[u8]) -> ListItems<'_> {
-    ListItems(entry)
-}
-
-/// Adds an item to a list entry.
-#[allow(clippy::cast_possible_truncation)] // seven bits at a time
-pub fn push_list_item(entry: &mut Vec<u8>, item: &[u8]) {
-    let mut length = item.len();
-    loop {
-        let low = u8::try_from(length & 0x7f).unwrap_or(0);
-        length >>= 7;
-        if length == 0 {
-            entry.push(low);
-            break;
-        }
-        entry.push(low | 0x80);
-    }
-    entry.extend_from_slice(item);
-}
-
-/// The items of a list entry; ends early where the bytes are not a list.
-#[derive(Clone, Debug)]
-pub struct ListItems<'a>(&'a [u8]);
-
-impl<'a> Iterator for ListItems<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let mut length = 0usize;
-        for shift in (0..35).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            length |= usize::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                let item = self.0.get(..length)?;
-                self.0 = &self.0[length..];
-                return Some(item);
-            }
-        }
-        None
-    }
 }

@@ -6,7 +6,8 @@
 //! GET  /api/v1/replays, /api/v1/replays/{id}           POST /api/v1/replays/{id}/pause|resume|cancel
 //! POST /api/v1/topics/{topic}/delete-rows   {"offsets": [{"partition", "offset"}, {"partition", "first", "end"}]} | {"query": "user:alice"}
 //! ```
-//! A `dry_run` is answered by 429 with `Retry-After` while as many are made as may (`relay.at_once.explains`).
+//! A replay takes the records that the queue has, and past its retention those that rows kept (`keep_payload`): `plan.past` of a
+//! `dry_run` says which, what stays as it is, and why. A `dry_run` is answered by 429 with `Retry-After` while as many are made as may (`relay.at_once.explains`).
 //! A replay is durable when it is answered and goes on by itself; its rows take the old ones' place all at once when it is done.
 
 use std::ops::ControlFlow;
@@ -46,7 +47,7 @@ pub fn routes() -> Router<Arc<Web>> {
         .route("/api/v1/replays/{id}/{action}", post(act))
 }
 
-/// What a replay is asked for with. Without `from`, `to`, `last` and `offsets` it is everything that the queue retains.
+/// What a replay is asked for with. Without `from`, `to`, `last` and `offsets` it is everything that the queue retains or rows kept.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {

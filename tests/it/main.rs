@@ -29,6 +29,8 @@ mod relay_outputs;
 mod relay_speeds;
 mod relay_swap;
 mod replay_model;
+mod replay_past;
+mod replay_reach;
 mod replay_threads;
 mod replay_world;
 mod search;

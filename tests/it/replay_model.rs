@@ -4,7 +4,8 @@
 //! without them). The model knows appends, promotions with their offsets, replays with their ranges, deletions. After any
 //! interleaving with steps of lanes and replays, flushes, merges, trimming, pauses, cancellations and crashes:
 //! * at every moment, the visible rows of each offset are those of one generation, each once, and of deleted offsets there are none;
-//! * what a replay made is seen wholly or not at all, and what it could not read any more stays as it was;
+//! * what a replay made is seen wholly or not at all, and what it could not read any more stays as it was; where rows kept their
+//!   records (half of the histories) that is nothing: what the queue has no longer is made anew of them;
 //! * where rows are made of several records, each record is in one of them, whatever a replay's range was;
 //! * once all is drained, rows are exactly what that generation's filter makes of each record;
 //! * a replay that was acknowledged is there after a crash, and goes on to the same end; one that was cancelled leaves nothing;

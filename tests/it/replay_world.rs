@@ -11,6 +11,7 @@ use sawbox::base::disk::Disk;
 use sawbox::base::disk::sim::SimDisk;
 use sawbox::base::ids::{Generation, Offset, PartitionId};
 use sawbox::base::record::header;
+use sawbox::base::row::KeepPayload;
 use sawbox::base::units::Bytes;
 use sawbox::queue::batch::{self, BatchBuilder, Compression, Scratch};
 use sawbox::queue::{self, Queue, Topic};
@@ -80,6 +81,8 @@ pub struct World {
     pub life: Option<Life>,
     /// Whether rows are made of several lines, of two hosts that speak at the same time.
     pub joins: bool,
+    /// Whether rows keep their records.
+    pub keeps: bool,
     pub serial: u64,
     /// Every record that was ever durable, by its place.
     pub known: BTreeMap<(PartitionId, Offset), Vec<u8>>,
@@ -97,6 +100,7 @@ impl World {
     pub fn new(seed: u64, joins: bool) -> Self {
         let mut world = Self {
             joins,
+            keeps: seed % 2 == 0,
             disk: SimDisk::new(seed),
             clock: Arc::new(SimClock::at(START_NS)),
             life: None,
@@ -119,8 +123,12 @@ impl World {
         let (queue, _) = Queue::open(disk.clone(), clock.clone(), config).expect("the queue always opens");
         let store_config = store::Config { merge_parts: 3, ..store::Config::default() };
         let (store, _) = Store::open_idle(disk, clock.clone(), store_config).expect("the store always opens");
-        let web =
-            TopicConfig { partitions: Some(PARTITIONS), chain: Some(spec(MARKS[0], self.joins)), ..TopicConfig::default() };
+        let web = TopicConfig {
+            partitions: Some(PARTITIONS),
+            chain: Some(spec(MARKS[0], self.joins)),
+            keep_payload: Some(if self.keeps { KeepPayload::Always } else { KeepPayload::Never }),
+            ..TopicConfig::default()
+        };
         let topics = [("web".to_owned(), web)].into();
         let config = Config { topics, replay_piece: 7, ..Config::default() };
         let relay = Relay::open(queue.clone(), store.clone(), sandbox(), clock, config).expect("the relay opens");
@@ -188,6 +196,9 @@ impl World {
                     });
                     prop_assert_eq!(&all, &made.map(|(_, ranges)| ranges.clone()).unwrap_or_default());
                     for part in &status.partitions {
+                        // What was trimmed meanwhile comes of the rows.
+                        let whole = part.unread.is_empty() || !self.keeps || self.joins || self.rowless(part);
+                        prop_assert!(whole, "left though rows kept it: {:?}", part);
                         let gone = part.unread.iter().all(|(_, end)| *end <= starts(part.range.partition));
                         prop_assert!(gone, "not read though it was there: {:?}", part);
                     }
@@ -318,7 +329,10 @@ impl World {
             prop_assert!(!self.replays.contains_key(&status.id), "a replay's number twice");
             let newest = self.promoted.iter().next_back().expect("configured").1.0;
             let mark = mark.map_or(newest, |mark| MARKS[mark]);
-            let ranges = status.partitions.iter().map(|part| part.range).collect();
+            let ranges: Vec<Range> = status.partitions.iter().map(|part| part.range).collect();
+            if all {
+                self.check_reach(&ranges, mark)?;
+            }
             let promised = Promised { generation: status.generation, mark, ranges, state: ReplayState::Running };
             self.replays.insert(status.id, promised);
         }

@@ -137,3 +137,30 @@ pub struct Explanation {
     /// What is approximate, or wrong.
     pub notes: Vec<String>,
 }
+
+/// What there is to know first.
+pub(super) fn summary(explanation: &Explanation) -> String {
+    let last = explanation.steps.iter().rev().find(|step| step.outcome == "dropped" || step.outcome == "failed");
+    let by = last.map_or(String::new(), |step| format!(" by `{}`", step.filter));
+    let sent = match explanation.sent.len() {
+        0 => String::new(),
+        sent => format!("; {sent} sent to other topics"),
+    };
+    let what = match &explanation.ended {
+        EndedShown::Stored { is: "same", .. } => "stored, as its chain makes it".to_owned(),
+        EndedShown::Stored { is: "pending", .. } => "not handled yet; it will be stored".to_owned(),
+        EndedShown::Stored { is: "missing", .. } => "to be stored, but the store has no row of it".to_owned(),
+        EndedShown::Stored { .. } => "stored, but not as its chain makes it".to_owned(),
+        EndedShown::Dropped { reason, .. } if reason.is_empty() => format!("dropped{by}"),
+        EndedShown::Dropped { reason, .. } => format!("dropped{by}: {reason}"),
+        EndedShown::Failed { filter, reason, letter: Json::Null, .. } => {
+            format!("failed in `{filter}` ({reason}); no dead letter of it is found")
+        }
+        EndedShown::Failed { filter, reason, topic, .. } => {
+            format!("failed in `{filter}` ({reason}); a dead letter in `{topic}`")
+        }
+        EndedShown::Held { filter } => format!("held by `{filter}`: a row may be made of it and others later"),
+        EndedShown::Gone { .. } => "gone".to_owned(),
+    };
+    format!("{what}{sent}")
+}

@@ -6,7 +6,8 @@
 //! Nothing is remembered for this: a filter says the same of the same call, so running it again tells what it said then. The whole
 //! call is run, cut as the lane cut it; fuel and time of a step are of the record alone, run by itself (`records` in the step
 //! says with how many others it ran, and what all of them cost). What the store has is looked up by lineage and compared: if it
-//! is something else, the box has a bug, and the answer says so.
+//! is something else, the box has a bug, and the answer says so. Where the queue has the record no longer but its row kept it
+//! (`keep_payload`), it is explained from that, by itself.
 //!
 //! **What is approximate**: filters that keep state begin with none; a call whose documents a schema was missing for is tried
 //! with what is known now; a record that was emitted and then stored by its target's chain is found only while that chain keeps
@@ -36,6 +37,7 @@ use crate::relay::output::row::origin_text;
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::relay::{Relay, RelayError, shown};
 use crate::sandbox::{Arena, Output, State, Trace, Verdict, VerdictKind};
+use crate::store::MadeRecords;
 pub use answer::{CallShown, EndedShown, Explanation, RecordShown, SentShown};
 pub use step::StepShown;
 
@@ -44,6 +46,8 @@ const LOOKUP: Duration = Duration::from_secs(5);
 /// What there is to know of chains whose filters keep state.
 const REMEMBERS: &str =
     "filters of the chain remember: here they begin with nothing, so they may have said something else then";
+/// What there is to know of records that rows kept.
+const PAST: &str = "the queue has the record no longer: it is as its row kept it, and is run by itself";
 /// Longest string that is shown.
 const SHOWN_BYTES: usize = 256 * 1024;
 
@@ -96,15 +100,8 @@ impl Relay {
         let stored = stretch.as_ref().filter(|stretch| stretch.gap.is_none()).and_then(|stretch| stretch.batches.first());
         let mut scratch = Scratch::new();
         let records = stored.and_then(|stored| Some((stored, decode(stored, &mut scratch)?)));
-        let Some((stored, records)) = records else { return self.gone(&place, None) };
-        let generations = self.shared().generations(&topic);
-        let handled = match generations.around(partition.id(), offset) {
-            Some(handled) => handled,
-            None => {
-                let promoted = Arc::new(self.shared().first(topic.name())?);
-                Handled { generation: 0, promoted, first: 0, end: Offset::MAX, is_replay: false }
-            }
-        };
+        let Some((stored, records)) = records else { return self.of_row(&place) };
+        let handled = self.handled(&place)?;
         let (mut at, until) = (stored.base_offset.max(handled.first), stored.next_offset.min(handled.end));
         let mut call = records;
         while at < until {
@@ -115,13 +112,43 @@ impl Relay {
             }
             at = next;
         }
-        self.explained(&place, &handled, call)
+        self.explained(&place, &handled, call, Vec::new())
     }
 
-    /// The record is in the queue, in this call.
-    fn explained(&self, place: &Place<'_>, handled: &Handled, call: Records<'_>) -> Result<Explanation, RelayError> {
+    /// What handles an offset.
+    fn handled(&self, place: &Place<'_>) -> Result<Handled, RelayError> {
+        let known = self.shared().generations(place.topic).around(place.partition.id(), place.offset);
+        known.map_or_else(
+            || {
+                let promoted = Arc::new(self.shared().first(place.topic.name())?);
+                Ok(Handled { generation: 0, promoted, first: 0, end: Offset::MAX, is_replay: false })
+            },
+            Ok,
+        )
+    }
+
+    /// The queue does not have it; a row may have kept it.
+    fn of_row(&self, place: &Place<'_>) -> Result<Explanation, RelayError> {
+        let (store, offset) = (&self.shared().store, place.offset);
+        let kept = store.kept_records(place.topic.id(), place.partition.id(), (offset, offset + 1));
+        // What is damaged is as good as gone.
+        let made = kept.ok().flatten().and_then(|mut kept| kept.read(offset, offset + 1).ok());
+        let call = made.as_ref().map(MadeRecords::records).unwrap_or_default();
+        if call.records.is_empty() {
+            return self.gone(place, None);
+        }
+        self.explained(place, &self.handled(place)?, call, vec![PAST.to_owned()])
+    }
+
+    /// The record, in this call.
+    fn explained(
+        &self,
+        place: &Place<'_>,
+        handled: &Handled,
+        call: Records<'_>,
+        mut notes: Vec<String>,
+    ) -> Result<Explanation, RelayError> {
         let shared = self.shared();
-        let mut notes = Vec::new();
         let Some(record) = call.records.iter().find(|record| record.offset == place.offset) else {
             // Within a batch from which records are missing.
             return self.gone(place, None);
@@ -219,7 +246,7 @@ impl Relay {
         {
             filter.clone_from(&step.filter);
         }
-        explanation.summary = summary(&explanation);
+        explanation.summary = answer::summary(&explanation);
         explanation.notes = notes;
         Ok(explanation)
     }
@@ -419,32 +446,6 @@ fn traced<'b>(ready: &Ready, call: Records<'b>, offset: Offset, arena: &'b Arena
         let (Some(next), true) = (next, done > 0 && done < given) else { return Ok(traced) };
         rest = cut(&rest, next, Offset::MAX).0;
     }
-}
-
-fn summary(explanation: &Explanation) -> String {
-    let last = explanation.steps.iter().rev().find(|step| step.outcome == "dropped" || step.outcome == "failed");
-    let by = last.map_or(String::new(), |step| format!(" by `{}`", step.filter));
-    let sent = match explanation.sent.len() {
-        0 => String::new(),
-        sent => format!("; {sent} sent to other topics"),
-    };
-    let what = match &explanation.ended {
-        EndedShown::Stored { is: "same", .. } => "stored, as its chain makes it".to_owned(),
-        EndedShown::Stored { is: "pending", .. } => "not handled yet; it will be stored".to_owned(),
-        EndedShown::Stored { is: "missing", .. } => "to be stored, but the store has no row of it".to_owned(),
-        EndedShown::Stored { .. } => "stored, but not as its chain makes it".to_owned(),
-        EndedShown::Dropped { reason, .. } if reason.is_empty() => format!("dropped{by}"),
-        EndedShown::Dropped { reason, .. } => format!("dropped{by}: {reason}"),
-        EndedShown::Failed { filter, reason, letter: Json::Null, .. } => {
-            format!("failed in `{filter}` ({reason}); no dead letter of it is found")
-        }
-        EndedShown::Failed { filter, reason, topic, .. } => {
-            format!("failed in `{filter}` ({reason}); a dead letter in `{topic}`")
-        }
-        EndedShown::Held { filter } => format!("held by `{filter}`: a row may be made of it and others later"),
-        EndedShown::Gone { .. } => "gone".to_owned(),
-    };
-    format!("{what}{sent}")
 }
 
 fn lossy(bytes: &[u8]) -> String {

@@ -10,10 +10,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::base::ids::{Generation, Offset, PartitionId};
+use crate::base::ids::{Generation, Offset};
 use crate::relay::RelayError;
 use crate::relay::generations::{Generations, Promoted, Ready};
 use crate::relay::history::Range;
+use crate::relay::replay::whole::Joining;
 use crate::relay::replay::work::Work;
 use crate::relay::shared::Shared;
 use crate::store::JobEntry;
@@ -72,6 +73,9 @@ pub struct Progress {
     /// Bytes of their payloads.
     #[serde(default)]
     pub bytes: u64,
+    /// Of these records, those that were made of rows: the queue has them no longer.
+    #[serde(default)]
+    pub rebuilt: u64,
     /// Rows made of them.
     #[serde(default)]
     pub stored: u64,
@@ -90,7 +94,19 @@ impl Progress {
     /// Nothing done yet.
     pub fn new(range: Range) -> Self {
         let (made, unread) = (Vec::new(), Vec::new());
-        Self { range, at: range.first, made, unread, records: 0, bytes: 0, stored: 0, dropped: 0, failed: 0, deleted: 0 }
+        Self {
+            range,
+            at: range.first,
+            made,
+            unread,
+            records: 0,
+            bytes: 0,
+            rebuilt: 0,
+            stored: 0,
+            dropped: 0,
+            failed: 0,
+            deleted: 0,
+        }
     }
 
     /// Everything up to `next` was made.
@@ -142,6 +158,7 @@ pub(crate) struct Job {
     pub(crate) generation: Generation,
     pub(crate) generations: Arc<Generations>,
     pub(super) ready: OnceLock<Arc<Ready>>,
+    pub(super) joining: Joining,
     /// As the store has it. Locked over every commit of the job, so that records follow each other.
     pub(super) record: Mutex<Record>,
     /// One for each of the record's parts.
@@ -177,6 +194,7 @@ impl Job {
             generation,
             generations,
             ready: OnceLock::new(),
+            joining: Joining::default(),
             busy: flags(),
             ended: flags(),
             works,
@@ -271,6 +289,7 @@ impl Job {
             eta_seconds: records_per_second.filter(|rate| *rate > 0.0).map(|rate| left / rate),
             throttle: record.throttle,
             records: sum(|part| part.records),
+            rebuilt: sum(|part| part.rebuilt),
             stored: sum(|part| part.stored),
             dropped: sum(|part| part.dropped),
             failed: sum(|part| part.failed),
@@ -316,6 +335,8 @@ pub struct ReplayStatus {
     pub throttle: Option<u64>,
     /// Records that the chain was given, durably so.
     pub records: u64,
+    /// Of these records, those that were made of rows: the queue has them no longer.
+    pub rebuilt: u64,
     /// Rows made of them.
     pub stored: u64,
     /// Those that filters dropped.
@@ -338,8 +359,8 @@ pub struct ReplayStatus {
     pub partitions: Vec<Progress>,
 }
 
-/// The partitions of some progress, with the least offset that each still has to read.
-pub(super) fn holds(parts: &[Progress]) -> Vec<(PartitionId, Offset)> {
+/// The ranges of some progress that are not done, from the least offset on that each still has to read.
+pub(super) fn holds(parts: &[Progress]) -> Vec<Range> {
     let open = parts.iter().filter(|part| part.at < part.range.end);
-    open.map(|part| (part.range.partition, part.at)).collect()
+    open.map(|part| Range { first: part.at, ..part.range }).collect()
 }

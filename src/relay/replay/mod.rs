@@ -1,8 +1,9 @@
-//! Replays: a topic's retained records through a chain once more, whose rows take the old ones' place, all at once.
+//! Replays: a topic's records through a chain once more, whose rows take the old ones' place, all at once.
 //!
 //! ```text
-//! plan (which offsets, which chain) → job durable → threads: work.rs, range by range, rows staged → finish: one commit
+//! plan.rs (which offsets, which chain) → job durable → threads: work.rs, range by range, rows staged → finish: one commit
 //! job.rs   what is kept of one, what people see        runner.rs   the threads        whole.rs   where ranges may begin and end
+//! past.rs  records that the queue has no longer, of the rows that kept them
 //! ```
 //! Invariants: a replay is a generation of its own, with ranges; until it is done its rows are seen by nobody, and then all of
 //! them at once. Its ranges end below what its own chain made already, and below what a live lane may still make. No two that are
@@ -20,8 +21,8 @@ use parking_lot::Mutex;
 
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::queue::Topic;
-use crate::relay::generations::{Generations, MadeBy, Promoted, Ready};
-use crate::relay::history::{Range, Which, ranges};
+use crate::relay::generations::{Generations, MadeBy, Promoted};
+use crate::relay::history::{Range, Which};
 use crate::relay::output::GROUP_PREFIX;
 use crate::relay::shared::Shared;
 use crate::relay::{Relay, RelayError};
@@ -30,20 +31,24 @@ use crate::store::{CLOSED_JOBS, JobEntry};
 
 mod delete;
 mod job;
+mod past;
+mod plan;
 mod runner;
 mod whole;
 mod work;
 
 pub use delete::Deleted;
 pub use job::{Progress, ReplayState, ReplayStatus};
+pub use past::Past;
+pub use plan::ReplayPlan;
 pub use runner::ReplayStep;
 
 use job::Job;
 pub(super) use job::Record;
-use whole::{Joining, Whole};
+use plan::split;
 
 /// Most pieces of a range.
-const PIECES: u64 = 64;
+const PIECES: usize = 64;
 
 /// By what records are to be handled.
 #[derive(Clone, Debug, Default)]
@@ -68,21 +73,6 @@ pub struct ReplayRequest {
     pub chain: ReplayChain,
     /// Most bytes of payload a second.
     pub throttle: Option<u64>,
-}
-
-/// What a replay would do.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct ReplayPlan {
-    /// What it would make anew: whole rows, so it may be more than was asked for where rows are made of several records.
-    pub ranges: Vec<Range>,
-    /// Records in them, about.
-    pub records: u64,
-    /// What was asked for but is past the queue's retention: its rows stay as they are.
-    pub out_of_reach: Vec<Range>,
-    /// What was asked for but has been made by this chain already.
-    pub same: Vec<Range>,
-    /// The filters of its chain.
-    pub chain: Vec<String>,
 }
 
 /// All replays that are known.
@@ -157,19 +147,21 @@ impl Replays {
     /// Has the queue keep what replays that run have still to read.
     fn hold(&self, shared: &Shared) {
         let _one = self.holding.lock();
-        let mut holds = BTreeMap::<(TopicId, PartitionId), Offset>::new();
+        let mut holds = BTreeMap::<(TopicId, PartitionId), Vec<Range>>::new();
         for job in self.all() {
             let record = job.record.lock();
             if record.state == ReplayState::Running {
-                for (partition, at) in job::holds(&record.parts) {
-                    let least = holds.entry((job.generations.topic, partition)).or_insert(at);
-                    *least = at.min(*least);
+                for range in job::holds(&record.parts) {
+                    holds.entry((job.generations.topic, range.partition)).or_default().push(range);
                 }
             }
         }
         for topic in shared.queue.topics() {
             for partition in topic.partitions() {
-                partition.keep_from(holds.get(&(topic.id(), partition.id())).copied());
+                // What it has no longer it need not keep.
+                let (own, start) = (holds.get(&(topic.id(), partition.id())), partition.log_start());
+                let there = own.into_iter().flatten().filter(|range| range.end > start);
+                partition.keep_from(there.map(|range| range.first).min());
             }
         }
     }
@@ -205,18 +197,18 @@ impl Relay {
         shared.store.flush_topic(topic.id())?;
         let apart = shared.apart(promoted.codec.as_ref(), &promoted.chain)?;
         let plan = self.plan(&topic, &generations, request, &promoted, &apart)?;
-        if plan.ranges.is_empty() {
-            return Err(RelayError::Config(nothing(&plan)));
+        if let Some(why) = plan.nothing() {
+            return Err(RelayError::Config(why));
         }
         for job in shared.replays.all() {
-            if job.generations.topic == topic.id() && job.state().is_open() && job.touches(&plan.ranges) {
+            if job.generations.topic == topic.id() && job.state().is_open() && plan.all().any(|range| job.touches(&[range])) {
                 let why = format!("replay {} is at the same records; cancel it, or wait until it is done", job.id);
                 return Err(RelayError::Config(why));
             }
         }
         // A filter that remembers wants all of a range, in order.
         let piece = if ready.chain.remembers() { u64::MAX } else { shared.config.replay_piece };
-        let pieces = split(&topic, &plan.ranges, piece);
+        let pieces = split(&topic, &plan, piece);
         // Not that of one whose record cannot be read either: what it staged would be this one's.
         let stored = shared.store.jobs().into_iter().map(|(_, job)| job.id).max();
         let known = shared.replays.jobs.lock().keys().next_back().copied();
@@ -340,101 +332,4 @@ impl Relay {
             }
         }
     }
-
-    fn plan(
-        &self,
-        topic: &Topic,
-        generations: &Generations,
-        request: &ReplayRequest,
-        promoted: &Promoted,
-        ready: &Ready,
-    ) -> Result<ReplayPlan, RelayError> {
-        let partitions = topic.partitions();
-        if let Some(some) = &request.partitions
-            && let Some(wrong) = some.iter().find(|number| partitions.iter().all(|one| one.id() != **number))
-        {
-            return Err(RelayError::Config(format!(
-                "topic `{}` has no partition {wrong}: it has {}, counted from 0",
-                topic.name(),
-                partitions.len()
-            )));
-        }
-        let (mut planned, mut out_of_reach, mut same) = (Vec::new(), Vec::new(), Vec::new());
-        let joining = Joining::default();
-        let mut asked = ranges(topic, &request.which, request.partitions.as_deref());
-        asked.sort_by_key(|range| (range.partition, range.first));
-        if let Some(pair) = asked.windows(2).find(|pair| pair[0].partition == pair[1].partition && pair[0].end > pair[1].first)
-        {
-            let why = format!("two of the ranges of partition {} overlap, at offset {}", pair[0].partition, pair[1].first);
-            return Err(RelayError::Config(why));
-        }
-        for range in asked {
-            let Some(partition) = partitions.iter().find(|one| one.id() == range.partition) else { continue };
-            let number = range.partition;
-            let start = partition.log_start();
-            if range.first < start {
-                out_of_reach.push(Range { end: range.end.min(start), ..range });
-            }
-            let first = range.first.max(start);
-            // What the newest generation has begun with may change hands by a promotion; what lies below never does.
-            let committed = self.shared().store.cursor(topic.id(), number).unwrap_or(0);
-            let settled = committed.max(generations.newest_from(number).unwrap_or(0));
-            let end = range.end.min(settled).min(partition.high_watermark());
-            if first >= end {
-                continue;
-            }
-            let settled = settled.min(partition.high_watermark());
-            let whole = Whole { shared: self.shared(), generations, joining: &joining, partition, settled };
-            let Range { first, end, .. } = whole.range(Range { partition: number, first, end }, ready)?;
-            if first >= end {
-                continue;
-            }
-            let from = generations.same_from(number, first, end, promoted);
-            if from < end {
-                same.push(Range { partition: number, first: from, end });
-            }
-            if first < from {
-                planned.push(Range { partition: number, first, end: from });
-            }
-        }
-        // Two that lie in one row have become the same.
-        planned.dedup_by(|next, last| {
-            let overlap = next.partition == last.partition && next.first < last.end;
-            last.end = if overlap { last.end.max(next.end) } else { last.end };
-            overlap
-        });
-        let chain = promoted.chain.entries.iter().map(|entry| entry.filter.to_string()).collect();
-        Ok(ReplayPlan { records: planned.iter().map(Range::len).sum(), ranges: planned, out_of_reach, same, chain })
-    }
-}
-
-/// Long ranges in pieces of about so many offsets that threads may work on at the same time, cut between batches: within one, calls
-/// are cut from its beginning. A range whose pieces would be too many stays with fewer.
-fn split(topic: &Topic, ranges: &[Range], piece: u64) -> Vec<Range> {
-    let mut pieces = Vec::new();
-    for range in ranges {
-        let piece = piece.max(range.len() / PIECES).max(1);
-        let mut at = range.first;
-        let partition = topic.partition(range.partition);
-        // A rest of less than half a piece is not worth one.
-        while let Some(partition) = partition.as_ref().filter(|_| range.end - at > piece.saturating_add(piece / 2)) {
-            let batch = partition.read(at + piece, 1).ok().and_then(|batches| batches.first().map(|batch| batch.base_offset));
-            let Some(end) = batch.filter(|end| at < *end && *end < range.end) else { break };
-            pieces.push(Range { first: at, end, ..*range });
-            at = end;
-        }
-        pieces.push(Range { first: at, ..*range });
-    }
-    pieces
-}
-
-/// Why there is nothing to replay.
-fn nothing(plan: &ReplayPlan) -> String {
-    if !plan.same.is_empty() {
-        return "nothing to replay: these records were handled by the same chain already; promote another one first, or name one".to_owned();
-    }
-    if !plan.out_of_reach.is_empty() {
-        return "nothing to replay: the queue has none of these records any more (its retention is over)".to_owned();
-    }
-    "nothing to replay: there are no records there".to_owned()
 }

@@ -109,7 +109,7 @@ fn end(at: Offset, limit: Offset, old: &[Span], new: &[Span]) -> Offset {
 pub(super) struct Joining(Mutex<HashMap<Generation, Option<Arc<Ready>>>>);
 
 impl Joining {
-    fn of(&self, shared: &Shared, handled: &Handled) -> Result<Option<Arc<Ready>>, RelayError> {
+    pub(super) fn of(&self, shared: &Shared, handled: &Handled) -> Result<Option<Arc<Ready>>, RelayError> {
         let mut known = self.0.lock();
         if let Some(ready) = known.get(&handled.generation) {
             return Ok(ready.clone());
@@ -139,11 +139,17 @@ pub(super) struct Whole<'s> {
 }
 
 /// Whether a row of these offsets may be made of several records: by a generation that they had, or by `new`.
-pub(super) fn may_join(shared: &Shared, generations: &Generations, range: Range, new: &Ready) -> Result<bool, RelayError> {
+pub(super) fn may_join(
+    shared: &Shared,
+    generations: &Generations,
+    joining: &Joining,
+    range: Range,
+    new: &Ready,
+) -> Result<bool, RelayError> {
     if new.chain.waits() {
         return Ok(true);
     }
-    let (joining, mut at) = (Joining::default(), range.first);
+    let mut at = range.first;
     while at < range.end
         && let Some(handled) = generations.around(range.partition, at)
     {

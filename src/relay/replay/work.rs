@@ -4,6 +4,7 @@
 //! ([`Work::checkpoint`]). What a commit that failed lost is made again, from the progress that is durable. Nothing at or above
 //! the partition's committed cursor is handled: live rows of it might still come.
 //! Emissions, dead letters and rows for outputs are not sent again: they were when the records were live.
+//! Where the queue has a gap, the work goes on with records of rows that kept them ([`past`](super::past)); other rows stay.
 //! **Filters that remember** begin with an empty state some [`WARM_OFFSETS`] offsets before the range, so that they know what they
 //! would mostly know there; rows of that are nobody's. The range is to them like a generation of its own: what waits in the state
 //! when it begins is not its own, and what waits when it ends becomes rows. The state is not kept over restarts or errors: it is
@@ -21,8 +22,9 @@ use crate::queue::batch::Scratch;
 use crate::relay::RelayError;
 use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::generations::{Generations, Ready};
-use crate::relay::history::{History, Stretch, calls, decode, expire};
+use crate::relay::history::{History, Range, Stretch, calls, decode, expire};
 use crate::relay::replay::job::{Job, Progress};
+use crate::relay::replay::past::AtPast;
 use crate::relay::replay::whole::may_join;
 use crate::relay::shared::Shared;
 use crate::relay::verdicts::{DEAD_PREFIX, store_as_it_is};
@@ -59,13 +61,15 @@ pub(super) struct Work {
     state: State,
     /// Up to where they were given records, when that is not the progress: before the range, and after a start.
     warm: Option<Offset>,
+    /// Where the queue has a gap.
+    past: Option<AtPast>,
 }
 
 impl Work {
     pub(super) fn new(generations: &Generations, progress: &Progress) -> Self {
         let stage = Stage::new(generations.topic, &generations.name);
         let (documents, arena, state) = (Vec::new(), Arena::new(), State::default());
-        Self { progress: progress.clone(), stage, documents, arena, state, warm: None }
+        Self { progress: progress.clone(), stage, documents, arena, state, warm: None, past: None }
     }
 
     /// Forgets what is not durable.
@@ -185,7 +189,7 @@ impl Work {
     /// Records that cannot be read stay as they are, each for itself; unless they may be parts of rows whose other parts can be.
     fn refuse_gap(&self, shared: &Shared, job: &Job, ready: &Ready, (first, end): (u64, u64)) -> Result<(), RelayError> {
         let range = self.progress.range;
-        if !may_join(shared, &job.generations, range, ready)? {
+        if !may_join(shared, &job.generations, &job.joining, range, ready)? {
             return Ok(());
         }
         Err(RelayError::Config(format!(
@@ -221,13 +225,10 @@ impl Work {
         let mut history = History::new(partition, self.progress.at, upto);
         let Some(Stretch { gap, batches }) = history.read()? else {
             // The log ends below what is committed: its end was lost.
-            self.refuse_gap(shared, job, ready, (self.progress.at, upto))?;
-            self.progress.miss(upto);
-            return Ok(None);
+            return self.gap(shared, job, ready, upto);
         };
-        if let Some(gap) = gap {
-            self.refuse_gap(shared, job, ready, gap)?;
-            self.progress.miss(gap.1);
+        if let Some((_, end)) = gap {
+            return self.gap(shared, job, ready, end);
         }
         let masks = shared.store.masks(job.generations.topic);
         let keep = shared.keep_payload(&job.generations.name, ready);
@@ -235,16 +236,55 @@ impl Work {
         for stored in &batches {
             let until = stored.next_offset.min(upto);
             let Some(records) = decode(stored, &mut scratch) else {
-                self.refuse_gap(shared, job, ready, (self.progress.at, until))?;
-                self.progress.miss(until);
-                continue;
+                return self.gap(shared, job, ready, until);
             };
             if let Err(not_now) = self.batch(job, ready, masks.as_deref(), &records, until, keep) {
-                return match not_now {
-                    NotNow::Pending(pending) => Ok(Some(pending)),
-                    NotNow::Trouble(why) => Err(RelayError::Schemas(why)),
-                };
+                return pending(not_now);
             }
+        }
+        Ok(None)
+    }
+
+    /// The queue has nothing from the progress up to `end`: goes on with what rows have kept, a step. What they have not stays.
+    fn gap(&mut self, shared: &Shared, job: &Job, ready: &Ready, end: Offset) -> Result<Option<Pending>, RelayError> {
+        let at = self.progress.at;
+        let known = self.past.take().filter(|past| at < past.until);
+        let mut past = match known {
+            Some(past) => past,
+            None => {
+                self.refuse_gap(shared, job, ready, (at, end))?;
+                if ready.chain.remembers() {
+                    self.progress.miss(end);
+                    return Ok(None);
+                }
+                AtPast::new(shared, job, Range { first: at, end, ..self.progress.range })?
+            }
+        };
+        while past.stretches.front().is_some_and(|stretch| stretch.end <= at) {
+            past.stretches.pop_front();
+        }
+        let (Some(stretch), Some(kept)) = (past.stretches.front().copied(), past.kept.as_mut()) else {
+            self.progress.miss(past.until);
+            return Ok(None);
+        };
+        if at < stretch.begin {
+            self.progress.miss(stretch.begin);
+            self.past = Some(past);
+            return Ok(None);
+        }
+        let made = kept.read(at, stretch.end)?;
+        let masks = shared.store.masks(job.generations.topic);
+        let keep = shared.keep_payload(&job.generations.name, ready);
+        let records = made.records();
+        let before = self.progress.records;
+        let ran = self.batch(job, ready, masks.as_deref(), &records, made.next, keep);
+        self.progress.rebuilt += self.progress.records - before;
+        self.past = Some(past);
+        if let Err(not_now) = ran {
+            return pending(not_now);
+        }
+        if made.lacks {
+            self.progress.miss(made.next + 1);
         }
         Ok(None)
     }
@@ -258,7 +298,7 @@ impl Work {
         until: u64,
         keep: KeepPayload,
     ) -> Result<(), NotNow> {
-        let Self { progress, stage, documents, arena, state, warm } = self;
+        let Self { progress, stage, documents, arena, state, warm, .. } = self;
         let is_dead = job.generations.name.starts_with(DEAD_PREFIX);
         let partition = progress.range.partition;
         let ran = calls(records, (progress.at, until), ready, arena, documents, state, |ran, next| {
@@ -269,6 +309,9 @@ impl Work {
             }
             let mut rows = rows(&call, output, is_dead, masks, progress);
             rows.keep = keep;
+            if keep != KeepPayload::Never {
+                rows.records = call;
+            }
             stage.append(partition, job.generation, &rows);
             progress.make(next);
             true
@@ -283,6 +326,8 @@ impl Work {
 
     /// Makes what was staged durable, and the progress with it.
     pub(super) fn checkpoint(&mut self, shared: &Shared, job: &Job, index: usize) -> Result<(), RelayError> {
+        // Parts that were merged meanwhile can go.
+        self.past = None;
         let is_news = |progress: &Progress| job.record.lock().parts.get(index) != Some(progress);
         if self.stage.rows() == 0 && !is_news(&self.progress) {
             return Ok(());
@@ -313,6 +358,14 @@ impl Job {
     pub(super) fn note(&self, before: (u64, u64), after: (u64, u64)) {
         self.offsets.fetch_add(after.0.wrapping_sub(before.0), Ordering::Relaxed);
         self.bytes.fetch_add(after.1.wrapping_sub(before.1), Ordering::Relaxed);
+    }
+}
+
+/// Waits, or gives up.
+fn pending(not_now: NotNow) -> Result<Option<Pending>, RelayError> {
+    match not_now {
+        NotNow::Pending(pending) => Ok(Some(pending)),
+        NotNow::Trouble(why) => Err(RelayError::Schemas(why)),
     }
 }
 

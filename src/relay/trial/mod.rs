@@ -235,7 +235,7 @@ impl Relay {
         let record = shared.sandbox.resolve(&spec)?;
         let codec = live.codec.as_ref();
         let chains = run::Chains { live: shared.apart(codec, &live.chain)?, candidate: shared.apart(codec, &record)? };
-        let mut ranges = history::ranges(&in_queue, &request.which, None);
+        let mut ranges = history::ranges(&in_queue, &request.which, None, history::Reach::Retained);
         for range in &mut ranges {
             // Offsets that somebody names may be past the last record: these are none.
             range.end = range.end.min(in_queue.partition(range.partition).map_or(0, |partition| partition.high_watermark()));

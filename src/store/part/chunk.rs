@@ -22,6 +22,7 @@
 //!   60 fixed   strings of one form as raw bytes                             since version 2, typed.rs
 //!   100 + d    strings that are numbers with d digits after the point       since version 2, typed.rs
 //!   50 derived which template makes the message of the row's other fields, and the messages that none makes   derive.rs
+//!   52 kept    payloads, and what their records had beside them                since version 2, payload.rs
 //!   51 split   which shape a text has, and what differs in it               since version 2, split.rs
 //! ```
 //! Times, offsets and n are columns of whole numbers like any other.
@@ -68,6 +69,8 @@ pub mod encoding {
     pub const DERIVED: u8 = 50;
     /// Texts as shapes and values.
     pub const SPLIT: u8 = 51;
+    /// Payloads with envelopes.
+    pub const KEPT: u8 = 52;
     /// Strings of one form.
     pub const FIXED: u8 = 60;
     /// Strings that are whole numbers; with a digit more after the point each, the next.

@@ -116,6 +116,20 @@ impl Job<'_> {
         pieces.iter().map(|piece| self.piece_rows(piece)).sum()
     }
 
+    /// The times of a group to be.
+    ///
+    /// # Errors
+    /// Damage of an input.
+    pub fn times(&self, pieces: &[Piece]) -> Result<Vec<i64>, StoreError> {
+        let mut times = Vec::with_capacity(self.rows(pieces));
+        for piece in pieces {
+            let Some(input) = self.inputs.get(piece.input) else { continue };
+            let all = input.source().times(piece.group)?;
+            each_row(piece, all.len(), |_, row| times.extend(all.get(row)));
+        }
+        Ok(times)
+    }
+
     /// Whether rows of the inputs are left out: then nothing may stay that was known of them alone.
     pub fn leaves_out(&self) -> bool {
         self.groups.iter().flatten().any(|piece| piece.rows.is_some())

@@ -30,6 +30,7 @@
 //! | varints, zigzag, packed numbers | `bits.rs` |
 //! | chunks: presence, and a body for each encoding by its number | `chunk.rs`, and what it names |
 //! | dictionaries | `dictionary.rs` |
+//! | payloads, and what their records had beside them | `payload.rs`, `envelope.rs` |
 //! | templates, and messages made by them | `template.rs`, `derive.rs` |
 //! | group table, column directory, lineage, footer | `directory.rs` |
 //! | which parts count, and masks over their rows | `commits.rs`, `mask.rs` beside this folder |
@@ -56,6 +57,7 @@ pub mod chunk;
 pub mod derive;
 pub mod dictionary;
 pub mod directory;
+pub mod envelope;
 pub mod free;
 pub mod inherit;
 pub mod job;
@@ -78,7 +80,7 @@ pub mod write;
 
 /// First and last bytes of a part.
 pub const MAGIC: [u8; 8] = *b"SWBPART1";
-/// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 31, 60 and 100 to 118 (`chunk.rs`),
+/// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 31, 52, 60 and 100 to 118 (`chunk.rs`),
 /// strings of one field in up to three columns (`mixed.rs`), texts as shapes (`split.rs`), and pairs (`pairs/`); all else is as
 /// in version 1.
 pub const VERSION: u16 = 2;

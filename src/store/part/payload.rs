@@ -1,8 +1,9 @@
 //! Payloads of rows: what arrived, made of the row's fields where it can be, never in the way of who does not ask for it.
 //!
 //! ```text
-//! hidden last column of a part that has payloads, kind 6 in the column directory; a chunk of encoding 50:
-//!   presence of the rows whose payload is kept; codes: 0 stored as it is, n made by payload template n; stored texts
+//! hidden last column of a part that has payloads, kind 6 in the column directory; a chunk of encoding 52:
+//!   presence of the rows whose payload is kept; codes: 0 stored as it is, n made by payload template n; what their records had
+//!   beside them (`envelope.rs`; not in chunks of encoding 50, which is no longer written); stored texts
 //! TEMPLATES: behind the templates of messages: count and templates of payloads                             since version 2
 //! ```
 //! The templates are found when rows are added (`store/payload.rs`), where payload and fields are at hand, and each was tried on
@@ -16,6 +17,7 @@
 use super::bits::put_bytes;
 use super::chunk;
 use super::derive::{Fields, Known, Pen};
+use super::envelope::Envelopes;
 use super::job::{Job, Piece as Rows, each_row};
 use super::template::{Piece, Template};
 use crate::store::StoreError;
@@ -35,6 +37,8 @@ pub struct Kept {
     pub ends: Vec<u32>,
     /// Their bytes.
     pub bytes: Vec<u8>,
+    /// What the records had beside them; of rows that are read from a part, not here.
+    pub envelopes: Envelopes,
 }
 
 impl Kept {
@@ -66,7 +70,7 @@ impl Kept {
 
     /// Memory it takes.
     pub fn size(&self) -> usize {
-        self.codes.len() + self.ends.len() * 4 + self.bytes.len()
+        self.codes.len() + self.ends.len() * 4 + self.bytes.len() + self.envelopes.size()
     }
 
     /// The payloads of `rows` rows; `None` where templates and fields do not make them.
@@ -101,16 +105,17 @@ impl Kept {
         })
     }
 
-    /// As a chunk of a group of so many rows.
-    pub fn encode(&self, rows: usize, zstd: &mut zstd::bulk::Compressor<'_>) -> Vec<u8> {
+    /// As a chunk of a group whose rows have these times.
+    pub fn encode(&self, times: &[i64], zstd: &mut zstd::bulk::Compressor<'_>) -> Vec<u8> {
         let with = |(row, code): (u16, &u8)| (*code > 0).then_some(row);
         let present: Vec<u16> = (0u16..).zip(&self.codes).filter_map(with).collect();
         let codes: Vec<u32> = self.codes.iter().filter(|code| **code > 0).map(|code| u32::from(*code) - 1).collect();
         let mut out = Vec::new();
-        chunk::put_presence(&mut out, &present, rows);
+        chunk::put_presence(&mut out, &present, times.len());
         let mut packed = Vec::new();
         chunk::put_codes(&mut packed, &codes);
         put_bytes(&mut out, &packed);
+        put_bytes(&mut out, &self.envelopes.encode(&present, times, zstd));
         let at = out.len();
         out.push(0);
         out[at] = chunk::put_text(&mut out, &self.ends, &self.bytes, zstd);
@@ -194,6 +199,7 @@ impl Payloads {
             {
                 // Stored texts of rows that are left out are passed over.
                 let (mut stored, mut passed) = (own.stored(), 0usize);
+                let (envelopes, mut wraps) = (input.source().envelopes(piece.group)?.unwrap_or_default(), Vec::new());
                 each_row(piece, input.source().rows(piece.group), |at, row| {
                     let row_of = base + usize::from(at);
                     let skipped = own.codes.get(passed..row).unwrap_or(&[]).iter().filter(|code| **code == STORED).count();
@@ -212,6 +218,9 @@ impl Payloads {
                             Some(0) | None => {}
                             Some(code) => kept.note(row_of, *code),
                         },
+                    }
+                    if kept.codes.len() > row_of {
+                        kept.envelopes.copy(row_of, &envelopes, row, &mut wraps);
                     }
                 });
             }

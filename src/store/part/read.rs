@@ -14,6 +14,7 @@ use super::bits::Reader;
 use super::cache::{Cache, Cached};
 use super::chunk::{self, encoding};
 use super::directory::{ChunkRef, ColumnDir};
+use super::envelope::Envelopes;
 use super::shape::Shapes;
 use super::split::Split;
 use super::template::Template;
@@ -401,6 +402,10 @@ impl Source for PartSource {
 
     fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
         self.rendered_payloads(group)
+    }
+
+    fn envelopes(&self, group: usize) -> Result<Option<Envelopes>, StoreError> {
+        self.envelopes_of(group)
     }
 
     fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {

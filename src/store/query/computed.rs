@@ -23,6 +23,7 @@ use super::view::{FieldReader, GroupView, virtual_reader};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Test, Wanted};
 use crate::store::StoreError;
+use crate::store::part::envelope::Envelopes;
 use crate::store::part::shape::Shapes;
 use crate::store::part::split::Split;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made as Piece, Run, Source};
@@ -403,6 +404,10 @@ impl Source for Computed {
 
     fn payload(&self, group: usize) -> Result<Option<Chunk>, StoreError> {
         self.inner.payload(group)
+    }
+
+    fn envelopes(&self, group: usize) -> Result<Option<Envelopes>, StoreError> {
+        self.inner.envelopes(group)
     }
 
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>> {

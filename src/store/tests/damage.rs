@@ -65,6 +65,11 @@ fn read_all(source: &dyn Source) -> (Vec<String>, usize) {
         note(source.times(group).map(|times| format!("times {at} {times:?}")));
         note(source.lineage(group).map(|lineage| format!("lineage {at} {lineage:?}")));
         note(source.payload(group).map(|payload| format!("payload {at} {payload:?}")));
+        note(
+            source
+                .envelopes(group)
+                .map(|kept| format!("envelopes {at} {:?}", kept.map(|kept| kept.listed(source.rows(group))))),
+        );
         for (number, column) in source.columns().iter().enumerate() {
             note(source.column(group, number).map(|chunk| format!("{at} {column:?} {chunk:?}")));
             note(source.dict_counts(number).map(|counts| format!("{at} {column:?} {counts:?}")));

@@ -111,6 +111,7 @@ pub fn everything() -> &'static Files {
         let made: Vec<TestRow> = (0..40).map(row).collect();
         let mut kept = rows(&made);
         (kept.payloads, kept.keep) = (texts.iter().map(|text| Some(text.as_bytes())).collect(), KeepPayload::Always);
+        kept.records = super::envelope::some_records(40);
         store.append(TopicId::from_bytes([4; 16]), "kept", 0, 1, &kept, 40).unwrap();
         store.flush_all().unwrap();
         drop(store);
@@ -296,6 +297,9 @@ fn read_all(source: &dyn Source) -> u64 {
         }
         if let Ok(Some(payloads)) = source.payload(group) {
             is_well_shaped(&payloads, rows);
+        }
+        if let Ok(Some(envelopes)) = source.envelopes(group) {
+            let _listed = envelopes.listed(rows);
         }
         for column in 0..source.columns().len() {
             let _bounds = source.int_bounds(group, column);

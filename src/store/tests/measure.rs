@@ -11,6 +11,7 @@ use super::TODAY;
 use crate::base::clock::RealClock;
 use crate::base::disk::RealDisk;
 use crate::base::ids::TopicId;
+use crate::base::record::RecordView;
 use crate::base::row::{Cell, KeepPayload, RowHead, Rows, Value};
 use crate::base::time::{self, DAY_NS};
 
@@ -198,6 +199,15 @@ fn what_texts_cost() {
                 let cells = (start, u32::try_from(rows.cells.len()).unwrap());
                 rows.heads.push(RowHead { time_ns, arrival_ns: time_ns, offset: (number * BATCH + at) as u64, n: 0, cells });
                 rows.payloads.push(Some(line.as_bytes()));
+                rows.records.records.push(RecordView {
+                    offset: (number * BATCH + at) as u64,
+                    arrival_ns: TODAY + i64::try_from(number).unwrap() * 1_234_567,
+                    timestamp_ms: TODAY / 1_000_000,
+                    key: None,
+                    payload: line.as_bytes(),
+                    headers: (u32::try_from(2 * at).unwrap(), u32::try_from(2 * at + 2).unwrap()),
+                });
+                rows.records.headers.extend([(&b"_peer"[..], &b"192.0.2.7"[..]), (b"_receiver", b"http")]);
                 raw += line.len() + 1;
             }
             let before = cpu_ns();

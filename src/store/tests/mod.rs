@@ -2,6 +2,7 @@
 
 mod damage;
 mod derived;
+mod envelope;
 mod faults;
 mod fixtures;
 mod fuzz;

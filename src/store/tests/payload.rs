@@ -250,7 +250,7 @@ fn parts_with_payloads_are_sound_and_what_a_repair_makes_of_damaged_ones_is_too(
 }
 
 /// Whether a part has this anywhere, packed or not.
-fn is_on_disk(disk: &Arc<SimDisk>, wanted: &[u8]) -> bool {
+pub fn is_on_disk(disk: &Arc<SimDisk>, wanted: &[u8]) -> bool {
     let parts = disk.files().into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "part"));
     parts.into_iter().any(|(path, length)| {
         let mut bytes = vec![0; usize::try_from(length).unwrap()];

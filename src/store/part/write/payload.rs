@@ -23,8 +23,8 @@ impl Writer<'_> {
                 continue;
             }
             let column = *number.get_or_insert_with(|| self.begin(&Column { name: Arc::from(PAYLOAD), kind: Kind::Str }));
-            let bytes = kept.encode(job.rows(pieces), &mut self.text);
-            let chunk = ChunkRef { column, encoding: encoding::DERIVED, offset: 0, length: 0, bounds: None };
+            let bytes = kept.encode(&job.times(pieces)?, &mut self.text);
+            let chunk = ChunkRef { column, encoding: encoding::KEPT, offset: 0, length: 0, bounds: None };
             self.add_chunk(group, chunk, &bytes)?;
         }
         if let (Some(_), Some(dir)) = (number, self.columns.last_mut()) {

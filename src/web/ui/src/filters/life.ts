@@ -48,7 +48,8 @@ export interface Replay {
   out_of_reach: Range[];
 }
 export interface ReplayAsked { from?: string; to?: string; throttle?: string; dry_run?: boolean }
-export interface ReplayPlan { ranges: Range[]; records: number; out_of_reach: Range[]; same: Range[]; chain: string[] }
+export interface Past { ranges: Range[]; records: number; rows_left: number; notes: string[] }
+export interface ReplayPlan { ranges: Range[]; records: number; past: Past; out_of_reach: Range[]; same: Range[]; chain: string[] }
 
 export interface Step {
   filter: string; version: number | null; when: string | null; outcome: string; reason: string | null;

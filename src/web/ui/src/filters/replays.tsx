@@ -144,7 +144,7 @@ function StartReplay({ topics, first, onClose }: { topics: TopicState[]; first: 
             <label class="field-input">To (not included) <input type="datetime-local" step={1} value={to} onInput={(input) => choose(setTo)(input.currentTarget.value)} /></label>
           </div>
         )}
-        {kind === 'all' && <p class="quiet">Everything that the queue still retains.</p>}
+        {kind === 'all' && <p class="quiet">Everything that the queue still retains, and of what it does not, rows that kept their records.</p>}
         <label class="field-input">At most, a second (optional) <input value={throttle} placeholder="10MiB" spellcheck={false} onInput={(input) => choose(setThrottle)(input.currentTarget.value)} /></label>
         {plan && <Plan plan={plan} />}
         {problem && <p class="bad" role="alert">{problem}</p>}
@@ -163,7 +163,9 @@ function Plan({ plan }: { plan: ReplayPlan }): JSX.Element {
       <p><strong>{plan.records ? `About ${plural(plan.records, 'record')} would be handled anew` : 'There is nothing to replay'}</strong>{plan.records ? ` by ${plan.chain.join(' → ') || 'the default chain'}.` : '.'}</p>
       {plan.ranges.length > 0 && <p class="quiet">{rangeWords(plan.ranges)}</p>}
       {plan.same.length > 0 && <p class="quiet">Handled by this very chain already, so left alone: {rangeWords(plan.same)}.</p>}
+      {plan.past.ranges.length > 0 && <p class="quiet">The queue has these no more, but their rows kept the records: {rangeWords(plan.past.ranges)}.</p>}
       {plan.out_of_reach.length > 0 && <p class="warn">The queue has these no more, so their rows stay as they are: {rangeWords(plan.out_of_reach)}.</p>}
+      {plan.past.notes.map((note) => <p key={note} class="quiet">{note[0]?.toUpperCase() + note.slice(1)}.</p>)}
       {plan.records > 0 && <p class="quiet">Until it is done, searches see the old rows. Nothing is sent to other topics again.</p>}
     </div>
   );
