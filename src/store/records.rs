@@ -5,8 +5,8 @@
 //!                           ├─ survey: every row's offset, and whether its record can be made again      no payload is read
 //!                           └─ read:   records, in the order of offsets, some at a time
 //! ```
-//! Invariants: a record is what the queue gave, byte for byte, or it is not made, as where bytes are damaged. Only rows that are seen count, so those of the newest
-//! generation; a record that made several rows comes once.
+//! Invariants: a record is what the queue gave, byte for byte, or it is not made, as where bytes are damaged. Only rows that are seen
+//! count, so those of the newest generation; a record that made several rows comes once.
 //! Limits: a look holds the offsets of its groups that lie at the same place, and, to read, their payloads; groups overlap where rows
 //! of one partition are of several days. [`READ_BYTES`] or [`READ_RECORDS`] at a time.
 //! Rows that come later are not in it, nor is what a later mask hides: who takes long looks again.
