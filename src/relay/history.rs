@@ -23,6 +23,7 @@ use crate::relay::cut::cut;
 use crate::relay::generations::Ready;
 use crate::relay::shared::Shared;
 use crate::sandbox::{Arena, Expired, State};
+use crate::store::mask::Masks;
 
 /// Bytes of batches that are read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -197,6 +198,23 @@ impl History {
 /// Decodes a batch; `None` where it is damaged since it was taken.
 pub(crate) fn decode<'a>(stored: &'a StoredBatch, scratch: &'a mut Scratch) -> Option<Records<'a>> {
     batch::decode(stored, scratch).ok()
+}
+
+/// Takes out the records that were deleted for good: no chain is given them again, since a row made of several records would have
+/// what they said. Those of `[from, until)` come back.
+pub(crate) fn without_gone(
+    records: &mut Records<'_>,
+    (partition, masks): (PartitionId, Option<&Masks>),
+    (from, until): (Offset, Offset),
+) -> Vec<Offset> {
+    let Some(masks) = masks.filter(|masks| masks.any_gone(partition, from, until)) else { return Vec::new() };
+    let mut gone = Vec::new();
+    records.records.retain(|record| {
+        let is_gone = (from..until).contains(&record.offset) && masks.is_gone(partition, record.offset);
+        gone.extend(is_gone.then_some(record.offset));
+        !is_gone
+    });
+    gone
 }
 
 /// Runs a codec and chain over `[from, until)` of a decoded batch, call by call as a lane would, and gives each call with the

@@ -227,9 +227,9 @@ async fn delete_rows(State(web): State<Arc<Web>>, Path(topic): Path<String>, bod
             (None, Some(text)) => found(&web, &known, text, &asked)?,
             _ => return Err(Refusal::wrong("say which rows in one way: `offsets` or `query`")),
         };
-        // What was asked for may end anywhere.
-        let offsets = ranges.iter().map(Range::len).fold(0, u64::saturating_add);
         if asked.dry_run || ranges.is_empty() {
+            let all = web.relay.to_delete(&topic, &ranges).map_err(|error| refusal(&error))?;
+            let offsets: u64 = all.iter().map(|(_, first, end)| end - first).sum();
             return Ok(json!({ "topic": topic, "offsets": offsets, "deleted": false }));
         }
         let deleted = web.relay.delete_rows(&topic, &ranges).map_err(|error| refusal(&error))?;

@@ -24,8 +24,8 @@ use crate::base::time;
 use crate::base::units::Span;
 use crate::sandbox::{LookupTable, Sandbox};
 use crate::store::query::{self, Cancel, OutValue, Request};
-use crate::web::{Web, fresh};
 use crate::web::error::{Fields, Parameters, Refusal};
+use crate::web::{Web, fresh};
 
 /// What a piece of the stream holds before it is sent.
 const PIECE_BYTES: usize = 64 * 1024;

@@ -146,9 +146,10 @@ fn operate(world: &mut World, op: &Op) -> Result<(), TestCaseError> {
             let end = (first + u64::from(*count)).min(world.place(*partition, 8));
             if first < end {
                 let range = Range { partition: *partition, first, end };
+                let with_it = world.with_their_rows(range)?;
                 match world.life().relay.delete_rows("web", &[range]) {
-                    Ok(_) => world.deleted.extend((first..end).map(|offset| (*partition, offset))),
-                    Err(_) => world.unsure.push((*partition, first, end)),
+                    Ok(_) => world.deleted.extend(with_it),
+                    Err(_) => world.unsure.push(with_it),
                 }
             }
         }
@@ -196,9 +197,8 @@ fn run(seed: u64, ops: &[Op]) -> Result<(), TestCaseError> {
 }
 
 fn run_in(mut world: World, ops: &[Op]) -> Result<(), TestCaseError> {
-    // A row goes when its last line is deleted, the other lines with it: that is not what this is about.
     let joins = world.joins;
-    for op in ops.iter().filter(|op| !(joins && matches!(op, Op::Delete(..)))) {
+    for op in ops {
         operate(&mut world, op)?;
         if !world.disk.is_off()
             && let Err(error) = world.check(&format!("after {op:?}"))

@@ -93,7 +93,7 @@ pub struct World {
     pub made: BTreeMap<Generation, (char, Vec<(PartitionId, Offset, Offset)>)>,
     pub deleted: BTreeSet<(PartitionId, Offset)>,
     /// Deletions whose answer was lost with the power: all of one or none.
-    pub unsure: Vec<(PartitionId, Offset, Offset)>,
+    pub unsure: Vec<BTreeSet<(PartitionId, Offset)>>,
 }
 
 impl World {
@@ -215,14 +215,13 @@ impl World {
         // Below the log's start a deletion may be forgotten: nobody can make those rows again.
         let starts: BTreeMap<_, _> = self.web().partitions().iter().map(|one| (one.id(), one.log_start())).collect();
         let is_gone = |partition, offset| masks.as_ref().is_some_and(|masks| masks.is_gone(partition, offset));
-        for (partition, first, end) in std::mem::take(&mut self.unsure) {
-            let kept: Vec<_> =
-                (first.max(starts[&partition])..end).filter(|offset| !self.deleted.contains(&(partition, *offset))).collect();
-            let gone = kept.iter().filter(|offset| is_gone(partition, **offset)).count();
+        for unsure in std::mem::take(&mut self.unsure) {
+            let open: Vec<_> = unsure.difference(&self.deleted).collect();
+            let kept: Vec<_> = open.iter().filter(|(partition, offset)| *offset >= starts[partition]).collect();
+            let gone = kept.iter().filter(|(partition, offset)| is_gone(*partition, *offset)).count();
             prop_assert!(gone == 0 || gone == kept.len(), "half a deletion");
-            if gone > 0 || (first..end).any(|offset| is_gone(partition, offset) && !self.deleted.contains(&(partition, offset)))
-            {
-                self.deleted.extend((first..end).map(|offset| (partition, offset)));
+            if open.iter().any(|(partition, offset)| is_gone(*partition, *offset)) {
+                self.deleted.extend(unsure);
             }
         }
         for (partition, offset) in self.deleted.iter().filter(|(partition, offset)| *offset >= starts[partition]) {
@@ -411,10 +410,26 @@ impl World {
                 prop_assert!(lines.insert((partition, line)), "{}: a line twice: {}@{}", when, partition, line);
                 own.push(line);
             }
+            let gone = own.iter().find(|line| self.deleted.contains(&(partition, **line)));
+            prop_assert!(gone.is_none(), "{}: deleted, but visible: {}@{:?} of {:?}", when, partition, gone, own);
             prop_assert!(own.is_sorted() && own.last() == Some(&offset), "{}: {:?} is {}@{}", when, own, partition, offset);
             rows.insert((partition, offset), (generation, own));
         }
         Ok(rows)
+    }
+
+    /// What goes with these records: whole rows, if they are of several lines.
+    pub fn with_their_rows(&self, range: Range) -> Result<BTreeSet<(PartitionId, Offset)>, TestCaseError> {
+        let mut all: BTreeSet<_> = (range.first..range.end).map(|offset| (range.partition, offset)).collect();
+        if self.joins && !self.disk.is_off() {
+            for ((partition, _), (_, lines)) in self.check_joined("before a deletion")? {
+                let lines: BTreeSet<_> = lines.into_iter().map(|line| (partition, line)).collect();
+                if !lines.is_disjoint(&all) {
+                    all.extend(lines);
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// What must hold once every lane and replay has done what it can.
@@ -422,7 +437,8 @@ impl World {
         if self.joins {
             let rows = self.check_joined(when)?;
             let lines: usize = rows.values().map(|(_, lines)| lines.len()).sum();
-            prop_assert_eq!(lines, self.known.len(), "{}: lines are missing: {:?}", when, rows);
+            let known = self.known.keys().filter(|place| !self.deleted.contains(place)).count();
+            prop_assert_eq!(lines, known, "{}: lines are missing: {:?}", when, rows);
             return Ok(());
         }
         let seen = self.check(when)?;

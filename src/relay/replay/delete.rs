@@ -1,13 +1,16 @@
 //! Rows deleted because a person may not keep them: now, and whatever is made of their records again.
 //!
+//! A row made of several records goes as a whole, with all of them: whichever was named, none comes back in another row.
 //! Invariants: durable when it is answered; queries, lanes that make rows again after a crash, and replays leave them out from then on.
 //! The records' bytes go by themselves: from the store when the parts are written anew, from the queue and the dead letters when
 //! their retention ends; the answer says when that is at the latest.
 
 use serde::Serialize;
 
+use crate::base::ids::{Offset, PartitionId};
 use crate::queue::Topic;
 use crate::relay::history::{Range, joined};
+use crate::relay::replay::whole::{Joining, Whole};
 use crate::relay::verdicts::DEAD_PREFIX;
 use crate::relay::{Relay, RelayError};
 
@@ -29,13 +32,17 @@ pub struct Deleted {
 }
 
 impl Relay {
-    /// Deletes the rows of these offsets for good.
+    /// What is deleted with the rows of these offsets: they, and the other records of rows that are made of several, as far as the
+    /// queue has them. Ascending by partition and offset.
     ///
     /// # Errors
-    /// [`RelayError::NoTopic`]; [`RelayError::Config`] where an offset was never given away; the store's.
-    pub fn delete_rows(&self, topic: &str, ranges: &[Range]) -> Result<Deleted, RelayError> {
+    /// [`RelayError::NoTopic`]; [`RelayError::Config`] where an offset was never given away; [`RelayError::Busy`] where such a row is
+    /// yet to come; the store's.
+    pub fn to_delete(&self, topic: &str, ranges: &[Range]) -> Result<Vec<(PartitionId, Offset, Offset)>, RelayError> {
         let shared = self.shared();
         let found = shared.queue.topic(topic).ok_or_else(|| RelayError::NoTopic(topic.to_owned()))?;
+        let generations = shared.generations(&found);
+        let joining = Joining::default();
         for range in ranges {
             let Some(partition) = found.partition(range.partition) else {
                 return Err(RelayError::Config(format!("topic `{topic}` has no partition {}", range.partition)));
@@ -50,7 +57,36 @@ impl Relay {
                 )));
             }
         }
-        let joined = joined(ranges.iter().map(|range| (range.partition, range.first, range.end)).collect());
+        let mut all = joined(ranges.iter().map(|range| (range.partition, range.first, range.end)).collect());
+        let mut more = Vec::new();
+        for own in all.chunk_by(|one, other| one.0 == other.0) {
+            let Some(partition) = own.first().and_then(|(number, ..)| found.partition(*number)) else { continue };
+            let wanted: Vec<_> = own.iter().map(|(_, first, end)| (*first, *end)).collect();
+            let settled = shared.store.cursor(found.id(), partition.id()).unwrap_or(0);
+            let whole = Whole { shared, generations: &generations, joining: &joining, partition: &partition, settled };
+            more.extend(whole.records_of(&wanted)?.into_iter().map(|offset| (partition.id(), offset, offset + 1)));
+        }
+        all.append(&mut more);
+        Ok(joined(all))
+    }
+
+    /// Deletes the rows of these offsets for good, with what [`Relay::to_delete`] says.
+    ///
+    /// # Errors
+    /// As there; [`RelayError::Busy`] while a replay makes rows of several records of the topic.
+    pub fn delete_rows(&self, topic: &str, ranges: &[Range]) -> Result<Deleted, RelayError> {
+        let shared = self.shared();
+        let found = shared.queue.topic(topic).ok_or_else(|| RelayError::NoTopic(topic.to_owned()))?;
+        for job in shared.replays.all().into_iter().filter(|job| job.generations.topic == found.id() && job.state().is_open()) {
+            if job.ready(shared)?.chain.waits() {
+                return Err(RelayError::Busy(format!(
+                    "replay {} is making rows of several records of `{topic}`, and may have taken some of these into one: cancel it, or \
+                     wait until it is done",
+                    job.id
+                )));
+            }
+        }
+        let joined = self.to_delete(topic, ranges)?;
         shared.store.delete_rows(found.id(), topic, &joined)?;
         let offsets = joined.iter().map(|(_, first, end)| end - first).sum();
         tracing::info!(topic, offsets, "rows deleted, as asked");

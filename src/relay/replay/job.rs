@@ -177,6 +177,16 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// What runs its chain, started once.
+    pub(super) fn ready(&self, shared: &Shared) -> Result<Arc<Ready>, RelayError> {
+        if let Some(ready) = self.ready.get() {
+            return Ok(ready.clone());
+        }
+        let promoted = self.record.lock().promoted.clone();
+        let ready = shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
+        Ok(self.ready.get_or_init(|| ready).clone())
+    }
+
     /// Of a record as it stands in the store, or is about to.
     pub(super) fn new(
         id: u64,

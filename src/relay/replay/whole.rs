@@ -13,6 +13,8 @@
 //!   source, if it came before one that was open when the log begins would have waited long enough. (Where the last line alone says
 //!   that an event is over, and did not wait itself, it is the first such row of all sources.)
 //!
+//! The same tells which records to delete with a row, so that none of them comes back in another one ([`Whole::records_of`]).
+//!
 //! Limits: a row of records that are more than [`LOOK`] offsets apart is taken for one of those that are nearer. Generations whose
 //! filters, or files that these look things up in, are not on this box any more are taken for such that make a row of each record.
 
@@ -182,16 +184,67 @@ impl Whole<'_> {
         Ok(Range { first: first.min(last), end: last, ..range })
     }
 
+    /// All records of the rows that some of these are part of, where rows are made of several; of those that the queue has, and that
+    /// are no further apart than [`LOOK`]. `wanted` is ascending.
+    ///
+    /// # Errors
+    /// [`RelayError::Busy`] where such a row is yet to come.
+    pub(super) fn records_of(&self, wanted: &[(Offset, Offset)]) -> Result<Vec<Offset>, RelayError> {
+        let (Some((mut at, _)), Some((_, end))) = (wanted.first().copied(), wanted.last().copied()) else {
+            return Ok(Vec::new());
+        };
+        let (mut all, number) = (Vec::new(), self.partition.id());
+        while at < end
+            && let Some(handled) = self.generations.around(number, at)
+        {
+            let next = self.generations.next_bound(number, at).unwrap_or(end).min(end);
+            if let Some(ready) = self.joining.of(self.shared, &handled)? {
+                let within = |(first, last): &(Offset, Offset)| Some(((*first).max(at), (*last).min(next)));
+                let mut whole = Self { ..*self };
+                if wanted.last().is_some_and(|(_, end)| *end > self.settled) {
+                    // Which rows are yet to come is known of what is durable.
+                    self.shared.store.flush_topic(self.generations.topic)?;
+                    whole.settled = self.shared.store.cursor(self.generations.topic, number).unwrap_or(0);
+                }
+                let own: Vec<_> = wanted.iter().filter_map(within).filter(|(first, last)| first < last).collect();
+                for near in own.chunk_by(|one, other| other.0 - one.1 < LOOK) {
+                    let (first, last) = (near[0].0, near[near.len() - 1].1);
+                    let spans = whole.old(&handled, &ready, (first, last), false, near)?;
+                    if last > whole.settled || spans.is_open {
+                        return Err(RelayError::Busy(format!(
+                            "a row of several records, of which some are to be deleted, is yet to come in partition {number}, \
+                             offsets {first} to {last}: try again in a moment"
+                        )));
+                    }
+                    all.extend(spans.found);
+                }
+            }
+            at = next;
+        }
+        Ok(all)
+    }
+
     /// The rows that are there around an edge, or that the live lane will make.
     fn old_rows(&self, edge: Offset, is_first: bool) -> Result<Vec<Span>, RelayError> {
-        let number = self.partition.id();
         let Some(before) = edge.checked_sub(1) else { return Ok(Vec::new()) };
-        let Some(handled) = self.generations.around(number, before) else { return Ok(Vec::new()) };
+        let Some(handled) = self.generations.around(self.partition.id(), before) else { return Ok(Vec::new()) };
         let Some(ready) = self.joining.of(self.shared, &handled)? else { return Ok(Vec::new()) };
-        let (next, entries) = self.shared.store.keyed(self.generations.topic, number)?;
+        Ok(self.old(&handled, &ready, (edge, edge), is_first, &[])?.closed)
+    }
+
+    /// What rows are made of that a generation has made from `first` up to `edge`, or will make.
+    fn old(
+        &self,
+        handled: &Handled,
+        ready: &Ready,
+        (first, edge): (Offset, Offset),
+        is_first: bool,
+        wanted: &[(Offset, Offset)],
+    ) -> Result<Spans, RelayError> {
+        let (next, entries) = self.shared.store.keyed(self.generations.topic, self.partition.id())?;
         let waiting: Vec<Offset> = State::of(entries).waiting().collect();
         let start = self.partition.log_start();
-        let oldest = waiting.iter().copied().min().unwrap_or(edge).min(edge);
+        let oldest = waiting.iter().copied().min().unwrap_or(first).min(first);
         let from = oldest.saturating_sub(LOOK).max(handled.first).max(start);
         let until = handled.end.min(self.settled);
         let is_over = match until == handled.end {
@@ -200,7 +253,8 @@ impl Whole<'_> {
             false => waiting.is_empty() && next == until,
         };
         let is_torn = is_first && from == start && handled.first < start;
-        self.spans(&ready, (from, until), edge, is_torn, is_over)
+        let spans = Spans { edge, wanted: wanted.to_vec(), ..Spans::default() };
+        self.spans(ready, (from, until), spans, is_torn, is_over)
     }
 
     /// The rows that the replay would make around an edge.
@@ -209,7 +263,7 @@ impl Whole<'_> {
             return Ok(Vec::new());
         }
         let from = edge.saturating_sub(LOOK).max(self.partition.log_start());
-        self.spans(ready, (from, self.settled), edge, false, false)
+        Ok(self.spans(ready, (from, self.settled), Spans { edge, ..Spans::default() }, false, false)?.closed)
     }
 
     /// What rows are made of, of the records `[from, until)` as far as they matter for an edge. `is_torn` says that something may
@@ -218,15 +272,15 @@ impl Whole<'_> {
         &self,
         ready: &Ready,
         (from, until): (Offset, Offset),
-        edge: Offset,
+        mut spans: Spans,
         is_torn: bool,
         is_over: bool,
-    ) -> Result<Vec<Span>, RelayError> {
+    ) -> Result<Spans, RelayError> {
         let not_now = |not_now| match not_now {
             NotNow::Pending(pending) => RelayError::Busy(self.shared.registries.said(&pending.place)),
             NotNow::Trouble(why) => RelayError::Schemas(why),
         };
-        let mut spans = Spans { edge, ..Spans::default() };
+        let edge = spans.edge;
         let (mut arena, mut documents, mut state) = (Arena::new(), Vec::new(), State::default());
         let mut history = History::new(self.partition, from, until);
         let mut began_ns = None;
@@ -240,7 +294,8 @@ impl Whole<'_> {
                     let since_ns = is_torn.then(|| *began_ns.get_or_insert(record.arrival_ns));
                     let into_ns = since_ns.map(|since_ns| record.arrival_ns.saturating_sub(since_ns));
                     if record.offset >= far || (record.offset >= edge && spans.is_enough(into_ns)) {
-                        return Ok(spans.all(false));
+                        spans.is_far = record.offset >= far;
+                        return Ok(spans.end(false));
                     }
                     expire(record.arrival_ns, ready, &arena, &mut state, |_| true);
                     spans.expire(state.take_changes());
@@ -256,17 +311,35 @@ impl Whole<'_> {
                 arena.reset();
             }
         }
-        Ok(spans.all(is_over))
+        Ok(spans.end(is_over))
     }
+}
+
+/// An entry that waits.
+#[derive(Debug)]
+struct Open {
+    first: Offset,
+    last: Offset,
+    /// Whether there may have been more before.
+    torn: bool,
+    /// Its records, if somebody wants to know.
+    records: Vec<Offset>,
 }
 
 /// Spans as they are found.
 #[derive(Default)]
 struct Spans {
     edge: Offset,
-    /// Of entries that wait: the first and last record, and whether there may have been more before.
-    open: HashMap<Bytes, (Offset, Offset, bool)>,
+    open: HashMap<Bytes, Open>,
     closed: Vec<Span>,
+    /// Records whose rows are sought, ascending.
+    wanted: Vec<(Offset, Offset)>,
+    /// All records of these rows.
+    found: Vec<Offset>,
+    /// Whether one of these rows is yet to come.
+    is_open: bool,
+    /// Whether it was looked as far as is ever looked.
+    is_far: bool,
     /// Keys that ever had an entry.
     known: HashSet<Bytes>,
     /// Whether a row was made of a record that did not wait.
@@ -286,13 +359,32 @@ impl Spans {
         }
     }
 
+    /// An entry is over; `own` is the record that ended it, where it is part of the row.
+    fn over(&mut self, open: Open, own: Option<Offset>) {
+        let Open { first, last, torn, mut records } = open;
+        if !self.wanted.is_empty() {
+            records.extend(own);
+            if self.wants(&records) {
+                self.found.append(&mut records);
+            }
+        }
+        self.close(first, own.map_or(last, |own| own.max(last)), torn);
+    }
+
+    fn wants(&self, records: &[Offset]) -> bool {
+        records.iter().any(|record| {
+            let behind = self.wanted.partition_point(|(first, _)| first <= record);
+            behind.checked_sub(1).and_then(|at| self.wanted.get(at)).is_some_and(|(_, end)| record < end)
+        })
+    }
+
     /// Entries were given back.
     fn expire(&mut self, changes: Changes) {
         for (key, _, now) in changes.0 {
             if now.is_none()
-                && let Some((first, last, torn)) = self.open.remove(&key)
+                && let Some(open) = self.open.remove(&key)
             {
-                self.close(first, last, torn);
+                self.over(open, None);
             }
         }
     }
@@ -306,23 +398,31 @@ impl Spans {
         for (key, _, now) in changes.0 {
             let before = self.open.remove(&key);
             let Some((deadline_ns, last)) = now.and_then(|now| state::waits(&now)) else {
-                if let Some((first, last, torn)) = before {
+                if let Some(open) = before {
                     // With the record itself, where it ended the row.
-                    self.close(first, joined.map_or(last, |joined| joined.max(last)), torn);
+                    let own = joined.filter(|joined| *joined > open.last);
+                    self.over(open, own);
                 }
                 continue;
             };
+            let new = |torn| Open { first: offset, last, torn, records: vec![offset] };
             let entry = match before {
-                Some((first, given, torn)) if joined == Some(given) => {
-                    self.close(first, given, torn);
-                    (offset, last, false)
+                Some(open) if joined == Some(open.last) => {
+                    self.over(open, None);
+                    new(false)
                 }
-                Some((first, _, torn)) => (first, last, torn),
+                Some(mut open) => {
+                    open.last = last;
+                    if !self.wanted.is_empty() {
+                        open.records.push(offset);
+                    }
+                    open
+                }
                 None => {
                     let wait_ns = deadline_ns.saturating_sub(arrival_ns);
                     self.wait_ns = wait_ns.max(self.wait_ns);
                     let torn = since_ns.is_some_and(|since_ns| arrival_ns < since_ns.saturating_add(wait_ns));
-                    (offset, last, torn && !self.known.contains(&key))
+                    new(torn && !self.known.contains(&key))
                 }
             };
             self.known.insert(key.clone());
@@ -333,18 +433,24 @@ impl Spans {
     /// Whether what lies ahead no longer matters. `into_ns` is how long after the log's first record it arrived, where something may
     /// have waited then.
     fn is_enough(&self, into_ns: Option<i64>) -> bool {
-        let is_over = self.open.values().all(|(first, _, torn)| *first >= self.edge && !torn);
+        let is_over = self.open.values().all(|open| open.first >= self.edge && !open.torn);
         is_over && into_ns.is_none_or(|into_ns| self.wait_ns > 0 && into_ns >= self.wait_ns)
     }
 
-    fn all(mut self, is_over: bool) -> Vec<Span> {
-        for (first, last, torn) in std::mem::take(&mut self.open).into_values() {
-            match is_over {
-                true => self.close(first, last, torn),
-                false => self.closed.push(Span { first, last: None, torn }),
+    /// There is no more.
+    fn end(mut self, is_over: bool) -> Self {
+        for open in std::mem::take(&mut self.open).into_values() {
+            if is_over {
+                self.over(open, None);
+                continue;
+            }
+            self.closed.push(Span { first: open.first, last: None, torn: open.torn });
+            match self.wants(&open.records) {
+                true if self.is_far => self.found.extend(open.records),
+                is_wanted => self.is_open |= is_wanted,
             }
         }
-        self.closed
+        self
     }
 }
 

@@ -22,7 +22,7 @@ use crate::queue::batch::Scratch;
 use crate::relay::RelayError;
 use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::generations::{Generations, Ready};
-use crate::relay::history::{History, Range, Stretch, calls, decode, expire};
+use crate::relay::history::{History, Range, Stretch, calls, decode, expire, without_gone};
 use crate::relay::replay::job::{Job, Progress};
 use crate::relay::replay::past::AtPast;
 use crate::relay::replay::whole::may_join;
@@ -92,14 +92,7 @@ impl Work {
             self.checkpoint(shared, job, index)?;
             return Ok(Did::All);
         }
-        let ready = match job.ready.get() {
-            Some(ready) => ready.clone(),
-            None => {
-                let promoted = job.record.lock().promoted.clone();
-                let ready = shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
-                job.ready.get_or_init(|| ready).clone()
-            }
-        };
+        let ready = job.ready(shared)?;
         if ready.chain.remembers()
             && let Some(did) = self.warm_up(shared, job, &partition, &ready)?
         {
@@ -117,7 +110,7 @@ impl Work {
         let waits = self.stretch(shared, job, &partition, &ready, upto)?;
         if self.progress.at >= range.end {
             // What its filters still hold becomes rows, as where another generation begins.
-            self.end(shared, job, &ready);
+            self.end(job, &ready);
         }
         if self.stage.bytes() >= STAGE_BYTES {
             self.checkpoint(shared, job, index)?;
@@ -155,11 +148,13 @@ impl Work {
                 self.refuse_gap(shared, job, ready, gap)?;
             }
             next = history.at();
+            let masks = shared.store.masks(job.generations.topic);
             let mut scratch = Scratch::new();
             for stored in &batches {
-                let Some(records) = decode(stored, &mut scratch) else { continue };
+                let Some(mut records) = decode(stored, &mut scratch) else { continue };
                 let from = stored.base_offset.max(warm);
                 let upto = stored.next_offset.min(until);
+                without_gone(&mut records, (range.partition, masks.as_deref()), (from, upto));
                 let ran = calls(&records, (from, upto), ready, &self.arena, &mut self.documents, &mut self.state, |_, _| true);
                 self.arena.reset();
                 match ran {
@@ -201,12 +196,11 @@ impl Work {
     }
 
     /// The end of the range: what waits becomes rows.
-    fn end(&mut self, shared: &Shared, job: &Job, ready: &Ready) {
-        let masks = shared.store.masks(job.generations.topic);
+    fn end(&mut self, job: &Job, ready: &Ready) {
         let is_dead = job.generations.name.starts_with(DEAD_PREFIX);
         let Self { progress, stage, arena, state, .. } = self;
         expire(i64::MAX, ready, arena, state, |ran| {
-            let rows = rows(&ran.call, ran.output, is_dead, masks.as_deref(), progress);
+            let rows = rows(&ran.call, ran.output, is_dead, progress);
             stage.append(progress.range.partition, job.generation, &rows);
             true
         });
@@ -238,7 +232,7 @@ impl Work {
             let Some(records) = decode(stored, &mut scratch) else {
                 return self.gap(shared, job, ready, until);
             };
-            if let Err(not_now) = self.batch(job, ready, masks.as_deref(), &records, until, keep) {
+            if let Err(not_now) = self.batch(job, ready, masks.as_deref(), records, until, keep) {
                 return pending(not_now);
             }
         }
@@ -275,9 +269,8 @@ impl Work {
         let made = kept.read(at, stretch.end)?;
         let masks = shared.store.masks(job.generations.topic);
         let keep = shared.keep_payload(&job.generations.name, ready);
-        let records = made.records();
         let before = self.progress.records;
-        let ran = self.batch(job, ready, masks.as_deref(), &records, made.next, keep);
+        let ran = self.batch(job, ready, masks.as_deref(), made.records(), made.next, keep);
         self.progress.rebuilt += self.progress.records - before;
         self.past = Some(past);
         if let Err(not_now) = ran {
@@ -294,20 +287,22 @@ impl Work {
         job: &Job,
         ready: &Ready,
         masks: Option<&Masks>,
-        records: &Records<'_>,
+        mut records: Records<'_>,
         until: u64,
         keep: KeepPayload,
     ) -> Result<(), NotNow> {
         let Self { progress, stage, documents, arena, state, warm, .. } = self;
         let is_dead = job.generations.name.starts_with(DEAD_PREFIX);
         let partition = progress.range.partition;
-        let ran = calls(records, (progress.at, until), ready, arena, documents, state, |ran, next| {
+        let from = progress.at;
+        let gone = without_gone(&mut records, (partition, masks), (from, until));
+        let ran = calls(&records, (from, until), ready, arena, documents, state, |ran, next| {
             let Ran { call, output, .. } = ran;
             if next > progress.at {
                 progress.records += call.records.len() as u64;
                 progress.bytes += call.records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
             }
-            let mut rows = rows(&call, output, is_dead, masks, progress);
+            let mut rows = rows(&call, output, is_dead, progress);
             rows.keep = keep;
             if keep != KeepPayload::Never {
                 rows.records = call;
@@ -316,6 +311,7 @@ impl Work {
             progress.make(next);
             true
         });
+        progress.deleted += gone.iter().filter(|offset| **offset < progress.at).count() as u64;
         if warm.is_some() {
             *warm = Some(progress.at);
             drop(state.take_changes());
@@ -370,16 +366,12 @@ fn pending(not_now: NotNow) -> Result<Option<Pending>, RelayError> {
 }
 
 /// What a chain's answer is in the store.
-fn rows<'b>(call: &Records<'b>, output: Output<'b>, is_dead: bool, masks: Option<&Masks>, progress: &mut Progress) -> Rows<'b> {
+fn rows<'b>(call: &Records<'b>, output: Output<'b>, is_dead: bool, progress: &mut Progress) -> Rows<'b> {
     let Output { names, cells, verdicts, .. } = output;
     let mut rows = Rows { names, heads: Vec::with_capacity(verdicts.len()), cells, ..Rows::default() };
     for (record, verdict) in call.records.iter().zip(&verdicts) {
         // What a filter held has the origin of its last record, which a lane that came before may own.
         let offset = verdict.joined.map_or(record.offset, |joined| joined.offset);
-        if masks.is_some_and(|masks| masks.is_gone(progress.range.partition, offset)) {
-            progress.deleted += 1;
-            continue;
-        }
         match &verdict.kind {
             VerdictKind::Store { time_ns, cells } => {
                 let time_ns = time_ns.unwrap_or(record.arrival_ns);

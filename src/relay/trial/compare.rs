@@ -12,28 +12,20 @@ use crate::base::record::{RecordView, Records};
 use crate::base::row::{Cell, TIME, Value};
 use crate::relay::shown;
 use crate::sandbox::{Output, Verdict, VerdictKind};
-use crate::store::mask::Masks;
 
 /// What was run.
 pub(super) struct Seen<'s, 'b> {
     pub(super) partition: PartitionId,
     pub(super) call: &'s Records<'b>,
-    /// Which records are not to be looked at.
-    pub(super) masks: Option<&'s Masks>,
     /// How many examples of each kind are kept.
     pub(super) sample: usize,
 }
 
 /// Adds a call to the report; both outputs are of its records.
 pub(super) fn compare(report: &mut Report, seen: &Seen<'_, '_>, live: &Output<'_>, candidate: &Output<'_>) {
-    let &Seen { partition, call, masks, sample } = seen;
-    let mut deleted = 0;
+    let &Seen { partition, call, sample } = seen;
     let same_names = live.names == candidate.names;
     for (record, (old, new)) in call.records.iter().zip(live.verdicts.iter().zip(&candidate.verdicts)) {
-        if masks.is_some_and(|masks| masks.is_gone(partition, record.offset)) {
-            deleted += 1;
-            continue;
-        }
         let emissions_differ = old.emissions != new.emissions;
         if emissions_differ {
             report.emissions_differ += 1;
@@ -85,8 +77,7 @@ pub(super) fn compare(report: &mut Report, seen: &Seen<'_, '_>, live: &Output<'_
             }
         }
     }
-    report.deleted += deleted;
-    report.count(call.records.len() as u64 - deleted);
+    report.count(call.records.len() as u64);
 }
 
 struct Place<'p, 'b> {
@@ -202,7 +193,7 @@ mod tests {
         let record = RecordView { offset: 7, arrival_ns: 5, timestamp_ms: 0, key: None, payload: b"raw", headers: (0, 0) };
         let call = Records { records: vec![record], headers: Vec::new() };
         let mut report = Report::default();
-        let seen = Seen { partition: 1, call: &call, masks: None, sample: 5 };
+        let seen = Seen { partition: 1, call: &call, sample: 5 };
         compare(&mut report, &seen, old, new);
         let sum = report.same + report.changed + report.newly_dropped + report.newly_kept + report.newly_failed + report.mended;
         assert_eq!((sum, report.records), (1, 1), "in exactly one count: {report:?}");

@@ -1,6 +1,5 @@
 //! A trial's thread: reads history, runs both chains over each call, has them compared.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Job;
@@ -13,10 +12,9 @@ use crate::queue::batch::Scratch;
 use crate::relay::codec::{Codec, NotNow};
 use crate::relay::cut::cut;
 use crate::relay::generations::Ready;
-use crate::relay::history::{History, Manners, decode, expire};
+use crate::relay::history::{History, Manners, decode, expire, without_gone};
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::{Arena, ChainRecord, State};
-use crate::store::mask::Masks;
 
 /// Records on which it is looked whether the candidate is steady.
 const STEADY_RECORDS: usize = 256;
@@ -41,8 +39,7 @@ pub(super) fn run(
     let shared = relay.shared();
     let manners = Manners::new(shared, &job.stop);
     let masks = shared.store.masks(topic.id());
-    let mut run =
-        Run { relay, job, chains, record, sample, masks, states: Default::default(), is_steady_known: false, waits: 0 };
+    let mut run = Run { relay, job, chains, record, sample, states: Default::default(), is_steady_known: false, waits: 0 };
     for range in &job.ranges {
         let Some(partition) = topic.partition(range.partition) else { continue };
         run.states = Default::default();
@@ -57,8 +54,10 @@ pub(super) fn run(
                 let until = stored.next_offset.min(range.end);
                 let mut scratch = Scratch::new();
                 match decode(stored, &mut scratch) {
-                    Some(records) => {
+                    Some(mut records) => {
                         let from = done.max(stored.base_offset);
+                        let gone = without_gone(&mut records, (range.partition, masks.as_deref()), (from, until));
+                        job.progress.lock().report.deleted += gone.len() as u64;
                         run.batch(&manners, range.partition, &records, (from, until))?;
                     }
                     None => run.unreadable(until - done.max(stored.base_offset)),
@@ -78,8 +77,6 @@ struct Run<'r> {
     chains: &'r Chains,
     record: &'r ChainRecord,
     sample: usize,
-    /// Records whose rows somebody had deleted for good are not looked at.
-    masks: Option<Arc<Masks>>,
     /// What the filters of both chains remember of the partition; empty where its range begins.
     states: [State; 2],
     is_steady_known: bool,
@@ -102,7 +99,7 @@ impl Run<'_> {
         (from, until): (Offset, Offset),
     ) -> Result<(), RelayError> {
         if !std::mem::replace(&mut self.is_steady_known, true) {
-            self.look_whether_steady(partition, records, (from, until))?;
+            self.look_whether_steady(records, (from, until))?;
         }
         let mut at = from;
         while at < until {
@@ -170,30 +167,20 @@ impl Run<'_> {
         let report = &mut self.job.progress.lock().report;
         report.live.add(old.output.stats, between.saturating_sub(began));
         report.candidate.add(new.output.stats, ended.saturating_sub(between));
-        let seen = Seen { partition, call: &old.call, masks: self.masks.as_deref(), sample: self.sample };
+        let seen = Seen { partition, call: &old.call, sample: self.sample };
         compare(report, &seen, &old.output, &new.output);
         Ok(next)
     }
 
     /// A filter whose verdicts depend on how calls are cut would make every replay differ; some records are enough to catch most.
-    fn look_whether_steady(
-        &self,
-        partition: PartitionId,
-        records: &Records<'_>,
-        (from, until): (Offset, Offset),
-    ) -> Result<(), RelayError> {
+    fn look_whether_steady(&self, records: &Records<'_>, (from, until): (Offset, Offset)) -> Result<(), RelayError> {
         // Of other codecs the chain sees documents, not payloads.
         if !matches!(self.chains.live.codec, Codec::Bytes | Codec::Json) {
             return Ok(());
         }
         let (mut call, _) = cut(records, from, until);
         call.records.truncate(STEADY_RECORDS);
-        let mut unsteady = self.relay.shared().sandbox.unsteady(self.record, &call)?;
-        if let Some(found) = &mut unsteady
-            && self.masks.as_ref().is_some_and(|masks| masks.is_gone(partition, found.offset))
-        {
-            (found.before, found.now) = ("(deleted)".to_owned(), "(deleted)".to_owned());
-        }
+        let unsteady = self.relay.shared().sandbox.unsteady(self.record, &call)?;
         let report: &mut Report = &mut self.job.progress.lock().report;
         report.unsteady = unsteady;
         Ok(())
