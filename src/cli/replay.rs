@@ -113,7 +113,7 @@ remembers; --dry-run says what stays as it is, and why.")]
         #[command(flatten)]
         remote: Remote,
     },
-    /// Delete rows for good, by a query or by offsets; a replay does not bring them back
+    /// Delete rows for good, by a query or by offsets; a replay does not bring them back. Rows of several records go whole
     #[command(after_help = "Examples:
   sawbox replay delete-rows web --query 'user:alice' --dry-run
   sawbox replay delete-rows web --query 'user:alice' --yes

@@ -1,6 +1,7 @@
 //! Rows deleted because a person may not keep them: now, and whatever is made of their records again.
 //!
 //! A row made of several records goes as a whole, with all of them: whichever was named, none comes back in another row.
+//! Which row a line was part of that the queue has no longer is not known: such a row goes by its own offset, or by a query.
 //! Invariants: durable when it is answered; queries, lanes that make rows again after a crash, and replays leave them out from then on.
 //! The records' bytes go by themselves: from the store when the parts are written anew, from the queue and the dead letters when
 //! their retention ends; the answer says when that is at the latest.
