@@ -93,20 +93,53 @@ pub fn unpack(bytes: &[u8], count: usize, width: u8, mut each: impl FnMut(&[u64]
     Some(())
 }
 
+/// Gives `count` numbers of `width` bits, at most 32; `None` where the bytes do not hold them.
+pub fn unpack_u32(bytes: &[u8], count: usize, width: u8) -> Option<Vec<u32>> {
+    if width > 32 || packed_len(count, width) > bytes.len() {
+        return None;
+    }
+    let mut all = vec![0; count];
+    let step = packed_len(BLOCK, width);
+    let mut rest = bytes;
+    for block in all.chunks_mut(BLOCK) {
+        unpack_block(rest, usize::from(width), block)?;
+        rest = rest.get(step..).unwrap_or(&[]);
+    }
+    Some(all)
+}
+
+/// A number that others of some bits are unpacked to.
+trait Unpacked: Copy + Default {
+    fn of(value: u64) -> Self;
+}
+
+impl Unpacked for u64 {
+    fn of(value: u64) -> Self {
+        value
+    }
+}
+
+impl Unpacked for u32 {
+    #[allow(clippy::cast_possible_truncation)] // it has at most 32 bits
+    fn of(value: u64) -> Self {
+        value as Self
+    }
+}
+
 /// Calls the loop that is compiled for a width.
 macro_rules! of_width {
     ($width:expr, $bytes:expr, $out:expr, [$($w:literal)*]) => {
         match $width {
-            $($w => unpack_eights::<$w>($bytes, $out),)*
+            $($w => unpack_eights::<$w, _>($bytes, $out),)*
             _ => 0,
         }
     };
 }
 
 /// Unpacks numbers that begin with the first bit of `bytes`.
-fn unpack_block(bytes: &[u8], width: usize, out: &mut [u64]) -> Option<()> {
+fn unpack_block<N: Unpacked>(bytes: &[u8], width: usize, out: &mut [N]) -> Option<()> {
     if width == 0 {
-        out.fill(0);
+        out.fill(N::default());
         return Some(());
     }
     let done = of_width!(width, bytes, out, [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32
@@ -124,13 +157,13 @@ fn unpack_block(bytes: &[u8], width: usize, out: &mut [u64]) -> Option<()> {
             word[..rest.len()].copy_from_slice(rest);
             u64::from_le_bytes(word) >> shift
         };
-        *number = value & mask;
+        *number = N::of(value & mask);
     }
     Some(())
 }
 
 /// Unpacks eight numbers at a time, which take `W` whole bytes, while eight bytes more can be read; says how many it did.
-fn unpack_eights<const W: usize>(bytes: &[u8], out: &mut [u64]) -> usize {
+fn unpack_eights<const W: usize, N: Unpacked>(bytes: &[u8], out: &mut [N]) -> usize {
     const { assert!(W > 0 && W <= ONE_LOAD) };
     let mask = u64::MAX >> (64 - W);
     let mut done = 0;
@@ -139,7 +172,7 @@ fn unpack_eights<const W: usize>(bytes: &[u8], out: &mut [u64]) -> usize {
         for (at, number) in eight.iter_mut().enumerate() {
             let byte = at * W / 8;
             let word = window.get(byte..byte + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes);
-            *number = word >> (at * W % 8) & mask;
+            *number = N::of(word >> (at * W % 8) & mask);
         }
         done += 8;
     }
@@ -235,6 +268,8 @@ mod tests {
                 assert_eq!(out.len(), packed_len(count, width));
                 let mut back = Vec::new();
                 assert_eq!(unpack(&out, count, width, |values| back.extend_from_slice(values)), Some(()));
+                let small = unpack_u32(&out, count, width).map(|all| all.into_iter().map(u64::from).collect());
+                assert_eq!(small, (width <= 32).then(|| back.clone()));
                 assert_eq!(back, values, "{width} bits");
                 if !out.is_empty() {
                     assert_eq!(unpack(&out[1..], count, width, |_| ()), None);

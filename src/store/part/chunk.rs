@@ -28,7 +28,7 @@
 //! Times, offsets and n are columns of whole numbers like any other.
 //! Limits: 8,192 values a chunk; [`CHUNK_BYTES`] of text.
 
-use super::bits::{Reader, pack, packed_len, put_bytes, put_varint, put_zigzag, unpack, width_of};
+use super::bits::{Reader, pack, packed_len, put_bytes, put_varint, put_zigzag, unpack, unpack_u32, width_of};
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::Present;
 
@@ -432,16 +432,15 @@ pub fn codes(reader: &mut Reader<'_>, encoded: u8, count: usize, entries: usize)
     }
     let base = reader.varint()?;
     let width = reader.u8().filter(|width| *width <= 32)?;
-    let bytes = reader.take(packed_len(count, width))?;
-    let mut codes = Vec::with_capacity(count);
-    let mut fits = true;
-    let most = (entries as u64).checked_sub(base);
-    #[allow(clippy::cast_possible_truncation)] // below `entries`, or not used
-    unpack(bytes, count, width, |block| {
-        fits &= most.is_some_and(|most| block.iter().fold(0, |greatest: u64, code| greatest.max(*code)) < most);
-        codes.extend(block.iter().map(|code| base.wrapping_add(*code).wrapping_add(1) as u32));
-    })?;
-    fits.then_some(codes)
+    let mut codes = unpack_u32(reader.take(packed_len(count, width))?, count, width)?;
+    let first = u32::try_from(base.checked_add(1)?).ok()?;
+    let mut greatest = 0;
+    for code in &mut codes {
+        greatest = greatest.max(*code);
+        *code = code.wrapping_add(first);
+    }
+    let fits = (entries as u64).checked_sub(base).is_some_and(|most| u64::from(greatest) < most);
+    (fits || codes.is_empty()).then_some(codes)
 }
 
 /// Appends strings, given by their ends, compressed where that helps.

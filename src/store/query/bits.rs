@@ -120,6 +120,20 @@ impl Bits {
         out
     }
 
+    /// The same of rows that have this value, which few have.
+    pub fn fill_equal(among: &Self, values: &[u32], wanted: u32) -> Self {
+        let mut out = Self::none(among.rows);
+        for ((word, among_word), values) in out.words.iter_mut().zip(&among.words).zip(values.chunks(64)) {
+            // Without a branch for each: many are compared at once.
+            let any = values.iter().fold(false, |any, value| any | (*value == wanted));
+            if any && *among_word != 0 {
+                let bits = values.iter().enumerate().fold(0, |bits, (bit, value)| bits | u64::from(*value == wanted) << bit);
+                *word = bits & among_word;
+            }
+        }
+        out
+    }
+
     /// Selects those of `among` that this says yes to, asking only about them: for tests that cost something.
     pub fn pick(among: &Self, yes: impl Fn(usize) -> bool) -> Self {
         let mut out = Self::none(among.rows);
@@ -184,6 +198,20 @@ mod tests {
             assert_eq!(both, all);
             both.and(&odd);
             assert_eq!(both, odd);
+        }
+    }
+
+    #[test]
+    fn values_are_compared_as_one_by_one() {
+        for rows in [0u32, 1, 64, 130, 200] {
+            let values: Vec<u32> = (0..rows).map(|row| row * row % 7).collect();
+            for among in [Bits::all(values.len()), Bits::fill(&Bits::all(values.len()), |row| row % 3 == 0)] {
+                for wanted in 0..8 {
+                    let expected = Bits::pick(&among, |row| values[row] == wanted);
+                    assert_eq!(Bits::fill_equal(&among, &values, wanted), expected);
+                    assert_eq!(Bits::fill_by(&among, &values, |value| value == wanted), expected);
+                }
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ impl DictVerdict {
     pub fn rows(&self, codes: &[u32], among: &Bits) -> Bits {
         match (self.matching, self.only) {
             (0, _) => Bits::none(among.rows()),
-            (_, Some(only)) => Bits::fill_by(among, codes, |code| code == only),
+            (_, Some(only)) => Bits::fill_equal(among, codes, only),
             (all, _) if all == self.dict.len() => Bits::fill_by(among, codes, |code| code != 0),
             _ => Bits::fill_by(among, codes, |code| self.by_code.get(code as usize).is_some_and(|&yes| yes != 0)),
         }
