@@ -29,7 +29,7 @@ use crate::queue::batch::Scratch;
 use crate::relay::RelayError;
 use crate::relay::codec::NotNow;
 use crate::relay::generations::{Generations, Handled, Promoted, Ready};
-use crate::relay::history::{History, Range, calls, decode, expire};
+use crate::relay::history::{History, Range, calls, decode, expire, without_gone};
 use crate::relay::shared::Shared;
 use crate::sandbox::state::{self, Bytes, Changes};
 use crate::sandbox::{Arena, FilterError, State};
@@ -199,14 +199,14 @@ impl Whole<'_> {
         {
             let next = self.generations.next_bound(number, at).unwrap_or(end).min(end);
             if let Some(ready) = self.joining.of(self.shared, &handled)? {
-                let within = |(first, last): &(Offset, Offset)| Some(((*first).max(at), (*last).min(next)));
                 let mut whole = Self { ..*self };
                 if wanted.last().is_some_and(|(_, end)| *end > self.settled) {
                     // Which rows are yet to come is known of what is durable.
                     self.shared.store.flush_topic(self.generations.topic)?;
                     whole.settled = self.shared.store.cursor(self.generations.topic, number).unwrap_or(0);
                 }
-                let own: Vec<_> = wanted.iter().filter_map(within).filter(|(first, last)| first < last).collect();
+                let within = wanted.iter().map(|(first, last)| ((*first).max(at), (*last).min(next)));
+                let own: Vec<_> = within.filter(|(first, last)| first < last).collect();
                 for near in own.chunk_by(|one, other| other.0 - one.1 < LOOK) {
                     let (first, last) = (near[0].0, near[near.len() - 1].1);
                     let spans = whole.old(&handled, &ready, (first, last), false, near)?;
@@ -282,13 +282,16 @@ impl Whole<'_> {
         };
         let edge = spans.edge;
         let (mut arena, mut documents, mut state) = (Arena::new(), Vec::new(), State::default());
+        let masks = self.shared.store.masks(self.generations.topic);
         let mut history = History::new(self.partition, from, until);
         let mut began_ns = None;
         let far = edge.saturating_add(LOOK);
         while let Some(stretch) = history.read()? {
             let mut scratch = Scratch::new();
             for stored in &stretch.batches {
-                let Some(records) = decode(stored, &mut scratch) else { continue };
+                let Some(mut records) = decode(stored, &mut scratch) else { continue };
+                // Those that were deleted for good have no rows, and a replay does not see them.
+                without_gone(&mut records, (self.partition.id(), masks.as_deref()), (from, until));
                 let own = records.records.iter().filter(|record| (from..until).contains(&record.offset));
                 for record in own {
                     let since_ns = is_torn.then(|| *began_ns.get_or_insert(record.arrival_ns));
