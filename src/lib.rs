@@ -190,6 +190,8 @@ impl Running {
 /// Topics that nobody configured get their filter with the first record; compiled by then, that record is not kept waiting.
 fn warm(sandbox: Arc<sandbox::Sandbox>) {
     let compile = move || {
+        // Who asks something just after a start does not wait for it.
+        base::low::lower(base::low::LANES);
         if let Err(error) = sandbox.unconfigured() {
             tracing::warn!(%error, "cannot make the chain of topics that have none");
         }

@@ -100,7 +100,7 @@ impl World {
     pub fn new(seed: u64, joins: bool) -> Self {
         let mut world = Self {
             joins,
-            keeps: seed % 2 == 0,
+            keeps: seed.is_multiple_of(2),
             disk: SimDisk::new(seed),
             clock: Arc::new(SimClock::at(START_NS)),
             life: None,

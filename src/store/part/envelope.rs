@@ -44,10 +44,22 @@ pub struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// Its key, and its headers in their order. Ends early where the bytes are none.
-    pub fn open(&self) -> (Option<&'a [u8]>, impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a>) {
+    pub fn open(&self) -> (Option<&'a [u8]>, Headers<'a>) {
         let mut reader = Reader(self.wrap);
         let key = reader.size().and_then(|length| reader.take(length.checked_sub(1)?));
-        (key, std::iter::from_fn(move || Some((reader.bytes()?, reader.bytes()?))))
+        (key, Headers(reader))
+    }
+}
+
+/// Names and values of a wrap.
+#[derive(Clone, Debug)]
+pub struct Headers<'a>(Reader<'a>);
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.0.bytes()?, self.0.bytes()?))
     }
 }
 

@@ -227,7 +227,7 @@ proptest! {
                         *end += 1;
                     }
                 }
-                Op::Flush => drop(store.flush_all().unwrap()),
+                Op::Flush => store.flush_all().unwrap(),
                 Op::Merge => drop(store.merge_all().unwrap()),
                 Op::Delete(partition, first, count) => {
                     let end = (first + count).min(ends[*partition as usize]);
