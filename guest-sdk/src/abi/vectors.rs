@@ -231,7 +231,7 @@ fn vectors() -> Vec<Vector> {
 }
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors")
+    PathBuf::from("vectors")
 }
 
 /// All vectors with their bytes and what these mean.

@@ -139,7 +139,7 @@ fn public_cases_of_the_legacy_names() {
         ("Built dynamic TCP", "the same of the port at the end of the line"),
         ("ASA-3-313001", "the same of the interface at the end of the line"),
     ];
-    let beside = || concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data").into();
+    let beside = || "../shared/data".into();
     let path = std::path::PathBuf::from(std::env::var_os("SAWBOX_DATA").unwrap_or_else(beside)).join("grok_cases_legacy.json");
     let Ok(bytes) = std::fs::read(&path) else {
         assert!(std::env::var_os("SAWBOX_NO_SKIP").is_none(), "{} is missing, and skipping is not allowed", path.display());

@@ -30,7 +30,7 @@ const COMMITS: &str = "store/COMMITS";
 const EXPECTED: &str = "expected.json";
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/tests/fixtures")
+    PathBuf::from("src/store/tests/fixtures")
 }
 
 pub fn bytes_of(disk: &dyn Disk, path: &Path) -> Vec<u8> {
