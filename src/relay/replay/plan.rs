@@ -83,7 +83,6 @@ impl Relay {
             let why = format!("two of the ranges of partition {} overlap, at offset {}", pair[0].partition, pair[1].first);
             return Err(RelayError::Config(why));
         }
-        let mut any_past = false;
         for range in asked {
             let Some(partition) = partitions.iter().find(|one| one.id() == range.partition) else { continue };
             let number = range.partition;
@@ -92,7 +91,6 @@ impl Relay {
             let committed = self.shared().store.cursor(topic.id(), number).unwrap_or(0);
             let settled = committed.max(generations.newest_from(number).unwrap_or(0));
             if range.first < start {
-                any_past = true;
                 let gone = Range { end: range.end.min(start), ..range };
                 self.past(&mut plan, generations, &joining, (gone, settled), request, (promoted, ready))?;
             }
@@ -121,7 +119,8 @@ impl Relay {
             last.end = if overlap { last.end.max(next.end) } else { last.end };
             overlap
         });
-        if any_past {
+        // What the same chain made is out of nobody's reach.
+        if !plan.past.ranges.is_empty() || !plan.out_of_reach.is_empty() {
             plan.past.end();
         }
         plan.records = plan.ranges.iter().map(Range::len).sum::<u64>() + plan.past.records;
