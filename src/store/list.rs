@@ -2,46 +2,26 @@
 //!
 //! What is read may be damage: a list ends early where its bytes are none.
 
-/// Reads a list entry: each item is a LEB128 length and its bytes.
+use super::part::bits::{Reader, put_bytes};
+
+/// Reads a list entry.
 pub fn list_items(entry: &[u8]) -> ListItems<'_> {
-    ListItems(entry)
+    ListItems(Reader(entry))
 }
 
 /// Adds an item to a list entry.
-#[allow(clippy::cast_possible_truncation)] // seven bits at a time
 pub fn push_list_item(entry: &mut Vec<u8>, item: &[u8]) {
-    let mut length = item.len();
-    loop {
-        let low = u8::try_from(length & 0x7f).unwrap_or(0);
-        length >>= 7;
-        if length == 0 {
-            entry.push(low);
-            break;
-        }
-        entry.push(low | 0x80);
-    }
-    entry.extend_from_slice(item);
+    put_bytes(entry, item);
 }
 
-/// The items of a list entry; ends early where the bytes are not a list.
+/// The items of a list entry.
 #[derive(Clone, Debug)]
-pub struct ListItems<'a>(&'a [u8]);
+pub struct ListItems<'a>(Reader<'a>);
 
 impl<'a> Iterator for ListItems<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let mut length = 0usize;
-        for shift in (0..35).step_by(7) {
-            let (&byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            length |= usize::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                let item = self.0.get(..length)?;
-                self.0 = &self.0[length..];
-                return Some(item);
-            }
-        }
-        None
+        self.0.bytes()
     }
 }
