@@ -24,7 +24,7 @@ const READ_BYTES: usize = 1024 * 1024;
 /// Records likewise.
 const READ_RECORDS: usize = 8192;
 
-/// A group that has rows of the offsets that were asked for.
+/// A group that has rows of the offsets that were asked for: none below `first`, none above `last`.
 #[derive(Clone, Debug)]
 struct Place {
     source: Arc<dyn Source>,
@@ -133,26 +133,19 @@ impl Store {
         topic.state.lock().look(topic.id, (None, None), &mut sources);
         for source in sources {
             for group in 0..source.groups() {
-                let overlaps =
-                    source.runs(group)?.iter().any(|run| run.partition == partition && run.first < end && first <= run.last);
-                if overlaps {
+                let runs = source.runs(group)?;
+                let own = runs.iter().filter(|run| run.partition == partition && run.first < end && first <= run.last);
+                let bounds = own.map(|run| (run.first.max(first), run.last.min(end.saturating_sub(1))));
+                if let Some((first, last)) = bounds.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))) {
                     // Where nothing is kept, which is mostly so, no row is read.
                     any = any || !matches!(source.envelopes(group), Ok(None));
-                    places.push(Place { source: source.clone(), group, first, last: end });
+                    places.push(Place { source: source.clone(), group, first, last });
                 }
             }
         }
         if !any {
             return Ok(None);
         }
-        let mut there = Vec::with_capacity(places.len());
-        for place in places {
-            let rows = rows_of(&*place.source, place.group, partition, (first, end))?;
-            if let (Some(least), Some(greatest)) = (rows.first(), rows.last()) {
-                there.push(Place { first: least.0, last: greatest.0, ..place });
-            }
-        }
-        let mut places = there;
         places.sort_by_key(|place| (place.first, place.last));
         Ok(Some(KeptRecords { partition, places, opened: 0, open: Vec::new() }))
     }
