@@ -78,6 +78,8 @@ impl Relay {
     pub fn delete_rows(&self, topic: &str, ranges: &[Range]) -> Result<Deleted, RelayError> {
         let shared = self.shared();
         let found = shared.queue.topic(topic).ok_or_else(|| RelayError::NoTopic(topic.to_owned()))?;
+        // None begins before the deletion is there for it to see.
+        let _none = shared.replays.starting.lock();
         for job in shared.replays.all().into_iter().filter(|job| job.generations.topic == found.id() && job.state().is_open()) {
             if job.ready(shared)?.chain.waits() {
                 return Err(RelayError::Busy(format!(
