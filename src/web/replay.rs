@@ -7,7 +7,8 @@
 //! POST /api/v1/topics/{topic}/delete-rows   {"offsets": [{"partition", "offset"}, {"partition", "first", "end"}]} | {"query": "user:alice"}
 //! ```
 //! A replay takes the records that the queue has, and past its retention those that rows kept (`keep_payload`): `plan.past` of a
-//! `dry_run` says which, what stays as it is, and why. A `dry_run` is answered by 429 with `Retry-After` while as many are made as may (`relay.at_once.explains`).
+//! `dry_run` says which, what stays as it is, and why. That is answered by 429 with `Retry-After` while as many are made as may
+//! (`relay.at_once.explains`).
 //! A replay is durable when it is answered and goes on by itself; its rows take the old ones' place all at once when it is done.
 
 use std::ops::ControlFlow;
