@@ -218,13 +218,13 @@ impl<'r, 'b> Given<'r, 'b> {
                 rows.join(index, Joined { offset, payload: spans.get(SLOT_ARENA, verdict.reason.0, verdict.reason.1)? });
             }
             if !mine.is_empty() || verdict.consumed {
-                rows.rewrite(index, verdict.consumed, names.list.len());
+                let written = rows.rewrite(index, verdict.consumed, names.list.len());
                 let mut left_out = false;
                 for entry in mine {
                     let entry = ValueEntry::decode(entry).map_err(wrong)?;
                     let name = known.numbers.get(entry.name as usize).copied();
                     let name = name.ok_or_else(|| CallError("gave an answer with a name it does not tell".to_owned()))?;
-                    let mut put = |value| name.is_some_and(|name| rows.put(index, name, entry.operation, value));
+                    let mut put = |value| name.is_some_and(|name| rows.put(written, name, entry.operation, value));
                     left_out |= !match entry.body {
                         Body::Str { slot, at, len } => put(Value::Str(spans.get(slot, at, len)?)),
                         Body::Int(value) => put(Value::Int(value)),

@@ -63,6 +63,16 @@ struct Before<'b> {
     joined: Option<Joined<'b>>,
 }
 
+/// A row that is being written anew.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    index: usize,
+    /// Who has it has a name already.
+    stamp: u32,
+    /// Where its cells must end.
+    full: usize,
+}
+
 /// All rows of a batch.
 pub(super) struct Rows<'b> {
     pub(super) rows: Vec<Row<'b>>,
@@ -84,9 +94,8 @@ impl<'b> Rows<'b> {
         let mut guesses: Vec<(&[u8], Option<u32>)> = Vec::new();
         for record in &records.records {
             let from = cells.len();
-            let mut row =
-                Row { cells: (from, from), time_ns: None, implied: true, state: State::Alive, emissions: 0, joined: None };
             cells.push(Cell { name: MESSAGE, value: Value::Str(record.payload) });
+            let (mut time_ns, mut implied) = (None, true);
             for (index, &(name, value)) in records.headers_of(record).iter().enumerate() {
                 let number = match guesses.get(index) {
                     Some(&(guess, number)) if guess == name => number,
@@ -98,9 +107,9 @@ impl<'b> Rows<'b> {
                     }
                 };
                 match number {
-                    Some(TIME) => row.time_ns = instant(Value::Str(value)).or(row.time_ns),
-                    Some(MESSAGE) if row.implied => {
-                        row.implied = false;
+                    Some(TIME) => time_ns = instant(Value::Str(value)).or(time_ns),
+                    Some(MESSAGE) if implied => {
+                        implied = false;
                         cells[from].value = Value::Str(value);
                     }
                     Some(number) => cells.push(Cell { name: number, value: Value::Str(value) }),
@@ -108,8 +117,8 @@ impl<'b> Rows<'b> {
                     None => {}
                 }
             }
-            row.cells.1 = cells.len();
-            rows.push(row);
+            let cells = (from, cells.len());
+            rows.push(Row { cells, time_ns, implied, state: State::Alive, emissions: 0, joined: None });
         }
         Self { rows, cells, emissions: Vec::new(), stamps: Vec::new(), stamp: 0 }
     }
@@ -156,7 +165,7 @@ impl<'b> Rows<'b> {
 
     /// Begins to write a row anew, with the fields it has; `consumed` leaves the implied message out.
     #[inline]
-    pub(super) fn rewrite(&mut self, index: usize, consumed: bool, names: usize) {
+    pub(super) fn rewrite(&mut self, index: usize, consumed: bool, names: usize) -> Written {
         let row = &mut self.rows[index];
         let (mut from, to) = row.cells;
         if row.implied && consumed {
@@ -181,20 +190,21 @@ impl<'b> Rows<'b> {
             }
         }
         row.cells = (start, self.cells.len());
+        Written { index, stamp: self.stamp, full: start + FIELDS }
     }
 
     /// Puts a value into the row that is being written; false where it had to be left out. Mostly the field is a new one: then the
     /// cell is written once, where it stays.
     #[inline(always)] // of each kind of value by itself, or it is put together in memory first
-    pub(super) fn put(&mut self, index: usize, name: u32, operation: Operation, value: Value<'b>) -> bool {
-        let has_room = self.cells.len() - self.rows[index].cells.0 < FIELDS;
+    pub(super) fn put(&mut self, written: Written, name: u32, operation: Operation, value: Value<'b>) -> bool {
+        let has_room = self.cells.len() < written.full;
         match self.stamps.get_mut(name as usize) {
-            Some(stamp) if *stamp != self.stamp && name != TIME && has_room => {
-                *stamp = self.stamp;
+            Some(stamp) if *stamp != written.stamp && name != TIME && has_room => {
+                *stamp = written.stamp;
                 self.cells.push(Cell { name, value });
                 true
             }
-            _ => self.apply(index, name, operation, Some(value)),
+            _ => self.apply(written.index, name, operation, Some(value)),
         }
     }
 
@@ -299,18 +309,23 @@ impl<'b> Rows<'b> {
         let small = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
         let mut verdicts = Vec::with_capacity(self.rows.len());
         for (index, row) in self.rows.into_iter().enumerate() {
-            let mut emissions = self.emissions.get_mut(index).map(std::mem::take).unwrap_or_default();
-            let kind = match row.state {
-                State::Alive => VerdictKind::Store { time_ns: row.time_ns, cells: (small(row.cells.0), small(row.cells.1)) },
-                State::Dropped(reason) => VerdictKind::Drop { reason },
-                State::Held => VerdictKind::Hold,
-                State::Failed(filter, reason) => {
-                    // It will be handled again as a whole.
-                    emissions.clear();
-                    VerdictKind::Fail { filter, reason }
+            let mut emitted = || self.emissions.get_mut(index).map(std::mem::take).unwrap_or_default();
+            let joined = row.joined;
+            // Of each kind by itself, so that none is put together elsewhere first.
+            match row.state {
+                State::Alive => {
+                    let kind = VerdictKind::Store { time_ns: row.time_ns, cells: (small(row.cells.0), small(row.cells.1)) };
+                    verdicts.push(Verdict { kind, emissions: emitted(), joined });
                 }
-            };
-            verdicts.push(Verdict { kind, emissions, joined: row.joined });
+                State::Dropped(reason) => {
+                    verdicts.push(Verdict { kind: VerdictKind::Drop { reason }, emissions: emitted(), joined });
+                }
+                State::Held => verdicts.push(Verdict { kind: VerdictKind::Hold, emissions: emitted(), joined }),
+                // It will be handled again as a whole, so it emits nothing.
+                State::Failed(filter, reason) => {
+                    verdicts.push(Verdict { kind: VerdictKind::Fail { filter, reason }, emissions: Vec::new(), joined });
+                }
+            }
         }
         Output { names: names.list.clone(), cells: self.cells, verdicts, stats }
     }

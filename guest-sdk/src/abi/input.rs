@@ -22,7 +22,7 @@
 //! of the record that put it last, its arrival time the end of its wait; it has no fields.
 //! Addresses count from the frame's start. A value that was cut from the payload points into it.
 
-use super::{FrameError, VALUE_BYTES, VERSION, ValueEntry, slice, u32_at, u64_at};
+use super::{FrameError, VALUE_BYTES, VERSION, ValueEntry, pack, slice, u32_at, u64_at};
 
 /// Bytes before the records.
 pub const HEAD_BYTES: usize = 24;
@@ -140,16 +140,25 @@ impl<'m> Writer<'m> {
             self.full = true;
             return;
         }
-        let mut bytes = [0; RECORD_BYTES];
-        bytes[..8].copy_from_slice(&record.offset.to_le_bytes());
-        bytes[8..16].copy_from_slice(&record.arrival_ns.to_le_bytes());
-        bytes[16..24].copy_from_slice(&record.timestamp_ms.to_le_bytes());
-        bytes[24..32].copy_from_slice(&record.time_ns.unwrap_or(i64::MIN).to_le_bytes());
-        bytes[32..36].copy_from_slice(&record.payload.0.to_le_bytes());
-        bytes[36..40].copy_from_slice(&record.payload.1.to_le_bytes());
-        bytes[40..44].copy_from_slice(&record.values.0.to_le_bytes());
-        bytes[44..48].copy_from_slice(&record.values.1.to_le_bytes());
-        self.put(HEAD_BYTES + self.records * RECORD_BYTES, &bytes);
+        let words = [
+            record.offset,
+            record.arrival_ns.cast_unsigned(),
+            record.timestamp_ms.cast_unsigned(),
+            record.time_ns.unwrap_or(i64::MIN).cast_unsigned(),
+            pack(record.payload.0, record.payload.1),
+            pack(record.values.0, record.values.1),
+        ];
+        let at = HEAD_BYTES + self.records * RECORD_BYTES;
+        let place = self.frame.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<RECORD_BYTES>);
+        match place {
+            // Word by word where it stays: what is put together elsewhere first is waited for when it is copied.
+            Some(place) => {
+                for (place, word) in place.as_chunks_mut().0.iter_mut().zip(words) {
+                    *place = word.to_le_bytes();
+                }
+            }
+            None => self.full = true,
+        }
         self.records += 1;
     }
 
