@@ -17,6 +17,11 @@
 //! Backtracking is bounded by [`BACKTRACK_STEPS`]; a text that exhausts them is an error that the filter can tag, never a
 //! silent "no match".
 //!
+//! **What a search costs** is paid before it is done, out of [`Scratch::fuel`]: a hostile expression takes an engine some
+//! thousand times as long for a byte as a plain one does. The automaton costs by its size ([`weigh`]), and only where the steps gave
+//! up; backtracking costs by its steps, [`FIRST_STEPS`] to begin with and the rest where these are not enough. The lowered form's
+//! own budget is linear in the text. So the price is worked out of the expression and the text alone, and the same at every run.
+//!
 //! **Limits.** An expanded expression has at most [`EXPANDED_BYTES`] and [`FIELDS`] captures, names nest at most [`DEPTH`]
 //! deep (so a name defined by itself is an error, not a loop), and a compiled program is bounded by [`PROGRAM_BYTES`].
 //!
@@ -29,6 +34,7 @@ pub mod patterns;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod weigh;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,8 +52,17 @@ pub const FIELDS: usize = 512;
 pub const DEPTH: usize = 32;
 /// Memory that one compiled program may take.
 pub const PROGRAM_BYTES: usize = 8 << 20;
-/// Steps that the backtracking engine may take back on one text: some milliseconds.
-pub const BACKTRACK_STEPS: usize = 200_000;
+/// Steps that the backtracking engine may take back on one text: a millisecond.
+pub const BACKTRACK_STEPS: usize = 50_000;
+/// Steps that it is given to begin with: most texts need far fewer.
+pub const FIRST_STEPS: usize = 4_000;
+/// Fuel for a step back, and for how many bytes of the text one more: a step may look at much of it.
+const STEP_FUEL: u64 = 12;
+const STEP_BYTES: u64 = 256;
+/// States of an automaton that a byte of text passes for a unit of fuel, where it keeps all ways in mind.
+const STATES: u64 = 4;
+/// The same where it only has to say whether there is a match.
+const STATES_OF_SUPERSET: u64 = 16;
 
 /// Patterns that configuration adds, or puts in place of a standard one.
 pub type Custom = BTreeMap<String, String>;
@@ -61,6 +76,9 @@ pub enum GrokError {
     /// This text took more steps than allowed: the record is tagged.
     #[error("the pattern went back more than {BACKTRACK_STEPS} steps on this text")]
     Exhausted,
+    /// There is not enough fuel for the search.
+    #[error("there is not enough fuel left for the search")]
+    Unpaid,
 }
 
 /// What a captured text becomes.
@@ -104,21 +122,37 @@ pub struct Grok {
 
 enum Engine {
     /// The lowered form answers; the automaton where there is none, or where it gave up.
-    Linear {
-        regex: regex::bytes::Regex,
-        lowered: Option<Box<Lowered>>,
-    },
+    Linear { regex: regex::bytes::Regex, states: u64, lowered: Option<Box<Lowered>> },
     Bounded {
-        superset: Option<regex::bytes::Regex>,
+        /// With its states.
+        superset: Option<(regex::bytes::Regex, u64)>,
+        /// The same but for the steps that it may take back.
+        first: Box<fancy_regex::Regex>,
         exact: Box<fancy_regex::Regex>,
     },
 }
 
-/// Memory that a search needs; keep one per expression and thread.
-#[derive(Debug, Default)]
+/// What a search needs; keep one per expression and thread.
+#[derive(Debug)]
 pub struct Scratch {
+    /// Fuel that searches may still use for what is dear about them; see the module.
+    pub fuel: u64,
     locations: Option<regex::bytes::CaptureLocations>,
     lowered: Option<lower::Memory>,
+}
+
+impl Scratch {
+    /// Forgets how searches went so far: what comes is searched, and paid for, as if it were the first.
+    pub fn begin(&mut self) {
+        if let Some(lowered) = &mut self.lowered {
+            lowered.begin();
+        }
+    }
+
+    fn pay(&mut self, price: u64) -> Result<(), GrokError> {
+        self.fuel = self.fuel.checked_sub(price).ok_or(GrokError::Unpaid)?;
+        Ok(())
+    }
 }
 
 /// Compiles an expression with Logstash's legacy names and those of `custom`.
@@ -143,11 +177,13 @@ pub fn compile_as(expression: &str, custom: &Custom, flavour: Flavour) -> Result
     let engine = match linear {
         Ok((regex, is_ascii)) if !parts.needs_exact => {
             let lowered = if is_ascii { Lowered::new(&parts.superset).map(Box::new) } else { None };
-            Engine::Linear { regex, lowered }
+            Engine::Linear { regex, states: weigh::states(&parts.superset, !is_ascii), lowered }
         }
-        superset => {
-            Engine::Bounded { exact: Box::new(bounded(&parts.exact)?), superset: superset.ok().map(|(regex, _)| regex) }
-        }
+        superset => Engine::Bounded {
+            superset: superset.ok().map(|(regex, is_ascii)| (regex, weigh::states(&parts.superset, !is_ascii))),
+            first: Box::new(bounded(&parts.exact, FIRST_STEPS)?),
+            exact: Box::new(bounded(&parts.exact, BACKTRACK_STEPS)?),
+        },
     };
     Ok(Grok { engine, fields: parts.fields })
 }
@@ -167,13 +203,13 @@ fn linear(pattern: &str) -> Result<(regex::bytes::Regex, bool), regex::Error> {
     build(false).or_else(|_| build(true))
 }
 
-fn bounded(pattern: &str) -> Result<fancy_regex::Regex, GrokError> {
+fn bounded(pattern: &str, steps: usize) -> Result<fancy_regex::Regex, GrokError> {
     let build = |mode| {
         fancy_regex::RegexBuilder::new(pattern)
             .bytes_mode(mode)
             .multi_line(true)
             .dot_matches_new_line(true)
-            .backtrack_limit(BACKTRACK_STEPS)
+            .backtrack_limit(steps)
             .delegate_size_limit(PROGRAM_BYTES)
             .max_prog_size(PROGRAM_BYTES / 64)
             .build()
@@ -205,21 +241,22 @@ impl Grok {
 
     /// Memory for searches with this expression.
     pub fn scratch(&self) -> Scratch {
-        match &self.engine {
-            Engine::Linear { lowered, .. } => {
-                Scratch { lowered: lowered.as_ref().map(|lowered| lowered.memory()), locations: None }
-            }
-            Engine::Bounded { .. } => Scratch::default(),
-        }
+        let lowered = match &self.engine {
+            Engine::Linear { lowered, .. } => lowered.as_ref().map(|lowered| lowered.memory()),
+            Engine::Bounded { .. } => None,
+        };
+        Scratch { fuel: u64::MAX, locations: None, lowered }
     }
 
     /// Searches `text`. On a match appends what was captured to `found`, in the order of the expression, and says true.
     ///
     /// # Errors
-    /// [`GrokError::Exhausted`] when the bounded engine gave up; nothing is appended then.
+    /// [`GrokError::Exhausted`] when the bounded engine gave up, [`GrokError::Unpaid`] when the fuel does not do; nothing is appended
+    /// then.
     pub fn search(&self, text: &[u8], scratch: &mut Scratch, found: &mut Vec<Found>) -> Result<bool, GrokError> {
+        let bytes = text.len() as u64;
         match &self.engine {
-            Engine::Linear { regex, lowered } => {
+            Engine::Linear { regex, states, lowered } => {
                 if let (Some(lowered), Some(memory)) = (lowered, &mut scratch.lowered) {
                     match lowered.search(text, memory) {
                         Outcome::NotFound => return Ok(false),
@@ -230,19 +267,30 @@ impl Grok {
                         Outcome::GaveUp => {}
                     }
                 }
+                scratch.pay((states / STATES).saturating_mul(bytes))?;
                 let locations = scratch.locations.get_or_insert_with(|| regex.capture_locations());
                 if regex.captures_read(locations, text).is_none() {
                     return Ok(false);
                 }
                 self.collect(found, |group| locations.get(group));
             }
-            Engine::Bounded { superset, exact } => {
-                if superset.as_ref().is_some_and(|superset| !superset.is_match(text)) {
-                    return Ok(false);
+            Engine::Bounded { superset, first, exact } => {
+                if let Some((superset, states)) = superset {
+                    scratch.pay((states / STATES_OF_SUPERSET).saturating_mul(bytes))?;
+                    if !superset.is_match(text) {
+                        return Ok(false);
+                    }
                 }
-                let Some(captures) = exact.captures(text).map_err(|_| GrokError::Exhausted)? else {
-                    return Ok(false);
+                let price = |steps: usize| (STEP_FUEL + bytes / STEP_BYTES).saturating_mul(steps as u64);
+                scratch.pay(price(FIRST_STEPS))?;
+                let captures = match first.captures(text) {
+                    Ok(captures) => captures,
+                    Err(_) => {
+                        scratch.pay(price(BACKTRACK_STEPS))?;
+                        exact.captures(text).map_err(|_| GrokError::Exhausted)?
+                    }
                 };
+                let Some(captures) = captures else { return Ok(false) };
                 self.collect(found, |group| captures.get(group).map(|capture| (capture.start(), capture.end())));
             }
         }

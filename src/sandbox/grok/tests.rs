@@ -60,6 +60,36 @@ fn look_around_runs_bounded_and_atomic_groups_keep_their_meaning() {
 }
 
 #[test]
+fn a_search_is_paid_for_by_what_it_may_take() {
+    // What some searches with one memory use up.
+    let used = |expression: &str, text: &str, searches: u64| {
+        let grok = compile(expression, &Custom::new()).unwrap();
+        let mut scratch = grok.scratch();
+        for _ in 0..searches {
+            let _ = grok.search(text.as_bytes(), &mut scratch, &mut Vec::new());
+            scratch.begin();
+        }
+        u64::MAX - scratch.fuel
+    };
+    let line = r#"10.0.0.7 - anna [17/May/2015:10:05:03 +0200] "GET /a?b=c HTTP/1.1" 200 2326 "http://example.org/" "curl/8""#;
+    assert_eq!(used("%{COMBINEDAPACHELOG}", line, 1), 0, "steps are paid by the byte");
+    let goes_back = (r"(?:(?<x>a|aa)+)+(?=y)(?!y)", &*format!("{}yzb", "a".repeat(30)));
+    let long = (r"(?<x>(?:a?){3000})(?<y>b)$", &*"a".repeat(64));
+    let gives_up = (r"(?<x>(?:a|b|ab)*)*c", &*"ab".repeat(600));
+    for ((expression, text), least) in [(goes_back, 600_000), (long, 48_000), (gives_up, 1_000)] {
+        let once = used(expression, text, 1);
+        assert!(once >= least, "{expression} costs {once}");
+        // However often: what was learned of a call's texts is nothing for the next.
+        assert_eq!(used(expression, text, 100), 100 * once, "{expression}");
+    }
+    let grok = compile(goes_back.0, &Custom::new()).unwrap();
+    let mut scratch = grok.scratch();
+    scratch.fuel = 100_000;
+    assert_eq!(grok.search(goes_back.1.as_bytes(), &mut scratch, &mut Vec::new()), Err(GrokError::Unpaid));
+    assert_eq!(grok.search(b"aayaa", &mut scratch, &mut Vec::new()), Ok(false), "what it could not pay is not lost");
+}
+
+#[test]
 fn mistakes_are_named() {
     for (expression, says) in [
         ("%{NOPE:x}", "NOPE"),

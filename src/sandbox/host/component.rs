@@ -4,9 +4,10 @@
 use sawbox_guest::abi::Groups;
 use sawbox_guest::abi::import::{NOTHING, pattern_kind};
 use wasmtime::component::{Component, ComponentType, Lift, Linker, LinkerInstance, Lower, ResourceType, types::ComponentItem};
-use wasmtime::{AsContextMut, StoreContextMut};
+use wasmtime::{AsContext, AsContextMut, StoreContextMut};
 
 use super::super::FilterError;
+use super::super::grok::Found;
 use super::super::lookup::Got;
 use super::pattern::{COMPILE_FUEL, Search};
 use super::{CALL_FUEL, Host, KEY_FUEL, OPEN_FUEL, charge, state, wasi_component};
@@ -171,16 +172,15 @@ type Matched = (Result<Option<Vec<Span>>, ()>,);
 
 fn pattern_match(mut store: Store<'_>, (pattern, text): (u32, Vec<u8>)) -> wasmtime::Result<Matched> {
     let pattern = pattern.cast_signed();
-    let rate = store.as_context_mut().data().patterns.rate(pattern);
-    let host = begin(&mut store, rate, text.len())?;
+    begin(&mut store, 0, 0)?;
+    let mut fuel = store.as_context().get_fuel()?;
     let small = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Ok((match host.patterns.search(pattern, &text)? {
-        Search::Found(found) => {
-            let spans =
-                found.iter().map(|found| Span { group: small(found.field), start: small(found.start), end: small(found.end) });
-            Ok(Some(spans.collect()))
-        }
+    let span = |found: &Found| Span { group: small(found.field), start: small(found.start), end: small(found.end) };
+    let matched = match store.data_mut().patterns.search(pattern, &text, &mut fuel)? {
+        Search::Found(found) => Ok(Some(found.iter().map(span).collect())),
         Search::Nothing => Ok(None),
         Search::GaveUp => Err(()),
-    },))
+    };
+    store.as_context_mut().set_fuel(fuel)?;
+    Ok((matched,))
 }

@@ -134,6 +134,7 @@ impl Host {
     pub(super) fn begin_call(&mut self) {
         self.starting = false;
         self.patience = dns::BUDGET;
+        self.patterns.begin_call();
         self.log_lines = 0;
         self.heard.clear();
         self.panic = None;

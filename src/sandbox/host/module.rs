@@ -5,6 +5,7 @@ use sawbox_guest::abi::{self, SPAN_BYTES};
 use wasmtime::{Caller, Engine, Extern, Linker, Memory};
 
 use super::super::FilterError;
+use super::super::grok::Found;
 use super::super::lookup::Got;
 use super::pattern::{COMPILE_FUEL, Search};
 use super::{CALL_FUEL, Host, KEY_FUEL, OPEN_FUEL, charge, state, wasi};
@@ -97,15 +98,21 @@ fn pattern_describe_of(caller: &mut Caller<'_, Host>, handle: i32, out: i32, cap
 }
 
 fn pattern_match(mut caller: Caller<'_, Host>, handle: i32, at: i32, len: i32, out: i32, cap: i32) -> wasmtime::Result<i32> {
-    let rate = caller.data().patterns.rate(handle);
-    charge(&mut caller, rate * u64::from(len.cast_unsigned()) + CALL_FUEL)?;
+    charge(&mut caller, CALL_FUEL)?;
+    let mut fuel = caller.get_fuel()?;
     let (memory, host) = memory(&mut caller)?.data_and_store_mut(&mut caller);
     let text = guest_bytes(memory, at, len)?;
-    let found = match host.patterns.search(handle, text)? {
-        Search::Found(found) => found,
-        Search::Nothing => return Ok(NO_MATCH),
-        Search::GaveUp => return Ok(GAVE_UP),
+    let count = match host.patterns.search(handle, text, &mut fuel)? {
+        Search::Found(found) => give_spans(memory, found, out, cap)?,
+        Search::Nothing => NO_MATCH,
+        Search::GaveUp => GAVE_UP,
     };
+    caller.set_fuel(fuel)?;
+    Ok(count)
+}
+
+/// Writes the first spans into the room that there is for them; how many.
+fn give_spans(memory: &mut [u8], found: &[Found], out: i32, cap: i32) -> wasmtime::Result<i32> {
     let count = found.len().min(cap.cast_unsigned() as usize);
     let place = guest_room(memory, out, count * SPAN_BYTES)?;
     for (place, found) in place.as_chunks_mut::<SPAN_BYTES>().0.iter_mut().zip(found) {

@@ -7,8 +7,9 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use sawbox_guest::abi::import::pattern_kind;
+use wasmtime::Trap;
 
-use super::super::grok::{self, Grok};
+use super::super::grok::{self, Grok, GrokError};
 
 /// Most patterns of one instance.
 const PATTERNS: usize = 128;
@@ -16,10 +17,8 @@ const PATTERNS: usize = 128;
 const PATTERN_TEXT_BYTES: usize = 256 * 1024;
 /// Fuel for compiling a pattern, per byte of its text: expanding and compiling is slow.
 pub(super) const COMPILE_FUEL: u64 = 10_000;
-/// Fuel for a search on the linear engine, per byte: about ten instructions each.
-const LINEAR_FUEL: u64 = 10;
-/// Fuel for a search on the backtracking engine, per byte.
-const BOUNDED_FUEL: u64 = 100;
+/// Fuel for a search, per byte: about ten instructions each. What is dear about a search costs more: [`grok::Scratch::fuel`].
+const SEARCH_FUEL: u64 = 10;
 
 /// Patterns that are in use, by kind and text.
 pub(in super::super) type Compiled = Arc<Mutex<HashMap<(u32, String), Weak<Grok>>>>;
@@ -91,20 +90,24 @@ impl Patterns {
         pattern.map(|pattern| &*pattern.described).ok_or_else(never)
     }
 
-    /// Fuel for a search, per byte.
-    pub(super) fn rate(&self, handle: i32) -> u64 {
-        let pattern = usize::try_from(handle).ok().and_then(|handle| self.all.get(handle));
-        if pattern.is_some_and(|pattern| pattern.grok.is_linear()) { LINEAR_FUEL } else { BOUNDED_FUEL }
+    /// What comes belongs to another call.
+    pub(super) fn begin_call(&mut self) {
+        self.all.iter_mut().for_each(|pattern| pattern.scratch.begin());
     }
 
-    /// Searches.
-    pub(super) fn search(&mut self, handle: i32, text: &[u8]) -> wasmtime::Result<Search<'_>> {
+    /// Searches, and takes from the fuel what that costs.
+    pub(super) fn search(&mut self, handle: i32, text: &[u8], fuel: &mut u64) -> wasmtime::Result<Search<'_>> {
         let pattern = usize::try_from(handle).ok().and_then(|handle| self.all.get_mut(handle));
         let pattern = pattern.ok_or_else(never)?;
         self.found.clear();
-        Ok(match pattern.grok.search(text, &mut pattern.scratch, &mut self.found) {
+        let bytes = SEARCH_FUEL.saturating_mul(text.len() as u64);
+        pattern.scratch.fuel = fuel.checked_sub(bytes).ok_or(Trap::OutOfFuel)?;
+        let searched = pattern.grok.search(text, &mut pattern.scratch, &mut self.found);
+        *fuel = pattern.scratch.fuel;
+        Ok(match searched {
             Ok(true) => Search::Found(&self.found),
             Ok(false) => Search::Nothing,
+            Err(GrokError::Unpaid) => return Err(Trap::OutOfFuel.into()),
             Err(_) => Search::GaveUp,
         })
     }

@@ -1,8 +1,8 @@
 //! Modules that are no filters, filters that trap, loop, grow and lie.
 
 use super::guests::{choosy, guest, module};
-use super::{Bench, bench, plain, run};
-use crate::sandbox::FilterError;
+use super::{Bench, bench, bench_with, plain, run};
+use crate::sandbox::{Arena, Config, FilterError, State};
 
 fn refusal(bench: &Bench, wat: &str) -> String {
     match bench.sandbox.put("bad", &wat::parse_str(wat).unwrap()) {
@@ -250,6 +250,38 @@ fn bulk_work_costs_fuel_by_the_byte() {
     bench.put("table", &module(table, "\\00\\01\\00\\00", grow));
     let chain = bench.chain(r#"[{"filter": "table"}]"#);
     assert_eq!(run(&chain, &plain(&[b"x"])), ["store message=\"x\""]);
+}
+
+#[test]
+fn searches_that_are_dear_cost_fuel() {
+    let bench = bench_with(Config { fuel_per_record: 2_000_000, ..Config::default() });
+    // Compiles the pattern and searches the text with it: once, or until the fuel is used up.
+    let searcher = |text: &str, pattern: &str, again: &str| {
+        let more = format!("(data (i32.const 0x2000) \"{pattern}\") (data (i32.const 0x3000) \"{text}\")");
+        let body = format!(
+            "(local.set $i (call $compile (i32.const 0x2000) (i32.const {}) (i32.const 0)))
+             (loop $l (drop (call $match (local.get $i) (i32.const 0x3000) (i32.const {}) (i32.const 0) (i32.const 0))) {again})",
+            pattern.len(),
+            text.len(),
+        );
+        let imports = r#"(module
+            (import "sawbox" "pattern_compile" (func $compile (param i32 i32 i32) (result i32)))
+            (import "sawbox" "pattern_match" (func $match (param i32 i32 i32 i32 i32) (result i32)))"#;
+        module(&more, "\\00\\01\\00\\00", &body).replacen("(module", imports, 1)
+    };
+    let pattern = "(?:(?<x>a|aa)+)+(?=y)(?!y)";
+    let hard = format!("{}yzb", "a".repeat(30));
+    let fuel = |text: &str| {
+        bench.put("once", &searcher(text, pattern, ""));
+        let chain = bench.chain(r#"[{"filter": "once"}]"#);
+        let (records, arena) = (plain(&[b"x"]), Arena::new());
+        chain.run(&records, &arena, &mut State::default()).stats.fuel
+    };
+    let (easy, hard_one) = (fuel("zzz"), fuel(&hard));
+    assert!(hard_one > easy + 600_000, "{easy} and {hard_one}");
+    bench.put("often", &searcher(&hard, pattern, "(br $l)"));
+    let said = run(&bench.chain(r#"[{"filter": "often"}]"#), &plain(&[b"x"]));
+    assert!(said[0].contains("units of fuel"), "{}", said[0]);
 }
 
 #[test]

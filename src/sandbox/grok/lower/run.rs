@@ -68,6 +68,11 @@ impl Memory {
         self.frames.capacity()
     }
 
+    /// Forgets how searches went so far.
+    pub(in super::super) fn begin(&mut self) {
+        (self.searches, self.gave_up) = (0, 0);
+    }
+
     pub(super) fn note(&mut self, outcome: Outcome) {
         self.searches = self.searches.saturating_add(1);
         self.gave_up = self.gave_up.saturating_add(u32::from(outcome == Outcome::GaveUp));
