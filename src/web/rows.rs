@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -127,7 +128,7 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
     let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
     let (pieces, mut received) = mpsc::channel::<Result<Bytes, Infallible>>(4);
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
-    tokio::task::spawn_blocking(move || {
+    here(move || {
         let _permit = permit;
         let mut piece = Vec::with_capacity(PIECE_BYTES + 4096);
         let ended = query::run(&web.store, &request, &cancel, &mut |row| {
@@ -173,13 +174,20 @@ pub(super) async fn compute(
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     // A request that goes away drops this, which ends the query.
     let guard = CancelOnDrop(cancel.clone());
-    let done = tokio::task::spawn_blocking(move || {
+    let done = here(move || {
         let _permit = permit;
         work(&web, &cancel)
     });
     let done = done.await.map_err(|_| Refusal::failed("the query failed; the log says why"))?;
     drop(guard);
     done.map(Json)
+}
+
+/// Works on the thread that read the request, while another takes over its connections: on a busy machine a query's time is spent in
+/// waiting for a core, and each thread that it passes through waits anew. The task is one of its own, so who asked may go away
+/// meanwhile.
+pub(super) fn here<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(async move { tokio::task::block_in_place(work) })
 }
 
 /// Ends a query when who asked is gone.

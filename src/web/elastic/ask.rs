@@ -21,7 +21,7 @@ use crate::base::predicate::Predicate;
 use crate::base::units::Span;
 use crate::store::query::{self, Cancel, Go, OutRow, Query, Request};
 use crate::web::Web;
-use crate::web::rows::CancelOnDrop;
+use crate::web::rows::{CancelOnDrop, here};
 
 /// Parameters of the URL.
 pub type Params = BTreeMap<String, String>;
@@ -112,7 +112,7 @@ pub fn body_of(body: &[u8]) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// Works on a thread of its own.
+/// Works where nobody else waits for the thread.
 pub async fn in_thread(web: Arc<Web>, work: impl FnOnce(&Web, Cancel) -> Result<Response, No> + Send + 'static) -> Response {
     let Ok(permit) = web.queries.clone().acquire_owned().await else {
         return No(StatusCode::SERVICE_UNAVAILABLE, "exception", "the box is shutting down".to_owned()).into_response();
@@ -120,7 +120,7 @@ pub async fn in_thread(web: Arc<Web>, work: impl FnOnce(&Web, Cancel) -> Result<
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     // A client that goes away drops this, which ends the queries.
     let guard = CancelOnDrop(cancel.clone());
-    let done = tokio::task::spawn_blocking(move || {
+    let done = here(move || {
         let _permit = permit;
         work(&web, cancel)
     })
