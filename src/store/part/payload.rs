@@ -11,7 +11,8 @@
 //! A record whose payload is its message costs the code alone, as does a JSON record that became fields: its shape is the
 //! template's text (keys, separators, how numbers and escapes are written).
 //!
-//! Limits: [`PAYLOADS`] templates; a payload whose template has no room is dropped, or kept as text where it was text.
+//! Limits: [`PAYLOADS`] templates; where parts that are merged bring more, the payloads of those that find no room are stored,
+//! whether they were to be kept at any price or only where that costs nothing: a part does not say.
 //! What it costs: a payload needs the columns that it is made of, so damage to one of these is damage to it too.
 
 use super::bits::put_bytes;
@@ -128,7 +129,7 @@ impl Kept {
 pub struct Payloads {
     /// Of the part to be.
     pub templates: Vec<Template>,
-    /// By input: the code of each of its own; 0 where there is none.
+    /// By input: the code of each of its own; [`STORED`] where it has no room, 0 where it makes nothing.
     codes: Vec<Vec<u8>>,
 }
 
@@ -150,7 +151,8 @@ impl Payloads {
                     })
                 });
                 all.templates.truncate(PAYLOADS);
-                codes.push(number.and_then(|number| u8::try_from(number + 2).ok()).unwrap_or(0));
+                let without = if template.is_none() { 0 } else { STORED };
+                codes.push(number.and_then(|number| u8::try_from(number + 2).ok()).unwrap_or(without));
             }
             all.codes.push(codes);
         }
@@ -178,7 +180,7 @@ impl Payloads {
                 if *used { next } else { 0 }
             })
             .collect();
-        for code in self.codes.iter_mut().flatten() {
+        for code in self.codes.iter_mut().flatten().filter(|code| **code > STORED) {
             *code = code.checked_sub(2).and_then(|at| new.get(usize::from(at))).copied().unwrap_or(0);
         }
         let mut used = used.into_iter();
@@ -200,6 +202,10 @@ impl Payloads {
                 // Stored texts of rows that are left out are passed over.
                 let (mut stored, mut passed) = (own.stored(), 0usize);
                 let (envelopes, mut wraps) = (input.source().envelopes(piece.group)?.unwrap_or_default(), Vec::new());
+                // Those whose template has no room are made here, once more and for good.
+                let is_made = |code: &u8| code.checked_sub(2).is_some_and(|at| codes.get(usize::from(at)) == Some(&STORED));
+                let made = if own.codes.iter().any(is_made) { input.source().payload(piece.group)? } else { None };
+                let mut scratch = Vec::new();
                 each_row(piece, input.source().rows(piece.group), |at, row| {
                     let row_of = base + usize::from(at);
                     let skipped = own.codes.get(passed..row).unwrap_or(&[]).iter().filter(|code| **code == STORED).count();
@@ -216,6 +222,11 @@ impl Payloads {
                         }
                         code => match codes.get(usize::from(code) - 2) {
                             Some(0) | None => {}
+                            Some(&STORED) => {
+                                if let Some(text) = made.as_ref().and_then(|made| made.text_of(row, &mut scratch)) {
+                                    kept.store(row_of, text);
+                                }
+                            }
                             Some(code) => kept.note(row_of, *code),
                         },
                     }

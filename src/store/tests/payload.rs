@@ -179,6 +179,39 @@ fn a_payload_that_is_the_message_costs_next_to_nothing() {
 }
 
 #[test]
+fn more_shapes_than_a_part_has_room_for_lose_no_payload() {
+    let record = |i: u64| {
+        let shape = i / 5;
+        let members = [
+            (format!("id{shape}"), format!("\"{:016x}\"", noise(i))),
+            ("level".to_owned(), ["\"info\"", "\"warn\"", "\"a\\\"b\""][(i % 3) as usize].to_owned()),
+            (format!("took{shape}"), (noise(i) % 977).to_string()),
+        ];
+        json(&members, [",", ", "][(shape % 2) as usize], "", TODAY)
+    };
+    let records: Vec<Record> = (0..2000).map(record).collect();
+    assert_eq!(kept(&records, KeepPayload::Always).0.len(), records.len());
+    let derived = kept(&records, KeepPayload::Derived).0.len();
+    assert!(derived >= records.len() * 4 / 5, "{derived} of {} are made of their rows before the merge", records.len());
+
+    // Deletions leave templates and texts of others as they are.
+    let disk = SimDisk::new(6);
+    let config = Config { merge_parts: 2, ..Config::default() };
+    let store = Store::open_idle(disk.clone(), Arc::new(SimClock::at(TODAY)), config).unwrap().0;
+    let topic = TopicId::new();
+    for half in 0..2 {
+        append(&store, topic, half * 1000, &records[half * 1000..][..1000], KeepPayload::Always);
+        store.flush_all().unwrap();
+    }
+    store.delete_rows(topic, "t", &[(0, 100, 300), (0, 1500, 1600)]).unwrap();
+    store.merge_all().unwrap();
+    assert_eq!(store.stats()[0].parts, 1);
+    let left = seen(&store.snapshot(None, None, None));
+    assert_eq!(left.len(), records.len() - 300);
+    assert!(left.iter().all(|(offset, payload)| *payload == records[usize::try_from(*offset).unwrap()].payload));
+}
+
+#[test]
 fn what_no_row_says_is_kept_only_where_it_is_wanted() {
     // A filter took the secret away, and it differs each time.
     let record = |i: u64| {
