@@ -11,7 +11,7 @@ use crate::names::Name;
 use crate::record::{Read, Record, Value};
 
 /// Names of columns and headers that only the box writes. (`_time` is the row's time, which a filter may set.)
-pub const RESERVED: [&str; 12] = [
+pub const RESERVED: [&str; 14] = [
     "_time",
     "_topic",
     "_partition",
@@ -24,6 +24,8 @@ pub const RESERVED: [&str; 12] = [
     "_hops",
     "_reason",
     "_filter",
+    "_time_claimed",
+    "_payload",
 ];
 
 /// Whether only the box writes a field of this name.
@@ -156,7 +158,9 @@ mod tests {
                 (got, _) => panic!("{written}: {got:?}"),
             }
         }
-        assert!(target("_origin").unwrap_err().contains("_origin"));
+        for own in super::RESERVED.iter().filter(|own| **own != "_time") {
+            assert!(target(own).unwrap_err().contains(own));
+        }
         assert_eq!(target("@timestamp").as_deref(), Ok("_time"));
     }
 }

@@ -20,6 +20,15 @@ pub const TAGS: &str = "tags";
 
 /// Name under which queries see the bytes that a row was made of, where they ask for them and the store has them.
 pub const PAYLOAD: &str = "_payload";
+/// Field that keeps an event time more than a day ahead of its record's arrival; the row itself is found by arrival.
+pub const TIME_CLAIMED: &str = "_time_claimed";
+/// Fields that the store alone writes.
+const STORES_OWN: [&str; 2] = [PAYLOAD, TIME_CLAIMED];
+
+/// Whether the store alone writes the field of this name: what a row brings under it is left out.
+pub fn is_stores_own(name: &str) -> bool {
+    STORES_OWN.contains(&name)
+}
 
 /// Whether the store keeps the payloads of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,8 @@
 //! thousand topics must not double their memory. Looks at the same state share one copy while anybody holds it.
 //!
 //! A column is a (name, kind): a field that is a number here and a string there has two, and at most one of them has a value
-//! in any row. A name that occurs twice in a row is one list; its items are then all strings.
+//! in any row. A name that occurs twice in a row is one list; its items are then all strings. What a row brings under a name that
+//! the store alone writes is left out: it is in no column, and no payload is made of it.
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasherDefault;
@@ -26,11 +27,9 @@ use super::source::{Chunk, Column, Dict, Kind, Lineage, Source, push_list_item};
 use crate::base::ids::{Generation, PartitionId, TopicId};
 use crate::base::predicate::{Needle, Test, Wanted};
 use crate::base::record::RecordView;
-use crate::base::row::{Cell, KeepPayload, MESSAGE, Rows, Value};
+use crate::base::row::{Cell, KeepPayload, MESSAGE, Rows, TIME_CLAIMED, Value, is_stores_own};
 use crate::base::time::{self, DAY_NS};
 
-/// Field that keeps an event time more than a day ahead of its record's arrival; the row itself is found by arrival.
-pub const TIME_CLAIMED: &str = "_time_claimed";
 /// Longest string that is kept whole; no record is near it.
 const VALUE_BYTES: usize = 16 << 20;
 /// Open groups up to this size are copied for a look, larger ones sealed.
@@ -101,6 +100,9 @@ impl Memtable {
         scratch.clear();
         scratch.resize(rows.names.len(), NONE);
         let message = rows.names.iter().position(|name| **name == *MESSAGE).and_then(|at| u32::try_from(at).ok());
+        let is_own = |cell: &Cell<'_>| rows.names.get(cell.name as usize).is_some_and(|name| is_stores_own(name));
+        let has_own = rows.names.iter().any(|name| is_stores_own(name));
+        let mut others: Vec<Cell<'_>> = Vec::new();
         let mut group = self.open.remove(&partition).unwrap_or_else(|| OpenGroup::new(partition, 0, 0));
         let mut records = rows.records.records.iter().peekable();
         for (at, head) in (skip..).zip(heads) {
@@ -113,7 +115,12 @@ impl Memtable {
             let ahead = head.time_ns > head.arrival_ns.saturating_add(DAY_NS);
             let time_ns = if ahead { head.arrival_ns } else { head.time_ns };
             let row = group.begin_row(time_ns, head.arrival_ns, head.offset, head.n, generation);
-            let cells = rows.cells.get(head.cells.0 as usize..head.cells.1 as usize).unwrap_or(&[]);
+            let mut cells = rows.cells.get(head.cells.0 as usize..head.cells.1 as usize).unwrap_or(&[]);
+            if has_own {
+                others.clear();
+                others.extend(cells.iter().filter(|cell| !is_own(cell)));
+                cells = &others;
+            }
             for cell in cells {
                 let Some(number) = scratch.get(cell.name as usize).copied() else { continue };
                 let number = if number == NONE {

@@ -24,10 +24,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Snapshot;
-use super::memtable::TIME_CLAIMED;
 use super::source::{Chunk, Source, list_items};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
-use crate::base::row::{Cell, RowHead, Rows, Value};
+use crate::base::row::{Cell, RowHead, Rows, TIME_CLAIMED, Value, is_stores_own};
 use crate::base::time::{self, DAY_NS};
 
 /// 2026-11-20T00:00:00Z.
@@ -75,7 +74,7 @@ impl TestRow {
     /// What queries must see of it.
     pub fn seen(&self, generation: Generation) -> SeenRow {
         let mut grouped = BTreeMap::<String, Vec<Owned>>::new();
-        for (name, value) in &self.cells {
+        for (name, value) in self.cells.iter().filter(|(name, _)| !is_stores_own(name)) {
             grouped.entry(name.clone()).or_default().push(value.clone());
         }
         let mut fields: BTreeMap<String, Seen> = grouped

@@ -50,7 +50,7 @@ fn a_value() -> impl Strategy<Value = Owned> {
 
 fn a_row() -> impl Strategy<Value = TestRow> {
     let name = prop_oneof![
-        8 => sample::select(vec!["message", "app", "status", "tags", "a.b", "ü"]).prop_map(String::from),
+        8 => sample::select(vec!["message", "app", "status", "tags", "a.b", "ü", "_time_claimed", "_payload"]).prop_map(String::from),
         1 => (0u32..3000).prop_map(|n| format!("field{n}")),
     ];
     let time = prop_oneof![

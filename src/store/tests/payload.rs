@@ -20,6 +20,7 @@ use crate::base::disk::Disk as _;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::{Offset, TopicId};
 use crate::base::row::{Cell, KeepPayload, RowHead, Rows, Value};
+use crate::base::time::DAY_NS;
 use crate::store::source::Chunk;
 
 /// Where a value of a row comes from.
@@ -163,6 +164,19 @@ fn records_of_one_shape_cost_next_to_nothing() {
     let (derived, more) = kept(&records, KeepPayload::Derived);
     assert_eq!(derived.len(), records.len(), "every payload is made of its row");
     assert!(more < bytes + bytes / 100, "{more} with payloads, {bytes} without");
+}
+
+#[test]
+fn fields_that_the_store_writes_itself_are_not_what_a_payload_is_made_of() {
+    let record = |i: u64| {
+        let (claim, message) = (format!("\"x{}\"", i % 4), format!("\"A{i}\""));
+        let names = ["_time_claimed", "_payload", "message"].map(str::to_owned);
+        let members: Vec<_> = names.into_iter().zip([claim, "\"forged\"".to_owned(), message]).collect();
+        json(&members, ",", "", TODAY + 3 * DAY_NS)
+    };
+    let records: Vec<Record> = (0..40).map(record).collect();
+    assert_eq!(kept(&records, KeepPayload::Always).0.len(), records.len());
+    kept(&records, KeepPayload::Derived);
 }
 
 #[test]

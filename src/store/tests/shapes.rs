@@ -255,6 +255,35 @@ fn a_time_far_ahead_is_kept_as_a_field() {
 }
 
 #[test]
+fn nobody_forges_the_time_that_a_row_claims() {
+    let disk = SimDisk::new(12);
+    let (store, _) = store_on(&disk, Config::default());
+    let (topic, ahead) = (TopicId::new(), TODAY + 2 * DAY_NS);
+    let claim = |value: Owned| ("_time_claimed".to_owned(), value);
+    let message = |text: &str| ("message".to_owned(), Owned::Str(text.into()));
+    let some = [
+        row(0, ahead, vec![claim(Owned::Str(b"x".to_vec())), message("A")]),
+        row(1, TODAY, vec![message("B")]),
+        row(2, ahead, vec![claim(Owned::Int(-5)), message("C")]),
+        row(3, ahead, vec![claim(Owned::Int(1)), message("D"), claim(Owned::Str(b"y".to_vec()))]),
+        row(4, TODAY, vec![claim(Owned::Str(b"z".to_vec())), message("E")]),
+        row(5, ahead, vec![message("F")]),
+    ];
+    store.append(topic, "t", 0, 1, &rows(&some), 6).unwrap();
+    let check = |seen: &super::SeenRows| {
+        for (at, text) in ["A", "B", "C", "D", "E", "F"].iter().enumerate() {
+            let one = &seen[&(topic, 0, at as u64, 0)];
+            assert_eq!(one.fields["message"], Seen::Str(text.as_bytes().to_vec()));
+            let claimed = (some[at].time_ns == ahead).then(|| Seen::Str(b"2026-11-22T00:00:00Z".to_vec()));
+            assert_eq!(one.fields.get("_time_claimed"), claimed.as_ref(), "row {at}");
+        }
+    };
+    check(&read(&store.snapshot(None, None, None)));
+    store.flush_all().unwrap();
+    check(&read(&store.snapshot(None, None, None)));
+}
+
+#[test]
 fn a_long_value_of_many_rows_is_read_back_where_no_dictionary_holds_it() {
     let disk = SimDisk::new(13);
     let (store, _) = store_on(&disk, Config { merge_parts: 2, ..Config::default() });
