@@ -182,13 +182,13 @@ impl<'a> GroupView<'a> {
     /// A field, if it is known which columns have its name.
     pub fn field_of(&self, name: &str, columns: impl Iterator<Item = usize>) -> FieldReader {
         virtual_reader(name).unwrap_or_else(|| {
-            let kind = |index: usize| self.source.columns().get(index).map(|column| column.kind);
-            let mut chunks: Vec<_> = columns.filter_map(|index| Some((kind(index)?, self.chunk(index)?))).collect();
-            if name == row::PAYLOAD && chunks.is_empty() {
+            if name == row::PAYLOAD {
+                // Never a column of that name: nobody forges what a row was made of.
                 let payload = self.sound(self.source.payload(self.group)).flatten();
-                chunks.extend(payload.map(|chunk| (Kind::Str, Rc::new(chunk))));
+                return FieldReader::Chunks(payload.map(|chunk| (Kind::Str, Rc::new(chunk))).into_iter().collect());
             }
-            FieldReader::Chunks(chunks)
+            let kind = |index: usize| self.source.columns().get(index).map(|column| column.kind);
+            FieldReader::Chunks(columns.filter_map(|index| Some((kind(index)?, self.chunk(index)?))).collect())
         })
     }
 

@@ -296,6 +296,22 @@ fn computed_columns_leave_the_others_what_they_have() {
 }
 
 #[test]
+fn a_field_named_as_payloads_are_hides_none() {
+    let forged = |offset: u64| (offset == 2).then(|| ("_payload", OutValue::Str((*b"forged").into())));
+    let row = |offset: u64| TestRow { time: TEN, partition: 0, offset, n: 0, fields: forged(offset).into_iter().collect() };
+    let mut source = MemorySource::new("one", (0..4).map(row).collect(), 4, Style::Typed);
+    let asked = request("* | sort _offset | fields _payload");
+    let ask = |source: MemorySource| {
+        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(source)];
+        rows_of(&sources, &asked).0.iter().map(|row| row.get("_payload").cloned()).collect::<Vec<_>>()
+    };
+    source.payloads = true;
+    assert_eq!(ask(source), (0..4).map(|at| Some(OutValue::Str(format!("raw {at}").into_bytes().into()))).collect::<Vec<_>>());
+    // Where payloads are not kept, it is not taken for one.
+    assert_eq!(ask(MemorySource::new("one", (0..4).map(row).collect(), 4, Style::Typed)), [const { None }; 4]);
+}
+
+#[test]
 fn dictionaries_computed_twice_keep_their_order_apart() {
     // More sources than dictionaries are kept of: what is computed again is computed of other entries first.
     let str = |text: &str| OutValue::Str(text.as_bytes().into());
