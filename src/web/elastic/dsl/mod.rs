@@ -156,14 +156,14 @@ impl Reader {
         all.extend(clauses("filter")?);
         let should = clauses("should")?;
         let excluded = clauses("must_not")?;
-        if !should.is_empty() || body.contains_key("minimum_should_match") {
-            let needed = match body.get("minimum_should_match") {
-                None | Some(Value::Null) => usize::from(all.is_empty()),
-                Some(written) => leaf::needed(&scalar(written, "minimum_should_match")?, should.len())?,
-            };
-            if needed > 0 {
-                all.push(leaf::at_least(needed, should, &mut self.left)?);
-            }
+        let needed = match body.get("minimum_should_match") {
+            None | Some(Value::Null) => 0,
+            Some(written) => leaf::needed(&scalar(written, "minimum_should_match")?, should.len())?,
+        };
+        // Where nothing else is asked one of them is, whatever is written.
+        let needed = needed.max(usize::from(all.is_empty() && !should.is_empty()));
+        if needed > 0 {
+            all.push(leaf::at_least(needed, should, &mut self.left)?);
         }
         all.extend(excluded.into_iter().map(Predicate::negate));
         // `match_all` beside others says nothing.

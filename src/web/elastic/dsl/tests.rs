@@ -68,6 +68,14 @@ fn bool_joins_clauses() {
     check(json!({ "bool": { "should": should, "minimum_should_match": 3 } }), "a:=1 b:=2 c:=3");
     check(json!({ "bool": { "should": should, "minimum_should_match": "-1" } }), "(a:=1 (b:=2 or c:=3)) or (b:=2 c:=3)");
     check(json!({ "bool": { "should": should, "minimum_should_match": 4 } }), "not *");
+    for none in [json!(0), json!("30%"), json!("-100%"), json!("1<0")] {
+        let two = json!([{ "term": { "a": 1 } }, { "term": { "b": 2 } }]);
+        check(json!({ "bool": { "should": two, "minimum_should_match": none } }), "a:=1 or b:=2");
+        let excluded = json!({ "bool": { "should": two, "must_not": { "term": { "c": 3 } }, "minimum_should_match": none } });
+        check(excluded, "(a:=1 or b:=2) -c:=3");
+        check(json!({ "bool": { "should": two, "filter": { "term": { "c": 3 } }, "minimum_should_match": none } }), "c:=3");
+        check(json!({ "bool": { "minimum_should_match": none } }), "*");
+    }
     check(json!({ "bool": {} }), "*");
     check(json!({ "bool": { "filter": [{ "match_all": {} }, { "term": { "a": 1 } }] } }), "a:=1");
 }
