@@ -94,17 +94,18 @@ impl Unit {
             let seconds = fixed / SECOND;
             return (local.div_euclid(seconds) * seconds - offset).saturating_mul(SECOND);
         }
-        let days = local.div_euclid(86_400);
-        let (year, month, _) = date_of(days);
-        let days = match self {
-            // 1970 began on a Thursday.
-            Self::Week => days - (days + 3).rem_euclid(7),
-            Self::Month => days_since_1970(year, month, 1),
-            Self::Quarter => days_since_1970(year, (month - 1) / 3 * 3 + 1, 1),
-            Self::Year => days_since_1970(year, 1, 1),
-            _ => days,
-        };
-        zone.utc_of(days * 86_400).saturating_mul(SECOND)
+        midnight(self.first_day(local.div_euclid(86_400)), zone)
+    }
+
+    /// Where the one after that which an instant is in begins. Dates count, not the time of day at which this one began: where clocks
+    /// skip midnight it is another.
+    pub fn next(self, ns: i64, zone: &mut Zone) -> i64 {
+        if let Some(fixed) = self.fixed() {
+            return self.floor(ns, zone).saturating_add(fixed);
+        }
+        let utc = ns.div_euclid(SECOND);
+        let day = (utc + zone.offset_at(utc)).div_euclid(86_400);
+        midnight(self.later_day(self.first_day(day), 1), zone)
     }
 
     /// So many units later, at the same time of day; the last day of a month where there is no such day.
@@ -114,29 +115,44 @@ impl Unit {
         }
         let utc = ns.div_euclid(SECOND);
         let local = utc + zone.offset_at(utc);
-        let (days, of_day) = (local.div_euclid(86_400), local.rem_euclid(86_400));
         // More than there are days between the first year and the last.
-        let count = count.clamp(-300_000, 300_000);
+        let day = self.later_day(local.div_euclid(86_400), count.clamp(-300_000, 300_000));
+        let bounds = (days_since_1970(YEARS.0, 1, 1), days_since_1970(YEARS.1, 12, 31));
+        let utc = zone.utc_of(day.clamp(bounds.0, bounds.1) * 86_400 + local.rem_euclid(86_400));
+        utc.saturating_mul(SECOND).saturating_add(ns.rem_euclid(SECOND))
+    }
+
+    /// With which day the one that a day is in begins. Days are counted from 1970 on.
+    fn first_day(self, day: i64) -> i64 {
+        let (year, month, _) = date_of(day);
+        match self {
+            // 1970 began on a Thursday.
+            Self::Week => day - (day + 3).rem_euclid(7),
+            Self::Month => days_since_1970(year, month, 1),
+            Self::Quarter => days_since_1970(year, (month - 1) / 3 * 3 + 1, 1),
+            Self::Year => days_since_1970(year, 1, 1),
+            _ => day,
+        }
+    }
+
+    fn later_day(self, day: i64, count: i64) -> i64 {
         let months = match self {
             Self::Month => count,
             Self::Quarter => count * 3,
             Self::Year => count * 12,
-            _ => 0,
+            Self::Week => return day + count * 7,
+            _ => return day + count,
         };
-        let days = match self {
-            Self::Day => days + count,
-            Self::Week => days + count * 7,
-            _ => {
-                let (year, month, day) = date_of(days);
-                let index = year * 12 + month - 1 + months;
-                let (year, month) = (index.div_euclid(12), index.rem_euclid(12) + 1);
-                days_since_1970(year, month, day.min(sawbox_guest::time::days_of_month(month, year)))
-            }
-        };
-        let bounds = (days_since_1970(YEARS.0, 1, 1), days_since_1970(YEARS.1, 12, 31));
-        let utc = zone.utc_of(days.clamp(bounds.0, bounds.1) * 86_400 + of_day);
-        utc.saturating_mul(SECOND).saturating_add(ns.rem_euclid(SECOND))
+        let (year, month, of_month) = date_of(day);
+        let index = year * 12 + month - 1 + months;
+        let (year, month) = (index.div_euclid(12), index.rem_euclid(12) + 1);
+        days_since_1970(year, month, of_month.min(sawbox_guest::time::days_of_month(month, year)))
     }
+}
+
+/// When a day begins; where clocks skip midnight, at what they show instead.
+fn midnight(day: i64, zone: &mut Zone) -> i64 {
+    zone.utc_of(day * 86_400).saturating_mul(SECOND)
 }
 
 /// `2015-05-17T10:05:03.000Z`, or with the zone's offset in place of `Z`: three digits of a second, or as many as it has.
@@ -191,9 +207,84 @@ mod tests {
             (Unit::Year, "2026-01-01T00:00:00+01:00", "2027-01-01T00:00:00+01:00"),
         ] {
             let begun = unit.floor(at, &mut berlin);
-            assert_eq!((begun, unit.add(begun, 1, &mut berlin)), (ns(floor), ns(next)), "{unit:?}");
+            assert_eq!((begun, unit.next(at, &mut berlin)), (ns(floor), ns(next)), "{unit:?}");
+            assert_eq!(unit.next(begun, &mut berlin), ns(next), "{unit:?}");
         }
         assert_eq!(Unit::Month.add(ns("2026-01-31T10:00:00Z"), 1, &mut Zone::utc()), ns("2026-02-28T10:00:00Z"));
+    }
+
+    #[test]
+    fn a_skipped_midnight_shifts_nothing_behind_it() {
+        for (zone, unit, starts) in [
+            (
+                "Africa/Cairo",
+                Unit::Day,
+                [
+                    "2024-04-25T00:00:00+02:00",
+                    "2024-04-26T01:00:00+03:00",
+                    "2024-04-27T00:00:00+03:00",
+                    "2024-04-28T00:00:00+03:00",
+                ],
+            ),
+            (
+                "America/Santiago",
+                Unit::Week,
+                [
+                    "2024-08-26T00:00:00-04:00",
+                    "2024-09-02T00:00:00-04:00",
+                    "2024-09-09T00:00:00-03:00",
+                    "2024-09-16T00:00:00-03:00",
+                ],
+            ),
+            (
+                "America/Sao_Paulo",
+                Unit::Day,
+                [
+                    "2018-11-03T00:00:00-03:00",
+                    "2018-11-04T01:00:00-02:00",
+                    "2018-11-05T00:00:00-02:00",
+                    "2018-11-06T00:00:00-02:00",
+                ],
+            ),
+            // Midnight of the 18th is skipped back and forth: the 17th has 25 hours.
+            (
+                "America/Sao_Paulo",
+                Unit::Day,
+                [
+                    "2018-02-16T00:00:00-02:00",
+                    "2018-02-17T00:00:00-02:00",
+                    "2018-02-18T00:00:00-03:00",
+                    "2018-02-19T00:00:00-03:00",
+                ],
+            ),
+            (
+                "Australia/Lord_Howe",
+                Unit::Month,
+                [
+                    "1981-02-01T00:00:00+10:00",
+                    "1981-03-01T00:30:00+10:30",
+                    "1981-04-01T00:00:00+10:30",
+                    "1981-05-01T00:00:00+10:30",
+                ],
+            ),
+            // The 30th was left out.
+            (
+                "Pacific/Apia",
+                Unit::Day,
+                [
+                    "2011-12-28T00:00:00-10:00",
+                    "2011-12-29T00:00:00-10:00",
+                    "2011-12-31T00:00:00+14:00",
+                    "2012-01-01T00:00:00+14:00",
+                ],
+            ),
+        ] {
+            let mut zone = Zone::by_name(zone).unwrap();
+            for (at, next) in starts.iter().zip(&starts[1..]) {
+                assert_eq!(unit.next(ns(at), &mut zone), ns(next), "{at}");
+                assert_eq!(unit.floor(ns(next) - 1, &mut zone), ns(at), "{next}");
+            }
+        }
     }
 
     #[test]
@@ -210,6 +301,7 @@ mod tests {
             let mut zone = Zone::by_name("America/New_York").unwrap();
             let unit = units[unit];
             unit.add(unit.floor(ns, &mut zone), count, &mut zone);
+            unit.next(ns, &mut zone);
             iso(ns, &mut zone, true);
         }
     }

@@ -168,7 +168,7 @@ impl Dates {
                 }
                 '/' if digits.is_empty() => {
                     ns = unit.floor(ns, &mut self.zone);
-                    last = Some(unit.add(ns, 1, &mut self.zone).saturating_sub(1));
+                    last = Some(unit.next(ns, &mut self.zone).saturating_sub(1));
                 }
                 _ => return None,
             }
@@ -184,7 +184,7 @@ impl Dates {
                 How::Seconds => scaled(text, SECOND),
                 How::Iso(_) => read_iso(text, &mut self.zone),
                 How::Letters(format, unit) => format.parse(text.as_bytes(), &mut self.zone, self.now_ns).map(|ns| {
-                    let end = unit.map_or(ns.saturating_add(MS), |unit| unit.add(ns, 1, &mut self.zone));
+                    let end = unit.map_or(ns.saturating_add(MS), |unit| unit.next(ns, &mut self.zone));
                     ns..=end.saturating_sub(1).max(ns)
                 }),
             };
@@ -273,7 +273,7 @@ fn read_iso(text: &str, zone: &mut Zone) -> Option<Stretch> {
     let zone = named.as_mut().unwrap_or(zone);
     let start = zone.utc_of(date.seconds()?).checked_mul(SECOND)?.checked_add(date.nanosecond)?;
     let end = match unit {
-        Some(unit) => unit.add(start, 1, zone),
+        Some(unit) => unit.next(start, zone),
         None => start.checked_add(length)?,
     };
     Some(start..=end.saturating_sub(1).max(start))
@@ -332,6 +332,13 @@ mod tests {
         let berlin = Dates::new(NOW).in_zone(Some("Europe/Berlin")).unwrap();
         check(berlin.clone(), "2015-05-17", Some(("2015-05-16T22:00:00Z", "2015-05-17T22:00:00Z")));
         check(berlin, "now/d", Some(("2015-05-16T22:00:00Z", "2015-05-17T22:00:00Z")));
+        // Where clocks skip a midnight the day is short, and ends at the next one.
+        let cairo = Dates::new(NOW).in_zone(Some("Africa/Cairo")).unwrap();
+        for text in ["2024-04-26", "2024-04-26||/d", "2024-04-25||+1d/d"] {
+            check(cairo.clone(), text, Some(("2024-04-25T22:00:00Z", "2024-04-26T21:00:00Z")));
+        }
+        let written = cairo.format(Some("dd.MM.yyyy")).unwrap();
+        check(written, "26.04.2024", Some(("2024-04-25T22:00:00Z", "2024-04-26T21:00:00Z")));
         let seconds = Dates::new(NOW).format(Some("epoch_second")).unwrap();
         check(seconds, "1431857103", Some(("2015-05-17T10:05:03Z", "2015-05-17T10:05:04Z")));
         let letters = Dates::new(NOW).format(Some("dd/MM/yyyy||yyyy")).unwrap();

@@ -100,7 +100,7 @@ impl Dates {
         }
         let mut zone = self.zone.clone();
         match self.step {
-            Step::Calendar(unit) => unit.add(start.saturating_sub(self.offset), 1, &mut zone).saturating_add(self.offset),
+            Step::Calendar(unit) => unit.next(start.saturating_sub(self.offset), &mut zone).saturating_add(self.offset),
             Step::Fixed(step) => {
                 let next = self.floor(start.saturating_add(step));
                 if next > start { next } else { start.saturating_add(step) }
