@@ -69,7 +69,7 @@ impl Needle {
         }
     }
 
-    /// The first match from a place on.
+    /// The first match from a place on: it begins there or later, and is not empty.
     ///
     /// # Errors
     /// The host gave up.
@@ -81,28 +81,36 @@ impl Needle {
                 captures.0[0] = Some((from + at, from + at + needle.len()));
             }
             Kind::Pattern { first, next, names } => {
-                // One character before, so that what looks there sees it.
-                let mut start = from.saturating_sub(1);
+                // One character before, so that what looks there sees it. Where the host's `.` is one byte, a match may begin in
+                // that character, before `from`: then from one byte before.
+                let before = from.saturating_sub(1);
+                let mut start = before;
                 while start > 0 && start + 4 > from && text.get(start).is_some_and(|byte| byte & 0xc0 == 0x80) {
                     start -= 1;
                 }
-                let Some(rest) = text.get(start..) else { return Ok(None) };
                 let pattern = if from == 0 { first } else { next };
                 let numbers: [Option<usize>; GROUPS] = numbers(pattern, names);
-                match pattern.find(rest) {
-                    Match::NotFound => return Ok(None),
-                    Match::GaveUp => return Err(GaveUp),
-                    Match::Found(spans) => {
-                        for (group, from, to) in spans {
-                            if let Some(Some(number)) = numbers.get(usize::from(group)) {
-                                captures.0[*number] = Some((start + from, start + to));
+                for start in [start, before] {
+                    captures = Captures([None; GROUPS]);
+                    let Some(rest) = text.get(start..) else { return Ok(None) };
+                    match pattern.find(rest) {
+                        Match::NotFound => return Ok(None),
+                        Match::GaveUp => return Err(GaveUp),
+                        Match::Found(spans) => {
+                            for (group, from, to) in spans {
+                                if let Some(Some(number)) = numbers.get(usize::from(group)) {
+                                    captures.0[*number] = Some((start + from, start + to));
+                                }
                             }
                         }
+                    }
+                    if captures.0[0].is_none_or(|(start, _)| start >= from) {
+                        break;
                     }
                 }
             }
         }
-        Ok(captures.0[0].is_some().then_some(captures))
+        Ok(captures.0[0].is_some_and(|(start, _)| start >= from).then_some(captures))
     }
 }
 

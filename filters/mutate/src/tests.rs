@@ -96,6 +96,19 @@ fn operations() {
 }
 
 #[test]
+fn what_is_not_ascii_is_replaced_to_the_end() {
+    for (pattern, text, expected) in [
+        (r"[^\\x20-\\x7E]", "Jürgen war hier", "Jrgen war hier"),
+        (r"[^a]", "üa€a", "aa"),
+        (r"\\W", "für €5", "fr5"),
+        ("..", "äö!", "!"),
+    ] {
+        let config = format!(r#"{{"gsub": ["message", "{pattern}", ""]}}"#);
+        assert_eq!(run(&config, Input::new(text)).text("message"), Some(expected), "{pattern} {text}");
+    }
+}
+
+#[test]
 fn the_order_is_logstashs_whatever_is_written_first() {
     let config = r#"{"copy": {"c": "d"}, "uppercase": ["b"], "replace": {"b": "%{b}x"}, "rename": {"a": "b"}, "split": {"c": "-"},
         "gsub": ["b", "x", "-y"], "merge": {"c": "b"}, "add_field": {"e": "%{d}"}}"#;
@@ -177,12 +190,20 @@ proptest! {
 
     /// The second pattern of a needle finds what one search over the whole text finds.
     #[test]
-    fn replacing_is_what_the_engine_replaces(text in "[ab c\n]{0,30}", pattern in prop::sample::select(vec!["^a", "a$", "\\ba", "b+", "a|ab", "[^a]c?", "(a)b"])) {
-        let regex = regex::RegexBuilder::new(pattern).multi_line(true).build().unwrap();
-        let expected = regex.replace_all(&text, "<X>").into_owned();
+    fn replacing_is_what_the_engine_replaces(
+        text in "[ab cü€\n]{0,30}",
+        pattern in prop::sample::select(vec!["^a", "a$", "\\ba", "b+", "a|ab", "[^a]c?", "(a)b", "[^ -~]", "\\W", ".", "^.", "[\\p{L}]", "[^\\p{L}]"]),
+    ) {
+        let build = |unicode| regex::bytes::RegexBuilder::new(pattern).unicode(unicode).multi_line(true).build();
+        let regex = build(false).or_else(|_| build(true)).unwrap();
+        let expected = regex.replace_all(text.as_bytes(), &b"<X>"[..]).into_owned();
         let config = format!(r#"{{"gsub": ["message", "{}", "<X>"]}}"#, pattern.replace('\\', "\\\\"));
         let outcome = run(&config, Input::new(&text));
-        prop_assert_eq!(outcome.text("message").unwrap_or(&text), expected);
+        let got = match outcome.get("message") {
+            Some(Owned::Str(got)) => got,
+            _ => text.as_bytes(),
+        };
+        prop_assert_eq!(got, expected);
     }
 
     #[test]

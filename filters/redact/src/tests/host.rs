@@ -3,14 +3,16 @@
 use regex::bytes::{Regex, RegexBuilder};
 use sawbox_guest::testing::Patterns;
 
-/// A host with regular expressions, by its rules: `.` and anchors as Ruby's, named groups that captured something.
+/// A host with regular expressions, by its rules: `.` and anchors as Ruby's, classes of bytes
+/// unless one is Unicode's, named groups that captured something.
 #[derive(Default)]
 pub struct Host(Vec<Regex>);
 
 impl Patterns for Host {
     fn compile(&mut self, _: u32, text: &str) -> i32 {
         let text = text.replace("(?-m:", "(?-s:");
-        match RegexBuilder::new(&text).multi_line(true).dot_matches_new_line(true).build() {
+        let build = |unicode| RegexBuilder::new(&text).unicode(unicode).multi_line(true).dot_matches_new_line(true).build();
+        match build(false).or_else(|_| build(true)) {
             Ok(regex) => {
                 self.0.push(regex);
                 i32::try_from(self.0.len()).unwrap() - 1

@@ -133,6 +133,14 @@ fn groups_of_look_arounds_are_taken_out_wherever_they_stand() {
 }
 
 #[test]
+fn what_is_not_ascii_is_taken_out() {
+    let config = r#"{"detect": [], "patterns": {"x": "[^ -~]+"}}"#;
+    assert_eq!(message(config, "Jürgen war über €5"), "J[x]rgen war [x]ber [x]5");
+    let config = r#"{"detect": [], "replace": "", "patterns": {"x": "[^ -~]"}}"#;
+    assert_eq!(message(config, "Jürgen war über €5"), "Jrgen war ber 5");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     set_patterns(Box::<Host>::default());
     for (config, says) in [
