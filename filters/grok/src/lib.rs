@@ -24,7 +24,9 @@
 
 use sawbox_guest::common::tags_on_failure;
 use sawbox_guest::field::name;
-use sawbox_guest::{Filter, Json, Match, Name, OnSuccess, Pattern, PatternKind, Read, Record, Setup, Value, Verdict};
+use sawbox_guest::{
+    Field as Known, Filter, Json, Match, Name, OnSuccess, Pattern, PatternKind, Read, Record, Setup, Value, Verdict,
+};
 
 /// The filter.
 #[derive(Debug)]
@@ -33,7 +35,7 @@ pub struct Grok {
     break_on_match: bool,
     tag_on_failure: Vec<String>,
     tag_on_timeout: String,
-    message: Read,
+    message: Known,
     on_success: OnSuccess,
 }
 
@@ -95,21 +97,20 @@ impl Filter for Grok {
             }
             fields.push(Field { read: setup.reads(&field), is_message: field == "message", patterns });
         }
-        setup.needs_payload(fields.iter().any(|field| field.is_message) || sets_message(&fields));
+        setup.needs_payload(fields.iter().any(|field| field.is_message));
         Ok(Self {
             fields,
             break_on_match: config.bool_or("break_on_match", true)?,
             tag_on_failure: tags_on_failure(config, "_grokparsefailure")?,
             tag_on_timeout: config.str_or("tag_on_timeout", "_groktimeout")?.to_owned(),
-            message: setup.reads("message"),
+            message: setup.field("message")?,
             on_success: OnSuccess::new(setup)?,
         })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
         let (mut matched, mut gave_up) = (false, false);
-        // Whether the row already has a message of its own; without one the payload is it.
-        let mut has_message = record.get(self.message).is_some();
+        let message = self.message;
         for field in &mut self.fields {
             let text = match record.get(field.read) {
                 Some(Value::Str(text)) => text,
@@ -128,7 +129,7 @@ impl Filter for Grok {
                             let group = (*groups.get(usize::from(group))?)?;
                             Some((group, text.get(start..end).filter(|text| !text.is_empty())?))
                         });
-                        set(captures, record.payload(), &mut has_message, verdict);
+                        set(captures, message, verdict);
                     }
                 }
                 matched = true;
@@ -151,29 +152,19 @@ impl Filter for Grok {
     }
 }
 
-fn set<'a>(
-    captures: impl Iterator<Item = (Group, &'a [u8])>,
-    payload: &[u8],
-    has_message: &mut bool,
-    verdict: &mut Verdict<'_>,
-) {
+fn set<'a>(captures: impl Iterator<Item = (Group, &'a [u8])>, message: Known, verdict: &mut Verdict<'_>) {
     for (group, text) in captures {
         let value = group.kind.value(text);
         if group.overwrite {
             verdict.set(group.name, value);
-        } else {
-            if group.is_message && !*has_message {
-                verdict.set(group.name, payload);
-            }
-            verdict.add(group.name, value);
+            continue;
         }
-        *has_message |= group.is_message;
+        if group.is_message {
+            // The line is the message already, also where it is so only for want of another.
+            verdict.keep_message(message);
+        }
+        verdict.add(group.name, value);
     }
-}
-
-fn sets_message(fields: &[Field]) -> bool {
-    let groups = fields.iter().flat_map(|field| &field.patterns).flat_map(|(_, groups)| groups);
-    groups.flatten().any(|group| group.is_message)
 }
 
 /// Fields and their expressions.

@@ -142,6 +142,7 @@ fn a_second_value_makes_a_list_unless_it_overwrites() {
     // The line is the message already, even where no field says so yet.
     let config = r#"{"pattern": "%{WORD:w} %{GREEDYDATA:message}"}"#;
     check(config, Input::new("a the rest"), "w=a message=a the rest message=the rest");
+    check(config, Input::new("a the rest").field("message", "b own"), "w=b message=b own message=own");
     check(r#"{"pattern": "%{WORD} %{GREEDYDATA:message}", "overwrite": "message"}"#, Input::new("a rest"), "message=rest");
 }
 

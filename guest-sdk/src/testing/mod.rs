@@ -307,11 +307,11 @@ impl<F: Filter> Harness<F> {
         outcomes
     }
 
-    /// As the host does: where a filter asks for the message and not for payloads, the payload is the message until there is one.
+    /// As the host does: where a filter asks for the message, the payload is it until there is one.
     fn with_message(&self, input: &Input) -> Input {
         let mut input = input.clone();
         let asks = self.reads_all || self.reads.iter().any(|name| name == "message");
-        if asks && !self.needs_payload && !input.fields.iter().any(|(name, _)| name == "message") {
+        if asks && !input.fields.iter().any(|(name, _)| name == "message") {
             input.fields.push(("message".to_owned(), Owned::Str(input.payload.clone())));
         }
         input
