@@ -9,7 +9,8 @@
 //! overwrite = ["message"]
 //! ```
 //! * `match`: for each field its patterns, one or a list. Short for `message`: `pattern = "…"` or `patterns = ["…", …]`.
-//!   `message` is the field of that name, or the payload where there is none.
+//!   `message` is the field of that name, or the payload where there is none. Of a list every value is tried; numbers and
+//!   booleans are read as they would be written.
 //! * `pattern_definitions`: names of your own; they come before the standard ones.
 //! * `ecs_compatibility`: `"disabled"` (field names like `clientip`; the default) or `"v1"`, `"v8"` (like `source.address`).
 //! * `break_on_match` (default true): stop at the first pattern that matches; false tries them all.
@@ -24,6 +25,7 @@
 
 use sawbox_guest::common::tags_on_failure;
 use sawbox_guest::field::name;
+use sawbox_guest::template::write_value;
 use sawbox_guest::{
     Field as Known, Filter, Json, Match, Name, OnSuccess, Pattern, PatternKind, Read, Record, Setup, Value, Verdict,
 };
@@ -36,6 +38,8 @@ pub struct Grok {
     tag_on_failure: Vec<String>,
     tag_on_timeout: String,
     message: Known,
+    /// A value that is no text, as text.
+    written: Vec<u8>,
     on_success: OnSuccess,
 }
 
@@ -104,37 +108,44 @@ impl Filter for Grok {
             tag_on_failure: tags_on_failure(config, "_grokparsefailure")?,
             tag_on_timeout: config.str_or("tag_on_timeout", "_groktimeout")?.to_owned(),
             message: setup.field("message")?,
+            written: Vec::new(),
             on_success: OnSuccess::new(setup)?,
         })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
         let (mut matched, mut gave_up) = (false, false);
-        let message = self.message;
         for field in &mut self.fields {
-            let text = match record.get(field.read) {
-                Some(Value::Str(text)) => text,
-                None if field.is_message => record.payload(),
-                _ => continue,
-            };
-            for (pattern, groups) in &mut field.patterns {
-                match pattern.find(text) {
-                    Match::NotFound => continue,
-                    Match::GaveUp => {
-                        gave_up = true;
-                        continue;
+            let payload = (field.is_message && record.get(field.read).is_none()).then_some(Value::Str(record.payload()));
+            // Of a list each by itself; what is no text, as it would be written.
+            for value in record.all(field.read).chain(payload) {
+                let text = match value {
+                    Value::Str(text) => text,
+                    other => {
+                        self.written.clear();
+                        write_value(other, &mut self.written);
+                        &self.written
                     }
-                    Match::Found(spans) => {
-                        let captures = spans.filter_map(|(group, start, end)| {
-                            let group = (*groups.get(usize::from(group))?)?;
-                            Some((group, text.get(start..end).filter(|text| !text.is_empty())?))
-                        });
-                        set(captures, message, verdict);
+                };
+                for (pattern, groups) in &mut field.patterns {
+                    match pattern.find(text) {
+                        Match::NotFound => continue,
+                        Match::GaveUp => {
+                            gave_up = true;
+                            continue;
+                        }
+                        Match::Found(spans) => {
+                            let captures = spans.filter_map(|(group, start, end)| {
+                                let group = (*groups.get(usize::from(group))?)?;
+                                Some((group, text.get(start..end).filter(|text| !text.is_empty())?))
+                            });
+                            set(captures, self.message, verdict);
+                        }
                     }
-                }
-                matched = true;
-                if self.break_on_match {
-                    break;
+                    matched = true;
+                    if self.break_on_match {
+                        break;
+                    }
                 }
             }
             if matched && self.break_on_match {

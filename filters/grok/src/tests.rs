@@ -158,6 +158,19 @@ fn fields_and_patterns_in_order() {
 }
 
 #[test]
+fn numbers_are_read_as_text_and_lists_value_by_value() {
+    let config = r#"{"match": {"status": "^40%{NUMBER:rest}$"}}"#;
+    check(config, Input::new("").field("status", 403), "status=Int(403) rest=3");
+    check(config, Input::new("").field("status", 40.5), "status=Float(40.5) tags=_grokparsefailure");
+    check(r#"{"match": {"f": "^1%{GREEDYDATA:r}"}}"#, Input::new("").field("f", 1.5), "f=Float(1.5) r=.5");
+    check(r#"{"match": {"b": "^t%{WORD:r}"}}"#, Input::new("").field("b", true), "b=Bool(true) r=rue");
+    let list = || Input::new("").field("l", "hello 12345").field("l", "none").field("l", "world 23456");
+    let config = r#"{"match": {"l": ["%{WORD:w} %{NUMBER:n:int}", "%{WORD:w}"]}}"#;
+    check(config, list(), "l=hello 12345 l=none l=world 23456 w=hello n=Int(12345) w=none w=world n=Int(23456)");
+    check(r#"{"match": {"l": "^w%{WORD:w}", "message": "%{WORD:m}"}}"#, list(), "l=hello 12345 l=none l=world 23456 w=orld");
+}
+
+#[test]
 fn own_names_come_first() {
     let config = r#"{"pattern": "%{ID:id:int} %{PAIR}", "pattern_definitions": {"ID": "\\d+", "PAIR": "[a-z]=\\d"}}"#;
     check(config, Input::new("7 a=9"), "id=Int(7)");
