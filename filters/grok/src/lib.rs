@@ -14,7 +14,8 @@
 //! * `pattern_definitions`: names of your own; they come before the standard ones.
 //! * `ecs_compatibility`: `"disabled"` (field names like `clientip`; the default) or `"v1"`, `"v8"` (like `source.address`).
 //! * `break_on_match` (default true): stop at the first pattern that matches; false tries them all.
-//! * `overwrite`: fields that a capture replaces. Any other field that has a value already becomes a list.
+//! * `target`: the field that captures go under: with `target = "http"` what is captured as `verb` is `http.verb`.
+//! * `overwrite`: fields, as the patterns name them, that a capture replaces. Any other field that has a value already becomes a list.
 //! * `tag_on_failure` (default `_grokparsefailure`; one or a list): when no pattern matched.
 //! * `tag_on_timeout` (default `_groktimeout`): when a pattern with look-around was given up on this text. That is never the
 //!   same as no match.
@@ -24,7 +25,7 @@
 //! on a linear-time engine where that is possible.
 
 use sawbox_guest::common::tags_on_failure;
-use sawbox_guest::field::name;
+use sawbox_guest::field::{name, target as target_name};
 use sawbox_guest::template::write_value;
 use sawbox_guest::{
     Field as Known, Filter, Json, Match, Name, OnSuccess, Pattern, PatternKind, Read, Record, Setup, Value, Verdict,
@@ -78,6 +79,7 @@ impl Filter for Grok {
             "ecs_compatibility",
             "break_on_match",
             "overwrite",
+            "target",
             "tag_on_failure",
             "tag_on_timeout",
         ];
@@ -89,6 +91,10 @@ impl Filter for Grok {
         };
         let definitions = definitions(config)?;
         let overwrite: Vec<String> = config.strings("overwrite")?.into_iter().map(name).collect::<Result<_, _>>()?;
+        let under = match config.str_or("target", "")? {
+            "" => String::new(),
+            target => target_name(target)? + ".",
+        };
         let mut fields = Vec::new();
         for (field, expressions) in wanted(config)? {
             let field = name(field)?;
@@ -96,7 +102,7 @@ impl Filter for Grok {
             for expression in expressions {
                 let pattern = setup.pattern(kind, expression, &definitions);
                 let pattern = pattern.map_err(|error| format!("`{expression}`: {error}"))?;
-                let groups = groups(setup, &pattern, &overwrite);
+                let groups = groups(setup, &pattern, &under, &overwrite);
                 patterns.push((pattern, groups));
             }
             fields.push(Field { read: setup.reads(&field), is_message: field == "message", patterns });
@@ -217,7 +223,7 @@ fn definitions(config: &Json) -> Result<Vec<(&str, &str)>, String> {
     Ok(definitions)
 }
 
-fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[String]) -> Vec<Option<Group>> {
+fn groups(setup: &mut Setup<'_>, pattern: &Pattern, under: &str, overwrite: &[String]) -> Vec<Option<Group>> {
     let mut groups = Vec::new();
     for (number, typed) in pattern.groups() {
         let (name, kind) = match typed.rsplit_once(':') {
@@ -225,12 +231,9 @@ fn groups(setup: &mut Setup<'_>, pattern: &Pattern, overwrite: &[String]) -> Vec
             Some((name, "float")) => (name, Kind::Float),
             _ => (typed.as_str(), Kind::Text),
         };
-        let group = Group {
-            name: setup.name(name),
-            kind,
-            is_message: name == "message",
-            overwrite: overwrite.iter().any(|own| own == name),
-        };
+        let overwrite = overwrite.iter().any(|own| own == name);
+        let name = format!("{under}{name}");
+        let group = Group { name: setup.name(&name), kind, is_message: name == "message", overwrite };
         let number = usize::from(*number);
         groups.resize(groups.len().max(number + 1), None);
         groups[number] = Some(group);

@@ -171,6 +171,15 @@ fn numbers_are_read_as_text_and_lists_value_by_value() {
 }
 
 #[test]
+fn captures_go_under_a_target() {
+    let config = r#"{"pattern": "%{WORD:w} %{NUMBER:message:int}", "target": "[in][it]"}"#;
+    check(config, Input::new("a 5"), "in.it.w=a in.it.message=Int(5)");
+    check(config, Input::new("a 5").field("in.it.w", "old"), "in.it.w=old in.it.w=a in.it.message=Int(5)");
+    let config = r#"{"pattern": "%{WORD:w}", "target": "in", "overwrite": ["w"], "add_field": {"w": "%{[in][w]}"}}"#;
+    check(config, Input::new("a").field("in.w", "old"), "in.w=a w=a");
+}
+
+#[test]
 fn own_names_come_first() {
     let config = r#"{"pattern": "%{ID:id:int} %{PAIR}", "pattern_definitions": {"ID": "\\d+", "PAIR": "[a-z]=\\d"}}"#;
     check(config, Input::new("7 a=9"), "id=Int(7)");
@@ -208,6 +217,8 @@ fn what_makes_no_sense_is_refused() {
         (r#"{"pattern": "(a"}"#, "(a"),
         (r#"{"pattern": "a", "pattern_definitions": {"A B": "x"}}"#, "A B"),
         (r#"{"pattern": "a", "ecs_compatibility": "v2"}"#, "v2"),
+        (r#"{"pattern": "a", "target": "[a][]"}"#, "[a][]"),
+        (r#"{"pattern": "a", "target": "_offset"}"#, "_offset"),
         (r#"{"pattern": "a", "patern": "b"}"#, "patern"),
     ] {
         let error = make(config).unwrap_err();
