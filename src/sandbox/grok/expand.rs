@@ -5,6 +5,8 @@
 //! [`super::syntax`] to unpack. Text after the name and the field that begins with a space is a remark, as in Logstash.
 //! Limits: [`super::DEPTH`], [`super::EXPANDED_BYTES`]. No file is read, and nothing is compiled here.
 
+use std::borrow::Cow;
+
 use super::patterns::{Flavour, standard};
 use super::{Custom, DEPTH, EXPANDED_BYTES, Field, Kind};
 
@@ -32,14 +34,15 @@ fn into(expression: &str, custom: &Custom, flavour: Flavour, depth: usize, out: 
         out.push_str(&rest[..at]);
         let reference = reference(&rest[at..])?;
         let name = reference.name;
-        let definition = custom.get(name).map(String::as_str).or_else(|| standard(name, flavour));
+        let own = custom.get(name).map(|own| Cow::Borrowed(own.as_str()));
+        let definition = own.or_else(|| standard(name, flavour));
         let definition = definition.ok_or_else(|| format!("no pattern is called `{name}`"))?;
         let depth = depth.checked_sub(1).ok_or_else(|| format!("`{name}` stands for itself, or names nest too deep"))?;
         match &reference.field {
             None => out.push_str("(?:"),
             Some(field) => mark(field, out),
         }
-        into(definition, custom, flavour, depth, out)?;
+        into(&definition, custom, flavour, depth, out)?;
         out.push(')');
         rest = &rest[at + reference.length..];
         if out.len() > EXPANDED_BYTES {

@@ -159,6 +159,76 @@ fn every_standard_name_compiles_to_the_linear_engine() {
     }
 }
 
+#[test]
+fn ecs_has_no_field_that_the_schema_does_not_know() {
+    let mut unknown = Vec::new();
+    for name in patterns::names(Flavour::Ecs) {
+        let grok = compile_as(&format!("%{{{name}}}"), &Custom::new(), Flavour::Ecs).unwrap();
+        let fields = grok.fields().iter().filter(|field| !field.name.contains('.'));
+        unknown.extend(
+            fields.filter(|field| !matches!(&*field.name, "timestamp" | "message")).map(|field| (name, field.name.clone())),
+        );
+    }
+    assert_eq!(unknown, []);
+}
+
+#[test]
+fn ecs_lines_of_many_kinds() {
+    for (pattern, line, expected) in [
+        (
+            "NAGIOSLOGLINE",
+            "[1427925689] SERVICE ALERT: db1;Disk /;CRITICAL;HARD;3;97 % full",
+            "timestamp=1427925689;nagios.log.type=SERVICE ALERT;host.hostname=db1;service.name=Disk /;service.state=CRITICAL;nagios.log.state_type=HARD;nagios.log.attempt=3;message=97 % full",
+        ),
+        (
+            "BACULA_LOG",
+            r#"09-Jan 00:40 bak-dir JobId 74: Ready to append to end of Volume "day-3" size=12"#,
+            "timestamp=09-Jan 00:40;host.hostname=bak-dir;bacula.job.id=74;bacula.volume.name=day-3;bacula.volume.size=12",
+        ),
+        (
+            "CISCOFW106023",
+            r#"Deny tcp src out:10.1.2.3/64 dst in:host.example/443 by access-group "out_in" [0x2c1c6a65, 0x0]"#,
+            "cisco.asa.outcome=Deny;cisco.asa.network.transport=tcp;observer.ingress.interface.name=out;source.ip=10.1.2.3;source.port=64;observer.egress.interface.name=in;destination.address=host.example;destination.port=443;cisco.asa.rule_name=out_in;@metadata.cisco.asa.hashcode1=0x2c1c6a65;@metadata.cisco.asa.hashcode2=0x0",
+        ),
+        (
+            "RT_FLOW2",
+            "RT_FLOW_SESSION_CREATE: session created 10.0.0.1/5->10.0.0.2/53 junos-dns 10.9.0.1/6->10.0.0.2/53 snat None 17 p1 trust untrust 42",
+            "juniper.srx.tag=RT_FLOW_SESSION_CREATE;source.ip=10.0.0.1;source.port=5;destination.ip=10.0.0.2;destination.port=53;juniper.srx.service_name=junos-dns;source.nat.ip=10.9.0.1;source.nat.port=6;destination.nat.ip=10.0.0.2;destination.nat.port=53;juniper.srx.src_nat_rule_name=snat;juniper.srx.dst_nat_rule_name=None;network.iana_number=17;rule.name=p1;observer.ingress.zone=trust;observer.egress.zone=untrust;juniper.srx.session_id=42",
+        ),
+        (
+            "ZEEK_DNS",
+            "1.5\tCa1\t10.0.0.1\t5\t10.0.0.2\t53\tudp\t7\t-\ta.example\t1\tC_INTERNET\t1\tA\t-\t-\tF\tF\tT\tF\t0\t-\t-\tF",
+            "timestamp=1.5;zeek.session_id=Ca1;source.ip=10.0.0.1;source.port=5;destination.ip=10.0.0.2;destination.port=53;network.transport=udp;dns.id=7;dns.question.name=a.example;zeek.dns.qclass=1;zeek.dns.qclass_name=C_INTERNET;zeek.dns.qtype=1;dns.question.type=A;zeek.dns.AA=F;zeek.dns.TC=F;zeek.dns.RD=T;zeek.dns.RA=F;zeek.dns.Z=0;zeek.dns.rejected=F",
+        ),
+        (
+            "IPTABLES",
+            "IN=eth0 OUT= MAC=00:11:22:33:44:55:66:77:88:99:aa:bb:08:00 SRC=10.0.0.1 DST=10.0.0.2 LEN=40 TOS=0x00 PREC=0x00 TTL=50 ID=7 DF PROTO=TCP SPT=1 DPT=2 WINDOW=3 RES=0x00 ACK FIN ",
+            "observer.ingress.interface.name=eth0;destination.mac=00:11:22:33:44:55;source.mac=66:77:88:99:aa:bb;source.ip=10.0.0.1;destination.ip=10.0.0.2;iptables.length=40;iptables.tos=00;iptables.precedence_bits=00;iptables.ttl=50;iptables.id=7;iptables.fragment_flags=DF;network.transport=TCP;source.port=1;destination.port=2;iptables.tcp.window=3;iptables.tcp_reserved_bits=00;iptables.tcp.flags=ACK FIN ",
+        ),
+        (
+            "ELB_ACCESS_LOG",
+            r#"2026-01-02T03:04:05.678901Z lb1 10.0.0.1:55 - -1 -1 -1 504 - 0 12 "GET https://a.example:443/p?q=1 HTTP/1.1" "curl/8" - -"#,
+            "timestamp=2026-01-02T03:04:05.678901Z;aws.elb.name=lb1;source.ip=10.0.0.1;source.port=55;http.response.status_code=504;http.request.body.bytes=0;http.response.body.bytes=12;http.request.method=GET;url.original=https://a.example:443/p?q=1;url.scheme=https;url.domain=a.example;url.port=443;url.path=/p;url.query=q=1;http.version=1.1;user_agent.original=curl/8",
+        ),
+        (
+            "CATALINALOG",
+            "Jan 9, 2013 7:13:13 AM org.apache.Core init\nSEVERE: went wrong",
+            "timestamp=Jan 9, 2013 7:13:13 AM;java.log.origin.class.name=org.apache.Core;log.origin.function=init;log.level=SEVERE;message=went wrong",
+        ),
+        ("SYSLOGLINE", "Jan 11 22:33:44 su: no", "timestamp=Jan 11 22:33:44;process.name=su;message=no"),
+        ("URIPATHPARAM:[url][original]", "/a?b", "url.original=/a?b"),
+    ] {
+        let grok = compile_as(&format!("^%{{{pattern}}}$"), &Custom::new(), Flavour::Ecs).unwrap();
+        let mut found = Vec::new();
+        grok.search(line.as_bytes(), &mut grok.scratch(), &mut found).unwrap();
+        let got: Vec<_> = found
+            .iter()
+            .map(|capture| format!("{}={}", grok.fields()[capture.field].name, &line[capture.start..capture.end]))
+            .collect();
+        assert_eq!(got.join(";"), expected, "{pattern}");
+    }
+}
+
 /// Cases from the specifications of Logstash's patterns, each checked under Ruby. Not part of the project.
 #[test]
 #[allow(clippy::print_stderr, clippy::disallowed_methods)]

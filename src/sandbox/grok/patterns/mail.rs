@@ -24,12 +24,19 @@ pub(super) const PATTERNS: &[Entry] = &[
     ("EXIM_SUBJECT", "T=%{QS:exim_subject}"),
     // What stands between the fields that are named.
     ("EXIM_OTHER_FIELD", r"(?:U|X|CV|A|PRX|DN|SNI|K|M8S|PRDR|DS|F|Q)(?:=\S+)?"),
+    ("EXIM_UNKNOWN_FIELD", r"(?:[A-Za-z0-9]{1,4}=(?:%{QUOTEDSTRING}|%{NOTSPACE}))"),
+    (
+        "EXIM_NAMED_FIELDS",
+        concat!(
+            r"(?: (?:%{EXIM_REMOTE_HOST}|%{EXIM_INTERFACE}|%{EXIM_PROTOCOL}|%{EXIM_MSG_SIZE}|%{EXIM_HEADER_ID}|%{EXIM_SUBJECT}",
+            r"|%{EXIM_OTHER_FIELD}|%{EXIM_UNKNOWN_FIELD}))*"
+        ),
+    ),
     (
         "EXIM_MESSAGE_ARRIVAL",
         concat!(
             r"%{EXIM_DATE:timestamp} (?:%{EXIM_PID} )?%{EXIM_MSGID:exim_msgid} (?<exim_flags><=) ",
-            r"(?:<>|%{EMAILADDRESS:exim_sender_email})(?: (?:%{EXIM_REMOTE_HOST}|%{EXIM_INTERFACE}|%{EXIM_PROTOCOL}",
-            r"|%{EXIM_MSG_SIZE}|%{EXIM_HEADER_ID}|%{EXIM_SUBJECT}|%{EXIM_OTHER_FIELD}))+(?: for %{EMAILADDRESS:exim_recipient_email})?"
+            r"(?:<>|%{EMAILADDRESS:exim_sender_email})%{EXIM_NAMED_FIELDS}(?: for %{EMAILADDRESS:exim_recipient_email})?"
         ),
     ),
     ("EXIM", "%{EXIM_MESSAGE_ARRIVAL}"),

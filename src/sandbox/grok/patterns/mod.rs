@@ -5,7 +5,7 @@
 //! no atomic group. A test holds all of them to that.
 //!
 //! Two flavours: **legacy** field names (`clientip`, `response`) and **ECS** (`source.address`,
-//! `http.response.status_code`). Names whose fields differ stand in [`ecs`] a second time; all others are shared.
+//! `http.response.status_code`), which [`ecs`] makes of the legacy tables; what captures nothing is shared.
 //!
 //! Words used throughout: a name that ends in `DATE`, `TIME` or `STAMP` finds an instant and captures nothing; a name that
 //! ends in `LOG` or `LINE` finds a whole record. Not here: configuration's own names, which come before these.
@@ -22,6 +22,8 @@ mod network;
 mod servers;
 mod syslog;
 mod web;
+
+use std::borrow::Cow;
 
 /// How captured fields are called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -52,18 +54,21 @@ const TABLES: [&[Entry]; 11] = [
 ];
 
 /// What a standard name stands for.
-pub fn standard(name: &str, flavour: Flavour) -> Option<&'static str> {
+pub fn standard(name: &str, flavour: Flavour) -> Option<Cow<'static, str>> {
     let find = |table: &[Entry]| table.iter().find(|entry| entry.0 == name).map(|entry| entry.1);
-    let ecs = || (flavour == Flavour::Ecs).then(|| find(ecs::PATTERNS)).flatten();
     // Compiling is rare, so the tables are searched as they stand.
-    ecs().or_else(|| TABLES.into_iter().find_map(find))
+    let legacy = TABLES.into_iter().find_map(find);
+    match flavour {
+        Flavour::Legacy => legacy.map(Cow::Borrowed),
+        Flavour::Ecs => ecs::form(name, legacy),
+    }
 }
 
 /// All standard names of a flavour.
 pub fn names(flavour: Flavour) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = TABLES.into_iter().flatten().map(|entry| entry.0).collect();
     if flavour == Flavour::Ecs {
-        names.extend(ecs::PATTERNS.iter().map(|entry| entry.0));
+        names.extend(ecs::names());
     }
     names.sort_unstable();
     names.dedup();
