@@ -423,16 +423,22 @@ fn delete_rows(command: &ReplayCommand) -> anyhow::Result<()> {
     let client = Client::new(&remote.url);
     let answer = post(&client, &format!("/api/v1/topics/{}/delete-rows", segment(topic)), &Value::Object(body))?;
     let count = word(&answer["offsets"]);
+    let of_before = answer["of_before"].as_u64().filter(|before| *before > 0);
+    let before = of_before
+        .map(|before| format!("  {before} of them are of a deleted topic of this name: the queue has nothing of them"));
     if answer["deleted"].as_bool() != Some(true) {
         println!("the rows of {count} records would be deleted");
+        before.iter().for_each(|before| println!("{before}"));
         if !dry_run && count != "0" {
             bail!("this cannot be undone; say `--yes` if it is meant");
         }
         return Ok(());
     }
     println!("the rows of {count} records are deleted");
+    before.iter().for_each(|before| println!("{before}"));
     match answer["queue_keeps_until"].as_str() {
         Some(until) => println!("  the queue has the records' bytes until {until}, at the latest"),
+        None if answer["of_before"] == answer["offsets"] => {}
         None => println!("  the queue has the records' bytes for as long as its limit allows"),
     }
     if let Some(until) = answer["dead_letters_keep_until"].as_str() {

@@ -85,7 +85,9 @@ pub use history::{Range, Which};
 pub use lane::Step;
 pub use life::{GenerationStatus, Kept, Opened, Promotion, Wish};
 pub use promote::Change;
-pub use replay::{Deleted, Past, Progress, ReplayChain, ReplayPlan, ReplayRequest, ReplayState, ReplayStatus, ReplayStep};
+pub use replay::{
+    Deleted, NamedRows, Past, Progress, ReplayChain, ReplayPlan, ReplayRequest, ReplayState, ReplayStatus, ReplayStep,
+};
 pub use status::{ChainEntry, ChainStatus, LaneStatus, OutputStatus, RegistryStatus};
 pub use watch::provide;
 

@@ -238,6 +238,12 @@ impl Store {
         Snapshot { sources }
     }
 
+    /// The topics of this name that have had rows: one that is, and those that were deleted before it.
+    pub fn topics_named(&self, name: &str) -> Vec<TopicId> {
+        let named = self.all_topics().into_iter().filter(|topic| topic.state.lock().durable.name == *name);
+        named.map(|topic| topic.id).collect()
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }

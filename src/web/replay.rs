@@ -9,6 +9,7 @@
 //! A replay takes the records that the queue has, and past its retention those that rows kept (`keep_payload`): `plan.past` of a
 //! `dry_run` says which, what stays as it is, and why. That is answered by 429 with `Retry-After` while as many are made as may
 //! (`relay.at_once.explains`).
+//! A query's rows are deleted whichever topic of that name they are of: `of_before` counts those of deleted ones.
 //! A replay is durable when it is answered and goes on by itself; its rows take the old ones' place all at once when it is done.
 
 use std::ops::ControlFlow;
@@ -23,11 +24,10 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::base::ids::{Generation, Offset, PartitionId};
+use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::time;
 use crate::base::units::Bytes;
-use crate::queue::Topic;
-use crate::relay::{Range, ReplayChain, ReplayRequest, ReplayState, ReplayStatus, Which};
+use crate::relay::{NamedRows, Range, ReplayChain, ReplayRequest, ReplayState, ReplayStatus, Which};
 use crate::sandbox::ChainSpec;
 use crate::store::query::{self, Cancel, OutValue, Pipe, Request, virtual_field};
 use crate::web::control::blocking;
@@ -221,24 +221,35 @@ async fn delete_rows(State(web): State<Arc<Web>>, Path(topic): Path<String>, bod
             "the body is {{\"offsets\": [{{\"partition\", \"offset\"}}, …]}} or {{\"query\": \"user:alice\"}}, perhaps with \"from\" and \"to\": {error}"
         ))
     })?;
-    let known = web.queue.topic(&topic).ok_or_else(|| Refusal::missing(format!("there is no topic `{topic}`")))?;
     blocking(move || {
-        let ranges = match (&asked.offsets, &asked.query) {
-            (Some(offsets), None) => ranges(offsets)?,
-            (None, Some(text)) => found(&web, &known, text, &asked)?,
+        let missing = || Refusal::missing(format!("there is no topic `{topic}`"));
+        let live = web.queue.topic(&topic).map(|live| live.id());
+        let rows = match (&asked.offsets, &asked.query) {
+            (Some(offsets), None) => NamedRows::from([(live.ok_or_else(missing)?, ranges(offsets)?)]),
+            (None, Some(text)) => {
+                let mut topics = web.store.topics_named(&topic);
+                topics.extend(live.filter(|live| !topics.contains(live)));
+                if topics.is_empty() {
+                    return Err(missing());
+                }
+                found(&web, &topics, text, &asked)?
+            }
             _ => return Err(Refusal::wrong("say which rows in one way: `offsets` or `query`")),
         };
-        if asked.dry_run || ranges.is_empty() {
-            let all = web.relay.to_delete(&topic, &ranges).map_err(|error| refusal(&error))?;
-            let offsets: u64 = all.iter().map(|(_, first, end)| end - first).sum();
-            return Ok(json!({ "topic": topic, "offsets": offsets, "deleted": false }));
+        if asked.dry_run || rows.values().all(Vec::is_empty) {
+            let all = web.relay.to_delete(&topic, &rows).map_err(|error| refusal(&error))?;
+            let count = |(id, ranges): (&TopicId, &Vec<Range>)| (*id, ranges.iter().map(Range::len).sum::<u64>());
+            let offsets: u64 = all.iter().map(count).map(|(_, count)| count).sum();
+            let of_before: u64 = all.iter().map(count).filter(|(id, _)| live != Some(*id)).map(|(_, count)| count).sum();
+            return Ok(json!({ "topic": topic, "offsets": offsets, "of_before": of_before, "deleted": false }));
         }
-        let deleted = web.relay.delete_rows(&topic, &ranges).map_err(|error| refusal(&error))?;
+        let deleted = web.relay.delete_named(&topic, &rows).map_err(|error| refusal(&error))?;
         let until = |ns: Option<i64>| ns.map(time::format);
         Ok(json!({
             "topic": topic,
             "deleted": true,
             "offsets": deleted.offsets,
+            "of_before": deleted.of_before,
             "queue_keeps_until": until(deleted.queue_until_ns),
             "has_dead_letters": deleted.has_dead_letters,
             "dead_letters_keep_until": until(deleted.dead_letters_until_ns),
@@ -248,8 +259,8 @@ async fn delete_rows(State(web): State<Arc<Web>>, Path(topic): Path<String>, bod
     .await
 }
 
-/// The records whose rows a query keeps.
-fn found(web: &Web, topic: &Topic, text: &str, asked: &Delete) -> Result<Vec<Range>, Refusal> {
+/// The records whose rows a query keeps, of each of these topics.
+fn found(web: &Web, topics: &[TopicId], text: &str, asked: &Delete) -> Result<NamedRows, Refusal> {
     let now_ns = web.clock.now_ns();
     let parsed = query::parse_at(text, now_ns).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
     if !parsed.pipes.is_empty() {
@@ -263,31 +274,39 @@ fn found(web: &Web, topic: &Topic, text: &str, asked: &Delete) -> Result<Vec<Ran
     let mut request = Request::new(parsed.pipe(Pipe::Fields(fields)));
     request.from_ns = instant("from", &asked.from)?;
     request.to_ns = instant("to", &asked.to)?;
-    request.topics = Some(vec![topic.name().to_string()]);
-    request.limit = MOST_ROWS + 1;
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
-    let mut ranges = Vec::new();
-    let stats = query::run(&web.store, &request, &cancel, &mut |row| {
-        let number = |name: &str| {
-            let value = row.fields.iter().find(|(own, _)| **own == *name);
-            value.and_then(|(_, value)| if let OutValue::Int(number) = value { u64::try_from(*number).ok() } else { None })
-        };
-        if let (Some(partition), Some(first)) = (number(virtual_field::PARTITION), number(virtual_field::OFFSET))
-            && let Ok(partition) = PartitionId::try_from(partition)
-        {
-            ranges.push(Range { partition, first, end: first.saturating_add(1) });
+    let mut rows = NamedRows::new();
+    let mut left = MOST_ROWS;
+    for topic in topics {
+        // A row names its topic, but one of that name may have been deleted, whose offsets were others.
+        request.topic_id = Some(*topic);
+        request.limit = left + 1;
+        let mut ranges = Vec::new();
+        let stats = query::run(&web.store, &request, &cancel, &mut |row| {
+            let number = |name: &str| {
+                let value = row.fields.iter().find(|(own, _)| **own == *name);
+                value.and_then(|(_, value)| if let OutValue::Int(number) = value { u64::try_from(*number).ok() } else { None })
+            };
+            if let (Some(partition), Some(first)) = (number(virtual_field::PARTITION), number(virtual_field::OFFSET))
+                && let Ok(partition) = PartitionId::try_from(partition)
+            {
+                ranges.push(Range { partition, first, end: first.saturating_add(1) });
+            }
+            ControlFlow::Continue(())
+        });
+        let stats = stats.map_err(|error| Refusal::failed(error.to_string()))?;
+        left = left
+            .checked_sub(ranges.len())
+            .ok_or_else(|| Refusal::wrong(format!("more than {MOST_ROWS} rows at once; ask for less with `from` and `to`")))?;
+        if stats.partial {
+            let why = stats.note.unwrap_or("not all rows could be read");
+            return Err(Refusal::failed(format!("{why}; nothing was deleted. Ask for less with `from` and `to`")));
         }
-        ControlFlow::Continue(())
-    });
-    let stats = stats.map_err(|error| Refusal::failed(error.to_string()))?;
-    if ranges.len() > MOST_ROWS {
-        return Err(Refusal::wrong(format!("more than {MOST_ROWS} rows at once; ask for less with `from` and `to`")));
+        if !ranges.is_empty() {
+            rows.insert(*topic, ranges);
+        }
     }
-    if stats.partial {
-        let why = stats.note.unwrap_or("not all rows could be read");
-        return Err(Refusal::failed(format!("{why}; nothing was deleted. Ask for less with `from` and `to`")));
-    }
-    Ok(ranges)
+    Ok(rows)
 }
 
 /// What monitoring asks of replays.

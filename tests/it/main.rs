@@ -33,6 +33,7 @@ mod replay_past;
 mod replay_reach;
 mod replay_threads;
 mod replay_world;
+mod same_name;
 mod search;
 mod state_model;
 mod store_tools;

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::{LOOKUP, Place, SHOWN_BYTES};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::row::{PAYLOAD, TIME, Value};
+use crate::queue::Topic;
 use crate::relay::{Relay, shown};
 use crate::sandbox::{Output, Verdict};
 use crate::store::query::{self, Cancel, OutRow, OutValue, Request, virtual_field};
@@ -46,6 +47,20 @@ impl Relay {
             _ => None,
         });
         payload.unwrap_or(Json::Null)
+    }
+
+    /// What to know where topics of this name were deleted, and have rows of a record of this place: that one is not this one.
+    pub(super) fn of_before(&self, topic: &Topic, partition: PartitionId, offset: Offset) -> Option<String> {
+        let mut others = self.shared().store.topics_named(topic.name());
+        others.retain(|other| *other != topic.id());
+        let has_rows = |other: &TopicId| !self.rows_of(*other, partition, offset, None, &mut Vec::new()).is_empty();
+        others.iter().any(has_rows).then(|| {
+            format!(
+                "a topic `{}` that was deleted has rows of {partition}@{offset} too: this is not what became of those, and their record \
+                 is gone",
+                topic.name()
+            )
+        })
     }
 
     /// Rows of a topic that a query finds, at this time or at any.

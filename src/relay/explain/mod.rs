@@ -82,26 +82,34 @@ impl Relay {
         let end = partition.high_watermark();
         if offset >= end {
             let (name, number) = (topic.name(), partition.id());
-            let why = format!("there is no record {offset} yet: partition {number} of `{name}` ends at {end}");
+            let mut why = format!("there is no record {offset} yet: partition {number} of `{name}` ends at {end}");
+            why.extend(self.of_before(&topic, number, offset).map(|note| format!("; {note}")));
             return Err(RelayError::Missing(why));
         }
         let place = Place { topic: &topic, partition: &partition, offset };
+        let mut explanation = self.explain_place(&place)?;
+        explanation.notes.extend(self.of_before(&topic, partition.id(), offset));
+        Ok(explanation)
+    }
+
+    fn explain_place(&self, place: &Place<'_>) -> Result<Explanation, RelayError> {
+        let &Place { topic, partition, offset } = place;
         if self.shared().store.masks(topic.id()).is_some_and(|masks| masks.is_gone(partition.id(), offset)) {
             return self.gone(
-                &place,
+                place,
                 Some(match topic.name().starts_with(DEAD_PREFIX) {
                     true => "the letter was resolved, or deleted for good",
                     false => "its rows were deleted for good, and nothing is shown of it",
                 }),
             );
         }
-        let mut history = History::new(&partition, offset, offset + 1);
+        let mut history = History::new(partition, offset, offset + 1);
         let stretch = history.read()?;
         let stored = stretch.as_ref().filter(|stretch| stretch.gap.is_none()).and_then(|stretch| stretch.batches.first());
         let mut scratch = Scratch::new();
         let records = stored.and_then(|stored| Some((stored, decode(stored, &mut scratch)?)));
-        let Some((stored, records)) = records else { return self.of_row(&place) };
-        let handled = self.handled(&place)?;
+        let Some((stored, records)) = records else { return self.of_row(place) };
+        let handled = self.handled(place)?;
         let (mut at, until) = (stored.base_offset.max(handled.first), stored.next_offset.min(handled.end));
         let mut call = records;
         while at < until {
@@ -112,7 +120,7 @@ impl Relay {
             }
             at = next;
         }
-        self.explained(&place, &handled, call, Vec::new())
+        self.explained(place, &handled, call, Vec::new())
     }
 
     /// What handles an offset.

@@ -37,7 +37,7 @@ mod runner;
 mod whole;
 mod work;
 
-pub use delete::Deleted;
+pub use delete::{Deleted, NamedRows};
 pub use job::{Progress, ReplayState, ReplayStatus};
 pub use past::Past;
 pub use plan::ReplayPlan;

@@ -108,6 +108,7 @@ pub use program::{Table, Tables};
 pub use rounding::Rounding;
 pub use tops::{Top, Tops};
 
+use crate::base::ids::TopicId;
 use crate::store::Store;
 use crate::store::source::Source;
 
@@ -124,6 +125,8 @@ pub struct Request {
     pub limit: usize,
     /// Of which topics; all if none are named.
     pub topics: Option<Vec<String>>,
+    /// Of this topic alone: a name may have been another's before.
+    pub topic_id: Option<TopicId>,
     /// Whether the latest rows come first.
     pub newest_first: bool,
     /// What it may cost.
@@ -135,8 +138,8 @@ pub struct Request {
 impl Request {
     /// The newest hundred rows of all time and topics.
     pub fn new(query: Query) -> Self {
-        let (limits, tables) = (Limits::default(), None);
-        Self { query, from_ns: None, to_ns: None, limit: 100, topics: None, newest_first: true, limits, tables }
+        let (limits, tables, topic_id) = (Limits::default(), None, None);
+        Self { query, from_ns: None, to_ns: None, limit: 100, topics: None, topic_id, newest_first: true, limits, tables }
     }
 }
 
@@ -330,7 +333,9 @@ impl Whole {
 }
 
 fn sources(store: &Store, request: &Request) -> Vec<Arc<dyn Source>> {
-    store.snapshot(request.from_ns, request.to_ns, request.topics.as_deref()).sources
+    let mut sources = store.snapshot(request.from_ns, request.to_ns, request.topics.as_deref()).sources;
+    sources.retain(|source| request.topic_id.is_none_or(|id| source.topic() == id));
+    sources
 }
 
 /// Runs a query over sources, handing out rows until the receiver breaks off.
