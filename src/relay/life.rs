@@ -90,7 +90,8 @@ pub struct Promotion {
 pub struct Wish {
     /// The whole chain.
     pub chain: Option<ChainSpec>,
-    /// The live chain, with this filter in another version; last in it if it is not there.
+    /// The live chain, with this filter in another version; last in it if it is not there. A chain may have several of that name: with
+    /// `#` and a number behind it, that one of them alone, counted from 1; the number after the last is another one.
     pub filter: Option<String>,
     /// Which; without it, the newest that was put.
     pub version: Option<u32>,
@@ -189,16 +190,36 @@ impl Relay {
                 return Err(RelayError::Config(why.to_owned()));
             }
         };
-        let versions = sandbox.versions(&filter);
+        let (filter, place) = placed(&filter)?;
+        let versions = sandbox.versions(filter);
         let newest = versions.iter().map(|version| version.version).max();
-        let version = sandbox.version(&filter, wish.version.or(newest).unwrap_or(0))?;
+        let version = sandbox.version(filter, wish.version.or(newest).unwrap_or(0))?;
         // The plain name where that means the same: it follows later promotions.
-        let name = if version.current { filter.clone() } else { format!("{filter}@{}", version.version) };
+        let name = if version.current { filter.to_owned() } else { format!("{filter}@{}", version.version) };
         let (_, live) = self.live(generations)?;
         let mut entries = self.written(&live);
-        let mut found = false;
-        for entry in entries.iter_mut().filter(|entry| entry.name() == filter) {
-            found = true;
+        let own: Vec<usize> = (0..entries.len()).filter(|at| entries[*at].name() == filter).collect();
+        let count = entries.len();
+        let several = || {
+            let each = (1..=own.len()).map(|place| format!("`{filter}#{place}`")).collect::<Vec<_>>().join(", ");
+            let places = own.iter().map(|at| (at + 1).to_string()).collect::<Vec<_>>().join(", ");
+            format!(
+                "the chain of `{}` has `{filter}` {} times (filters {places} of {count}): say {each}, or `{filter}#{}` for another one at its end",
+                generations.name,
+                own.len(),
+                own.len() + 1
+            )
+        };
+        let chosen = match place {
+            None if own.len() > 1 && (wish.when.is_some() || wish.config.is_some()) => {
+                return Err(RelayError::Config(several()));
+            }
+            None => &own[..],
+            Some(place) if place == own.len() + 1 => &[],
+            Some(place) => own.get(place - 1..place).ok_or_else(|| RelayError::Config(several()))?,
+        };
+        for at in chosen {
+            let entry = &mut entries[*at];
             entry.filter.clone_from(&name);
             if wish.when.is_some() {
                 entry.when.clone_from(&wish.when);
@@ -208,7 +229,7 @@ impl Relay {
             }
         }
         let why = format!("version {} of `{filter}`", version.version);
-        if !found {
+        if chosen.is_empty() {
             entries.push(EntrySpec { filter: name, when: wish.when, config: wish.config.unwrap_or_default() });
         }
         Ok((ChainSpec(entries), why))
@@ -216,7 +237,7 @@ impl Relay {
 
     /// A generation's chain as it would be written so that it means the same now: what a plain name no longer stands for is
     /// pinned.
-    fn written(&self, live: &Promoted) -> Vec<EntrySpec> {
+    pub(crate) fn written(&self, live: &Promoted) -> Vec<EntrySpec> {
         let sandbox = &self.shared().sandbox;
         let spec = live.spec.as_ref().map_or(&[][..], |spec| &spec.0[..]);
         let entry = |(index, record): (usize, &crate::sandbox::EntryRecord)| {
@@ -302,4 +323,13 @@ impl Relay {
 
 fn firsts(from: &BTreeMap<PartitionId, Offset>) -> Vec<First> {
     from.iter().map(|(&partition, &offset)| First { partition, offset }).collect()
+}
+
+/// A filter's name, and which of those of that name is meant.
+fn placed(text: &str) -> Result<(&str, Option<usize>), RelayError> {
+    let Some((name, place)) = text.split_once('#') else { return Ok((text, None)) };
+    let place = place.parse().ok().filter(|place| *place > 0);
+    let wrong =
+        || RelayError::Config(format!("`{text}`: behind the `#` stands which `{name}` of the chain is meant, from 1 on"));
+    Ok((name, Some(place.ok_or_else(wrong)?)))
 }

@@ -168,7 +168,8 @@ impl Wished {
 
 /// `POST /api/v1/topics/{topic}/promote` with `{"chain": […]}`, or `{"filter", "version", "when", "config"}`: the live chain with
 /// that filter in that version (without a number, the newest), and last in it if it is not there; `when` and `config` stay as they
-/// are where they are left out. The topic then stays with the version, unless it is the current one.
+/// are where they are left out. Where the chain has several of that name, `when` and `config` need `NAME#2`: the second of them alone;
+/// the number after the last is another one. The topic then stays with the version, unless it is the current one.
 ///
 /// `{"topic", "generation", "from": [{"partition", "offset"}]}`
 pub async fn promote(State(web): State<Arc<Web>>, Path(topic): Path<String>, body: Bytes) -> Result<Json<Value>, Refusal> {

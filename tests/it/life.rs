@@ -458,3 +458,40 @@ fn a_sweep_leaves_what_any_generation_can_want() {
     assert_eq!(relay.sweep().expect("readable").files, 0);
     assert!(relay.go_back("web", None).expect("its module is there").generation > other);
 }
+
+#[test]
+fn of_several_filters_of_a_name_the_one_that_is_meant_changes() {
+    let houses = Houses::start(Config::default());
+    houses.append("web", 0, &["x one"]);
+    houses.handled("web");
+    let both = json!([
+        { "filter": "mark-a" },
+        { "filter": "tag", "config": { "add": ["one"] } },
+        { "filter": "tag", "when": "message:two", "config": { "add": ["two"] } },
+    ]);
+    houses.relay.promote_wish("web", chain(both)).expect("a good chain");
+    let tags = || {
+        let chains = houses.relay.chains();
+        let web = chains.iter().find(|chain| &*chain.topic == "web").expect("there");
+        let tags = web.chain.iter().filter(|entry| entry.filter == "tag");
+        tags.map(|entry| (entry.when.clone(), entry.config["add"][0].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    let before = vec![(None, "one".to_owned()), (Some("message:two".to_owned()), "two".to_owned())];
+    assert_eq!(tags(), before);
+    let config = |tag: &str| json!({ "add": [tag] }).as_object().cloned();
+    let wish = |filter: &str, tag: &str| Wish { filter: Some(filter.into()), config: config(tag), ..Wish::default() };
+    for (filter, said) in [("tag", "`tag#1`, `tag#2`, or `tag#3`"), ("tag#4", "filters 2, 3 of 3"), ("tag#0", "behind the `#`")]
+    {
+        let wrong = houses.relay.promote_wish("web", wish(filter, "x")).expect_err("which?").to_string();
+        assert!(wrong.contains(said), "{filter}: {wrong}");
+        assert_eq!(tags(), before);
+    }
+    houses.relay.promote_wish("web", wish("tag#2", "zwei")).expect("one of them");
+    assert_eq!(tags(), [before[0].clone(), (Some("message:two".to_owned()), "zwei".to_owned())]);
+    houses.relay.promote_wish("web", wish("tag#3", "three")).expect("another");
+    assert_eq!(tags()[2], (None, "three".to_owned()));
+    // Without a word of what shall be other about them it is their version: all of them.
+    houses.relay.promote_wish("web", version("tag", 0)).expect("as it is");
+    assert_eq!(tags().len(), 3);
+    houses.stop();
+}

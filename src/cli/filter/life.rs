@@ -42,12 +42,14 @@ pub enum LifeCommand {
   sawbox filter trial mine --topic web                        # the newest version, on the last 100000 records
   sawbox filter trial mine@3 --topic web --last 1h
   sawbox filter trial mine --topic web --module mine.wasm     # uploads it first; it waits, nothing changes
-  sawbox filter trial drop --topic web --when 'status:404'    # the live chain and this filter behind it
+  sawbox filter trial sample --topic web --when 'status:404' --config '{\"percentage\":10}'  # not in the chain yet: it comes last
+  sawbox filter trial drop#2 --topic web --when 'status:404'  # of a chain that has one `drop`: another one, last in it
 
-The candidate is the topic's live chain with the filter in that version; a filter that the chain does not have comes last.")]
+The candidate is the topic's live chain with the filter in that version; a filter that the chain does not have comes last.
+Where the chain has several of that name, `#NUMBER` says which of them is meant, counted from 1.")]
     Trial {
-        /// The filter, with `@VERSION` if it is not to be the newest
-        #[arg(value_name = "NAME[@VERSION]")]
+        /// The filter, with `#NUMBER` if it is that one of several, with `@VERSION` if it is not to be the newest
+        #[arg(value_name = "NAME[#NUMBER][@VERSION]")]
         name: String,
         /// The topic
         #[arg(long, short)]
@@ -80,10 +82,11 @@ The candidate is the topic's live chain with the filter in that version; a filte
     #[command(after_help = "Examples:
   sawbox filter promote mine              # the newest version; chains that say `mine` go over to it
   sawbox filter promote mine@2            # an older one again
-  sawbox filter promote mine --topic web  # only there; it is added to the chain if the chain does not have it")]
+  sawbox filter promote mine --topic web  # only there; it is added to the chain if the chain does not have it
+  sawbox filter promote mutate#2 --topic web --config '{\"lowercase\":[\"app\"]}'   # of several, the second alone")]
     Promote {
-        /// The filter, with `@VERSION` if it is not to be the newest
-        #[arg(value_name = "NAME[@VERSION]")]
+        /// The filter, with `#NUMBER` if it is that one of a topic's several, with `@VERSION` if it is not to be the newest
+        #[arg(value_name = "NAME[#NUMBER][@VERSION]")]
         name: String,
         /// Only in this topic's chain, which then stays with the version
         #[arg(long, short)]
@@ -254,9 +257,9 @@ fn trial(command: &LifeCommand) -> anyhow::Result<()> {
     let (name, mut version) = split(name)?;
     if let Some(file) = module {
         if version.is_some() {
-            bail!("`--module` makes a new version: say `{name}` without a number");
+            bail!("`--module` makes a new version: say `{name}` without one");
         }
-        let answer = put(&client, name, file, false)?;
+        let answer = put(&client, name.split('#').next().unwrap_or(name), file, false)?;
         version = answer["version"].as_u64().and_then(|version| u32::try_from(version).ok());
         eprintln!("{} is version {} of {name}", file.display(), word(&answer["version"]));
     }
