@@ -157,7 +157,7 @@ impl TopicConfig {
     }
 }
 
-/// More than `traps` failures among `of` records in a row is too many.
+/// More than `traps` failures among `of` records in a row of one generation is too many.
 #[derive(Deserialize, Serialize, Clone, Debug)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quarantine {

@@ -11,75 +11,20 @@
 //! A replay is a generation too, but handles nothing live: its number is taken when it begins ([`Generations::reserve`]), and it is
 //! known with the ranges that it made anew once it is done ([`Generations::replayed`]). What chain a topic has it does not change.
 //!
-//! On disk, in the store's commit log, per generation: the JSON of [`Promoted`]. Entries from before there were codecs have none.
+//! On disk, in the store's commit log, per generation: the JSON of [`Promoted`].
 //! A partition that a generation does not name (it was added later) counts as named from offset 0.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::relay::RelayError;
 use crate::relay::codec::Codec;
-use crate::relay::codec::spec::CodecRecord;
-use crate::sandbox::{Chain, ChainRecord, ChainSpec};
+pub(crate) use crate::relay::promoted::{MadeBy, Promoted};
+use crate::sandbox::Chain;
 use crate::store::{GenerationEntry, Store};
-
-/// Who made a generation.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum MadeBy {
-    /// Nobody configured a chain.
-    Default,
-    /// The configuration file.
-    Config,
-    /// A person or program, while the box ran.
-    Hot,
-    /// A replay.
-    Replay,
-}
-
-impl MadeBy {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Config => "config",
-            Self::Hot => "hot",
-            Self::Replay => "replay",
-        }
-    }
-}
-
-/// What the store keeps of a generation.
-#[derive(Serialize, Deserialize, Clone, Debug)]
-pub(crate) struct Promoted {
-    pub(crate) made_by: MadeBy,
-    /// As people wrote it; none is the default chain.
-    pub(crate) spec: Option<ChainSpec>,
-    /// As it was resolved.
-    pub(crate) chain: ChainRecord,
-    /// What makes the chain's payload of a record's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) codec: Option<CodecRecord>,
-    /// When it was promoted, nanoseconds since 1970; generations of older boxes do not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) at_ns: Option<i64>,
-    /// What made somebody promote it, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) why: Option<String>,
-    /// Why its lanes are held by a quarantine, until another generation is promoted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) held: Option<String>,
-}
-
-impl Promoted {
-    /// One that is yet to be promoted, for no particular reason.
-    pub(crate) fn new(made_by: MadeBy, spec: Option<ChainSpec>, chain: ChainRecord, codec: Option<CodecRecord>) -> Self {
-        Self { made_by, spec, chain, codec, at_ns: None, why: None, held: None }
-    }
-}
 
 /// A generation, and where it begins.
 #[derive(Clone)]
@@ -157,6 +102,17 @@ pub(crate) enum Claim {
     Wait,
     /// Quarantined until a person promotes a chain.
     Held,
+}
+
+/// What a new generation takes the place of: where that is another by now, nothing is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Whatever there is.
+    Any,
+    /// Nothing: it is the topic's first.
+    Nothing,
+    /// This one.
+    This(Generation),
 }
 
 #[derive(Default)]
@@ -264,9 +220,14 @@ impl Generations {
         }
     }
 
-    /// Stops the lanes at their next batch until a chain is promoted.
-    pub(crate) fn hold(&self, why: String) {
-        self.inner.lock().held = Some(why);
+    /// Stops the lanes at their next batch until a chain is promoted; false, and nothing, where one was since this generation.
+    pub(crate) fn hold(&self, generation: Generation, why: String) -> bool {
+        let mut inner = self.inner.lock();
+        let is_newest = !inner.promoting && inner.entries.last().is_some_and(|entry| entry.generation == generation);
+        if is_newest {
+            inner.held = Some(why);
+        }
+        is_newest
     }
 
     /// Makes [`Generations::hold`] outlive this life of the box; nothing where a chain was promoted meanwhile.
@@ -450,15 +411,15 @@ impl Generations {
 
     /// Makes a generation: durable when it returns. The caller wakes the topic's lanes, whatever the outcome.
     ///
-    /// `first` makes generation 0, and nothing if there is a generation by now. `emitted` tells the offset behind the last one
-    /// of a partition whose emissions are durable anywhere.
+    /// `emitted` tells the offset behind the last one of a partition whose emissions are durable anywhere. Of [`After::Nothing`] it is
+    /// generation 0, or what there is by now; [`RelayError::Config`] where what it is to come after is not the newest any more.
     pub(crate) fn promote(
         &self,
         store: &Store,
         emitted: impl Fn(PartitionId) -> Offset,
         promoted: Promoted,
         ready: Arc<Ready>,
-        first: bool,
+        after: After,
     ) -> Result<Generation, RelayError> {
         let mut known = self.promotion.lock();
         if !*known {
@@ -471,11 +432,16 @@ impl Generations {
         let (generation, from) = {
             let mut inner = self.inner.lock();
             let newest = inner.entries.last().map(|entry| entry.generation);
-            if let (true, Some(newest)) = (first, newest) {
-                return Ok(newest);
+            match (after, newest) {
+                (After::Nothing, Some(newest)) => return Ok(newest),
+                (After::This(wanted), newest) if newest != Some(wanted) => {
+                    return Err(RelayError::Config(format!("another generation than {wanted} is live by now; it stays")));
+                }
+                _ => {}
             }
             inner.promoting = true;
-            let generation = if first { 0 } else { inner.highest.map_or(1, |highest| highest.saturating_add(1)) };
+            let generation =
+                if after == After::Nothing { 0 } else { inner.highest.map_or(1, |highest| highest.saturating_add(1)) };
             inner.highest = inner.highest.max(Some(generation));
             (generation, inner.claimed.clone())
         };
@@ -492,5 +458,27 @@ impl Generations {
         }
         inner.entries.push(Entry { generation, from, promoted: Arc::new(promoted), ready: Some(ready) });
         Ok(generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::ChainRecord;
+
+    #[test]
+    fn what_failed_before_a_promotion_does_not_hold_what_came_of_it() {
+        let chain = ChainRecord { entries: Vec::new(), engine: String::new() };
+        let promoted = serde_json::to_vec(&Promoted::new(MadeBy::Hot, None, chain, None)).unwrap();
+        let entry = |generation| GenerationEntry {
+            generation,
+            chain: promoted.clone().into(),
+            from: BTreeMap::new(),
+            ranges: Vec::new(),
+        };
+        let (generations, wrong) = Generations::load(TopicId::default(), "web".into(), vec![entry(1), entry(2)]);
+        assert!(wrong.is_empty(), "{wrong:?}");
+        assert!(!generations.hold(1, "of an older one".to_owned()) && !generations.is_held());
+        assert!(generations.hold(2, "of this".to_owned()) && generations.is_held());
     }
 }

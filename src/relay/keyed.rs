@@ -116,7 +116,7 @@ impl Work {
             bytes += expired.records.records.iter().map(|record| record.payload.len()).sum::<usize>();
             let position = Position::Numbers(expired.first);
             let handled = handle(&self.core, generation, &expired.records, expired.output, outbox, position)?;
-            self.core.count_expired(&handled);
+            self.core.count_expired(generation, &handled);
             held.push(Held { rows: handled.rows, generation, from: at, next: at });
             self.close_call();
         }

@@ -27,12 +27,12 @@ use crate::queue::{Partition, QueueError, Source};
 use crate::relay::RelayError;
 use crate::relay::codec::{NotNow, Pending, Ran};
 use crate::relay::cut::cut;
-use crate::relay::generations::{Claim, Generations, Ready};
+use crate::relay::generations::{After, Claim, Generations, Ready};
 use crate::relay::keyed::{EXPIRED_RUN, Held, Keyed, Work};
 use crate::relay::outbox::{Blocked, CAPPED, GROWING, Outbox, Probe};
 use crate::relay::schedule::QUANTUM;
 use crate::relay::shared::Shared;
-use crate::relay::status::Counters;
+use crate::relay::status::{Counters, Window};
 use crate::relay::verdicts::{Position, handle};
 use crate::relay::waiting::Waiting;
 use crate::sandbox::Arena;
@@ -78,8 +78,7 @@ pub(crate) struct LaneCore {
     /// End of what was acknowledged before the start and has no rows yet; 0 once they are made again.
     remake: AtomicU64,
     pub(crate) shown: Mutex<Shown>,
-    // Records and failures since the quarantine's window began.
-    pub(crate) window: Mutex<(u64, u64)>,
+    pub(crate) window: Mutex<Window>,
     /// Its topic was deleted, or is not to be stored: the lane does nothing.
     resting: AtomicBool,
     pub(crate) keyed: Keyed,
@@ -312,7 +311,7 @@ impl LaneCore {
                 Claim::First => {
                     let promoted = self.shared.first(&self.generations.name)?;
                     let ready = self.shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
-                    let made = self.generations.promote(&self.shared.store, |_| 0, promoted, ready, true);
+                    let made = self.generations.promote(&self.shared.store, |_| 0, promoted, ready, After::Nothing);
                     self.shared.wake_topic(self.generations.topic);
                     made?;
                 }

@@ -59,6 +59,7 @@ mod life;
 mod outbox;
 mod output;
 mod promote;
+mod promoted;
 mod replay;
 mod schedule;
 mod shared;

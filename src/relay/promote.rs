@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::base::ids::{Generation, TopicId};
 use crate::relay::codec::spec::CodecSpec;
 use crate::relay::config::TopicConfig;
-use crate::relay::generations::{Generations, Listed, MadeBy, Promoted};
+use crate::relay::generations::{After, Generations, Listed, MadeBy, Promoted};
 use crate::relay::output::GROUP_PREFIX;
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::{ChainRecord, ChainSpec, FilterInfo};
@@ -114,7 +114,16 @@ impl Relay {
     pub(super) fn promote_resolved(
         &self,
         generations: &Arc<Generations>,
+        promoted: Promoted,
+    ) -> Result<Generation, RelayError> {
+        self.promote_after(generations, promoted, After::Any)
+    }
+
+    fn promote_after(
+        &self,
+        generations: &Arc<Generations>,
         mut promoted: Promoted,
+        after: After,
     ) -> Result<Generation, RelayError> {
         promoted.at_ns = Some(self.shared.clock.now_ns());
         promoted.held = None;
@@ -125,7 +134,7 @@ impl Relay {
         // Of two chains that send to each other's topic, one must see the other.
         let one = self.shared.promotions.lock();
         self.refuse_circle(generations, &promoted.chain)?;
-        let made = generations.promote(&self.shared.store, emitted, promoted, ready, false);
+        let made = generations.promote(&self.shared.store, emitted, promoted, ready, after);
         drop(one);
         self.shared.wake_topic(generations.topic);
         let generation = made?;
@@ -212,7 +221,7 @@ impl Relay {
             before.generation
         ));
         let promoted = Promoted { made_by: MadeBy::Hot, why, ..Promoted::clone(&before.promoted) };
-        if let Err(error) = self.promote_resolved(&generations, promoted) {
+        if let Err(error) = self.promote_after(&generations, promoted, After::This(generation)) {
             tracing::error!(topic = %generations.name, %error, "cannot go back to the chain before");
         }
     }
@@ -230,7 +239,7 @@ impl Relay {
             }
             let why = "a filter failed too often: records pass without the chain".to_owned();
             let promoted = Promoted { why: Some(why), ..Promoted::new(MadeBy::Hot, None, record, codec) };
-            self.promote_resolved(&generations, promoted)
+            self.promote_after(&generations, promoted, After::This(generation))
         });
         if let Err(error) = outcome {
             tracing::error!(topic = %generations.name, %error, "cannot let records pass");

@@ -443,10 +443,12 @@ impl Shared {
         match then {
             Then::DeadLetter => {}
             Then::Hold => {
-                generations.hold(format!(
+                let why = format!(
                     "held: generation {generation} failed on {failed} of {of} records; mend the filter and promote a chain (`sawbox filter promote`, `sawbox filter rollback {name}`)"
-                ));
-                drop(self.control.send(Control::Hold { topic, generation }));
+                );
+                if generations.hold(generation, why) {
+                    drop(self.control.send(Control::Hold { topic, generation }));
+                }
             }
             Then::Previous => drop(self.control.send(Control::Previous { topic, generation })),
             Then::Pass => drop(self.control.send(Control::Pass { topic, generation })),

@@ -123,6 +123,25 @@ pub(crate) struct Counters {
     pub(crate) failed: AtomicU64,
 }
 
+/// What the quarantine counts, of one generation: another one is not to answer for it.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    generation: Generation,
+    records: u64,
+    failed: u64,
+}
+
+impl Window {
+    /// Counts records that were handled, and how many of them failed.
+    fn add(&mut self, generation: Generation, records: u64, failed: u64) {
+        if self.generation != generation {
+            *self = Self { generation, ..Self::default() };
+        }
+        self.records += records;
+        self.failed += failed;
+    }
+}
+
 impl Counters {
     pub(crate) fn add(&self, records: u64, stored: u64, dropped: u64, failed: u64) {
         self.records.fetch_add(records, Ordering::Relaxed);
@@ -157,25 +176,24 @@ impl LaneCore {
     }
 
     /// Counts what waited.
-    pub(crate) fn count_expired(&self, handled: &Handled<'_>) {
+    pub(crate) fn count_expired(&self, generation: Generation, handled: &Handled<'_>) {
         self.counters.add(0, handled.rows.heads.len() as u64, handled.dropped, handled.failed);
-        self.window.lock().1 += handled.failed;
+        self.window.lock().add(generation, 0, handled.failed);
     }
 
     /// Counts a call, and acts when a filter fails too often.
-    pub(crate) fn count(&self, generation: u32, handled: &Handled<'_>, undecoded: u64) {
+    pub(crate) fn count(&self, generation: Generation, handled: &Handled<'_>, undecoded: u64) {
         let records = handled.records;
         self.counters.add(records, handled.rows.heads.len() as u64, handled.dropped, handled.failed);
         self.counters.held.fetch_add(handled.held, Ordering::Relaxed);
         let quarantine = &self.shared.config.quarantine;
         let mut window = self.window.lock();
-        window.0 += records;
         // What does not decode is the sender's doing, not a filter's.
-        window.1 += handled.failed.saturating_sub(undecoded);
-        if window.0 < u64::from(quarantine.of) {
+        window.add(generation, records, handled.failed.saturating_sub(undecoded));
+        if window.records < u64::from(quarantine.of) {
             return;
         }
-        let (seen, failed) = std::mem::take(&mut *window);
+        let Window { records: seen, failed, .. } = std::mem::take(&mut *window);
         drop(window);
         if failed.saturating_mul(u64::from(quarantine.of)) > seen.saturating_mul(u64::from(quarantine.traps)) {
             self.shared.quarantine(&self.generations, generation, failed, seen);

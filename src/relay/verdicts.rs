@@ -7,14 +7,16 @@
 
 use std::sync::Arc;
 
-use crate::base::ids::{Generation, Offset, Origin};
+use crate::base::ids::{Generation, Offset, Origin, PartitionId};
 use crate::base::limits::HEADERS;
 use crate::base::record::{RecordView, Records, header};
 use crate::base::row::{Cell, MESSAGE, RowHead, Rows, Value};
 use crate::queue::QueueError;
+use crate::relay::generations::Generations;
 use crate::relay::lane::LaneCore;
 use crate::relay::outbox::{GROWING, Outbox, Sending};
 use crate::relay::output::row::{Lineage, origin_text, write_json};
+use crate::relay::shared::Shared;
 use crate::sandbox::{Emission, Output, Verdict, VerdictKind};
 
 /// Prefix of dead letters' topics.
@@ -62,7 +64,17 @@ pub(crate) fn handle<'b>(
     };
     let bound = core.shared.bind_outputs(&core.generations.name, &handled.rows.names);
     let masks = core.shared.store.masks(core.generations.topic);
-    let mut room = Room { core, generation, call, outbox, position: 0, json: Vec::new() };
+    let mut room = Room {
+        shared: &core.shared,
+        generations: &core.generations,
+        partition: core.partition.id(),
+        generation,
+        call,
+        hops: 0,
+        outbox,
+        position: 0,
+        json: Vec::new(),
+    };
     for ((number, record), verdict) in (0u64..).zip(&call.records).zip(&verdicts) {
         let Verdict { kind, emissions, joined } = verdict;
         room.position = match position {
@@ -82,14 +94,8 @@ pub(crate) fn handle<'b>(
             handled.dropped += 1;
             continue;
         }
-        for (n, emission) in emissions.iter().enumerate() {
-            if let Err(reason) = room.emit(record, n, emission)? {
-                handled.failed += 1;
-                if !core.generations.name.starts_with(DEAD_PREFIX) {
-                    room.bury(record, "", &reason)?;
-                }
-            }
-        }
+        let is_sent = room.send(record, emissions)?;
+        handled.failed += u64::from(!is_sent);
         match kind {
             VerdictKind::Store { time_ns, cells } => {
                 let time_ns = time_ns.unwrap_or(record.arrival_ns);
@@ -136,21 +142,26 @@ pub(crate) fn store_as_it_is<'b>(rows: &mut Rows<'b>, record: &RecordView<'b>) {
     rows.payloads.push(Some(record.payload));
 }
 
-struct Room<'r, 'b> {
-    core: &'r LaneCore,
-    generation: Generation,
-    call: &'r Records<'b>,
-    outbox: &'r mut Outbox,
+/// Where a record that sends something stands, and where that goes.
+pub(crate) struct Room<'r, 'b> {
+    pub(crate) shared: &'r Shared,
+    pub(crate) generations: &'r Generations,
+    pub(crate) partition: PartitionId,
+    pub(crate) generation: Generation,
+    pub(crate) call: &'r Records<'b>,
+    /// Through how many lanes records came that do not say so themselves.
+    pub(crate) hops: u32,
+    pub(crate) outbox: &'r mut Outbox,
     /// What targets know the emissions of the record at hand by.
-    position: Offset,
-    json: Vec<u8>,
+    pub(crate) position: Offset,
+    pub(crate) json: Vec<u8>,
 }
 
 impl<'b> Room<'_, 'b> {
     fn origin(&self, record: &RecordView<'b>, n: usize) -> String {
         origin_text(&Origin {
-            topic: self.core.generations.topic,
-            partition: self.core.partition.id(),
+            topic: self.generations.topic,
+            partition: self.partition,
             offset: record.offset,
             n: u16::try_from(n).unwrap_or(u16::MAX),
         })
@@ -158,7 +169,21 @@ impl<'b> Room<'_, 'b> {
 
     fn hops(&self, record: &RecordView<'b>) -> u32 {
         let hops = self.call.headers_of(record).iter().find(|(name, _)| *name == header::HOPS.as_bytes());
-        hops.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0)
+        hops.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(self.hops)
+    }
+
+    /// What a filter sends of a record, and dead letters of what cannot be sent. Whether all of it was.
+    pub(crate) fn send(&mut self, record: &RecordView<'b>, emissions: &[Emission<'b>]) -> Result<bool, QueueError> {
+        let mut is_sent = true;
+        for (n, emission) in emissions.iter().enumerate() {
+            if let Err(reason) = self.emit(record, n, emission)? {
+                is_sent = false;
+                if !self.generations.name.starts_with(DEAD_PREFIX) {
+                    self.bury(record, "", &reason)?;
+                }
+            }
+        }
+        Ok(is_sent)
     }
 
     /// What a filter sends to another topic; the inner error is why that cannot be.
@@ -168,10 +193,10 @@ impl<'b> Room<'_, 'b> {
             return Ok(Err(format!("a filter may not emit to `{name}`: names that begin with `_` are the box's own")));
         }
         let hops = self.hops(record).saturating_add(1);
-        if hops > self.core.shared.config.hops {
+        if hops > self.shared.config.hops {
             return Ok(Err(format!("came through {hops} lanes: the topics' chains go round in a circle")));
         }
-        let topic = match self.core.shared.target(name) {
+        let topic = match self.shared.target(name) {
             Ok(topic) => topic,
             Err(QueueError::Closed) => return Err(QueueError::Closed),
             Err(error) => return Ok(Err(format!("cannot emit to `{name}`: {error}"))),
@@ -189,7 +214,7 @@ impl<'b> Room<'_, 'b> {
 
     /// A dead letter.
     fn bury(&mut self, record: &RecordView<'b>, filter: &str, reason: &str) -> Result<(), QueueError> {
-        let topic = self.core.shared.dead_topic(&self.core.generations.name)?;
+        let topic = self.shared.dead_topic(&self.generations.name)?;
         let (origin, generation) = (self.origin(record, 0), self.generation.to_string());
         let hops = self.hops(record).saturating_add(1).to_string();
         let (arrival, timestamp) = (record.arrival_ns.to_string(), record.timestamp_ms.to_string());
@@ -214,13 +239,8 @@ impl<'b> Room<'_, 'b> {
 
     /// A row that an output wants.
     fn select(&mut self, record: &RecordView<'b>, output: &str, rows: &Rows<'b>, head: &RowHead) -> Result<(), QueueError> {
-        let topic = self.core.shared.output_topic(output)?;
-        let origin = Origin {
-            topic: self.core.generations.topic,
-            partition: self.core.partition.id(),
-            offset: record.offset,
-            n: head.n,
-        };
+        let topic = self.shared.output_topic(output)?;
+        let origin = Origin { topic: self.generations.topic, partition: self.partition, offset: record.offset, n: head.n };
         let generation = self.generation.to_string();
         let (origin_text, hops) = (origin_text(&origin), self.hops(record).saturating_add(1).to_string());
         let headers: [(&[u8], &[u8]); 3] = [
@@ -228,7 +248,7 @@ impl<'b> Room<'_, 'b> {
             (header::GENERATION.as_bytes(), generation.as_bytes()),
             (header::HOPS.as_bytes(), hops.as_bytes()),
         ];
-        let name = self.core.generations.name.clone();
+        let name = self.generations.name.clone();
         let lineage = Lineage { origin, topic: &name, generation: self.generation, time_ns: head.time_ns };
         self.json.clear();
         write_json(&mut self.json, &lineage, &rows.names, rows.cells_of(head));

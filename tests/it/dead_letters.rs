@@ -333,3 +333,24 @@ fn a_quarantine_goes_back_to_the_chain_before_once() {
     store.shutdown().expect("the disk is fine");
     queue.shutdown();
 }
+
+#[test]
+fn a_generation_does_not_answer_for_the_one_before() {
+    let disk = SimDisk::new(8);
+    let web = TopicConfig { chain: Some(spec("mark-a")), ..TopicConfig::default() };
+    let quarantine = Quarantine { traps: 5, of: 10, then: Then::Previous };
+    let config = Config { topics: [("web".to_owned(), web)].into(), quarantine, ..Config::default() };
+    let (queue, store, relay) = threaded(&disk, config);
+    push(&queue, &bad(9));
+    eventually("they failed", || state(&relay).1 == 0);
+    let mended = relay.promote("web", spec("mended")).expect("a good chain");
+    push(&queue, &["x the tenth".to_owned()]);
+    push(&queue, &["x and the next".to_owned()]);
+    eventually("handled", || state(&relay).1 == 0);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let live = relay.generations("web").expect("there").into_iter().find(|one| one.live).expect("one");
+    assert_eq!((live.generation, relay.quarantines()), (mended, 0), "{live:?}");
+    relay.shutdown();
+    store.shutdown().expect("the disk is fine");
+    queue.shutdown();
+}
