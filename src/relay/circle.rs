@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::relay::generations::Generations;
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::ChainRecord;
 
@@ -15,14 +14,14 @@ const ROUTE: &str = "route";
 
 impl Relay {
     /// A chain that would send records round to its own topic is not promoted.
-    pub(crate) fn refuse_circle(&self, generations: &Generations, record: &ChainRecord) -> Result<(), RelayError> {
+    pub(crate) fn refuse_circle(&self, topic: &str, record: &ChainRecord) -> Result<(), RelayError> {
         let own = targets(record);
         if own.is_empty() {
             return Ok(());
         }
-        let others = self.shared.all_generations().into_iter().filter(|other| other.topic != generations.topic);
+        let others = self.shared.all_generations().into_iter().filter(|other| *other.name != *topic);
         let others = others.filter_map(|other| Some((other.name.to_string(), targets(&other.newest()?.1.chain)))).collect();
-        match closed_by(&generations.name, &own, &others) {
+        match closed_by(topic, &own, &others) {
             None => Ok(()),
             Some(way) => Err(RelayError::Config(format!("records would go round in a circle: {}", way.join(" → ")))),
         }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crate::base::ids::{Generation, TopicId};
 use crate::relay::codec::spec::CodecSpec;
-use crate::relay::config::TopicConfig;
 use crate::relay::generations::{After, Generations, Listed, MadeBy, Promoted};
 use crate::relay::output::GROUP_PREFIX;
 use crate::relay::{Relay, RelayError};
@@ -45,22 +44,45 @@ impl Relay {
     /// As [`Relay::change`], with the reason for the list of generations.
     pub(super) fn change_because(&self, topic: &str, change: Change, why: Option<String>) -> Result<Generation, RelayError> {
         let generations = self.topic(topic)?;
-        let newest = generations.newest().map(|(_, newest)| newest);
+        let promoted = Promoted { why, ..self.changed(topic, generations.newest(), change)? };
+        self.promote_resolved(&generations, promoted)
+    }
+
+    /// Whether a topic that is not there could be made with this: as [`Relay::change`] would say, and nothing comes of it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_change(&self, topic: &str, change: Change) -> Result<(), RelayError> {
+        let promoted = self.changed(topic, None, change)?;
+        self.refuse_circle(topic, &promoted.chain)?;
+        self.shared.ready(promoted.codec.as_ref(), &promoted.chain).map(drop)
+    }
+
+    /// What a topic has with this changed. What it had is what its newest generation is, or the configuration says.
+    fn changed(
+        &self,
+        topic: &str,
+        newest: Option<(Generation, Arc<Promoted>)>,
+        change: Change,
+    ) -> Result<Promoted, RelayError> {
+        let (spec, codec) = match newest {
+            Some((_, newest)) => (newest.spec.clone(), newest.codec.clone()),
+            None => self.shared.configured(topic)?,
+        };
         let codec = match change.codec {
             Some(Some(spec)) if spec.avro.as_ref().is_some_and(|avro| avro.schema_file.is_some()) => {
                 let why = "avro.schema_file: is for the configuration file; write the schema's text as `schema`";
                 return Err(RelayError::Config(why.to_owned()));
             }
             Some(spec) => spec.map(|spec| spec.resolve()).transpose().map_err(RelayError::Config)?,
-            None => newest.as_ref().and_then(|newest| newest.codec.clone()),
+            None => codec,
         };
-        let spec = change.chain.unwrap_or_else(|| newest.and_then(|newest| newest.spec.clone()));
+        let spec = change.chain.unwrap_or(spec);
         let record = match &spec {
             Some(spec) => self.shared.sandbox.resolve(spec)?,
             None => self.shared.default_chain(codec.as_ref())?,
         };
-        let promoted = Promoted { why, ..Promoted::new(MadeBy::Hot, spec, record, codec) };
-        self.promote_resolved(&generations, promoted)
+        Ok(Promoted::new(MadeBy::Hot, spec, record, codec))
     }
 
     /// Opens a new generation in every topic whose chain names this filter, if that makes a difference. A topic where it
@@ -133,7 +155,7 @@ impl Relay {
         let emitted = |partition| self.shared.emitted(generations.topic, partition);
         // Of two chains that send to each other's topic, one must see the other.
         let one = self.shared.promotions.lock();
-        self.refuse_circle(generations, &promoted.chain)?;
+        self.refuse_circle(&generations.name, &promoted.chain)?;
         let made = generations.promote(&self.shared.store, emitted, promoted, ready, after);
         drop(one);
         self.shared.wake_topic(generations.topic);
@@ -149,10 +171,7 @@ impl Relay {
         let filters = self.shared.sandbox.filters().into_iter();
         let unused: Vec<String> = filters.filter(|f| !f.stock && !is_used(f)).map(|f| f.name).collect();
         for generations in self.shared.all_generations() {
-            let config = self.shared.config.topics.get(&*generations.name);
-            let wanted = config.and_then(|topic| topic.chain.clone());
-            let codec = config.map(TopicConfig::codec).transpose();
-            let codec = codec.map_err(|why| RelayError::Config(format!("topics.{}.{why}", generations.name)))?.flatten();
+            let (wanted, codec) = self.shared.configured(&generations.name)?;
             let made_by = if wanted.is_some() || codec.is_some() { MadeBy::Config } else { MadeBy::Default };
             let changed = match generations.newest_configured() {
                 Some(recorded) => recorded.spec != wanted || recorded.codec != codec,

@@ -140,16 +140,21 @@ impl Shared {
 
     /// What a topic without generations is handled by. The configuration's, if it has one: the topic was deleted and made again.
     pub(crate) fn first(&self, topic: &str) -> Result<Promoted, RelayError> {
-        let config = self.config.topics.get(topic);
-        let codec = config.map(TopicConfig::codec).transpose();
-        let codec = codec.map_err(|why| RelayError::Config(format!("topics.{topic}.{why}")))?.flatten();
-        let spec = config.and_then(|topic| topic.chain.clone());
+        let (spec, codec) = self.configured(topic)?;
         let made_by = if spec.is_some() || codec.is_some() { MadeBy::Config } else { MadeBy::Default };
         let chain = match &spec {
             Some(spec) => self.sandbox.resolve(spec)?,
             None => self.default_chain(codec.as_ref())?,
         };
         Ok(Promoted { at_ns: Some(self.clock.now_ns()), ..Promoted::new(made_by, spec, chain, codec) })
+    }
+
+    /// What the configuration says of a topic's chain and codec.
+    pub(crate) fn configured(&self, topic: &str) -> Result<(Option<ChainSpec>, Option<CodecRecord>), RelayError> {
+        let config = self.config.topics.get(topic);
+        let codec = config.map(TopicConfig::codec).transpose();
+        let codec = codec.map_err(|why| RelayError::Config(format!("topics.{topic}.{why}")))?.flatten();
+        Ok((config.and_then(|topic| topic.chain.clone()), codec))
     }
 
     /// What runs a generation.

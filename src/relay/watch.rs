@@ -7,9 +7,10 @@
 //! <…>/<name>.error.txt       written by the box: why the file beside it was not taken
 //! ```
 //! A file is taken when length and time have stayed the same between two looks, so a copy under way is not. What the system
-//! reports is only a reason to look; what is there is the truth. A file that a generation was made of before is not taken
-//! again after a restart: whoever rolled back meanwhile meant it. What is dropped here is promoted at once; a version that is to
-//! be tried first is put through the API or by `sawbox filter put --no-promote`.
+//! reports is only a reason to look; what is there is the truth. A file that lies there at a start, and that a generation was made
+//! of before, is not taken again: whoever rolled back meanwhile meant it. One that comes or changes later is wanted, an older one too.
+//! What is dropped here is promoted at once; a version that is to be tried first is put through the API or by
+//! `sawbox filter put --no-promote`.
 //!
 //! Before the first chain is made at a start, [`provide`] takes the filters that the catalog does not know by name yet: a box that is
 //! set up with a configuration and a folder has all that the configuration names.
@@ -27,7 +28,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::relay::control::Control;
-
+use crate::relay::generations::Promoted;
 use crate::relay::{Relay, RelayError};
 use crate::sandbox::{ChainSpec, EntrySpec, PutBy, Sandbox};
 
@@ -42,7 +43,18 @@ type Stamp = (u64, Option<SystemTime>);
 struct Seen {
     wasm: Stamp,
     toml: Option<Stamp>,
+    /// Whether somebody put it there in this life of the box.
+    is_news: bool,
     taken: bool,
+}
+
+/// What became of a file.
+enum Outcome {
+    Taken,
+    /// What runs was made of it already.
+    Same,
+    /// It was used before, and is not any more.
+    Left,
 }
 
 /// What a `.toml` beside a filter may say.
@@ -57,11 +69,13 @@ struct Beside {
 pub(crate) struct Watch {
     folder: PathBuf,
     seen: BTreeMap<PathBuf, Seen>,
+    /// Whether it was ever looked at.
+    looked: bool,
 }
 
 impl Watch {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, seen: BTreeMap::new() }
+        Self { folder, seen: BTreeMap::new(), looked: false }
     }
 
     /// Makes the folder and asks the system to report what happens in it. Without reports, files are found at the next start.
@@ -93,18 +107,19 @@ impl Watch {
             found.extend(modules(&topic));
         }
         self.seen.retain(|path, _| found.contains_key(path));
+        let is_news = std::mem::replace(&mut self.looked, true);
         for (path, (wasm, toml)) in found {
-            let fresh = Seen { wasm, toml, taken: false };
             match self.seen.get_mut(&path) {
                 Some(seen) if (seen.wasm, seen.toml) == (wasm, toml) => {
                     if seen.taken {
                         continue;
                     }
                     seen.taken = true;
-                    self.report(&path, self.take(relay, &path));
+                    let is_news = seen.is_news;
+                    self.report(&path, self.take(relay, &path, is_news));
                 }
                 _ => {
-                    self.seen.insert(path, fresh);
+                    self.seen.insert(path, Seen { wasm, toml, is_news, taken: false });
                     unsettled = true;
                 }
             }
@@ -112,7 +127,7 @@ impl Watch {
         unsettled
     }
 
-    fn take(&self, relay: &Relay, path: &Path) -> Result<(), RelayError> {
+    fn take(&self, relay: &Relay, path: &Path, is_news: bool) -> Result<Outcome, RelayError> {
         let bytes = read(path)?;
         let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
         let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -121,14 +136,15 @@ impl Watch {
         let known = shared.sandbox.filters().iter().any(|filter| filter.name == name && filter.sha256 == sha256);
         let Some(topic) = topic else {
             let before = shared.all_generations().iter().any(|topic| topic.made_of(name, &sha256));
-            if !known && !before {
+            if before && !known && !is_news {
+                return Ok(Outcome::Left);
+            }
+            if !known {
                 shared.sandbox.put_version(name, &bytes, PutBy::Folder, true)?;
             }
-            if known || !before {
-                // Also what a box that ended meanwhile had put and not promoted everywhere.
-                relay.replace(name, |topic| !topic.made_of(name, &sha256));
-            }
-            return Ok(());
+            // Also what a box that ended meanwhile had put and not promoted everywhere.
+            let made = relay.replace(name, |topic| is_news || !topic.made_of(name, &sha256));
+            return Ok(if known && made.is_empty() { Outcome::Same } else { Outcome::Taken });
         };
         let topic = topic.to_str().ok_or_else(|| RelayError::Config("the folder's name is no topic's".into()))?;
         // Without a .toml what the chain says of the filter stays.
@@ -137,44 +153,64 @@ impl Watch {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
             Err(error) => return Err(RelayError::Config(format!("{name}.toml: {error}"))),
         };
+        if shared.queue.topic(topic).is_none() {
+            // Before it is made.
+            shared.sandbox.check(&bytes)?;
+        }
         let generations = relay.ensure_topic(topic)?;
-        let before = generations.any(|made| {
+        let has = |made: &Promoted| {
             made.chain.entries.iter().any(|entry| {
                 let same = |beside: &Beside| entry.when == beside.when && entry.config == beside.config;
                 *entry.filter == *name && *entry.sha256 == *sha256 && beside.as_ref().is_none_or(same)
             })
-        });
-        if before {
-            return Ok(());
+        };
+        let (_, live) = relay.live(&generations)?;
+        if has(&*live) {
+            return Ok(Outcome::Same);
+        }
+        if !is_news && generations.any(has) {
+            return Ok(Outcome::Left);
         }
         // Checked before the catalog changes: what does not hold leaves no trace.
         shared.sandbox.check(&bytes)?;
-        if !known {
-            shared.sandbox.put_version(name, &bytes, PutBy::Folder, true)?;
-        }
-        let mut entries = match generations.newest() {
-            Some((_, newest)) => newest.spec.clone().map(|spec| spec.0).unwrap_or_default(),
-            None => Vec::new(),
-        };
-        match (entries.iter_mut().find(|old| old.name() == name), beside) {
-            // Whatever version was pinned: the file is what is wanted now.
-            (Some(old), None) => name.clone_into(&mut old.filter),
-            (Some(old), Some(beside)) => (old.filter, old.when, old.config) = (name.to_owned(), beside.when, beside.config),
-            (None, beside) => {
+        let mut entries = relay.written(&live);
+        // Whatever version was pinned: the file is what is wanted now.
+        let mut own: Vec<&mut EntrySpec> = entries.iter_mut().filter(|entry| entry.name() == name).collect();
+        own.iter_mut().for_each(|entry| name.clone_into(&mut entry.filter));
+        match (&mut own[..], beside) {
+            ([_, ..], None) => {}
+            ([old], Some(beside)) => (old.when, old.config) = (beside.when, beside.config),
+            ([], beside) => {
                 let Beside { when, config } = beside.unwrap_or_default();
                 entries.push(EntrySpec { filter: name.to_owned(), when, config });
             }
+            (several, Some(_)) => {
+                let count = several.len();
+                return Err(RelayError::Config(format!(
+                    "the chain of `{topic}` has `{name}` {count} times, and {name}.toml cannot say which is meant: \
+                     `sawbox filter promote {name}#1 --topic {topic}` can"
+                )));
+            }
         }
-        let spec = ChainSpec(entries);
-        relay.promote(&generations.name, spec).map(drop)
+        if !known {
+            shared.sandbox.put_version(name, &bytes, PutBy::Folder, true)?;
+        }
+        relay.promote(&generations.name, ChainSpec(entries)).map(|_| Outcome::Taken)
     }
 
     /// Says beside the file why it was not taken, or takes an older such word away.
-    fn report(&self, path: &Path, outcome: Result<(), RelayError>) {
+    fn report(&self, path: &Path, outcome: Result<Outcome, RelayError>) {
         let beside = path.with_extension("error.txt");
         match outcome {
-            Ok(()) => {
-                tracing::info!(file = %path.display(), "filter taken from the folder");
+            Ok(outcome) => {
+                match outcome {
+                    Outcome::Taken => tracing::info!(file = %path.display(), "filter taken from the folder"),
+                    Outcome::Same => tracing::debug!(file = %path.display(), "filter of the folder is in use"),
+                    Outcome::Left => {
+                        let todo = "copy it there again to use it, or take it away";
+                        tracing::info!(file = %path.display(), todo, "filter left in the folder: another was promoted since it was used");
+                    }
+                }
                 // Mostly there is none.
                 let _ = std::fs::remove_file(beside);
             }

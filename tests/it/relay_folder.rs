@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sawbox::relay::{Config, TopicConfig};
+use sawbox::relay::{Change, Config, TopicConfig};
 
 use crate::lineage_model::visible;
 use crate::relay_box::{Houses, eventually, spec};
@@ -77,7 +77,10 @@ fn a_filter_for_a_topic_that_is_not_there_makes_it() {
     std::fs::write(folder.path().join("_dead.web").join("no.wasm"), relay_guest::wasm('n')).expect("whole");
     // Dropped while the box was down.
     let houses = start(folder.path());
-    eventually("the chain is made", || chain(&houses, "fresh") == Some((1, vec![("first".into(), None)])));
+    // Behind what a topic without a chain of its own has.
+    eventually("the chain is made", || {
+        chain(&houses, "fresh") == Some((1, vec![("json".into(), None), ("first".into(), None)]))
+    });
     houses.append("fresh", 0, &["x one"]);
     houses.handled("fresh");
     assert_eq!(mark(&houses, "fresh", 0), Some((1, "f".into())));
@@ -97,5 +100,80 @@ fn a_chain_of_the_configuration_may_name_what_only_lies_in_the_folder() {
     houses.handled("fresh");
     assert_eq!(mark(&houses, "fresh", 0).map(|(_, mark)| mark), Some("o".into()));
     eventually("what is no filter is said", || folder.path().join("half.error.txt").exists());
+    houses.stop();
+}
+
+/// Marks of records that are appended one after the other, each when the topic has this generation.
+fn marks(houses: &Houses, file: &Path, dropped: &[char]) -> Vec<String> {
+    let generation = || chain(houses, "web").map_or(0, |(generation, _)| generation);
+    let each = dropped.iter().map(|letter| {
+        let before = generation();
+        std::fs::write(file, relay_guest::wasm(*letter)).expect("whole");
+        eventually("it is taken", || generation() > before);
+        let next = houses.append("web", 0, &["x record"]);
+        houses.handled("web");
+        mark(houses, "web", next - 1).expect("a row").1
+    });
+    each.collect()
+}
+
+#[test]
+fn a_module_that_was_there_before_is_taken_when_it_is_dropped_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let houses = start(folder.path());
+    houses.append("web", 0, &["x one"]);
+    houses.handled("web");
+    // The first look is over.
+    std::fs::write(folder.path().join("unused.wasm"), relay_guest::wasm('u')).expect("whole");
+    eventually("looked at", || houses.sandbox.filters().iter().any(|filter| filter.name == "unused"));
+    for file in [folder.path().join("mark-a.wasm"), folder.path().join("web").join("mark-a.wasm")] {
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        assert_eq!(marks(&houses, &file, &['q', 'r', 'q', 'a']), ["q", "r", "q", "a"]);
+    }
+    // The same bytes again are no other chain.
+    let generation = chain(&houses, "web").expect("there").0;
+    std::fs::write(folder.path().join("web").join("mark-a.wasm"), relay_guest::wasm('a')).expect("whole");
+    std::thread::sleep(Duration::from_millis(900));
+    assert_eq!(chain(&houses, "web").expect("there").0, generation);
+    houses.stop();
+}
+
+#[test]
+fn a_filter_comes_last_in_the_chain_that_there_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let houses = start(folder.path());
+    let names =
+        |topic: &str| chain(&houses, topic).map(|(_, chain)| chain.into_iter().map(|(name, _)| name).collect::<Vec<_>>());
+    let drop_into = |topic: &str| {
+        std::fs::create_dir_all(folder.path().join(topic)).expect("a folder");
+        std::fs::write(folder.path().join(topic).join("late.wasm"), relay_guest::wasm('l')).expect("whole");
+    };
+    // Of a topic that nobody configured.
+    houses.append("plain", 0, &["{\"level\":\"warn\",\"message\":\"x one\"}"]);
+    houses.handled("plain");
+    drop_into("plain");
+    eventually("behind the default", || names("plain") == Some(vec!["json".to_owned(), "late".to_owned()]));
+
+    // Of one that is configured, was deleted and made again, and has had no record yet.
+    let again = || {
+        let web = houses.queue.topic("web").expect("configured");
+        houses.queue.delete(&web).expect("deleted");
+        houses.queue.ensure_topic("web").expect("made again");
+    };
+    again();
+    drop_into("web");
+    eventually("behind the configured", || names("web") == Some(vec!["mark-a".to_owned(), "late".to_owned()]));
+    again();
+    let codec = serde_json::from_str(r#"{"codec":"json"}"#).expect("a codec");
+    let change = Change { chain: None, codec: Some(Some(codec)) };
+    houses.relay.change("web", change).expect("a good codec");
+    assert_eq!(names("web"), Some(vec!["mark-a".to_owned()]), "the codec alone is another");
+
+    // Which of several is meant the folder cannot say.
+    let twice = serde_json::json!([{ "filter": "mark-a" }, { "filter": "mark-a", "when": "message:two" }]);
+    houses.relay.promote("web", serde_json::from_value(twice).expect("a chain")).expect("a good chain");
+    std::fs::write(folder.path().join("web").join("mark-a.toml"), "when = 'message:one'\n").expect("settings");
+    std::fs::write(folder.path().join("web").join("mark-a.wasm"), relay_guest::wasm('z')).expect("whole");
+    eventually("refused", || folder.path().join("web").join("mark-a.error.txt").exists());
     houses.stop();
 }

@@ -189,7 +189,7 @@ impl Relay {
         let (topic, generations) = self.replayable(topic)?;
         let shared = self.shared();
         let promoted = self.chain_of(&generations, &request.chain)?;
-        self.refuse_circle(&generations, &promoted.chain)?;
+        self.refuse_circle(&generations.name, &promoted.chain)?;
         // Before anything is durable: compiling takes as long as it takes, and may fail.
         let ready = shared.ready(promoted.codec.as_ref(), &promoted.chain)?;
         let _one = shared.replays.starting.lock();
