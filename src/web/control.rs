@@ -12,8 +12,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::base::limits::is_topic_name;
-use crate::relay::Change;
 use crate::relay::codec::spec::{AvroSpec, CodecName, CodecSpec};
+use crate::relay::{Change, RelayError};
 use crate::sandbox::{ChainSpec, PutBy};
 use crate::web::Web;
 use crate::web::error::{Parameters, Refusal};
@@ -163,9 +163,13 @@ pub async fn put_chain(State(web): State<Arc<Web>>, Path(topic): Path<String>, b
     }
     let change = wanted(&body)?;
     blocking(move || {
+        let wrong = |error: RelayError| Refusal::wrong(error.to_string());
+        if web.queue.topic(&topic).is_none() {
+            web.relay.check_change(&topic, change.clone()).map_err(wrong)?;
+        }
         // A chain may be there before the first record.
         web.queue.ensure_topic(&topic).map_err(|error| Refusal::wrong(error.to_string()))?;
-        let generation = web.relay.change(&topic, change).map_err(|error| Refusal::wrong(error.to_string()))?;
+        let generation = web.relay.change(&topic, change).map_err(wrong)?;
         Ok(json!({ "topic": topic, "generation": generation }))
     })
     .await

@@ -270,3 +270,25 @@ fn a_wrong_chain_is_found_at_its_key() {
         assert!(error.contains(place), "{rest}: {error}");
     }
 }
+
+#[test]
+fn a_chain_that_is_refused_makes_no_topic() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start(dir.path(), "");
+    let put = |topic: &str, body: &str| {
+        sawbox.send("PUT", &format!("/api/v1/topics/{topic}/chain"), "application/json", body.as_bytes())
+    };
+    for body in [
+        r#"[{"filter":"nope"}]"#,
+        r#"[{"filter":"drop","when":"a:"}]"#,
+        r#"[{"filter":"drop","config":{"no":"such"}}]"#,
+        r#"[{"filter":"route","config":{"to":"typo"}}]"#,
+        r#"{"codec":"avro"}"#,
+    ] {
+        let (status, text) = put("typo", body);
+        assert_eq!(status, 400, "{body}: {text}");
+        assert_eq!(sawbox.get("/api/v1/topics/typo", &[]).0, 404, "{body}");
+    }
+    assert_eq!(put("good", r#"[{"filter":"drop","when":"a:b"}]"#).0, 200);
+    assert_eq!(sawbox.get("/api/v1/topics/good", &[]).0, 200);
+}
