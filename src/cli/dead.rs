@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::base::clock::RealClock;
 use crate::base::disk::sim::SimDisk;
 use crate::cli::client::{Client, segment};
+use crate::cli::outlet::line;
 use crate::cli::topics::{bytes, print_table, word};
 use crate::cli::{Remote, program, url_argument};
 use crate::sandbox::lab::bundle::{self, Outcome};
@@ -189,8 +190,7 @@ fn list(topic: &str, limit: usize, as_json: bool, remote: &Remote) -> anyhow::Re
     }
     let mut table = vec![["LETTER", "BURIED", "GENERATION", "FILTER", "REASON", "RECORD"].map(String::from)];
     for letter in answer["last"].as_array().into_iter().flatten() {
-        let text: String =
-            word(&letter["payload"]["text"]).chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text: String = word(&letter["payload"]["text"]).chars().take(60).collect();
         table.push([
             format!("{}@{}", word(&letter["partition"]), word(&letter["offset"])),
             word(&letter["buried"]),
@@ -222,7 +222,8 @@ fn show(topic: &str, letter: &str, as_json: bool, remote: &Remote) -> anyhow::Re
     match one["filter"].as_str() {
         Some("") | None => println!("reason      {} (the record has its row)", word(&one["reason"])),
         Some(filter) => {
-            println!("failed in   {filter}, generation {}\nreason      {}", word(&one["generation"]), word(&one["reason"]))
+            println!("failed in   {}, generation {}", line(filter), word(&one["generation"]));
+            println!("reason      {}", word(&one["reason"]));
         }
     }
     for header in one["headers"].as_array().into_iter().flatten() {
@@ -247,7 +248,7 @@ fn reproduce(bytes: &[u8], what: &str, as_json: bool) -> anyhow::Result<()> {
             outcome("then", &report.before);
         }
         for note in &report.notes {
-            println!("note    {note}");
+            println!("note    {}", line(note));
         }
         if report.same {
             println!("the same: verdict, reason and fuel are what the box had");
@@ -264,10 +265,10 @@ fn outcome(when: &str, one: &Outcome) {
         Some(entry) => format!(" in filter {} of the chain, `{}`", entry + 1, one.filter),
         None => String::new(),
     };
-    println!("{when:<7} {}{filter}: {}", one.verdict, one.reason);
+    println!("{when:<7} {}{}: {}", one.verdict, line(&filter), line(&one.reason));
     println!("        fuel {} of {}", one.fuel, one.fuel_limit);
-    for line in &one.log {
-        println!("        {line}");
+    for text in &one.log {
+        println!("        {}", line(text));
     }
 }
 

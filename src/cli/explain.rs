@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::Remote;
 use crate::cli::client::{Client, segment};
+use crate::cli::outlet::line;
 use crate::cli::topics::word;
 
 #[derive(Debug, clap::Args)]
@@ -47,7 +48,8 @@ fn show(answer: &Value) {
     if !record.is_null() {
         println!("\nrecord     {} bytes, came {}", word(&record["payload"]["bytes"]), word(&record["arrival"]));
         if let Some(receiver) = record["receiver"].as_str() {
-            println!("receiver   {receiver}{}", record["peer"].as_str().map_or(String::new(), |peer| format!(", from {peer}")));
+            let peer = record["peer"].as_str().map_or(String::new(), |peer| format!(", from {peer}"));
+            println!("receiver   {}{}", line(receiver), line(&peer));
         }
         if !record["key"].is_null() {
             println!("key        {}", word(&record["key"]["text"]));
@@ -67,7 +69,7 @@ fn show(answer: &Value) {
         println!();
         let when = step["when"].as_str().map_or(String::new(), |when| format!("  when {when}"));
         let version = step["version"].as_u64().filter(|version| *version > 0).map_or(String::new(), |v| format!("@{v}"));
-        println!("{}. {}{version}{when}", index + 1, word(&step["filter"]));
+        println!("{}. {}{version}{}", index + 1, word(&step["filter"]), line(&when));
         let reason =
             step["reason"].as_str().filter(|reason| !reason.is_empty()).map_or(String::new(), |why| format!(": {why}"));
         match step["outcome"].as_str() {
@@ -75,13 +77,13 @@ fn show(answer: &Value) {
             Some("not_reached") => println!("   not given to it: it ended before"),
             outcome => {
                 let cost = format!("{} fuel, {} ns", word(&step["fuel"]), word(&step["time_ns"]));
-                println!("   {}{reason} ({cost})", outcome.unwrap_or("passed"));
+                println!("   {}{} ({cost})", line(outcome.unwrap_or("passed")), line(&reason));
             }
         }
         let each = |key: &str| step[key].as_object().into_iter().flatten();
-        each("added").for_each(|(name, value)| println!("   + {name} = {value}"));
-        each("changed").for_each(|(name, both)| println!("   ~ {name} = {} (was {})", both["new"], both["old"]));
-        each("removed").for_each(|(name, value)| println!("   - {name} (was {value})"));
+        each("added").for_each(|(name, value)| println!("   + {} = {value}", line(name)));
+        each("changed").for_each(|(name, both)| println!("   ~ {} = {} (was {})", line(name), both["new"], both["old"]));
+        each("removed").for_each(|(name, value)| println!("   - {} (was {value})", line(name)));
         for emission in step["emissions"].as_array().into_iter().flatten() {
             println!("   → {}: {}", word(&emission["topic"]), word(&emission["payload"]["text"]));
         }
@@ -122,7 +124,7 @@ fn ended(ended: &Value) {
                 );
             }
             for (name, value) in ended["row"].as_object().into_iter().flatten() {
-                println!("  {name} = {value}");
+                println!("  {} = {value}", line(name));
             }
         }
         Some("dropped") => println!("dropped    by {}: {}", word(&ended["filter"]), word(&ended["reason"])),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Remote;
 use crate::cli::client::{Client, segment};
+use crate::cli::outlet::line;
 use crate::cli::topics::{bytes, print_table, word};
 
 #[derive(Debug, clap::Subcommand)]
@@ -127,7 +128,7 @@ fn show(group: &str, json: bool, remote: &Remote) -> anyhow::Result<()> {
     }
     let protocol =
         answer["protocol"].as_str().filter(|name| !name.is_empty()).map_or(String::new(), |name| format!(", {name}"));
-    println!("{group}: {}{protocol}, generation {}", word(&answer["state"]), word(&answer["generation"]));
+    println!("{}: {}{}, generation {}", line(group), word(&answer["state"]), line(&protocol), word(&answer["generation"]));
     let mut members = vec![["MEMBER", "INSTANCE", "CLIENT", "HOST", "READS"].map(String::from)];
     for member in answer["member_list"].as_array().into_iter().flatten() {
         let reads: Vec<String> = member["assigned"]

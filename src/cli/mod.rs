@@ -3,12 +3,28 @@
 //!
 //! Standard output is for answers, standard error for everything else, so that answers can be piped. Exit codes: 0 done,
 //! 1 could not, 2 wrong arguments.
-#![allow(clippy::print_stdout, clippy::print_stderr)] // the one place that talks to a terminal
+//! What is shown goes through [`outlet`].
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+/// As the standard one, through [`outlet`]; so are the next three.
+macro_rules! print {
+    ($($text:tt)*) => { $crate::cli::outlet::say(format_args!($($text)*)) };
+}
+macro_rules! println {
+    () => { print!("\n") };
+    ($($text:tt)*) => { print!("{}\n", format_args!($($text)*)) };
+}
+macro_rules! eprint {
+    ($($text:tt)*) => { $crate::cli::outlet::tell(format_args!($($text)*)) };
+}
+macro_rules! eprintln {
+    () => { eprint!("\n") };
+    ($($text:tt)*) => { eprint!("{}\n", format_args!($($text)*)) };
+}
 
 mod access;
 mod bench;
@@ -19,6 +35,7 @@ mod explain;
 mod filter;
 mod groups;
 mod logstash;
+mod outlet;
 mod replay;
 mod run;
 mod search;
@@ -181,7 +198,7 @@ pub fn main() -> ExitCode {
             Ok(())
         }
     };
-    match done {
+    match done.and_then(|()| Ok(outlet::finish()?)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! `replay`: history parsed again, and rows deleted.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Remote;
 use crate::cli::client::{Client, segment};
+use crate::cli::outlet::redraw;
 use crate::cli::topics::{bytes, print_table, word};
 
 /// Characters of a progress bar.
@@ -324,9 +325,10 @@ fn eta(one: &Value) -> String {
 
 fn show(one: &Value) {
     println!("replay      {} of topic {}", word(&one["id"]), word(&one["topic"]));
-    println!("state       {}{}", word(&one["state"]), one["why"].as_str().map(|why| format!(": {why}")).unwrap_or_default());
-    if let Some(what) = one["waits_for"].as_str() {
-        println!("waits for   {what}");
+    let why = if one["why"].is_null() { String::new() } else { format!(": {}", word(&one["why"])) };
+    println!("state       {}{why}", word(&one["state"]));
+    if !one["waits_for"].is_null() {
+        println!("waits for   {}", word(&one["waits_for"]));
     }
     println!("chain       {} (generation {})", filters(&one["chain"]), word(&one["generation"]));
     println!("began       {}", word(&one["began"]));
@@ -368,8 +370,8 @@ fn follow(client: &Client, id: u64) -> anyhow::Result<()> {
         let state = word(&one["state"]);
         let line = format!("{} {}, {} left", bar(one["percent"].as_f64().unwrap_or(0.0)), percent(&one), eta(&one));
         if is_terminal {
-            eprint!("\r\x1b[K{line}{}", one["waits_for"].as_str().map(|what| format!(" (waits: {what})")).unwrap_or_default());
-            std::io::stderr().flush().ok();
+            let waits = one["waits_for"].as_str().map(|what| format!(" (waits: {what})")).unwrap_or_default();
+            redraw(&format!("{line}{waits}"));
         } else if line != last {
             eprintln!("{line}");
         }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::base::limits::is_topic_name;
 use crate::cli::Remote;
 use crate::cli::client::{Client, Refused, segment};
+use crate::cli::outlet::{self, line};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -139,12 +140,12 @@ fn explained(answer: &Value) {
 
 /// Each row with those around it, as `grep -C` shows lines: no row twice where they follow one another, `--` between others.
 fn in_context(client: &Client, rows: impl BufRead, beside: usize, as_text: bool) -> anyhow::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut out = outlet::stdout();
     let beside = beside.to_string();
     let mut shown = std::collections::HashSet::new();
-    for line in rows.lines() {
-        let line = line.context("the answer broke off")?;
-        let row: Value = serde_json::from_str(&line).context("the box sent something that is not JSON")?;
+    for text in rows.lines() {
+        let text = text.context("the answer broke off")?;
+        let row: Value = serde_json::from_str(&text).context("the box sent something that is not JSON")?;
         let place = |row: &Value| ["_topic", "_partition", "_offset", "_n"].map(|name| row[name].to_string());
         let topic =
             row["_topic"].as_str().context("--context needs rows with their origin: no `stats`, `fields` or the like")?;
@@ -169,7 +170,7 @@ fn in_context(client: &Client, rows: impl BufRead, beside: usize, as_text: bool)
         }
         for one in fresh {
             if as_text {
-                let text = |name: &str| one[name].as_str().unwrap_or_default().to_owned();
+                let text = |name: &str| line(one[name].as_str().unwrap_or_default());
                 let mark = if place(&one) == place(&row) { '>' } else { ' ' };
                 writeln!(out, "{mark} {} {} {}", text("_time"), text("_topic"), text("message"))?;
             } else {
@@ -197,23 +198,23 @@ pub fn tail(arguments: &TailArguments) -> anyhow::Result<()> {
 
 /// `at_once`: each row is written when it comes, not when a buffer is full.
 fn print_rows(rows: impl BufRead, as_text: bool, at_once: bool) -> anyhow::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    for line in rows.lines() {
-        let line = line.context("the answer broke off")?;
-        if line.is_empty() {
+    let mut out = outlet::stdout();
+    for row in rows.lines() {
+        let row = row.context("the answer broke off")?;
+        if row.is_empty() {
             // A sign of life.
             out.flush()?;
             continue;
         }
-        if line.starts_with("{\"error\":{\"message\":") {
-            anyhow::bail!("the query broke off: {line}");
+        if row.starts_with("{\"error\":{\"message\":") {
+            anyhow::bail!("the query broke off: {row}");
         }
         if as_text {
-            let row: Value = serde_json::from_str(&line).context("the box sent something that is not JSON")?;
-            let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+            let row: Value = serde_json::from_str(&row).context("the box sent something that is not JSON")?;
+            let text = |name: &str| line(row[name].as_str().unwrap_or_default());
             writeln!(out, "{} {} {}", text("_time"), text("_topic"), text("message"))?;
         } else {
-            writeln!(out, "{line}")?;
+            writeln!(out, "{row}")?;
         }
         if at_once {
             out.flush()?;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::cli::Remote;
 use crate::cli::client::{Client, segment};
+use crate::cli::outlet::line;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum TopicCommand {
@@ -148,7 +149,7 @@ pub fn topic(command: &TopicCommand) -> anyhow::Result<()> {
             let answer = Client::new(&remote.url).delete(&path(topic))?;
             println!("topic {topic} is deleted");
             if let Some(note) = answer["note"].as_str() {
-                println!("  {note}");
+                println!("  {}", line(note));
             }
             Ok(())
         }
@@ -200,8 +201,9 @@ fn show(topic: &Value) {
     println!("queue       {}", bytes(&topic["queue_bytes"]));
     println!("store       {} in {} rows", bytes(&topic["store_bytes"]), word(&topic["rows"]));
     let filters = topic["chain"].as_array().into_iter().flatten().filter_map(|entry| entry["filter"].as_str());
-    println!("codec       {}", topic["codec"].as_str().unwrap_or("none (JSON objects become fields, all else messages)"));
-    println!("chain       {} (generation {})", filters.collect::<Vec<_>>().join(" → "), word(&topic["generation"]));
+    let codec = topic["codec"].as_str().unwrap_or("none (JSON objects become fields, all else messages)");
+    println!("codec       {}", line(codec));
+    println!("chain       {} (generation {})", line(&filters.collect::<Vec<_>>().join(" → ")), word(&topic["generation"]));
     let has = |list: &str, name: &str| topic[list].as_array().is_some_and(|names| names.iter().any(|known| known == name));
     println!("settings");
     for (name, value) in topic["settings"].as_object().into_iter().flatten() {
@@ -210,7 +212,7 @@ fn show(topic: &Value) {
             (false, true) => "",
             (false, false) => "  (default)",
         };
-        println!("  {name:<18}{}{note}", word(value));
+        println!("  {:<18}{}{note}", line(name), word(value));
     }
     let mut table = vec![["PARTITION", "BEGINS", "ENDS", "LAG", "COMMITTED", "SIZE", "LANE"].map(String::from)];
     for one in topic["partitions"].as_array().into_iter().flatten() {
@@ -257,9 +259,10 @@ fn list(all: bool, json: bool, client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A value within a line.
 pub fn word(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => line(text),
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     }
@@ -279,9 +282,10 @@ pub fn bytes(value: &Value) -> String {
 }
 
 pub fn print_table<const N: usize>(table: &[[String; N]]) {
+    let table: Vec<_> = table.iter().map(|row| row.each_ref().map(|cell| line(cell))).collect();
     let widths: Vec<usize> =
         (0..N).map(|column| table.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
-    for row in table {
+    for row in &table {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         println!("{}", cells.join("  ").trim_end());
     }

@@ -38,5 +38,6 @@ mod search;
 mod state_model;
 mod store_tools;
 mod support;
+mod terminal;
 mod tidy;
 mod traffic;

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::put;
 use crate::cli::client::{Client, segment};
+use crate::cli::outlet::{line, redraw};
 use crate::cli::topics::{bytes, print_table, word};
 use crate::cli::{Remote, program, url_argument};
 
@@ -278,11 +279,11 @@ fn trial(command: &LifeCommand) -> anyhow::Result<()> {
         std::thread::sleep(LOOK);
         status = client.get(&path, &[])?;
         if shows {
-            eprint!("\r{} of {} records tried", word(&status["tried"]), word(&status["of"]));
+            redraw(&format!("{} of {} records tried", word(&status["tried"]), word(&status["of"])));
         }
     }
     if shows {
-        eprintln!("\r{:60}\r", "");
+        redraw("");
     }
     if *json {
         println!("{}", serde_json::to_string_pretty(&status)?);
@@ -335,13 +336,13 @@ fn report(status: &Value) {
     }
     for (key, words) in [("drop_reasons", "dropped because"), ("fail_reasons", "failed because")] {
         for (reason, count) in report[key].as_object().into_iter().flatten() {
-            println!("{:>12}           {words}: {reason}", word(count));
+            println!("{:>12}           {words}: {}", word(count), line(reason));
         }
     }
     fields(report);
     let emissions = report["emissions"].as_object().into_iter().flatten().filter(|(_, one)| one["live"] != one["candidate"]);
     for (topic, one) in emissions {
-        println!("\nemitted to {topic}: {} live, {} with the candidate", word(&one["live"]), word(&one["candidate"]));
+        println!("\nemitted to {}: {} live, {} with the candidate", line(topic), word(&one["live"]), word(&one["candidate"]));
     }
     let cost = |side: &str, key: &str| report[side][key].as_u64().unwrap_or(0);
     println!(
@@ -368,8 +369,8 @@ fn report(status: &Value) {
         let place = format!("{}/{}@{}", word(&status["topic"]), word(&example["partition"]), word(&example["offset"]));
         println!("\n{} {place}", word(&example["kind"]).replace('_', " "));
         println!("  raw  {}", word(&example["raw"]["text"]));
-        println!("  old  {}", verdict(&example["old"], &example["new"]));
-        println!("  new  {}", verdict(&example["new"], &example["old"]));
+        println!("  old  {}", line(&verdict(&example["old"], &example["new"])));
+        println!("  new  {}", line(&verdict(&example["new"], &example["old"])));
     }
 }
 

@@ -11,6 +11,7 @@ use super::{Place, stopped};
 use crate::base::clock::{Clock, RealClock};
 use crate::base::time;
 use crate::cli::client::Client;
+use crate::cli::outlet::Tame;
 use crate::store::export::{Format, export as write_rows};
 use crate::store::query::{Cancel, Request, parse_at};
 
@@ -73,6 +74,8 @@ pub fn export(arguments: &ExportArguments) -> anyhow::Result<()> {
             let file = File::create(&part).with_context(|| part.display().to_string())?;
             (Box::new(BufWriter::new(file)), Some((part, path)))
         }
+        // Who looks at it gets it tamed; who keeps it gets the bytes.
+        None if io::stdout().is_terminal() => (Box::new(Tame::new(BufWriter::new(io::stdout()))), None),
         None => (Box::new(BufWriter::new(io::stdout())), None),
     };
     let written = match &arguments.place.data_dir {

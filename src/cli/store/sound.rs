@@ -1,11 +1,12 @@
 //! `store verify` and `store repair`.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use anyhow::bail;
 
 use super::stopped;
 use crate::base::clock::{Clock, RealClock};
+use crate::cli::outlet::{line, redraw};
 use crate::cli::topics::bytes;
 use crate::cli::{Source, program};
 use crate::store::tools::repair;
@@ -19,9 +20,10 @@ fn progress() -> impl FnMut(Progress) {
         let percent = (now.bytes.0 * 100).checked_div(now.bytes.1).unwrap_or(100).min(100);
         if is_seen && percent != last {
             last = percent;
-            let end = if now.parts.0 == now.parts.1 { "\n" } else { "" };
-            eprint!("\r{percent:3} %, part {} of {}{end}", now.parts.0, now.parts.1);
-            let _ = std::io::stderr().flush();
+            redraw(&format!("{percent:3} %, part {} of {}", now.parts.0, now.parts.1));
+            if now.parts.0 == now.parts.1 {
+                eprintln!();
+            }
         }
     }
 }
@@ -36,8 +38,8 @@ pub fn verify(as_json: bool, source: &Source) -> anyhow::Result<()> {
     } else {
         for finding in &report.findings {
             let mark = if finding.is_damage { "DAMAGED" } else { "note   " };
-            println!("{mark}  {} at byte {}: {}", finding.path, finding.at, finding.what);
-            println!("         costs {}", finding.costs);
+            println!("{mark}  {} at byte {}: {}", line(&finding.path), finding.at, line(&finding.what));
+            println!("         costs {}", line(&finding.costs));
         }
         println!("{} entries of the log and {} parts of {} read", report.entries, report.parts, bytes(&report.bytes.into()));
     }
