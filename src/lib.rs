@@ -1,8 +1,9 @@
 //! Sawbox: receivers, a durable queue, sandboxed filters, a log store, search and a page, in one binary.
 //!
-//! This file is the wiring: the only place that knows every house. Start-up opens what is behind before what is in front of it
-//! (store, users, queue, sandbox, relay, then the listeners), so that nothing is taken that could not be kept; shutdown goes the
-//! other way: stop taking, finish, flush. See `ARCHITECTURE.md` for the map.
+//! This file is the wiring: the only place that knows every house. Start-up binds every port, which costs nothing and may fail,
+//! then opens what is behind before what is in front of it (store, users, queue, sandbox, relay, then what serves the ports), so
+//! that nothing is taken that could not be kept; shutdown goes the other way: stop taking, finish, flush. See `ARCHITECTURE.md`
+//! for the map.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -62,9 +63,10 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let disk: Arc<dyn Disk> = Arc::new(real);
 
     // Ports first, though nothing is served yet: a busy one must not cost a recovery.
-    ingest::check(&config.ingest).map_err(|error| loaded.ingest_problem(&error))?;
     let page = bind(loaded, "web.listen", config.web.listen).await?;
     let dialect = bind(loaded, "ingest.elastic.listen", config.ingest.elastic.listen).await?;
+    let ports =
+        ingest::ports::Ports::bind(clock.clone(), &config.ingest).await.map_err(|error| loaded.ingest_problem(&error))?;
 
     let (store, opened) = store::Store::open(disk.clone(), clock.clone(), config.store()).context("cannot open the store")?;
     let store::OpenReport { topics, parts, rows, .. } = opened;
@@ -87,9 +89,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let relay = relay::Relay::start(queue.clone(), store.clone(), sandbox.clone(), clock.clone(), lanes)
         .map_err(|error| wrong_chain(loaded, &sandbox).unwrap_or_else(|| loaded.problem("", error.to_string())))?;
     warm(sandbox.clone());
-    let ingest = ingest::Ingest::start(queue.clone(), access.clone(), clock.clone(), &config.ingest)
-        .await
-        .map_err(|error| loaded.ingest_problem(&error))?;
+    let ingest = ingest::Ingest::start(queue.clone(), access.clone(), &config.ingest, ports);
 
     let counted = access.clone();
     let houses = web::Houses { access, queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };

@@ -202,7 +202,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sawbox: {error:#}");
+            run::say_failed(&error);
             ExitCode::FAILURE
         }
     }

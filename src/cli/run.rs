@@ -46,8 +46,8 @@ impl Source {
 
 /// `sawbox run`
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
-    let loaded = arguments.source.load()?;
     start_logging();
+    let loaded = arguments.source.load()?;
     block_on(async {
         let running = crate::start(&loaded).await?;
         // Who collects logs wants lines of one kind; who sits before it wants to read.
@@ -124,6 +124,15 @@ pub fn start_logging() {
         lines.compact().with_target(false).init();
     } else {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    }
+}
+
+/// Why the command failed. Where JSON was logged this is a line of it, too, however many lines the sentence has.
+pub fn say_failed(error: &anyhow::Error) {
+    if tracing::enabled!(tracing::Level::ERROR) && !std::io::stderr().is_terminal() {
+        tracing::error!(error = format!("{error:#}"), "Sawbox cannot go on");
+    } else {
+        eprintln!("sawbox: {error:#}");
     }
 }
 

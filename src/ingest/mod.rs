@@ -13,18 +13,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::access::Access;
-use crate::base::clock::Clock;
 use crate::queue::Queue;
-use config::{Config, Transport};
+use config::Config;
 use counters::{Counters, Reading};
 use door::Door;
-use listener::{Listener, Stop};
+use ports::Ports;
 
 pub mod body;
 pub mod buffer;
@@ -41,6 +39,7 @@ pub mod lines;
 pub mod listener;
 pub mod lumberjack;
 pub mod pieces;
+pub mod ports;
 pub mod query;
 pub mod route;
 pub mod syslog;
@@ -112,81 +111,43 @@ fn acceptor(
 }
 
 impl Ingest {
-    /// Binds every port, then serves them all. Call it inside a tokio runtime.
-    ///
-    /// # Errors
-    /// What the operator has to mend; then nothing is bound any more.
-    pub async fn start(
-        queue: Arc<Queue>,
-        access: Arc<Access>,
-        clock: Arc<dyn Clock>,
-        config: &Config,
-    ) -> Result<Arc<Self>, IngestError> {
-        config.check().map_err(IngestError::Config)?;
-        let door = Door::new(queue.clone(), clock.clone(), config.memory.as_usize());
-        let (switch, stop) = Stop::new();
-        let mut starting = Starting { readings: Vec::new(), addresses: Vec::new(), clock, stop };
-        let mut beats = Vec::new();
-        for config in &config.beats {
-            let tls = acceptor("beats", config.listen, config.tls.as_ref())?;
-            let listener = starting.tcp("beats", config.listen, config.max_connections, tls).await?;
-            beats.push((lumberjack::Port::new(config, door.clone(), listener.counters.clone()), listener));
-        }
-        let (mut streams, mut datagrams) = (Vec::new(), Vec::new());
-        for config in &config.syslog {
-            for transport in &config.transports {
-                match transport {
-                    Transport::Tcp => {
-                        let tls = acceptor("syslog/tcp", config.listen, config.tls.as_ref())?;
-                        let listener = starting.tcp("syslog/tcp", config.listen, config.max_connections, tls).await?;
-                        streams.push((syslog::Port::new(config, door.clone(), listener.counters.clone()), listener));
-                    }
-                    Transport::Udp => {
-                        let (socket, counters) = starting.udp(config).await?;
-                        datagrams.push((syslog::Port::new(config, door.clone(), counters), socket));
-                    }
-                }
-            }
-        }
-        let server = kafka::Server::new(queue, access, starting.clock.clone(), door.clone(), config.memory.as_usize() / 2);
-        let (mut brokers, mut kafka) = (Vec::new(), Vec::new());
-        for config in &config.kafka {
-            let tls = acceptor("kafka", config.listen, config.tls.as_ref())?;
-            let listener = starting.tcp("kafka", config.listen, config.max_connections, tls).await?;
-            let (counters, own) = (listener.counters.clone(), Arc::new(kafka::KafkaCounters::default()));
-            kafka.push((listener.socket.local_addr().unwrap_or(config.listen).to_string(), own.clone()));
-            brokers.push((
-                Arc::new(kafka::Port { server: server.clone(), config: config.clone(), counters, kafka: own }),
-                listener,
-            ));
-        }
-        let http = Arc::new(http::Http { door: door.clone(), counters: starting.shared("http"), config: config.http.clone() });
+    /// Serves what comes to these ports, which were bound for this configuration. Call it inside a tokio runtime.
+    pub fn start(queue: Arc<Queue>, access: Arc<Access>, config: &Config, mut ports: Ports) -> Arc<Self> {
+        let door = Door::new(queue.clone(), ports.clock.clone(), config.memory.as_usize());
+        let http = Arc::new(http::Http { door: door.clone(), counters: ports.shared("http"), config: config.http.clone() });
         let setup = elastic::setup::Setup::new(config.elastic.setup_memory);
-        let counters = starting.shared("elastic");
-        let elastic = Arc::new(elastic::Elastic { door, counters, config: config.elastic.clone(), setup });
-        // Everything is bound: from here on nothing can fail.
+        let counters = ports.shared("elastic");
+        let elastic = elastic::Elastic { door: door.clone(), counters, config: config.elastic.clone(), setup };
+        let Ports { beats, streams, datagrams, brokers, readings, addresses, clock, switch, stop } = ports;
+        let server = kafka::Server::new(queue, access, clock, door.clone(), config.memory.as_usize() / 2);
+        let mut kafka = Vec::new();
         let mut tasks = Vec::new();
-        for (port, listener) in beats {
+        for (config, listener) in beats {
+            let port = lumberjack::Port::new(&config, door.clone(), listener.counters.clone());
             tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));
         }
-        for (port, listener) in streams {
+        for (config, listener) in streams {
+            let port = syslog::Port::new(&config, door.clone(), listener.counters.clone());
             tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));
         }
         if !brokers.is_empty() {
-            let queue = server.queue.clone();
-            tasks.push(tokio::spawn(kafka::tick_groups(queue, server.clock.clone(), starting.stop.clone())));
+            tasks.push(tokio::spawn(kafka::tick_groups(server.queue.clone(), server.clock.clone(), stop.clone())));
         }
-        for (port, listener) in brokers {
+        for (config, listener) in brokers {
+            let (counters, own) = (listener.counters.clone(), Arc::new(kafka::KafkaCounters::default()));
+            kafka.push((listener.socket.local_addr().unwrap_or(config.listen).to_string(), own.clone()));
+            let port = Arc::new(kafka::Port { server: server.clone(), config, counters, kafka: own });
             tasks.push(tokio::spawn(listener.run(move |wire, peer, stop| port.clone().serve(wire, peer, stop))));
         }
-        for (port, socket) in datagrams {
-            tasks.push(tokio::spawn(port.datagrams(socket, starting.stop.clone())));
+        for (config, socket, counters) in datagrams {
+            let port = syslog::Port::new(&config, door.clone(), counters);
+            tasks.push(tokio::spawn(port.datagrams(socket, stop.clone())));
         }
-        for (receiver, address) in &starting.addresses {
+        for (receiver, address) in &addresses {
             info!(receiver, %address, "listening");
         }
-        let Starting { readings, addresses, .. } = starting;
-        Ok(Arc::new(Self { http, elastic, readings, kafka, addresses, switch, tasks: Mutex::new(tasks) }))
+        let (elastic, tasks) = (Arc::new(elastic), Mutex::new(tasks));
+        Arc::new(Self { http, elastic, readings, kafka, addresses, switch, tasks })
     }
 
     /// What the routes of [`http::router`] need.
@@ -224,52 +185,5 @@ impl Ingest {
                 warn!(%error, "a receiver did not end well");
             }
         }
-    }
-}
-
-/// Ports that are being bound.
-struct Starting {
-    readings: Vec<(&'static str, String, Arc<Counters>)>,
-    addresses: Vec<(&'static str, SocketAddr)>,
-    clock: Arc<dyn Clock>,
-    stop: Stop,
-}
-
-impl Starting {
-    async fn tcp(
-        &mut self,
-        receiver: &'static str,
-        address: SocketAddr,
-        max_connections: u32,
-        tls: Option<tokio_rustls::TlsAcceptor>,
-    ) -> Result<Listener, IngestError> {
-        let bind = |error| IngestError::Bind { receiver, address, error };
-        let socket = TcpListener::bind(address).await.map_err(bind)?;
-        let counters = self.count(receiver, socket.local_addr().map_err(bind)?);
-        let (clock, stop) = (self.clock.clone(), self.stop.clone());
-        Ok(Listener { receiver, socket, max_connections, tls, counters, clock, stop })
-    }
-
-    async fn udp(&mut self, config: &config::Syslog) -> Result<(UdpSocket, Arc<Counters>), IngestError> {
-        let (receiver, address) = ("syslog/udp", config.listen);
-        let bind = |error| IngestError::Bind { receiver, address, error };
-        let socket = UdpSocket::bind(address).await.map_err(bind)?;
-        // The machine may allow less; a burst is then lost sooner.
-        let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(config.udp_buffer.as_usize());
-        let counters = self.count(receiver, socket.local_addr().map_err(bind)?);
-        Ok((socket, counters))
-    }
-
-    fn count(&mut self, receiver: &'static str, address: SocketAddr) -> Arc<Counters> {
-        let counters = Arc::new(Counters::default());
-        self.readings.push((receiver, address.to_string(), counters.clone()));
-        self.addresses.push((receiver, address));
-        counters
-    }
-
-    fn shared(&mut self, receiver: &'static str) -> Arc<Counters> {
-        let counters = Arc::new(Counters::default());
-        self.readings.push((receiver, "-".into(), counters.clone()));
-        counters
     }
 }

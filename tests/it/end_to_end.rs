@@ -185,6 +185,39 @@ fn a_busy_port_is_said_with_its_place_and_what_to_do() {
     assert!(error.contains("c.toml:2:5") && error.contains("cannot listen"), "{error}");
 }
 
+/// A port that cannot be had costs neither a recovery nor the form of the log.
+#[test]
+fn every_port_is_bound_before_anything_is_opened() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_udp = std::net::UdpSocket::bind(taken.local_addr().unwrap()).unwrap();
+    let address = taken_udp.local_addr().unwrap();
+    for receiver in ["beats", "kafka", "syslog"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, data) = (dir.path().join("sawbox.toml"), dir.path().join("data"));
+        let others = ["beats", "kafka", "syslog"].into_iter().filter(|other| *other != receiver);
+        let free: String = others.map(|other| format!("[[ingest.{other}]]\nlisten = \"127.0.0.1:0\"\n")).collect();
+        let text = format!(
+            "data_dir = {data:?}\nweb.listen = \"127.0.0.1:0\"\ningest.elastic.listen = \"127.0.0.1:0\"\n{free}\
+             [[ingest.{receiver}]]\nlisten = \"{address}\"\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_sawbox"))
+            .args(["run", "--config"])
+            .arg(&file)
+            .env_remove("SAWBOX_LOG")
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let lines: Vec<serde_json::Value> =
+            said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {said}"))).collect();
+        let [only] = lines.as_slice() else { panic!("one line, and nothing opened before: {said}") };
+        let error = only["error"].as_str().unwrap();
+        assert!(error.contains(&format!("listen = \"{address}\"")) && error.contains("cannot listen"), "{said}");
+        assert!(!data.join("store").exists() && !data.join("queue").exists(), "{receiver}");
+    }
+}
+
 #[test]
 fn the_default_file_says_what_the_defaults_say() {
     let text = include_str!("../../appliance/sawbox.toml");
