@@ -15,7 +15,8 @@ chmod 755 "$root"
 trap 'rm -rf "$root"' EXIT
 install -D -m 755 "$target/release/sawbox" "$root/usr/bin/sawbox"
 install -D -m 644 appliance/sawbox.service "$root/lib/systemd/system/sawbox.service"
-install -D -m 644 appliance/sawbox.toml "$root/etc/sawbox/sawbox.toml"
+# Passwords go into it: nobody reads it but root, until there is the group.
+install -D -m 640 appliance/sawbox.toml "$root/etc/sawbox/sawbox.toml"
 install -D -m 644 README.md "$root/usr/share/doc/sawbox/README.md"
 install -D -m 644 appliance/README.md "$root/usr/share/doc/sawbox/running.md"
 install -D -m 644 LICENSE "$root/usr/share/doc/sawbox/copyright"
@@ -42,6 +43,12 @@ cat > "$root/DEBIAN/postinst" <<'POSTINST'
 set -e
 if [ "$1" = configure ]; then
   adduser --system --group --no-create-home --home /var/lib/sawbox --quiet sawbox
+  # As this package or an earlier one left it; whoever gave it to others meant it.
+  case $(stat -c %U:%G:%a /etc/sawbox/sawbox.toml 2>/dev/null || true) in
+    root:root:640 | root:root:644)
+      chown root:sawbox /etc/sawbox/sawbox.toml
+      chmod 0640 /etc/sawbox/sawbox.toml ;;
+  esac
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
     # An upgrade goes on with the new program; a first installation waits until somebody has read the configuration.
@@ -54,5 +61,16 @@ cat > "$root/DEBIAN/prerm" <<'PRERM'
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl disable --now sawbox || true; fi
 PRERM
-chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
+cat > "$root/DEBIAN/postrm" <<'POSTRM'
+#!/bin/sh
+set -e
+if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
+if [ "$1" = purge ]; then
+  # Queue, rows, filters and users; a `data_dir` elsewhere is left to who chose it.
+  rm -rf /var/lib/sawbox
+  if getent passwd sawbox >/dev/null && command -v deluser >/dev/null; then deluser --system --quiet sawbox || true; fi
+  if getent group sawbox >/dev/null && command -v delgroup >/dev/null; then delgroup --system --quiet sawbox || true; fi
+fi
+POSTRM
+chmod 755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm" "$root/DEBIAN/postrm"
 dpkg-deb --root-owner-group --build "$root" "$out/sawbox_${version}_${architecture}.deb"

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
+use crate::relay::config::OutputConfig;
 use crate::{ingest, queue, relay, sandbox, store, web};
 
 /// Everything a box can be told.
@@ -228,6 +230,18 @@ impl Loaded {
         self.problem(&key.unwrap_or_else(|| "ingest".to_owned()), error.to_string())
     }
 
+    /// A warning, where the file says what opens something elsewhere, and everybody on this machine may read it.
+    pub fn exposed_secret(&self) -> Option<String> {
+        let (path, key) = (self.path.as_ref()?, self.config.secret()?);
+        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        let path = path.display();
+        (mode & 0o004 != 0).then(|| {
+            format!(
+                "{path}: `{key}` may be read by everybody on this machine; `chmod o-r {path}` leaves it to its owner and group"
+            )
+        })
+    }
+
     fn problem_at(&self, at: Option<usize>, message: String) -> Problem {
         let (Some(at), Some(path)) = (at, &self.path) else { return Problem { place: None, message } };
         let before = self.text.get(..at).unwrap_or(&self.text);
@@ -328,6 +342,17 @@ impl Config {
     fn signs_in(&self, key: &str) -> bool {
         let own = |(n, kafka): (usize, &ingest::config::Kafka)| kafka.signs_in() && key == format!("ingest.kafka.{n}.listen");
         self.ingest.kafka.iter().enumerate().any(own)
+    }
+
+    /// The first key whose value opens something elsewhere.
+    fn secret(&self) -> Option<String> {
+        let registry = self.schema_registries.iter().position(|registry| registry.password.is_some());
+        let webhook = self.outputs.iter().position(|output| match output {
+            OutputConfig::Webhook(webhook) => !webhook.headers.is_empty(),
+            OutputConfig::Zabbix(_) => false,
+        });
+        let key = |list: &str, n: Option<usize>, key: &str| n.map(|n| format!("{list}[{n}].{key}"));
+        key("schema_registries", registry, "password").or_else(|| key("outputs", webhook, "headers"))
     }
 
     /// Whether anybody else than this machine can reach the box without signing in.

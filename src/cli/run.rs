@@ -48,6 +48,9 @@ impl Source {
 pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
     start_logging();
     let loaded = arguments.source.load()?;
+    if let Some(warning) = loaded.exposed_secret() {
+        tracing::warn!("{warning}");
+    }
     block_on(async {
         let running = crate::start(&loaded).await?;
         // Who collects logs wants lines of one kind; who sits before it wants to read.
@@ -65,6 +68,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
 pub fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let loaded = arguments.source.load()?;
     crate::check(&loaded)?;
+    if let Some(warning) = loaded.exposed_secret() {
+        eprintln!("warning: {warning}");
+    }
     match &loaded.path {
         Some(path) => println!("{}: fine", path.display()),
         None => println!("the defaults are fine"),

@@ -175,6 +175,38 @@ fn the_kafka_port_may_leave_loopback_by_itself() {
 }
 
 #[test]
+fn a_file_with_secrets_that_everybody_reads_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sawbox.toml");
+    let registry = "[[schema_registries]]\nurl = \"http://r\"\nuser = \"u\"\npassword = \"p\"\n";
+    let webhook = "[[outputs]]\ntype = \"webhook\"\nname = \"alerts\"\nurl = \"https://example.org/in\"\n\
+                   headers = { authorization = \"Bearer x\" }\n";
+    for (text, mode, key) in [
+        (registry, 0o644, Some("schema_registries[0].password")),
+        (webhook, 0o604, Some("outputs[0].headers")),
+        (registry, 0o640, None),
+        (webhook, 0o600, None),
+        ("[web]\nqueries = 2\n", 0o644, None),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        let warning = Loaded::from_file(&file).unwrap_or_else(|problem| panic!("{problem}")).exposed_secret();
+        match (&warning, key) {
+            (None, None) => {}
+            (Some(warning), Some(key)) => assert!(warning.contains(key) && warning.contains("chmod o-r"), "{warning}"),
+            _ => panic!("{mode:o} {text}: {warning:?}"),
+        }
+    }
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::write(&file, registry).unwrap();
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_sawbox")).args(["check", "--config"]).arg(&file).output().unwrap();
+    let (said, warned) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success() && said.ends_with(": fine\n") && warned.contains("read by everybody"), "{said}{warned}");
+}
+
+#[test]
 fn a_busy_port_is_said_with_its_place_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
