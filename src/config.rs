@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 
+use crate::ingest::config::{ClientAuth, Tls};
 use crate::relay::config::OutputConfig;
 use crate::{ingest, queue, relay, sandbox, store, web};
 
@@ -21,7 +22,8 @@ use crate::{ingest, queue, relay, sandbox, store, web};
 pub struct Config {
     /// Where everything is kept; made on the first start.
     pub data_dir: PathBuf,
-    /// The explicit word without which no listener that knows no sign-in may leave loopback. The Kafka port knows one.
+    /// The explicit word without which no listener that knows no sign-in may leave loopback. The Kafka port knows one; Beats and
+    /// syslog do where TLS demands a client's certificate.
     pub allow_network_without_sign_in: bool,
     /// Page and API.
     pub web: web::config::Config,
@@ -183,9 +185,16 @@ impl Loaded {
                     );
                     return Err(self.problem(&format!("{key}.sign_in"), why));
                 }
+                let certificates = match key.split('.').nth(1) {
+                    Some("beats" | "syslog") => {
+                        ", demand certificates (`tls` with `client_ca` and `client_auth = \"required\"`),"
+                    }
+                    _ => "",
+                };
                 let why = format!(
                     "{address} is not loopback, and there is no sign-in here yet: whoever reaches it could read and write. \
-                     Listen on 127.0.0.1, or write `allow_network_without_sign_in = true` at the top if the network is trusted"
+                     Listen on 127.0.0.1{certificates} or write `allow_network_without_sign_in = true` at the top if the \
+                     network is trusted"
                 );
                 return Err(self.problem(key, why));
             }
@@ -338,10 +347,24 @@ impl Config {
         listeners
     }
 
-    /// Whether who comes to the listener under this key must sign in.
+    /// With what the listener under this key speaks TLS.
+    fn tls(&self, key: &str) -> Option<&Tls> {
+        let (receiver, n) = key.strip_prefix("ingest.")?.strip_suffix(".listen")?.split_once('.')?;
+        let n: usize = n.parse().ok()?;
+        match receiver {
+            "beats" => self.ingest.beats.get(n)?.tls.as_ref(),
+            "syslog" => self.ingest.syslog.get(n)?.tls.as_ref(),
+            "kafka" => self.ingest.kafka.get(n)?.tls.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether who comes to the listener under this key must sign in, or show a certificate. On the Kafka port that is not enough:
+    /// it does not say what its holder may read and delete.
     fn signs_in(&self, key: &str) -> bool {
         let own = |(n, kafka): (usize, &ingest::config::Kafka)| kafka.signs_in() && key == format!("ingest.kafka.{n}.listen");
         self.ingest.kafka.iter().enumerate().any(own)
+            || !key.starts_with("ingest.kafka.") && self.tls(key).is_some_and(|tls| tls.client_auth == ClientAuth::Required)
     }
 
     /// The first key whose value opens something elsewhere.

@@ -146,6 +146,13 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place() {
         ("# x\nweb.listen = \"0.0.0.0:7800\"\n", "c.toml:2:5", "allow_network_without_sign_in"),
         ("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\nsign_in = false\n", "c.toml:3:1", "allow_network_without_sign_in"),
         ("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n", "c.toml:2:1", "k.pem"),
+        ("[[ingest.beats]]\nlisten = \"0.0.0.0:5044\"\n", "c.toml:2:1", "demand certificates"),
+        (
+            "[[ingest.beats]]\nlisten = \"0.0.0.0:5044\"\n\
+             tls = { cert = \"c.pem\", key = \"k.pem\", client_ca = \"a.pem\", client_auth = \"optional\" }\n",
+            "c.toml:2:1",
+            "no sign-in",
+        ),
         ("[[topics.web.chain]]\nfilter = \"drop\"\nwhen = 'a:('\n", "c.toml:", "when"),
         ("[topics.\"not ok\"]\n", "c.toml:1:", "topic"),
         ("[[ingest.beats]]\nlisten = \"127.0.0.1:7800\"\n", "c.toml:", "already taken"),
@@ -172,6 +179,23 @@ fn the_kafka_port_may_leave_loopback_by_itself() {
         assert!(loaded.config.speaks_plainly(), "{text}");
     }
     assert!(!Loaded::defaults().config.listens_beyond_loopback() && !Loaded::defaults().config.speaks_plainly());
+}
+
+/// Beats and syslog have no users, but may demand certificates.
+#[test]
+fn who_must_show_a_certificate_may_come_from_the_network() {
+    let tls = "tls = { cert = \"c.pem\", key = \"k.pem\", client_ca = \"a.pem\", client_auth = \"required\" }\n";
+    for (receiver, rest) in [("beats", ""), ("syslog", "transports = [\"tcp\"]\n")] {
+        let text = format!("[[ingest.{receiver}]]\nlisten = \"0.0.0.0:6514\"\n{rest}{tls}");
+        let loaded = Loaded::from_text(Path::new("c.toml"), text.clone()).unwrap_or_else(|problem| panic!("{problem}"));
+        assert!(!loaded.config.listens_beyond_loopback(), "{text}");
+        // Of another one's certificates a listener has nothing.
+        let text = format!("{text}[[ingest.{receiver}]]\nlisten = \"0.0.0.0:6515\"\n");
+        let problem = Loaded::from_text(Path::new("c.toml"), text).unwrap_err().to_string();
+        assert!(problem.contains("0.0.0.0:6515") && problem.contains("no sign-in"), "{problem}");
+    }
+    let kafka = format!("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\nsign_in = false\n{tls}");
+    assert!(Loaded::from_text(Path::new("c.toml"), kafka).is_err(), "who holds a certificate would be an admin");
 }
 
 #[test]
