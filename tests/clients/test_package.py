@@ -1,4 +1,6 @@
-"""The Debian package, from its making to its purge, on a copy of this machine's files. Wants root, dpkg-deb and adduser."""
+"""The Debian package, from its making to its purge, on a copy of this machine's files; and that the unit keeps the box from nothing it does.
+Wants root, dpkg-deb, adduser, strace and systemd-analyze (not a running systemd).
+"""
 
 import re
 import subprocess
@@ -87,3 +89,41 @@ def test_the_unit_waits_for_addresses_and_never_gives_up():
     assert setting("StartLimitIntervalSec") == ["0"] and setting("RestartSec") == ["5s"]
     for line in UNIT.read_text().splitlines():
         assert not re.match(r"\S.*=.*\s#", line), f"systemd knows no comment behind a value: {line}"
+
+
+def test_the_unit_is_hardened():
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", UNIT]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
+    # A word that systemd does not know it only warns of.
+    assert "Unknown" not in done.stderr and "Failed to parse" not in done.stderr, done.stderr
+
+
+def allowed(group, seen):
+    """The calls of a group of systemd's, and of the groups in it."""
+    if group in seen:
+        return set()
+    seen.add(group)
+    listed = subprocess.run(["systemd-analyze", "syscall-filter", group], capture_output=True, text=True, check=True).stdout
+    calls = set()
+    for line in listed.splitlines()[1:]:
+        name = line.strip()
+        if name.startswith("@"):
+            calls |= allowed(name, seen)
+        elif name and not name.startswith("#"):
+            calls.add(name)
+    return calls
+
+
+def test_the_unit_lets_the_box_do_all_it_does(make_box, tmp_path):
+    trace = tmp_path / "trace"
+    box = make_box(wrap=["strace", "-f", "-qq", "-e", "signal=none", "-o", str(trace)])
+    box.start(seconds=120)
+    box.ingest("web", [f"line {n} of some" for n in range(5000)])
+    box.settle(seconds=120)
+    assert box.count("line") == 5000
+    box.stop(seconds=120)
+    calls = set(re.findall(r"^\d+ +(?:<\.\.\. )?(\w+)(?:\(| resumed)", trace.read_text(errors="replace"), re.MULTILINE))
+    assert {"openat", "mmap", "accept4"} <= calls, calls
+    (group,) = setting("SystemCallFilter")
+    assert calls <= allowed(group, set()), calls - allowed(group, set())
