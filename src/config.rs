@@ -236,7 +236,24 @@ impl Loaded {
             ingest::IngestError::Tls { address, .. } | ingest::IngestError::Bind { address, .. } => Some(*address),
         };
         let key = self.config.listeners().into_iter().find(|(_, own, _)| Some(*own) == address).map(|(key, _, _)| key);
-        self.problem(&key.unwrap_or_else(|| "ingest".to_owned()), error.to_string())
+        let key = key.unwrap_or_else(|| "ingest".to_owned());
+        let file = match error {
+            ingest::IngestError::Tls { reason, .. } => self.tls_file(&key, reason),
+            _ => None,
+        };
+        self.problem(&file.unwrap_or(key), error.to_string())
+    }
+
+    /// The key of the file of a listener's TLS that a reason begins with.
+    fn tls_file(&self, listener: &str, reason: &str) -> Option<String> {
+        let tls = self.config.tls(listener)?;
+        let files = [("client_ca", tls.client_ca.as_ref()), ("key", Some(&tls.key)), ("cert", Some(&tls.cert))];
+        let named = |path: &PathBuf| {
+            let rest = reason.strip_prefix(&path.display().to_string());
+            rest.is_some_and(|rest| rest.starts_with([':', ' ']))
+        };
+        let (name, _) = files.into_iter().find(|(_, path)| path.is_some_and(named))?;
+        Some(format!("{}.tls.{name}", listener.trim_end_matches(".listen")))
     }
 
     /// A warning, where the file says what opens something elsewhere, and everybody on this machine may read it.

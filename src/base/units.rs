@@ -10,9 +10,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
-/// A span of time: `"90s"`, `"15m"`, `"24h"`, `"30d"`, `"250ms"`, `"2w"`.
+/// A span of time: `"90s"`, `"15m"`, `"24h"`, `"30d"`, `"250ms"`, `"2w"`. One that is configured is at most [`LONGEST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
+
+/// A hundred years: who writes more has slipped, and sums of it and the time of day still fit.
+const LONGEST: Duration = Duration::from_secs(36_500 * 86_400);
 
 impl Bytes {
     /// As a length in memory.
@@ -133,7 +136,12 @@ impl<'de> Deserialize<'de> for Bytes {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        let span: Self = text.parse().map_err(serde::de::Error::custom)?;
+        if span.0 > LONGEST {
+            return Err(serde::de::Error::custom(format!("`{text}` is more than a hundred years; write at most \"36500d\"")));
+        }
+        Ok(span)
     }
 }
 

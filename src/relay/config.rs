@@ -355,7 +355,10 @@ impl Config {
     /// What is wrong, and where.
     pub fn check(&self) -> Result<(), String> {
         if self.hops == 0 || self.hops > 64 {
-            return Err("hops: between 1 and 64".into());
+            return Err("relay.hops: between 1 and 64".into());
+        }
+        if self.workers > 1024 {
+            return Err("relay.workers: at most 1024; 0 is one per core".into());
         }
         if self.quarantine.of == 0 || self.quarantine.traps >= self.quarantine.of {
             return Err("quarantine: `traps` must be below `of`, else it never acts".into());
@@ -456,6 +459,7 @@ mod tests {
     fn what_makes_no_sense_is_refused_where_it_stands() {
         for (text, wrong) in [
             ("hops = 0", "hops"),
+            ("workers = 1025", "workers"),
             ("colour = 1", "colour"),
             ("[topics.\"a b\"]", "topics.a b"),
             ("[topics._x]", "topics._x"),

@@ -145,7 +145,10 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place() {
         ("[web]\nlisten = \"nowhere\"\n", "c.toml:2:10", "no address"),
         ("# x\nweb.listen = \"0.0.0.0:7800\"\n", "c.toml:2:5", "allow_network_without_sign_in"),
         ("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\nsign_in = false\n", "c.toml:3:1", "allow_network_without_sign_in"),
-        ("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n", "c.toml:2:1", "k.pem"),
+        ("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n", "c.toml:3:25", "k.pem"),
+        ("[[ingest.beats]]\n[ingest.beats.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n", "c.toml:4:1", "k.pem"),
+        ("[relay]\nhops = 3\nworkers = 1000000\n", "c.toml:3:1", "at most 1024"),
+        ("[web]\nquery_timeout = \"10000w\"\n", "c.toml:2:17", "hundred years"),
         ("[[ingest.beats]]\nlisten = \"0.0.0.0:5044\"\n", "c.toml:2:1", "demand certificates"),
         (
             "[[ingest.beats]]\nlisten = \"0.0.0.0:5044\"\n\
