@@ -1,5 +1,7 @@
 //! No request harms: whatever JSON comes is understood or refused.
 
+mod paging;
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
