@@ -1,8 +1,14 @@
 //! What is refused, by name, and what the calendar makes of steps. What aggregations answer is tested over a box.
 
+use proptest::prelude::*;
+use sawbox_guest::time::Zone;
 use serde_json::{Value, json};
 
+use super::bins::{Dates, Step};
 use super::parse;
+use crate::base::time;
+use crate::store::query::Rounding;
+use crate::web::elastic::calendar::{SECOND, Unit};
 
 #[test]
 fn what_is_not_supported_is_named() {
@@ -44,4 +50,88 @@ fn what_is_not_supported_is_named() {
     refused(sums("b", "a"), "circle");
     refused(sums("_count", "c"), "`c`");
     assert!(parse(&sums("b", "_count"), 0).is_ok());
+}
+
+const HOUR: i64 = 3600 * SECOND;
+
+fn steps(step: Step, zone: &str, offset: i64) -> Dates {
+    Dates { step, zone: Zone::by_name(zone).unwrap(), offset }
+}
+
+/// Where the engine has steps begin, from one instant to another, and as each is found by itself.
+fn check_steps(dates: &Dates, from: &str, to: &str, expected: &[&str]) {
+    let at = |text: &str| time::parse(text).unwrap();
+    let key = dates.key("k", (at(from), at(to))).unwrap();
+    let Some(Rounding::Edges(edges)) = key.rounding else { panic!("{dates:?} has steps of equal length") };
+    let expected: Vec<i64> = expected.iter().map(|start| at(start)).collect();
+    let shown = |edges: &[i64]| edges.iter().map(|ns| time::format(*ns)).collect::<Vec<_>>();
+    assert_eq!(shown(&edges), shown(&expected), "{dates:?}");
+    for pair in edges.windows(2) {
+        assert_eq!([dates.floor(pair[0]), dates.floor(pair[1] - 1), dates.next(pair[0])], [pair[0], pair[0], pair[1]]);
+    }
+}
+
+#[test]
+fn steps_follow_the_clocks_of_a_zone() {
+    let day = steps(Step::of(Unit::Day), "Africa/Cairo", 0);
+    let days = [
+        "2024-04-24T22:00:00Z",
+        "2024-04-25T22:00:00Z",
+        "2024-04-26T21:00:00Z",
+        "2024-04-27T21:00:00Z",
+        "2024-04-28T21:00:00Z",
+    ];
+    check_steps(&day, "2024-04-25T10:00:00Z", "2024-04-28T21:30:00Z", &days);
+    // A day of 25 hours is one step, of 24 hours or of the calendar.
+    for step in [Step::Fixed(24 * HOUR), Step::of(Unit::Day)] {
+        let days = ["2024-10-25T22:00:00Z", "2024-10-26T22:00:00Z", "2024-10-27T23:00:00Z", "2024-10-28T23:00:00Z"];
+        check_steps(&steps(step, "Europe/Berlin", 0), "2024-10-26T00:00:00Z", "2024-10-29T00:00:00Z", &days);
+        let days = ["2024-10-26T04:00:00Z", "2024-10-27T04:00:00Z", "2024-10-28T05:00:00Z"];
+        check_steps(&steps(step, "Europe/Berlin", 6 * HOUR), "2024-10-26T04:00:00Z", "2024-10-28T06:00:00Z", &days);
+    }
+    let halves = ["2024-10-26T10:00:00Z", "2024-10-26T22:00:00Z", "2024-10-27T11:00:00Z", "2024-10-27T23:00:00Z"];
+    let berlin = |step: Step| steps(step, "Europe/Berlin", 0);
+    check_steps(&berlin(Step::Fixed(12 * HOUR)), "2024-10-26T11:00:00Z", "2024-10-28T00:00:00Z", &halves);
+    let halves = ["2024-03-30T11:00:00Z", "2024-03-30T23:00:00Z", "2024-03-31T10:00:00Z", "2024-03-31T22:00:00Z"];
+    check_steps(&berlin(Step::Fixed(12 * HOUR)), "2024-03-30T11:00:00Z", "2024-03-31T23:00:00Z", &halves);
+    // The hour that occurs twice is two, of both kinds.
+    for step in [Step::Fixed(HOUR), Step::of(Unit::Hour)] {
+        let hours = ["2024-10-26T23:00:00Z", "2024-10-27T00:00:00Z", "2024-10-27T01:00:00Z", "2024-10-27T02:00:00Z"];
+        check_steps(&berlin(step), "2024-10-26T23:10:00Z", "2024-10-27T02:10:00Z", &hours);
+    }
+    // A change by half an hour makes an hour of one and a half.
+    let hours = ["2024-04-06T13:00:00Z", "2024-04-06T14:00:00Z", "2024-04-06T15:30:00Z", "2024-04-06T16:30:00Z"];
+    check_steps(&steps(Step::of(Unit::Hour), "Australia/Lord_Howe", 0), "2024-04-06T13:10:00Z", "2024-04-06T17:00:00Z", &hours);
+    // Two steps that the change makes short: 01:30 to 02:00, which is 03:00, and from there to 03:20.
+    let short = ["2024-03-31T00:30:00Z", "2024-03-31T01:00:00Z", "2024-03-31T01:20:00Z"];
+    check_steps(&berlin(Step::Fixed(55 * 60 * SECOND)), "2024-03-31T00:40:00Z", "2024-03-31T02:00:00Z", &short);
+}
+
+#[test]
+fn steps_without_rows_are_no_buckets() {
+    let year = (time::parse("2024-01-01T00:00:00Z").unwrap(), time::parse("2025-01-01T00:00:00Z").unwrap());
+    let minutes = steps(Step::of(Unit::Minute), "Europe/Berlin", 0);
+    let Some(Rounding::Edges(edges)) = minutes.key("k", year).unwrap().rounding else { panic!("equal") };
+    assert_eq!(edges.len(), 366 * 24 * 60 + 1);
+    let seconds = steps(Step::of(Unit::Second), "Europe/Berlin", 0);
+    assert!(seconds.key("k", year).is_err_and(|why| why.contains("interval")));
+}
+
+proptest! {
+    #[test]
+    fn steps_lie_beside_one_another(
+        ns in proptest::num::i64::ANY,
+        zone in proptest::sample::select(&["Europe/Berlin", "Africa/Cairo", "Australia/Lord_Howe", "Pacific/Apia"][..]),
+        step in proptest::sample::select(vec![Step::Fixed(30 * 60 * SECOND), Step::Fixed(HOUR), Step::Fixed(24 * HOUR), Step::of(Unit::Week)]),
+        offset in -100 * HOUR..100 * HOUR,
+    ) {
+        let dates = steps(step, zone, offset);
+        let start = dates.floor(ns);
+        let next = dates.next(start);
+        // At the ends of time there is no next.
+        if ns.checked_add(1000 * HOUR).is_some() && ns.checked_sub(1000 * HOUR).is_some() {
+            prop_assert!(start <= ns && ns < next, "{dates:?} {start} {ns} {next}");
+            prop_assert_eq!((dates.floor(start), dates.floor(next - 1), dates.floor(next)), (start, start, next));
+        }
+    }
 }

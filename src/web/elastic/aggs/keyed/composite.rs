@@ -141,7 +141,7 @@ impl Composite {
             let mut key = match &source.by {
                 By::Values => Key::field(&source.field).named(&name).skip_missing(),
                 By::Numbers(numbers) => numbers.key(&source.field, &name),
-                By::Dates(dates) => dates.key(&name, range, BUCKETS)?,
+                By::Dates(dates) => dates.key(&name, range)?,
             };
             key.skip_missing = !source.missing;
             Ok(key)

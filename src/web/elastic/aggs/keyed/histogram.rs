@@ -73,14 +73,14 @@ pub fn date_bins(word: &str, body: &Map<String, Value>) -> Result<bins::Dates, S
         (Some(text), None, None) => fixed(text)?,
         (None, Some(text), None) => {
             let unit = Unit::of_interval(text);
-            Step::Calendar(
+            Step::of(
                 unit.ok_or_else(|| format!("the calendar_interval `{text}` is not supported; one unit is, like 1d or month"))?,
             )
         }
         (None, None, Some(interval)) => {
             let text = scalar(interval, "interval")?;
             match Unit::of_interval(&text) {
-                Some(unit) => Step::Calendar(unit),
+                Some(unit) => Step::of(unit),
                 // A number alone is milliseconds.
                 None if text.bytes().all(|byte| byte.is_ascii_digit()) => fixed(&format!("{text}ms"))?,
                 None => fixed(&text)?,

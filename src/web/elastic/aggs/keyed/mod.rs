@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use super::bins;
 use super::parse::Place;
-use super::{BUCKETS, bins};
 use crate::store::query::{Key, OutValue};
 use crate::web::rows::plain;
 
@@ -75,7 +75,7 @@ impl Keyed {
         let name = format!("k{from}");
         Ok(match self {
             Self::Terms(terms) => vec![terms.key(&name)],
-            Self::Dates(dates) => vec![dates.bins.key(&name, range, BUCKETS)?],
+            Self::Dates(dates) => vec![dates.bins.key(&name, range)?],
             Self::Numbers(numbers) => vec![numbers.key(&name)],
             Self::Composite(composite) => composite.keys(from, range)?,
         })
