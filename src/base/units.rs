@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub u64);
 
-/// A span of time: `"90s"`, `"15m"`, `"24h"`, `"30d"`, `"250ms"`, `"2w"`. One that is configured is at most [`LONGEST`].
+/// A span of time: `"90s"`, `"15m"`, `"24h"`, `"30d"`, `"250ms"`, `"2w"`. One that is configured is at most a hundred years.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 

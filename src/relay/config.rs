@@ -361,11 +361,11 @@ impl Config {
             return Err("relay.workers: at most 1024; 0 is one per core".into());
         }
         if self.quarantine.of == 0 || self.quarantine.traps >= self.quarantine.of {
-            return Err("quarantine: `traps` must be below `of`, else it never acts".into());
+            return Err("relay.quarantine: `traps` must be below `of`, else it never acts".into());
         }
         self.at_once.check()?;
         if self.dead_letters.bytes.0 < 1 << 20 || self.dead_letters.keep.0 < Duration::from_secs(60) {
-            return Err("dead_letters: at least `bytes = \"1MiB\"` and `keep = \"1m\"`".into());
+            return Err("relay.dead_letters: at least `bytes = \"1MiB\"` and `keep = \"1m\"`".into());
         }
         for (name, topic) in &self.topics {
             if !limits::is_topic_name(name) {

@@ -148,6 +148,8 @@ fn what_is_wrong_in_a_configuration_is_said_with_its_place() {
         ("[[ingest.kafka]]\nlisten = \"0.0.0.0:9092\"\ntls = { cert = \"c.pem\", key = \"k.pem\" }\n", "c.toml:3:25", "k.pem"),
         ("[[ingest.beats]]\n[ingest.beats.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n", "c.toml:4:1", "k.pem"),
         ("[relay]\nhops = 3\nworkers = 1000000\n", "c.toml:3:1", "at most 1024"),
+        ("[relay]\nhops = 3\nquarantine = { traps = 5, of = 5 }\n", "c.toml:3:1", "never acts"),
+        ("[relay.dead_letters]\nkeep = \"1s\"\n", "c.toml:1:8", "at least"),
         ("[web]\nquery_timeout = \"10000w\"\n", "c.toml:2:17", "hundred years"),
         ("[[ingest.beats]]\nlisten = \"0.0.0.0:5044\"\n", "c.toml:2:1", "demand certificates"),
         (
