@@ -52,6 +52,47 @@ pub(super) struct Change {
     pub flushed: bool,
 }
 
+/// What is known of parts to be, whatever rows each will have.
+pub(super) struct Fresh<'a> {
+    pub topic: TopicId,
+    pub name: &'a Arc<str>,
+    /// Where the rows come from.
+    pub inputs: &'a [Input],
+    pub day: Option<i64>,
+    /// Of all rows.
+    pub raw_bytes: u64,
+    pub keep_day: i64,
+    pub swept: u64,
+}
+
+impl Fresh<'_> {
+    fn rows<'p>(&self, pieces: impl Iterator<Item = &'p Piece>) -> u64 {
+        let all = |piece: &Piece| self.inputs.get(piece.input).map_or(0, |input| input.source().rows(piece.group));
+        pieces.map(|piece| piece.rows.as_ref().map_or_else(|| all(piece), Vec::len) as u64).sum()
+    }
+
+    /// The groups in two, which both have rows where there are two rows: groups stay whole but for one that is alone.
+    fn halved(&self, mut groups: Vec<Vec<Piece>>) -> (Vec<Vec<Piece>>, Vec<Vec<Piece>>) {
+        if groups.len() > 1 {
+            let rest = groups.split_off(groups.len() / 2);
+            return (groups, rest);
+        }
+        let mut pieces = groups.pop().unwrap_or_default();
+        if pieces.len() > 1 {
+            let rest = pieces.split_off(pieces.len() / 2);
+            return (vec![pieces], vec![rest]);
+        }
+        let halves = pieces.into_iter().map(|piece| {
+            let rows = u16::try_from(self.rows(std::iter::once(&piece))).unwrap_or(u16::MAX);
+            let mut first = piece.rows.unwrap_or_else(|| (0..rows).collect());
+            let rest = first.split_off(first.len() / 2);
+            let of = |rows| vec![Piece { input: piece.input, group: piece.group, rows: Some(rows) }];
+            (of(first), of(rest))
+        });
+        halves.unzip()
+    }
+}
+
 impl Store {
     /// Makes all rows of a topic durable.
     ///
@@ -190,11 +231,10 @@ impl Store {
             let last_arrival =
                 pieces.iter().filter_map(|piece| source.group(piece.group)).map(SealedGroup::last_arrival_ns).max();
             let raw_bytes = pieces.iter().map(|piece| raw_bytes(&source, piece)).sum();
-            let groups = joined(&inputs, pieces);
             let keep_day = last_arrival.map_or(0, time::day);
-            let written = self.write_part(topic, name, &inputs, &groups, day, raw_bytes, keep_day, 0);
-            match written {
-                Ok(file) => files.push(file),
+            let fresh = Fresh { topic, name, inputs: &inputs, day, raw_bytes, keep_day, swept: 0 };
+            match self.write_parts(&fresh, joined(&inputs, pieces)) {
+                Ok(written) => files.extend(written),
                 Err(error) => {
                     files.iter().for_each(|file| file.doom());
                     return Err(error);
@@ -204,26 +244,40 @@ impl Store {
         Ok(files)
     }
 
-    /// Writes one part; its name is not durable yet.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn write_part(
-        &self,
-        topic: TopicId,
-        name: &Arc<str>,
-        inputs: &[Input],
-        groups: &[Vec<Piece>],
-        day: Option<i64>,
-        raw_bytes: u64,
-        keep_day: i64,
-        swept: u64,
-    ) -> Result<Arc<PartFile>, StoreError> {
+    /// Writes one part of these groups, or several where the directory of one would be too large to be read back. Their names are
+    /// not durable yet.
+    pub(super) fn write_parts(&self, fresh: &Fresh<'_>, groups: Vec<Vec<Piece>>) -> Result<Vec<Arc<PartFile>>, StoreError> {
+        let rows = |groups: &[Vec<Piece>]| fresh.rows(groups.iter().flatten());
+        let all = u128::from(rows(&groups)).max(1);
+        let mut files: Vec<Arc<PartFile>> = Vec::new();
+        let mut left = vec![groups];
+        while let Some(groups) = left.pop() {
+            let share = u128::from(fresh.raw_bytes) * u128::from(rows(&groups)) / all;
+            match self.write_part(fresh, &groups, u64::try_from(share).unwrap_or(fresh.raw_bytes)) {
+                Ok(file) => files.push(file),
+                Err(StoreError::Wide { .. }) if rows(&groups) > 1 => {
+                    let (first, rest) = fresh.halved(groups);
+                    left.extend([rest, first]);
+                }
+                Err(error) => {
+                    doom_all(&files);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn write_part(&self, fresh: &Fresh<'_>, groups: &[Vec<Piece>], raw_bytes: u64) -> Result<Arc<PartFile>, StoreError> {
+        let &Fresh { topic, name, inputs, day, keep_day, swept, .. } = fresh;
         let id = self.next_part.fetch_add(1, Ordering::Relaxed);
         let path = part_path(topic, day, id);
         let refused = |error| StoreError::Disk { path: path.display().to_string(), error };
         if let Some(dir) = path.parent() {
             self.disk.create_dir_all(dir).map_err(refused)?;
         }
-        let job = Job { inputs, groups, topic, topic_name: name.clone(), part: id, stop: &self.stop_merges };
+        let (directory_bytes, stop) = (self.directory_bytes, &self.stop_merges);
+        let job = Job { inputs, groups, topic, topic_name: name.clone(), part: id, directory_bytes, stop };
         let written = write(&self.disk, &path, &job).inspect_err(|_| {
             // What can't be removed now is an orphan at the next start.
             let _ = self.disk.remove_file(&path);
@@ -233,7 +287,10 @@ impl Store {
         let offsets = if written.offsets.len() <= PARTITIONS_LISTED { written.offsets } else { Vec::new() };
         let (rows, bytes) = (written.rows, written.bytes);
         let meta = PartMeta { id, day, keep_day, rows, bytes, raw_bytes, from_ns, to_ns, offsets, swept };
-        Ok(Arc::new(PartFile::new(meta, path, self.disk.clone(), self.cache.clone())))
+        let file = Arc::new(PartFile::new(meta, path, self.disk.clone(), self.cache.clone()));
+        // Once it is committed, those that it was made of go: what cannot be read back must not come so far.
+        file.check_written().inspect_err(|_| file.doom())?;
+        Ok(file)
     }
 
     /// One durable record for all these changes; then memory is put in step, topic by topic, under their locks.

@@ -5,6 +5,8 @@
 //! [`MERGED_ROWS`] stay as they are. A part that turns out damaged is left alone from then on: merging would spread nothing
 //! and save nothing.
 //!
+//! A part with very many columns and chunks, whose directory takes much of what a merge may hold, is not merged with others either.
+//!
 //! A merge writes no row that a mask hides (`mask.rs`). A part that a mask meets is written anew alone where no merge is due, so
 //! that what was deleted or replaced leaves the disk; masks that no part needs any more go with that commit.
 //!
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::commits::{PartMeta, TopicChange};
-use super::flush::{Change, doom, joined};
+use super::flush::{Change, Fresh, doom, joined};
 use super::mask::{Masked, Masks};
 use super::part::job::{Input, Piece};
 use super::part::read::{PartFile, PartSource};
@@ -25,6 +27,9 @@ use super::{Store, StoreError};
 
 /// Most rows of a merged part: bounds what a merge holds in memory.
 pub const MERGED_ROWS: u64 = 4 << 20;
+/// Share of the most bytes that a section of a directory may have, which the directories of all parts of a merge may take in memory:
+/// a merge holds several times that, and what it writes is far from too large to be read back.
+const DIRECTORY_SHARE: usize = 4;
 /// Size below which parts are all alike.
 const SMALL: u64 = 64 << 10;
 
@@ -60,8 +65,8 @@ impl Store {
         });
         let Some((topic, files)) = chosen else { return Ok(false) };
         match self.merge(&topic, &files) {
-            Ok(()) => {
-                self.counters.merges.fetch_add(1, Ordering::Relaxed);
+            Ok(merges) => {
+                self.counters.merges.fetch_add(merges, Ordering::Relaxed);
                 Ok(true)
             }
             Err(StoreError::Damaged { path, at, what }) => {
@@ -82,7 +87,21 @@ impl Store {
         }
     }
 
-    fn merge(&self, topic: &Arc<TopicStore>, files: &[Arc<PartFile>]) -> Result<(), StoreError> {
+    /// Finds parts of large directories among some that are to be merged; whether there are any, and these are not to be merged.
+    fn finds_wide(&self, files: &[Arc<PartFile>]) -> Result<bool, StoreError> {
+        let most = self.directory_bytes / DIRECTORY_SHARE;
+        let sizes = files.iter().map(|file| Ok(file.directory()?.bytes())).collect::<Result<Vec<_>, StoreError>>()?;
+        if files.len() < 2 || sizes.iter().sum::<usize>() <= most {
+            return Ok(false);
+        }
+        // At least one has more than its share.
+        let wide = files.iter().zip(sizes).filter(|(_, size)| *size > most / files.len());
+        wide.for_each(|(file, _)| file.keep_single());
+        Ok(true)
+    }
+
+    /// Merges these; how many merges that was.
+    fn merge(&self, topic: &Arc<TopicStore>, files: &[Arc<PartFile>]) -> Result<u64, StoreError> {
         let (name, masks, swept) = {
             let mut state = topic.state.lock();
             (state.name.clone(), state.durable.masks.clone(), state.next_mask() - 1)
@@ -91,6 +110,9 @@ impl Store {
             files.iter().map(|file| Arc::new(PartSource::new(file.clone(), topic.id, name.clone()))).collect();
         for source in &sources {
             source.check()?;
+        }
+        if self.finds_wide(files)? {
+            return Ok(0);
         }
         let inputs: Vec<Input> = sources.iter().map(|source| Input::Part(source.clone())).collect();
         let mut pieces = Vec::new();
@@ -112,17 +134,22 @@ impl Store {
                     u64::try_from(u128::from(raw_bytes) * u128::from(kept) / u128::from(rows.max(1))).unwrap_or(raw_bytes);
                 let keep_day = files.iter().map(|file| file.meta.keep_day).max().unwrap_or(0);
                 let day = files.first().and_then(|file| file.meta.day);
-                let file = self.write_part(topic.id, &name, &inputs, &groups, day, raw_bytes, keep_day, swept)?;
-                change.add.push(file.meta.clone());
+                let fresh = Fresh { topic: topic.id, name: &name, inputs: &inputs, day, raw_bytes, keep_day, swept };
+                merged = self.write_parts(&fresh, groups)?;
+                change.add = merged.iter().map(|file| file.meta.clone()).collect();
                 change.remove = remove;
-                merged.push(file);
+                if merged.len() > 1 {
+                    // Together they would only be taken apart again.
+                    merged.iter().for_each(|file| file.keep_single());
+                }
             }
         }
         let _number = self.masking.lock();
         self.unmask(topic, &mut change);
         let changes = vec![Change { topic: topic.clone(), change, files: merged, keyed: Vec::new(), flushed: false }];
         self.sync_names(&changes).inspect_err(|_| doom(&changes))?;
-        self.commit(changes)
+        self.commit(changes)?;
+        Ok(1)
     }
 
     /// Adds the masks that no part needs once a change is made. No other change may add parts meanwhile that need them: flushes
@@ -184,7 +211,7 @@ fn to_sweep<'a>(mut parts: impl Iterator<Item = &'a Arc<PartFile>>, masks: &Mask
 /// each `MERGED_ROWS / enough` rows: of parts that are not merged for having too many rows all but so many have that many at least.
 fn candidates<'a>(parts: impl Iterator<Item = &'a Arc<PartFile>>, enough: usize, room: u64) -> Option<Vec<Arc<PartFile>>> {
     let mut tiers = BTreeMap::<_, Vec<Arc<PartFile>>>::new();
-    for file in parts.filter(|file| !file.is_left_alone()) {
+    for file in parts.filter(|file| !file.is_left_alone() && !file.is_wide()) {
         let meta = &file.meta;
         // Late parts are merged only with those that are kept as long.
         let day = (meta.day, if meta.day.is_none() { meta.keep_day } else { 0 });

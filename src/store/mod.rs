@@ -102,6 +102,14 @@ pub enum StoreError {
         /// Its version.
         version: u32,
     },
+    /// A part's directory would be larger than what is read back: its rows are too many for one part.
+    #[error("{path} would have a directory of more than {most} bytes; its rows need several parts")]
+    Wide {
+        /// The file.
+        path: String,
+        /// How many bytes a section of a directory may have.
+        most: usize,
+    },
     /// There is no room for more of something.
     #[error("there may be at most {most} {what} in a topic")]
     Crowded {
@@ -153,6 +161,8 @@ pub struct Store {
     /// Since when too little of the disk is free, by the monotonic clock.
     short_since: Mutex<Option<std::time::Duration>>,
     counters: Counters,
+    /// Most bytes of a section of a part's directory; that of `part/directory.rs` but in tests.
+    directory_bytes: usize,
     /// Lanes that have not yet made again what a crash took from the memtable.
     behind: AtomicUsize,
 }

@@ -18,6 +18,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use super::commits::CommitLog;
 use super::keyed;
 use super::part::cache::Cache;
+use super::part::directory::DIRECTORY_BYTES;
 use super::part::read::PartFile;
 use super::stats::Counters;
 use super::topic::TopicStore;
@@ -154,6 +155,7 @@ impl Store {
             merge_at: AtomicU64::new(0),
             short_since: Mutex::new(None),
             counters: Counters::default(),
+            directory_bytes: DIRECTORY_BYTES,
         };
         Ok((Arc::new(store), report))
     }

@@ -15,7 +15,7 @@
 //!          their own, and for what is empty | topic id 16 | part number u64 | rows u64 | least time i64 | greatest time i64 |
 //!          name (length, bytes) | crc32c u32 of all before | length u32 of all before | magic
 //! ```
-//! Limits: [`DIRECTORY_BYTES`] unpacked a section.
+//! Limits: [`DIRECTORY_BYTES`] unpacked a section; no part is written that has more.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Column, Kind};
 
 /// Most unpacked bytes of one section of the directory.
-const DIRECTORY_BYTES: usize = 256 << 20;
+pub const DIRECTORY_BYTES: usize = 256 << 20;
 /// Bytes of a dictionary block's first key that the directory keeps.
 pub const KEY_BYTES: usize = 64;
 /// Columns of one name and kind next to each other: those of `mixed.rs`.
@@ -140,7 +140,7 @@ pub struct Footer {
     pub time: (i64, i64),
 }
 
-/// Packs a section of the directory.
+/// Packs a section of the directory, which its caller has found small enough to be read back.
 pub fn pack_section(raw: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut out = u32::try_from(raw.len()).map_err(std::io::Error::other)?.to_le_bytes().to_vec();
     out.extend_from_slice(&zstd::bulk::compress(raw, 1)?);

@@ -97,6 +97,8 @@ pub struct Job<'a> {
     pub topic_name: Arc<str>,
     /// The new part's number.
     pub part: u64,
+    /// Most bytes of a section of its directory, unpacked.
+    pub directory_bytes: usize,
     /// Set when the store closes: the work is given up.
     pub stop: &'a AtomicBool,
 }

@@ -48,6 +48,7 @@ pub struct PartFile {
     cache: Arc<Cache>,
     removal: Arc<Removal>,
     left_alone: AtomicBool,
+    is_wide: AtomicBool,
 }
 
 /// Removes a file that is doomed when nobody has it any more.
@@ -65,7 +66,7 @@ impl PartFile {
     pub fn new(meta: PartMeta, path: PathBuf, disk: Arc<dyn Disk>, cache: Arc<Cache>) -> Self {
         let (part, doomed) = (meta.id, AtomicBool::new(false));
         let removal = Arc::new(Removal { part, path: path.clone(), disk: disk.clone(), cache: cache.clone(), doomed });
-        Self { meta, path, disk, cache, removal, left_alone: AtomicBool::new(false) }
+        Self { meta, path, disk, cache, removal, left_alone: AtomicBool::new(false), is_wide: AtomicBool::new(false) }
     }
 
     /// The same file with what the log says of it now.
@@ -78,6 +79,7 @@ impl PartFile {
             cache: self.cache.clone(),
             removal: self.removal.clone(),
             left_alone: AtomicBool::new(self.is_left_alone()),
+            is_wide: AtomicBool::new(self.is_wide()),
         }
     }
 
@@ -96,6 +98,16 @@ impl PartFile {
         self.left_alone.load(Ordering::Acquire)
     }
 
+    /// Keeps it out of merges with others: its directory is large as it is. Alone it is still written anew where a mask meets it.
+    pub fn keep_single(&self) {
+        self.is_wide.store(true, Ordering::Release);
+    }
+
+    /// Whether its directory is too large for merges with others.
+    pub fn is_wide(&self) -> bool {
+        self.is_wide.load(Ordering::Acquire)
+    }
+
     fn damaged(&self, at: u64, what: &str) -> StoreError {
         StoreError::Damaged { path: self.path.display().to_string(), at, what: what.to_owned() }
     }
@@ -109,15 +121,31 @@ impl PartFile {
         if let Some(Cached::Directory(found)) = self.cache.get(key) {
             return Ok(found);
         }
+        let directory = Arc::new(self.read()?);
+        self.cache.put(key, Cached::Directory(directory.clone()), directory.bytes());
+        Ok(directory)
+    }
+
+    /// Whether the file, as it is read back, is the part that the log is to name.
+    ///
+    /// # Errors
+    /// Damage, or the disk's.
+    pub fn check_written(&self) -> Result<(), StoreError> {
+        let footer = self.read()?.footer;
+        if (footer.part, footer.rows) == (self.meta.id, self.meta.rows) {
+            return Ok(());
+        }
+        Err(self.damaged(0, "it is not what was written"))
+    }
+
+    fn read(&self) -> Result<Directory, StoreError> {
         let mapped = self.disk.map(&self.path);
         let mapped = mapped.map_err(|error| match error.kind() {
             // It costs what it had, and keeps merges of others from nothing.
             std::io::ErrorKind::NotFound => self.damaged(0, "it is not there"),
             _ => StoreError::Disk { path: self.path.display().to_string(), error },
         })?;
-        let directory = Arc::new(Directory::read(mapped).map_err(|(at, what)| self.damaged(at, what))?);
-        self.cache.put(key, Cached::Directory(directory.clone()), directory.bytes());
-        Ok(directory)
+        Directory::read(mapped).map_err(|(at, what)| self.damaged(at, what))
     }
 }
 

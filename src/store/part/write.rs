@@ -69,7 +69,7 @@ struct Writer<'a> {
 /// Writes a part and makes its bytes durable; its name is the caller's to make durable.
 ///
 /// # Errors
-/// The disk's, damage of an input, [`StoreError::Closed`]; the file is then useless.
+/// The disk's, damage of an input, [`StoreError::Wide`], [`StoreError::Closed`]; the file is then useless.
 pub fn write(disk: &Arc<dyn Disk>, path: &Path, job: &Job<'_>) -> Result<Written, StoreError> {
     let broken = |error| refused(path, error);
     let mut writer = Writer {
@@ -454,6 +454,9 @@ impl Writer<'_> {
         let pairs = if self.pairs.is_empty() { Vec::new() } else { pairs::encode(&self.pairs) };
         let templates = template::encode(&self.templates);
         let bodies = [pairs, templates, encode_groups(&self.groups), encode_columns(&self.columns), encode_lineage(&self.runs)];
+        if bodies.iter().any(|body| body.len() > self.job.directory_bytes) {
+            return Err(StoreError::Wide { path: path.display().to_string(), most: self.job.directory_bytes });
+        }
         for (section, body) in sections.iter_mut().skip(2).zip(&bodies) {
             let packed = if body.is_empty() { Vec::new() } else { pack_section(body).map_err(broken)? };
             *section = Span { offset: self.out.at(), length: packed.len() as u64, crc: crc32c::crc32c(&packed) };

@@ -19,6 +19,7 @@ mod shapes;
 mod split;
 mod tools;
 mod typed;
+mod wide;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

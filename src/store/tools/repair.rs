@@ -30,6 +30,7 @@ use crate::store::commits::{self, CommitLog, GenerationEntry, PartMeta, TopicSta
 use crate::store::keyed;
 use crate::store::mask::Mask;
 use crate::store::open::part_path;
+use crate::store::part::directory::DIRECTORY_BYTES;
 use crate::store::part::job::{Input, Job, Piece};
 use crate::store::part::read::PartSource;
 use crate::store::part::survey::newer_version;
@@ -397,7 +398,8 @@ fn written_anew(
     }
     let inputs = [Input::Part(source)];
     let stop = AtomicBool::new(false);
-    let job = Job { inputs: &inputs, groups: &groups, topic: id, topic_name: Arc::from(name), part: number, stop: &stop };
+    let (topic_name, directory_bytes) = (Arc::from(name), DIRECTORY_BYTES);
+    let job = Job { inputs: &inputs, groups: &groups, topic: id, topic_name, part: number, directory_bytes, stop: &stop };
     let path = part_path(id, meta.day, number);
     let written = write(disk, &path, &job)?;
     sync_parent(disk, &path)?;
