@@ -71,8 +71,16 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     let (store, opened) = store::Store::open(disk.clone(), clock.clone(), config.store()).context("cannot open the store")?;
     let store::OpenReport { topics, parts, rows, .. } = opened;
     tracing::info!(topics, parts, rows, "store open");
-    if opened.torn_bytes + opened.damaged_commits + opened.orphans_kept + opened.parts_missing > 0 {
+    let orphans = opened.orphans_kept + opened.orphans_removed;
+    if opened.torn_bytes + opened.damaged_commits + orphans + opened.parts_missing > 0 {
         tracing::warn!(report = ?opened, "the store was not closed cleanly, or its disk lost something");
+    }
+    if opened.orphans_kept > 0 {
+        tracing::error!(
+            files = opened.orphans_kept,
+            "store/COMMITS lost entries, which may have named files that are not seen now; they are kept as long as rows are: stop \
+             the box, and `sawbox store repair` takes in the rows that nothing else has"
+        );
     }
     let access = access::Access::open(disk.clone(), clock.clone()).context("cannot open the users and permissions")?;
     let (queue, recovered) =

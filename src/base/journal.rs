@@ -30,6 +30,9 @@ pub struct Found {
     pub torn_bytes: u64,
     /// Places inside where bytes were damaged and skipped.
     pub damaged: u64,
+    /// Whether the tail is not the beginning of an entry and nothing else: the power may have gone within a write and left some of
+    /// its sectors, or it was an entry that is damaged now.
+    pub doubtful: bool,
 }
 
 /// What a journal's file has.
@@ -78,6 +81,7 @@ impl Look {
             }
         }
         look.found.torn_bytes = (bytes.len() - end) as u64;
+        look.found.doubtful = !is_beginning(bytes.get(end..).unwrap_or(&[]));
         look.end = end as u64;
         Ok(look)
     }
@@ -100,16 +104,27 @@ impl Journal {
     /// # Errors
     /// The disk's; damage is no error.
     pub fn open(disk: Arc<dyn Disk>, path: &Path) -> io::Result<(Self, Vec<Vec<u8>>, Found)> {
+        let look = match Look::at(&*disk, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Look::default(),
+            look => look?,
+        };
+        let (journal, found) = (Self::go_on(disk, path, &look)?, look.found);
+        Ok((journal, look.entries.into_iter().map(|(_, payload)| payload).collect(), found))
+    }
+
+    /// Opens the journal at `path`, as a look at it found it to be: cuts off a torn tail.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn go_on(disk: Arc<dyn Disk>, path: &Path, look: &Look) -> io::Result<Self> {
         let file = disk.open(path, true)?;
-        let Look { entries, found, sequence, end, .. } = Look::of(&*file)?;
-        if found.torn_bytes > 0 {
-            file.set_len(end)?;
+        if look.found.torn_bytes > 0 {
+            file.set_len(look.end)?;
         }
         // What survived may only be in the page cache of a process that died: make it durable before anybody builds on it.
         file.sync_data()?;
         disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
-        let journal = Self { disk, file, path: path.to_owned(), end, sequence, poisoned: false };
-        Ok((journal, entries.into_iter().map(|(_, payload)| payload).collect(), found))
+        Ok(Self { disk, file, path: path.to_owned(), end: look.end, sequence: look.sequence, poisoned: false })
     }
 
     /// Adds an entry; when it returns, the entry is durable.
@@ -200,6 +215,20 @@ fn entry_at(bytes: &[u8]) -> Option<(u64, &[u8])> {
     (*magic == MAGIC && checksum(sequence, payload) == u32::from_le_bytes(*crc)).then_some((sequence, payload))
 }
 
+/// Whether this is the beginning of an entry and nothing else: what a write leaves that was cut short.
+fn is_beginning(bytes: &[u8]) -> bool {
+    let Some((magic, rest)) = bytes.split_first_chunk::<4>() else { return MAGIC.starts_with(bytes) };
+    let head = || {
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (crc, rest) = rest.split_first_chunk::<4>()?;
+        let (sequence, payload) = rest.split_first_chunk::<8>()?;
+        // A whole payload behind a length that is damaged is none.
+        let is_whole = checksum(u64::from_le_bytes(*sequence), payload) == u32::from_le_bytes(*crc);
+        Some(payload.len() < u32::from_le_bytes(*length) as usize && !is_whole)
+    };
+    *magic == MAGIC && head().unwrap_or(true)
+}
+
 fn checksum(sequence: u64, payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&sequence.to_le_bytes()), payload)
 }
@@ -249,7 +278,9 @@ mod tests {
             let mut whole = vec![0; usize::try_from(len).unwrap()];
             file.read_at(&mut whole, 0).unwrap();
             file.set_len(cut).unwrap();
-            assert_eq!(entries(&disk).0, vec![b"aaaa".to_vec(), b"bbbb".to_vec()], "cut at {cut}");
+            let (some, found) = entries(&disk);
+            assert_eq!(some, vec![b"aaaa".to_vec(), b"bbbb".to_vec()], "cut at {cut}");
+            assert_eq!(found, Found { torn_bytes: cut + 24 - len, damaged: 0, doubtful: false });
             file.write_at(&whole, 0).unwrap();
         }
         for flipped in 24..48 {
@@ -258,9 +289,22 @@ mod tests {
             file.write_at(&[byte[0] ^ 0x10], flipped).unwrap();
             let (some, found) = entries(&disk);
             assert_eq!(some, vec![b"aaaa".to_vec(), b"cccc".to_vec()], "flipped at {flipped}");
-            assert_eq!(found, Found { torn_bytes: 0, damaged: 1 });
+            assert_eq!(found, Found { torn_bytes: 0, damaged: 1, doubtful: false });
             file.write_at(&byte, flipped).unwrap();
         }
+        let mut whole = vec![0; usize::try_from(len).unwrap()];
+        file.read_at(&mut whole, 0).unwrap();
+        for bit in 48 * 8..72 * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            file.write_at(&flipped, 0).unwrap();
+            let (some, found) = entries(&disk);
+            assert_eq!(some, vec![b"aaaa".to_vec(), b"bbbb".to_vec()]);
+            assert_eq!(found, Found { torn_bytes: 24, damaged: 0, doubtful: true }, "bit {bit} of the last entry");
+        }
+        file.set_len(48).unwrap();
+        file.set_len(60).unwrap();
+        assert!(entries(&disk).1.doubtful, "a file that grew without what was written");
     }
 
     /// What a caller does: appends, checkpoints when it may, heals a poisoned journal by a checkpoint. The power fails anywhere.

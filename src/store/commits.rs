@@ -39,7 +39,11 @@ use super::keyed::{self, Piece};
 use super::mask::{Mask, Masks};
 use crate::base::disk::Disk;
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
-use crate::base::journal::{Found, Journal};
+use crate::base::journal::Journal;
+
+mod look;
+
+pub use self::look::Look;
 
 /// Where the log lies, relative to the data directory.
 pub const PATH: &str = "store/COMMITS";
@@ -273,16 +277,14 @@ pub struct CommitLog {
 }
 
 impl CommitLog {
-    /// Opens it; its directory must exist.
+    /// Opens it as it was found to be; its directory must exist.
     ///
     /// # Errors
-    /// The disk's, and a log that a newer Sawbox wrote.
-    pub fn open(disk: Arc<dyn Disk>) -> Result<(Self, Found), StoreError> {
-        let (journal, entries, mut found) = Journal::open(disk, Path::new(PATH)).map_err(refused)?;
-        let (topics, unreadable) = fold(entries.iter().map(Vec::as_slice))?;
-        found.damaged += unreadable;
+    /// The disk's.
+    pub fn open(disk: Arc<dyn Disk>, look: Look) -> Result<Self, StoreError> {
+        let journal = Journal::go_on(disk, Path::new(PATH), &look.journal).map_err(refused)?;
         let checkpointed_bytes = journal.len() / 2;
-        Ok((Self { journal, topics, checkpointed_bytes, unsure: false }, found))
+        Ok(Self { journal, topics: look.topics, checkpointed_bytes, unsure: false })
     }
 
     /// Puts another state in the place of all that the log says; the old log stands until it is durable.
@@ -290,7 +292,8 @@ impl CommitLog {
     /// # Errors
     /// The disk's.
     pub fn replace(disk: Arc<dyn Disk>, topics: BTreeMap<TopicId, TopicState>) -> Result<(), StoreError> {
-        let (mut log, _) = Self::open(disk)?;
+        let look = Look::at(&*disk)?;
+        let mut log = Self::open(disk, look)?;
         log.topics = topics;
         log.checkpoint()
     }
@@ -325,6 +328,11 @@ impl CommitLog {
             state.apply(change);
         }
         Ok(())
+    }
+
+    /// Has one that says nothing say so in an entry, which one that is lost has not. Where the disk refuses, the first commit does.
+    pub fn begin(&mut self) {
+        self.unsure = self.checkpoint().is_err();
     }
 
     /// Whether the last commit failed in a way that leaves open what is on the disk.
@@ -379,6 +387,9 @@ impl CommitLog {
                 let change = TopicChange { keyed, ..TopicChange::default() };
                 entries.push(encode(vec![record_of(*id, &state.name, &change)])?);
             }
+        }
+        if entries.is_empty() {
+            entries.push(encode(Vec::new())?);
         }
         let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         self.journal.checkpoint(&slices).map_err(refused)?;

@@ -17,7 +17,7 @@
 //! however many topics there are.
 //!
 //! Crash story: there is no write-ahead log. What was not committed comes again from the queue; files that the log does not
-//! list are removed when the store opens.
+//! list are removed when the store opens, unless the log has lost something (`doubt.rs`).
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -40,6 +40,7 @@ mod ballast;
 mod column;
 mod commits;
 pub mod config;
+mod doubt;
 pub mod export;
 mod flush;
 mod group;

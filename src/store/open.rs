@@ -1,11 +1,11 @@
 //! Opening and closing the store, and its one thread.
 //!
 //! Opening reads the commit log and lists directories; no part is opened, the newest are by the thread right after. Files that the
-//! log does not list are what a flush or merge left that never was committed, and go; unless the log itself is damaged and may have
-//! named them.
+//! log does not list are what a flush or merge left that never was committed, and go; unless the log has lost something and may have
+//! named them (`doubt.rs`).
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -15,7 +15,8 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use super::commits::CommitLog;
+use super::commits::{CommitLog, Look, TopicState};
+use super::doubt::Doubt;
 use super::keyed;
 use super::part::cache::Cache;
 use super::part::directory::DIRECTORY_BYTES;
@@ -58,7 +59,7 @@ pub struct OpenReport {
     pub damaged_commits: u64,
     /// Files of flushes and merges that were never committed, removed.
     pub orphans_removed: u64,
-    /// The same, kept because the log is damaged and may have named them.
+    /// Files that the log does not list, kept because it has lost entries that may have: now, or before an earlier start.
     pub orphans_kept: u64,
     /// Parts the log lists whose files are not there.
     pub parts_missing: u64,
@@ -102,32 +103,50 @@ impl Store {
     ) -> Result<(Arc<Self>, OpenReport), StoreError> {
         let root = Path::new(ROOT);
         disk.create_dir_all(root).map_err(|error| refused(root, error))?;
-        let (log, found) = CommitLog::open(disk.clone())?;
-        let mut report = OpenReport { torn_bytes: found.torn_bytes, damaged_commits: found.damaged, ..OpenReport::default() };
+        let look = Look::at(&*disk)?;
+        let mut listed = listed(&look.topics);
+        let mut lying = Lying::at(&*disk).map_err(|error| refused(root, error))?;
+        let greatest = lying.files.values().max().copied().unwrap_or(0);
+        lying.files.retain(|path, _| !listed.remove(path));
+        let found = look.journal.found;
+        let mut report = OpenReport {
+            torn_bytes: found.torn_bytes,
+            damaged_commits: found.damaged + look.unreadable,
+            parts_missing: listed.len() as u64,
+            ..OpenReport::default()
+        };
+        // Before the log is opened, which cuts off what is doubtful.
+        let mut doubt = Doubt::at(&*disk, &look, &lying.files, clock.now_ns())?;
+        doubt.expire(clock.now_ns(), config.retention.as_ns());
+        let saved = doubt.save(&*disk);
+        if let Err(error) = &saved {
+            // A full disk is no reason not to start; what makes room begins with it.
+            tracing::warn!(%error, "files that the commit log may have named are kept now, but not over the next start");
+        }
+        let is_empty = look.is_empty();
+        let mut log = CommitLog::open(disk.clone(), look)?;
+        if is_empty && saved.is_ok() {
+            log.begin();
+        }
         let cache = Arc::new(Cache::new(config.cache.as_usize()));
         let mut topics = HashMap::new();
-        let mut listed = HashSet::new();
         for (id, state) in &log.topics {
             let mut files = BTreeMap::new();
             for part in state.parts.values() {
                 report.parts += 1;
                 report.rows += part.rows;
                 let path = part_path(*id, part.day, part.id);
-                listed.insert(path.clone());
                 files.insert(part.id, Arc::new(PartFile::new(part.clone(), path, disk.clone(), cache.clone())));
             }
             let mut staged = BTreeMap::new();
             for (_, part) in state.staged.values() {
                 let path = part_path(*id, part.day, part.id);
-                listed.insert(path.clone());
                 staged.insert(part.id, Arc::new(PartFile::new(part.clone(), path, disk.clone(), cache.clone())));
             }
-            let pieces = state.keyed.values().flatten().filter_map(|piece| piece.file);
-            listed.extend(pieces.map(|piece| keyed::path(*id, piece)));
             report.topics += 1;
             topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone(), files, staged)));
         }
-        let greatest = sweep(&disk, &mut listed, &mut report).map_err(|error| refused(root, error))?;
+        lying.sweep(&*disk, &doubt, &mut report).map_err(|error| refused(root, error))?;
         let parts = log.topics.values().flat_map(|topic| topic.parts.keys().chain(topic.staged.keys()).copied());
         let pieces = log.topics.values().flat_map(|topic| topic.keyed.values().flatten()).filter_map(|piece| piece.file);
         let named = parts.chain(pieces).max();
@@ -282,46 +301,70 @@ fn run(store: &Weak<Store>) {
     }
 }
 
-/// Removes what the log does not list; the greatest part number of any file.
-fn sweep(disk: &Arc<dyn Disk>, listed: &mut HashSet<PathBuf>, report: &mut OpenReport) -> std::io::Result<u64> {
-    let mut greatest = 0;
-    let root = Path::new(ROOT);
-    for topic in disk.list(root)?.into_iter().filter(|entry| entry.is_dir) {
-        let topic = root.join(topic.name);
-        for day in disk.list(&topic)?.into_iter().filter(|entry| entry.is_dir) {
-            let day = topic.join(day.name);
-            let mut removed = false;
-            let files = disk.list(&day)?;
-            if files.is_empty() {
-                // A day that retention emptied: a directory a topic and day would add up.
-                disk.remove_dir_all(&day)?;
-                // Before somebody makes it again.
-                disk.sync_dir(&topic)?;
-                continue;
-            }
-            for file in files {
-                let number = file.name.strip_suffix(".part").or_else(|| file.name.strip_suffix(".state"));
-                let Some(id) = number.and_then(|id| u64::from_str_radix(id, 16).ok()) else {
-                    continue;
-                };
-                greatest = greatest.max(id);
-                let path = day.join(&file.name);
-                if listed.remove(&path) {
+/// Every file that a log lists: parts, live and staged, and keyed state.
+pub(super) fn listed(topics: &BTreeMap<TopicId, TopicState>) -> HashSet<PathBuf> {
+    let of = |(id, topic): (&TopicId, &TopicState)| {
+        let id = *id;
+        let parts = topic.parts.values().chain(topic.staged.values().map(|(_, part)| part));
+        let parts = parts.map(|part| part_path(id, part.day, part.id));
+        let pieces = topic.keyed.values().flatten().filter_map(|piece| piece.file).map(|piece| keyed::path(id, piece));
+        parts.chain(pieces).collect::<Vec<_>>()
+    };
+    topics.iter().flat_map(of).collect()
+}
+
+/// What lies in the directories of topics.
+#[derive(Debug, Default)]
+pub(super) struct Lying {
+    /// Parts and keyed state, with the number of each.
+    pub files: BTreeMap<PathBuf, u64>,
+    /// Days that have none.
+    empty: Vec<PathBuf>,
+}
+
+impl Lying {
+    /// Looks for it.
+    pub fn at(disk: &dyn Disk) -> std::io::Result<Self> {
+        let mut all = Self::default();
+        let root = Path::new(ROOT);
+        for topic in disk.list(root)?.into_iter().filter(|entry| entry.is_dir) {
+            let topic = root.join(topic.name);
+            for day in disk.list(&topic)?.into_iter().filter(|entry| entry.is_dir) {
+                let day = topic.join(day.name);
+                let files = disk.list(&day)?;
+                if files.is_empty() {
+                    all.empty.push(day);
                     continue;
                 }
-                if report.damaged_commits > 0 {
-                    report.orphans_kept += 1;
-                } else {
-                    disk.remove_file(&path)?;
-                    report.orphans_removed += 1;
-                    removed = true;
+                for file in files {
+                    let number = file.name.strip_suffix(".part").or_else(|| file.name.strip_suffix(".state"));
+                    if let Some(number) = number.and_then(|number| u64::from_str_radix(number, 16).ok()) {
+                        all.files.insert(day.join(&file.name), number);
+                    }
                 }
-            }
-            if removed {
-                disk.sync_dir(&day)?;
             }
         }
+        Ok(all)
     }
-    report.parts_missing = listed.len() as u64;
-    Ok(greatest)
+
+    /// Removes the files, of which the log lists none, but for those in doubt.
+    fn sweep(&self, disk: &dyn Disk, doubt: &Doubt, report: &mut OpenReport) -> std::io::Result<()> {
+        let mut changed = BTreeSet::new();
+        // Days that retention emptied: a directory a topic and day would add up.
+        for day in &self.empty {
+            disk.remove_dir_all(day)?;
+            changed.extend(day.parent());
+        }
+        for (path, number) in &self.files {
+            if doubt.keeps(*number) {
+                report.orphans_kept += 1;
+            } else {
+                disk.remove_file(path)?;
+                report.orphans_removed += 1;
+                changed.extend(path.parent());
+            }
+        }
+        // Before somebody makes such names again.
+        changed.into_iter().try_for_each(|path| disk.sync_dir(path))
+    }
 }

@@ -190,7 +190,8 @@ fn a_damaged_log_keeps_the_files_that_it_may_have_named() {
         store.flush_all().unwrap();
     }
     drop(store);
-    disk.flip_bit(Path::new("store/COMMITS"), 30 * 8);
+    let first = Look::at(&*disk, Path::new("store/COMMITS")).unwrap().entries[0].1.len() as u64 + 20;
+    disk.flip_bit(Path::new("store/COMMITS"), (first + 30) * 8);
     let (store, report) = open(&disk, Config::default());
     assert_eq!((report.damaged_commits, report.orphans_kept, report.orphans_removed), (1, 1, 0));
     assert_eq!(store.cursor(topic, 0), Some(30));

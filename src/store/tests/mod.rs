@@ -2,6 +2,7 @@
 
 mod damage;
 mod derived;
+mod doubt;
 mod envelope;
 mod faults;
 mod fixtures;

@@ -18,7 +18,8 @@ pub enum State {
     Live,
     /// A replay under way wrote it; nobody sees it yet.
     Staged,
-    /// The log does not name it: what a flush or merge left that was never committed. The next start of the box removes it.
+    /// The log does not name it: what a flush or merge left that was never committed. The next start of the box removes it, unless
+    /// the log has lost entries that may have named it.
     Orphan,
     /// The box runs, and has not committed it yet, or does not need it any more.
     Uncommitted,

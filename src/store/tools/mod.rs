@@ -14,15 +14,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::commits::{self, PartMeta, TopicState};
+use super::doubt::Doubt;
 use super::mask;
-use super::open::{ROOT, part_path};
+use super::open::{Lying, ROOT, listed, part_path};
 use super::part::cache::Cache;
 use super::part::read::{PartFile, PartSource};
 use super::source::Source;
 use super::{Store, StoreError};
 use crate::base::disk::Disk;
 use crate::base::ids::TopicId;
-use crate::base::journal;
 
 mod columns;
 mod list;
@@ -50,12 +50,14 @@ pub struct LogLook {
     pub unreadable: u64,
     /// Entries that are lost, by their numbers.
     pub lost: u64,
+    /// Whether it has lost entries, now or before an earlier start, that may have named files which lie there.
+    pub in_doubt: bool,
 }
 
 impl LogLook {
-    /// Whether all that was ever committed is known.
+    /// Whether all that was ever committed is known, as far as that can be known.
     pub fn is_whole(&self) -> bool {
-        self.is_there && self.damaged == 0 && self.unreadable == 0 && self.lost == 0
+        self.is_there && !self.in_doubt && self.damaged == 0 && self.unreadable == 0 && self.lost == 0
     }
 }
 
@@ -66,6 +68,7 @@ pub struct Look {
     cache: Arc<Cache>,
     topics: BTreeMap<TopicId, TopicState>,
     log: LogLook,
+    doubt: Doubt,
     is_running: bool,
 }
 
@@ -75,31 +78,30 @@ impl Look {
     /// # Errors
     /// The disk's; [`StoreError::Newer`].
     pub fn at(disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
-        let path = Path::new(commits::PATH);
-        let refused = |error| StoreError::Disk { path: commits::PATH.into(), error };
-        let (look, is_there) = match journal::Look::at(&*disk, path) {
-            Ok(look) => (look, true),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (journal::Look::default(), false),
-            Err(error) => return Err(refused(error)),
-        };
-        let (topics, unreadable) = commits::fold(look.entries.iter().map(|(_, payload)| payload.as_slice()))?;
-        let gaps = look.entries.windows(2).map(|two| two[1].0 - two[0].0 - 1);
+        let look = commits::Look::at(&*disk)?;
+        let listed = listed(&look.topics);
+        let mut unlisted = Lying::at(&*disk).map_err(|error| StoreError::Disk { path: ROOT.into(), error })?.files;
+        unlisted.retain(|path, _| !listed.contains(path));
+        let doubt = Doubt::at(&*disk, &look, &unlisted, i64::MAX)?;
         let log = LogLook {
-            is_there,
-            entries: look.entries.len() as u64,
-            torn_bytes: look.found.torn_bytes,
-            damaged: look.found.damaged,
-            unreadable,
-            lost: gaps.sum(),
+            is_there: look.is_there,
+            entries: look.journal.entries.len() as u64,
+            torn_bytes: look.journal.found.torn_bytes,
+            damaged: look.journal.found.damaged,
+            unreadable: look.unreadable,
+            lost: look.lost(),
+            in_doubt: doubt.keeps_some(),
         };
-        Ok(Self { disk, cache: Arc::new(Cache::new(CACHE_BYTES)), topics, log, is_running: false })
+        let (topics, cache) = (look.topics, Arc::new(Cache::new(CACHE_BYTES)));
+        Ok(Self { disk, cache, topics, log, doubt, is_running: false })
     }
 
     /// A look at the store of a running box: what is committed now.
     pub fn of(store: &Store) -> Self {
         let topics = store.log.lock().topics.clone();
         let cache = Arc::new(Cache::new(CACHE_BYTES));
-        Self { disk: store.disk.clone(), cache, topics, log: LogLook::default(), is_running: true }
+        let (log, doubt) = (LogLook::default(), Doubt::default());
+        Self { disk: store.disk.clone(), cache, topics, log, doubt, is_running: true }
     }
 
     /// What the commit log's file is like; of a running box nothing.

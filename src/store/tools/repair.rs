@@ -10,7 +10,7 @@
 //! * Asked for it, parts with damaged chunks are written anew without them, so that merges take them again.
 //!
 //! What it cannot know it says: [`Plan::unknown`].
-//! Crash story: new parts first, then files move, then one checkpoint of the log. A repair that was cut off is done again.
+//! Crash story: new parts first, then files move, then one checkpoint of the log; then nothing is in doubt any more. A repair that was cut off is done again.
 //! Memory: the offsets of a topic's rows, as bitmaps.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,7 @@ use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::time;
 use crate::store::StoreError;
 use crate::store::commits::{self, CommitLog, GenerationEntry, PartMeta, TopicState};
+use crate::store::doubt::Doubt;
 use crate::store::keyed;
 use crate::store::mask::Mask;
 use crate::store::open::part_path;
@@ -127,7 +128,9 @@ impl Look {
             })
             .collect();
         let mut found = BTreeMap::<TopicId, Vec<PartSource>>::new();
-        for (path, (folder, number)) in files.into_iter().filter(|(path, _)| !named.contains(path)) {
+        // What the start removes is what a crash left after the log was whole again: its rows come from the queue.
+        let is_doubtful = |path: &PathBuf, number: u64| !named.contains(path) && self.doubt.keeps(number);
+        for (path, (folder, number)) in files.into_iter().filter(|(path, (_, number))| is_doubtful(path, *number)) {
             if let Some(version) = newer_version(&*self.disk, &path) {
                 return Err(StoreError::Newer { path: path.display().to_string(), version: u32::from(version) });
             }
@@ -375,7 +378,9 @@ pub fn apply(look: &Look, mut plan: Plan) -> Result<(), StoreError> {
     if plan.log_aside {
         copy_aside(disk, Path::new(commits::PATH))?;
     }
-    CommitLog::replace(disk.clone(), plan.topics)
+    CommitLog::replace(disk.clone(), plan.topics)?;
+    // Only a damaged log is put in order: otherwise nothing was in doubt.
+    Doubt::remove(&**disk)
 }
 
 fn written_anew(

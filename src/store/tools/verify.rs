@@ -204,6 +204,9 @@ impl Look {
         if !log.is_there && !self.part_files()?.is_empty() {
             note(commits::PATH, "the commit log is not there".into(), "no part is seen, and lanes begin anew".into(), true);
         }
+        if log.is_there && log.entries == 0 && log.in_doubt {
+            note(commits::PATH, "the commit log is empty".into(), "no part is seen, and lanes begin anew".into(), true);
+        }
         if log.damaged + log.unreadable > 0 {
             note(commits::PATH, format!("{} places are damaged", log.damaged + log.unreadable), lost.into(), true);
         }
@@ -211,8 +214,13 @@ impl Look {
             note(commits::PATH, format!("{} entries are missing", log.lost), lost.into(), true);
         }
         if log.torn_bytes > 0 {
-            let what = format!("{} bytes of an entry that was never whole", log.torn_bytes);
-            note(commits::PATH, what, "nothing: nobody was told that it is durable".into(), false);
+            let (what, costs) = match log.in_doubt {
+                true => {
+                    ("at the end are no whole entry", "rows, perhaps, if it was one; `store repair` finds what parts say of it")
+                }
+                false => ("of an entry that was never whole", "nothing: nobody was told that it is durable"),
+            };
+            note(commits::PATH, format!("{} bytes {what}", log.torn_bytes), costs.into(), log.in_doubt);
         }
         let mut left = self.part_files()?;
         for (id, topic) in &self.topics {
@@ -220,10 +228,10 @@ impl Look {
                 left.remove(&part_path(*id, meta.day, meta.id));
             }
         }
-        for path in left.keys() {
-            let (what, costs) = match log.is_whole() {
-                true => ("it is not named by the log", "nothing: it was never committed, and the next start removes it"),
-                false => ("it is not named by what is left of the log", "its rows, perhaps; `store repair` finds out"),
+        for (path, (_, number)) in &left {
+            let (what, costs) = match self.doubt.keeps(*number) {
+                false => ("it is not named by the log", "nothing: it was never committed, and the next start removes it"),
+                true => ("it is not named by what is left of the log", "its rows, perhaps; `store repair` finds out"),
             };
             note(&path.display().to_string(), what.into(), costs.into(), false);
         }
