@@ -94,3 +94,17 @@ pub fn each_hash(datum: Datum<'_>, mut see: impl FnMut(u64)) {
         Datum::Bool(bool) => see(hash(if bool { b"true" } else { b"false" })),
     }
 }
+
+/// How many values a row has: of a list its different items.
+pub fn values_in(datum: Datum<'_>) -> u64 {
+    match datum {
+        Datum::Missing => 0,
+        Datum::List(entry) => {
+            let mut items: Vec<&[u8]> = list_items(entry).collect();
+            items.sort_unstable();
+            items.dedup();
+            items.len() as u64
+        }
+        _ => 1,
+    }
+}

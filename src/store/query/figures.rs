@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::distinct::{Known, codes_of, each_hash};
+use super::distinct::{Known, codes_of, each_hash, values_in};
 use super::kept::{Kept, Room, keep, keep_one, texts};
 use super::key_table::NONE;
 use super::numbers::{Numbers, Parsed};
@@ -56,6 +56,7 @@ enum State {
     Values { sets: Vec<BTreeSet<Box<[u8]>>>, most: usize, more: bool },
     Deviation(Vec<Spread>),
     Numbers(Vec<u64>),
+    Items(Vec<u64>),
     Squares(Vec<f64>),
 }
 
@@ -99,6 +100,7 @@ impl Figure {
             Function::Values(_, most) => State::Values { sets: Vec::new(), most: *most, more: false },
             Function::Deviation(_) => State::Deviation(Vec::new()),
             Function::Numbers(_) => State::Numbers(Vec::new()),
+            Function::Items(_) => State::Items(Vec::new()),
             Function::Squares(_) => State::Squares(Vec::new()),
         };
         let times = agg.function.field() == Some(row::TIME);
@@ -145,7 +147,7 @@ impl Figure {
     /// Counts so many rows of one group that have this string, or nothing, as the field's value.
     pub fn count_entry(&mut self, group: u32, entry: Option<&[u8]>, rows: usize) {
         match (&mut self.state, entry) {
-            (State::CountOf(counts), Some(_)) => *at(counts, group) += rows as u64,
+            (State::CountOf(counts) | State::Items(counts), Some(_)) => *at(counts, group) += rows as u64,
             (State::Distinct(sets), Some(entry)) => {
                 self.room.grown(at(sets, group), Distinct::bytes, |set| set.add(hash(entry)));
             }
@@ -182,6 +184,7 @@ impl Figure {
                 each_number(datum, |number| spread.add(number.as_f64()));
             }
             State::CountOf(counts) => *at(counts, group) += u64::from(datum != Datum::Missing),
+            State::Items(counts) => *at(counts, group) += values_in(datum),
             State::Distinct(sets) => {
                 self.room.grown(at(sets, group), Distinct::bytes, |set| each_hash(datum, |hash| set.add(hash)));
             }
@@ -313,6 +316,7 @@ impl Figure {
             (State::Deviation(own), State::Deviation(theirs)) => both(own, theirs, groups, |own, their| own.merge(&their)),
             (State::Count(own), State::Count(theirs))
             | (State::CountOf(own), State::CountOf(theirs))
+            | (State::Items(own), State::Items(theirs))
             | (State::Rate(own), State::Rate(theirs))
             | (State::Numbers(own), State::Numbers(theirs)) => {
                 both(own, theirs, groups, |own, their| *own += their);
@@ -341,7 +345,9 @@ impl Figure {
     /// Bytes of memory, about.
     pub fn bytes(&self) -> usize {
         let arrays = match &self.state {
-            State::Count(all) | State::CountOf(all) | State::Rate(all) | State::Numbers(all) => all.capacity() * 8,
+            State::Count(all) | State::CountOf(all) | State::Rate(all) | State::Numbers(all) | State::Items(all) => {
+                all.capacity() * 8
+            }
             State::First(all) | State::Last(all) => all.capacity() * 80,
             State::Values { sets, .. } => sets.capacity() * 24,
             State::Deviation(all) => all.capacity() * size_of::<Spread>(),
@@ -393,7 +399,7 @@ impl Figure {
             Some(Number::Float(float)) => OutValue::Float(float),
         };
         match &self.state {
-            State::Count(counts) | State::CountOf(counts) | State::Numbers(counts) => count(counts),
+            State::Count(counts) | State::CountOf(counts) | State::Numbers(counts) | State::Items(counts) => count(counts),
             State::Rate(counts) => OutValue::Float(counts.get(index).map_or(0.0, |&count| count as f64) / seconds),
             State::First(all) | State::Last(all) => match all.get(index) {
                 Some(Some((_, Kept::Value(value)))) => value.clone(),

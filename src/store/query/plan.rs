@@ -123,6 +123,8 @@ pub enum Function {
     Numbers(String),
     /// `sum_squares(f)`.
     Squares(String),
+    /// `count_values(f)`: the different values of each row, those of lists one by one: as many rows as `by f` counts in all.
+    Items(String),
 }
 
 /// By what rows are grouped.
@@ -282,7 +284,8 @@ impl Function {
             | Self::Max(field)
             | Self::Percentile(field, _)
             | Self::Numbers(field)
-            | Self::Squares(field) => Some(field),
+            | Self::Squares(field)
+            | Self::Items(field) => Some(field),
         }
     }
 }

@@ -88,6 +88,7 @@ impl fmt::Display for Function {
             Self::Values(field, most) => write!(f, "values({}, {most})", Name(field)),
             Self::Deviation(field) => write!(f, "stddev({})", Name(field)),
             Self::Numbers(field) => write!(f, "count_numbers({})", Name(field)),
+            Self::Items(field) => write!(f, "count_values({})", Name(field)),
             Self::Squares(field) => write!(f, "sum_squares({})", Name(field)),
             Self::Percentile(field, hundredths) => write!(f, "p{hundredths}({})", Name(field)),
         }

@@ -9,7 +9,7 @@ use crate::store::query::plan::{Agg, Bin, Function, Key};
 use crate::store::query::show::VALUES;
 
 /// Figures and how they are used, for people.
-pub const FIGURES: [(&str, &str); 18] = [
+pub const FIGURES: [(&str, &str); 19] = [
     ("count", "count(): rows; count(f): rows that have f"),
     ("count_distinct", "count_distinct(f): different values"),
     ("sum", "sum(f)"),
@@ -27,6 +27,7 @@ pub const FIGURES: [(&str, &str); 18] = [
     ("values", "values(f): different values, at most 100; values(f, 10)"),
     ("stddev", "stddev(f)"),
     ("count_numbers", "count_numbers(f): numbers, those of lists one by one"),
+    ("count_values", "count_values(f): different values of each row, those of lists one by one"),
     ("sum_squares", "sum_squares(f)"),
 ];
 /// Most values that `values(f, n)` may give.
@@ -81,6 +82,7 @@ impl Cursor<'_> {
             ("values", Some(field)) => Function::Values(field, most),
             ("stddev", Some(field)) => Function::Deviation(field),
             ("count_numbers", Some(field)) => Function::Numbers(field),
+            ("count_values", Some(field)) => Function::Items(field),
             ("sum_squares", Some(field)) => Function::Squares(field),
             (other, field) => match (percentile(other), field) {
                 (Some(hundredths), Some(field)) => Function::Percentile(field, hundredths),
@@ -88,7 +90,7 @@ impl Cursor<'_> {
                     let names = FIGURES.iter().map(|(name, _)| *name);
                     let message = format!(
                         "`{name}` is no figure{}; there are count, count_distinct, sum, avg, min, max, p0 to p100, median, stddev, \
-                         rate, first, last, values, count_numbers and sum_squares",
+                         rate, first, last, values, count_numbers, count_values and sum_squares",
                         meant(&name, names)
                     );
                     return Err(self.error(start, message));

@@ -76,8 +76,9 @@ fn dictionaries_tell_how_many_values_there_are() {
     let expected = [r#"{"count_distinct(app)":3,"count(ip)":6,"n":8}"#];
     let found: Vec<String> = rows.iter().map(OutRow::to_json).collect();
     assert_eq!((found.as_slice(), stats.groups_scanned), (expected.map(str::to_owned).as_slice(), 3));
-    let (rows, stats) = rows_of(&sources, &request("* | stats count_distinct(app), count(app), count() as n"));
-    let expected = [r#"{"count_distinct(app)":3,"count(app)":8,"n":8}"#];
+    let (rows, stats) =
+        rows_of(&sources, &request("* | stats count_distinct(app), count(app), count_values(app), count() as n"));
+    let expected = [r#"{"count_distinct(app)":3,"count(app)":8,"count_values(app)":8,"n":8}"#];
     let found: Vec<String> = rows.iter().map(OutRow::to_json).collect();
     assert_eq!((found.as_slice(), stats.groups_scanned), (expected.map(str::to_owned).as_slice(), 0));
     let (_, stats) = rows_of(&sources, &request("* | stats count_distinct(ip), count(ip), count() as n"));

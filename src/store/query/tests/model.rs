@@ -233,7 +233,7 @@ proptest! {
                 groups.entry((a, bin.clone())).or_default().push(row);
             }
         }
-        let found = ask(" | stats count(), count(b), sum(b), min(b), max(b), p50(b), count_distinct(b) by a, bin(2s) as t");
+        let found = ask(" | stats count(), count(b), sum(b), min(b), max(b), p50(b), count_distinct(b), count_values(b) by a, bin(2s) as t");
         prop_assert_eq!(found.len(), groups.len(), "{}{}", text, filter);
         for row in &found {
             let key = (key_texts(row.get("a")).remove(0), key_texts(row.get("t")).remove(0));
@@ -244,10 +244,12 @@ proptest! {
             let mut values: Vec<String> = group.iter().filter_map(|row| row.get("b")).flat_map(|value| key_texts(Some(value))).collect();
             values.sort();
             values.dedup();
+            let items: usize = group.iter().filter_map(|row| row.get("b")).map(|value| key_texts(Some(value)).len()).sum();
             let of = |count: usize| Some(OutValue::Int(i64::try_from(count).unwrap()));
             prop_assert_eq!(row.get("count()").cloned(), of(group.len()));
             prop_assert_eq!(row.get("count(b)").cloned(), of(having));
             prop_assert_eq!(row.get("count_distinct(b)").cloned(), of(values.len()));
+            prop_assert_eq!(row.get("count_values(b)").cloned(), of(items));
             let sum = (!all.is_empty()).then(|| all.iter().sum::<f64>());
             prop_assert_eq!(as_f64(row.get("sum(b)")), sum);
             prop_assert_eq!(as_f64(row.get("min(b)")), all.first().copied());
@@ -263,6 +265,12 @@ proptest! {
 
         // One key: where all is kept, dictionaries carry the counts.
         let found = ask(" | stats count() by a");
+        let counted: i64 = found.iter().filter(|row| row.get("a").is_some_and(|key| *key != OutValue::Null)).map(|row| match row.get("count()") {
+            Some(OutValue::Int(count)) => *count,
+            _ => 0,
+        }).sum();
+        let values = ask(" | stats count_values(a) as n");
+        prop_assert_eq!(values[0].get("n"), Some(&OutValue::Int(counted)));
         let total = |row: &OutRow| kept.iter().filter(|other| key_texts(other.get("a")).contains(&key_texts(row.get("a")).remove(0))).count();
         for row in &found {
             prop_assert_eq!(row.get("count()").cloned(), Some(OutValue::Int(i64::try_from(total(row)).unwrap())));

@@ -202,8 +202,8 @@ fn figures_are_grouped_by_value() {
             vec![r#"{"app":"blog","mean":302.0,"p50(reqtime)":0.05,"p99(reqtime)":0.2}"#],
         ),
         (
-            "* | stats count_distinct(ip), count_distinct(tags), count_distinct(app)",
-            vec![r#"{"count_distinct(ip)":4,"count_distinct(tags)":2,"count_distinct(app)":3}"#],
+            "* | stats count_distinct(ip), count_distinct(tags), count_distinct(app), count_values(tags)",
+            vec![r#"{"count_distinct(ip)":4,"count_distinct(tags)":2,"count_distinct(app)":3,"count_values(tags)":3}"#],
         ),
         ("tags:* | stats count() by tags", vec![r#"{"tags":"slow","count()":2}"#, r#"{"tags":"zabbix-sender","count()":1}"#]),
         (

@@ -115,7 +115,7 @@ impl Figure {
                 "sum" => Function::Sum(field.clone()),
                 "min" => Function::Min(field.clone()),
                 "max" => Function::Max(field.clone()),
-                "value_count" => Function::CountOf(field.clone()),
+                "value_count" => Function::Items(field.clone()),
                 _ => Function::Avg(field.clone()),
             }],
             Self::Simple { field, .. } | Self::Stats { field, .. } => vec![
@@ -181,6 +181,19 @@ impl Figure {
                 };
                 json!({ "value": step.map_or_else(|| json!(0), |(bins, start)| finite(number * ratio(*unit, bins, start))) })
             }
+        }
+    }
+
+    /// How it is written where there are no rows.
+    pub fn empty(&self) -> Value {
+        let nothing = |function: &Function| match function {
+            Function::Items(_) | Function::CountOf(_) | Function::Distinct(_) | Function::Numbers(_) => OutValue::Int(0),
+            _ => OutValue::Null,
+        };
+        match self {
+            Self::Ranks { .. } => self.write_ranks(0, &[]),
+            Self::Hits { .. } | Self::Metrics { .. } => self.write_tops(&[], 0),
+            _ => self.write(&self.functions().iter().map(nothing).collect::<Vec<_>>(), 0, None),
         }
     }
 
@@ -298,7 +311,7 @@ fn rate(body: &Map<String, Value>, place: Place) -> Result<Figure, String> {
     let function = match (body.contains_key("field"), maybe_text(body, "mode")?) {
         (false, None) => Function::Count,
         (true, None | Some("sum")) => Function::Sum(field("rate", body)?),
-        (true, Some("value_count")) => Function::CountOf(field("rate", body)?),
+        (true, Some("value_count")) => Function::Items(field("rate", body)?),
         (_, Some(other)) => return Err(format!("the mode `{other}` of `rate` is not supported")),
     };
     Ok(Figure::Rate { function, unit: unit.transpose()? })

@@ -54,7 +54,7 @@ struct Node {
     keys: Vec<OutValue>,
     count: u64,
     out: Map<String, Value>,
-    /// Rows that have the field, of terms, and its numbers, of ranks: by the number of the aggregation.
+    /// What all buckets of terms count together, and how many numbers ranks are of: by the number of the aggregation.
     having: HashMap<usize, u64>,
 }
 
@@ -182,7 +182,7 @@ impl<'a> Runner<'a> {
         for (index, agg) in aggs.iter().enumerate() {
             let functions = match &agg.kind {
                 Kind::Figure(figure) => figure.functions(),
-                Kind::Keyed(Keyed::Terms(terms)) if context.keys.is_empty() => vec![Function::CountOf(terms.field.clone())],
+                Kind::Keyed(Keyed::Terms(terms)) if context.keys.is_empty() => terms.functions(),
                 _ => Vec::new(),
             };
             widths.push(functions.len());
@@ -215,8 +215,11 @@ impl<'a> Runner<'a> {
                 let own = take(*width);
                 match &agg.kind {
                     // Kept until how many numbers lie below is known, or which terms are shown.
-                    Kind::Figure(Figure::Ranks { .. }) | Kind::Keyed(Keyed::Terms(_)) => {
-                        having.extend(own.first().map(|count| (index, whole(Some(count)))));
+                    Kind::Figure(Figure::Ranks { .. }) => {
+                        having.insert(index, whole(own.first()));
+                    }
+                    Kind::Keyed(Keyed::Terms(_)) => {
+                        having.insert(index, Terms::total(own, count));
                     }
                     Kind::Figure(figure) => {
                         out.insert(agg.name.clone(), figure.write(own, count, step));
@@ -235,18 +238,7 @@ impl<'a> Runner<'a> {
         for agg in aggs {
             let value = match &agg.kind {
                 Kind::Pipeline(_) => continue,
-                Kind::Figure(figure @ Figure::Ranks { .. }) => figure.write_ranks(0, &[]),
-                Kind::Figure(figure @ (Figure::Hits { .. } | Figure::Metrics { .. })) => figure.write_tops(&[], 0),
-                Kind::Figure(figure) => {
-                    let functions = figure.functions();
-                    let nothing = functions.iter().map(|function| match function {
-                        Function::CountOf(_) | Function::Distinct(_) | Function::Numbers(_) | Function::Count => {
-                            OutValue::Int(0)
-                        }
-                        _ => OutValue::Null,
-                    });
-                    figure.write(&nothing.collect::<Vec<_>>(), 0, None)
-                }
+                Kind::Figure(figure) => figure.empty(),
                 Kind::Keyed(keyed) => Value::Object(self.list(agg, keyed, Vec::new(), 0)?),
                 Kind::Split(split) => {
                     self.spend(split.parts.len()).map_err(|No(_, _, why)| why)?;
@@ -297,13 +289,8 @@ impl<'a> Runner<'a> {
         }
         for (path, node) in tree.iter_mut() {
             let (list, rows) = lists.remove(path).unwrap_or_default();
-            let having = match keyed {
-                // Rows without a wanted term are not of others either.
-                Keyed::Terms(terms) if terms.is_choosy() => 0,
-                Keyed::Terms(terms) if terms.has_missing() => node.count,
-                _ => node.having.get(&index).copied().unwrap_or(0),
-            };
-            let value = self.list(agg, keyed, list, rows.max(having))?;
+            let total = node.having.get(&index).copied().unwrap_or(0);
+            let value = self.list(agg, keyed, list, rows.max(total))?;
             let shown = value.get("buckets").map_or(0, |buckets| match buckets {
                 Value::Array(all) => all.len(),
                 Value::Object(named) => named.len(),
@@ -315,7 +302,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// A list of buckets, of so many rows in all.
+    /// A list of buckets that all count so many rows together, with those that are not shown.
     fn list(&self, agg: &Agg, keyed: &Keyed, buckets: Vec<Bucket>, rows: u64) -> Result<Map<String, Value>, String> {
         // The same for all of them; what is in it counts each time.
         let (empty, failed) = (OnceCell::new(), RefCell::new(None));

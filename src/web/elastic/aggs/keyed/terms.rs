@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Bucket, bucket, key_of, out_value};
 use crate::base::predicate::{Predicate, REGEX_BYTES};
-use crate::store::query::{Key, OutValue};
+use crate::store::query::{Function, Key, OutValue};
 use crate::web::elastic::aggs::parse::field;
 use crate::web::elastic::aggs::path::Path;
 use crate::web::elastic::dsl::read::{count, each, object, only, scalar};
@@ -156,7 +156,7 @@ impl Terms {
     }
 
     /// Whether it says which values are wanted.
-    pub fn is_choosy(&self) -> bool {
+    fn is_choosy(&self) -> bool {
         self.include.is_some() || self.exclude.is_some()
     }
 
@@ -165,9 +165,24 @@ impl Terms {
         self.include.as_ref().is_none_or(|names| names.has(key)) && !self.exclude.as_ref().is_some_and(|names| names.has(key))
     }
 
-    /// Whether rows without the field are in a bucket too.
-    pub fn has_missing(&self) -> bool {
-        self.missing.is_some()
+    /// The functions whose results [`Terms::total`] wants.
+    pub fn functions(&self) -> Vec<Function> {
+        let field = || self.field.clone();
+        match &self.missing {
+            // Of others than the wanted ones nothing is said.
+            _ if self.is_choosy() => Vec::new(),
+            None => vec![Function::Items(field())],
+            Some(_) => vec![Function::Items(field()), Function::CountOf(field())],
+        }
+    }
+
+    /// What all buckets count together, of so many rows: one with a list is in several.
+    pub fn total(columns: &[OutValue], rows: u64) -> u64 {
+        let at = |index: usize| match columns.get(index) {
+            Some(OutValue::Int(count)) => Some(count.unsigned_abs()),
+            _ => None,
+        };
+        at(0).unwrap_or(0).saturating_add(at(1).map_or(0, |having| rows.saturating_sub(having)))
     }
 
     /// The first buckets, in order.
