@@ -221,6 +221,11 @@ impl Figure {
         Some((Top { by: by.to_vec(), sort, rows, fields }, order.newest_first()))
     }
 
+    /// Whether it shows this field of rows.
+    pub fn shows(&self, name: &str) -> bool {
+        matches!(self, Self::Metrics { fields, .. } if fields.iter().any(|field| shown_name(field) == name))
+    }
+
     /// How rows are written, of so many.
     pub fn write_tops(&self, found: &[OutRow], rows: u64) -> Value {
         match self {

@@ -69,6 +69,9 @@ impl Reader {
             Some(inside) => self.level(inside, inner)?,
             None => Vec::new(),
         };
+        if let Kind::Keyed(Keyed::Terms(terms)) = &kind {
+            terms.check_order(name, &inside)?;
+        }
         if matches!(kind, Kind::Figure(_) | Kind::Pipeline(_)) && !inside.is_empty() {
             return Err(format!("`{name}` is a figure and holds no aggregations"));
         }
@@ -104,7 +107,7 @@ impl Reader {
 
 impl Kind {
     /// Whether it makes a list of buckets.
-    fn is_multiple(&self) -> bool {
+    pub(super) fn is_multiple(&self) -> bool {
         match self {
             Self::Keyed(_) => true,
             Self::Split(split) => split.is_multiple(),

@@ -52,6 +52,97 @@ fn what_is_not_supported_is_named() {
     assert!(parse(&sums("b", "_count"), 0).is_ok());
 }
 
+#[test]
+fn paths_lead_to_figures() {
+    let figures = json!({
+        "c": { "avg": { "field": "x" } },
+        "a.b": { "max": { "field": "x" } },
+        "s": { "extended_stats": { "field": "x" } },
+        "p": { "percentiles": { "field": "x", "percents": [95, 99.9] } },
+        "r": { "percentile_ranks": { "field": "x", "values": [10], "keyed": false } },
+        "m": { "top_metrics": { "metrics": [{ "field": "x" }], "sort": "x" } },
+        "h": { "top_hits": {} },
+        "t": { "terms": { "field": "y" }, "aggs": { "c": { "sum": { "field": "x" } } } },
+        "f": { "filter": { "match_all": {} }, "aggs": { "c": { "sum": { "field": "x" } } } },
+    });
+    let with = |kind: &str, body: Value, pipelines: Value| {
+        let mut inside = figures.clone();
+        inside.as_object_mut().unwrap().extend(pipelines.as_object().unwrap().clone());
+        parse(&json!({ "a": { kind: body, "aggs": inside } }), 0).map(|_| ())
+    };
+    let order = |path: &str| with("terms", json!({ "field": "y", "order": { path: "asc" } }), json!({}));
+    let sum = |path: &str| {
+        let more = json!({ "o": { "cumulative_sum": { "buckets_path": path } }, "d": { "derivative": { "buckets_path": "c", "unit": "1s" } } });
+        with("histogram", json!({ "field": "y", "interval": 1 }), more)
+    };
+    let select = |path: &str| {
+        let script = json!({ "buckets_path": { "v": path }, "script": "params.v > 1" });
+        with("terms", json!({ "field": "y" }), json!({ "o": { "bucket_selector": script } }))
+    };
+    let sort =
+        |path: &str| with("terms", json!({ "field": "y" }), json!({ "o": { "bucket_sort": { "sort": [{ path: "desc" }] } } }));
+    let beside = |path: &str| {
+        let inside = json!({ "a": { "terms": { "field": "y" }, "aggs": figures }, "o": { "avg_bucket": { "buckets_path": format!("a>{path}") } } });
+        parse(&inside, 0).map(|_| ())
+    };
+    let all: [(&str, &dyn Fn(&str) -> Result<(), String>); 5] =
+        [("order", &order), ("sum", &sum), ("select", &select), ("sort", &sort), ("beside", &beside)];
+    for (what, check) in all {
+        for path in [
+            "_count",
+            "c",
+            "c.value",
+            "a.b",
+            "s.max",
+            "s[std_deviation]",
+            "s.std_upper",
+            "s.std_deviation_bounds.lower",
+            "p[95]",
+            "p.99.9",
+            "p[95.0]",
+            "r.10",
+            "m[x]",
+            "f",
+            "f>c",
+            "f>_count",
+            "f._count",
+            "t._bucket_count",
+            "t['one']>c",
+        ] {
+            assert_eq!(check(path), Ok(()), "{what} {path}");
+        }
+        for path in [
+            "nosuch",
+            "_kount",
+            "c.foo",
+            "c>d",
+            "c>_count",
+            "s",
+            "s.foo",
+            "p",
+            "p[98]",
+            "m",
+            "m[y]",
+            "h",
+            "h.hits",
+            "t",
+            "t>c",
+            "f>d",
+            "f['one']>c",
+            "d.nosuch",
+            "o",
+        ] {
+            assert!(check(path).is_err(), "{what} {path}");
+        }
+    }
+    assert!(order("nosuch").is_err_and(|why| why.contains("`a`") && why.contains("`nosuch`")));
+    assert!(sum("c.foo").is_err_and(|why| why.contains("`o`") && why.contains("`c.foo`")));
+    assert!(sort("_key").is_ok() && sum("d").is_ok() && sum("d.normalized_value").is_ok() && order("d").is_err());
+    let alone =
+        |path: &str| parse(&json!({ "c": { "avg": { "field": "x" } }, "o": { "sum_bucket": { "buckets_path": path } } }), 0);
+    assert!(alone("c").is_err() && alone("nosuch>c").is_err());
+}
+
 const HOUR: i64 = 3600 * SECOND;
 
 fn steps(step: Step, zone: &str, offset: i64) -> Dates {

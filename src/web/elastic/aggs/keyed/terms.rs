@@ -14,6 +14,7 @@ use crate::base::predicate::{Predicate, REGEX_BYTES};
 use crate::store::query::{Function, Key, OutValue};
 use crate::web::elastic::aggs::parse::field;
 use crate::web::elastic::aggs::path::Path;
+use crate::web::elastic::aggs::{Agg, Kind};
 use crate::web::elastic::dsl::read::{count, each, object, only, scalar};
 
 /// Most buckets without a word.
@@ -128,6 +129,21 @@ impl Terms {
             missing,
             include: names("include")?,
             exclude: names("exclude")?,
+        })
+    }
+
+    /// Refuses an order by what is not in its buckets. Pipelines are not: they are worked out when the buckets are in order.
+    pub fn check_order(&self, name: &str, inside: &[Agg]) -> Result<(), String> {
+        let inside: Vec<&Agg> = inside.iter().filter(|agg| !matches!(agg.kind, Kind::Pipeline(_))).collect();
+        let wrong = self.order.iter().find_map(|(by, _)| match by {
+            By::Path(path) if !path.leads(&inside) => Some(path),
+            _ => None,
+        });
+        wrong.map_or(Ok(()), |path| {
+            Err(format!(
+                "`{name}`: there is nothing to order by at `{path}`: `_count`, `_key` or a figure in its buckets, of several numbers \
+                 one (`load.max`)"
+            ))
         })
     }
 

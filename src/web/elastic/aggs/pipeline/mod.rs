@@ -149,6 +149,26 @@ impl Pipeline {
         matches!(self.what, What::Siblings)
     }
 
+    /// The paths that it goes.
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let keys = match &self.what {
+            What::Sort { keys, .. } => keys.as_slice(),
+            _ => &[],
+        };
+        let keys = keys.iter().map(|(path, _)| path).filter(|path| path.first() != "_key");
+        self.paths.iter().map(|(_, path)| path).chain(keys)
+    }
+
+    /// Whether it puts a number into a bucket, or this one of several.
+    pub fn has(&self, part: Option<&str>) -> bool {
+        match (&self.what, part.unwrap_or("value")) {
+            (What::Select(_) | What::Sort { .. }, _) => false,
+            (What::Siblings, part) if self.word == "stats_bucket" => ["count", "min", "max", "avg", "sum"].contains(&part),
+            (What::Derivative { unit: Some(_) }, "normalized_value") => true,
+            (_, part) => part == "value",
+        }
+    }
+
     /// Its kind, for clients with types.
     pub fn typed(&self) -> &'static str {
         match (&self.what, self.word.as_str()) {
@@ -205,13 +225,12 @@ pub fn in_order(aggs: Vec<Agg>) -> Result<Vec<Agg>, String> {
         let behind = |path: &Path| path.first().strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         pipeline.paths.iter().any(|(_, path)| behind(path))
     };
-    for (name, pipeline) in pipelines(&aggs, false) {
-        if let Some((_, path)) = pipeline.paths.first()
-            && !matches!(pipeline.what, What::Script(_) | What::Select(_))
-            && !path.is_count()
-            && !aggs.iter().any(|agg| is_about(pipeline, &agg.name))
-        {
-            return Err(format!("`{name}`: there is no aggregation `{}` beside it", path.first()));
+    let beside: Vec<&Agg> = aggs.iter().collect();
+    for (name, pipeline) in pipelines(&aggs, false).chain(pipelines(&aggs, true)) {
+        let leads = |path: &&Path| if pipeline.is_sibling() { path.leads_through(&aggs) } else { path.leads(&beside) };
+        if let Some(path) = pipeline.paths().find(|path| !leads(path)) {
+            let what = if pipeline.is_sibling() { "a figure in the buckets of an" } else { "a figure of an" };
+            return Err(format!("`{name}`: `{path}` does not lead to {what} aggregation beside it, of several numbers to one"));
         }
     }
     let rank = |agg: &Agg| match &agg.kind {
