@@ -99,6 +99,11 @@ pub fn zone(name: &str) -> Result<Zone, String> {
     Zone::by_name(name).ok_or_else(|| format!("there is no time zone `{name}`"))
 }
 
+/// Whether a text is date maths.
+pub fn is_maths(text: &str) -> bool {
+    text.contains("||") || text.strip_prefix("now").is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '-', '/']))
+}
+
 impl Dates {
     /// As dates are read without a word: ISO 8601 or milliseconds, UTC.
     pub fn new(now_ns: i64) -> Self {

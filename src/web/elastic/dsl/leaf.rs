@@ -5,7 +5,7 @@
 
 use crate::base::predicate::{Field, Glob, Net, Piece, Predicate, Test};
 use crate::base::row::TIME;
-use crate::web::elastic::dates::{Dates, Stretch};
+use crate::web::elastic::dates::{Dates, Stretch, is_maths};
 use crate::web::elastic::dsl::names::{ID, field, field_name, is_keyword, is_text, pieces, row_of};
 use crate::web::elastic::dsl::spend;
 
@@ -175,6 +175,12 @@ pub fn range(name: &str, lower: End<'_>, upper: End<'_>, dates: &mut Dates) -> R
         return Ok(exists(name));
     }
     if field_name(name) != TIME {
+        if let Some((text, _)) = [lower, upper].into_iter().flatten().find(|(text, _)| is_maths(text)) {
+            return Err(format!(
+                "date maths (`{text}`) in a range is supported on @timestamp, not on `{name}`, which has no dates; write the date as \
+                 the field has it"
+            ));
+        }
         return Ok(Predicate::range(field(name), lower, upper));
     }
     let from = match lower {

@@ -100,6 +100,7 @@ fn choices_within_choices_do_not_multiply_without_end() {
 fn ranges_are_of_numbers_or_of_times() {
     check(json!({ "range": { "bytes": { "gte": 10, "lt": 20 } } }), "bytes:[10 TO 20}");
     check(json!({ "range": { "bytes": { "from": 10, "to": 20, "include_upper": false } } }), "bytes:[10 TO 20}");
+    check(json!({ "range": { "title": { "gte": "nowhere", "lt": "o" } } }), "title:[nowhere TO o}");
     let time = |ends: Value, expected: &str| check(json!({ "range": { "@timestamp": ends } }), expected);
     time(
         json!({ "gte": "1431857103000", "lte": "1431857103000", "format": "epoch_millis" }),
@@ -121,6 +122,11 @@ fn what_is_not_understood_is_named() {
         (json!({ "range": { "a": { "geq": 1 } } }), "geq"),
         (json!({ "range": { "a": { "gte": "x", "format": "yyyy" } } }), "format"),
         (json!({ "range": { "@timestamp": { "gte": "soon" } } }), "soon"),
+        (json!({ "range": { "created": { "gte": "now-7d" } } }), "now-7d"),
+        (json!({ "range": { "created": { "gte": "2024-01-01", "lt": "now" } } }), "now"),
+        (json!({ "range": { "created": { "gte": "2024-01-01||/d" } } }), "2024-01-01||/d"),
+        (json!({ "query_string": { "query": "created:[now-7d TO *]" } }), "now-7d"),
+        (json!({ "query_string": { "query": "created:>=now\\/d" } }), "now/d"),
         (json!({ "term": { "a": { "value": "b", "boots": 2 } } }), "boots"),
         (json!({ "match": { "a": { "query": "b", "fuzziness": "AUTO" } } }), "fuzziness"),
         (json!({ "match_phrase": { "a": { "query": "b c", "slop": 2 } } }), "slop"),
