@@ -1,7 +1,7 @@
 //! The keeper: one thread that, every second, does what nobody waits for.
 //!
 //! In order: writes checkpoints (so that a restart scans at most [`UNCHECKED_BYTES`]), seals segments that grew old, deletes
-//! whole segments past retention, looks whether there is room, and says so to those who append.
+//! whole segments past retention, looks whether there is room, and says to those who append how much until it looks again.
 //! Invariants: a segment is deleted only if a checkpoint covers it, the store has committed past it, and no output wants it
 //! still; except where the configuration chose `drop_oldest` and the disk forces it, or a user deleted its records (`trim.rs`), and
 //! that is counted and logged.
@@ -24,7 +24,7 @@ use super::groups::OUTPUT;
 use super::index::NO_MS;
 use super::log::Log;
 use super::partition::Partition;
-use super::shared::{Shared, sub};
+use super::shared::{Look, Shared, sub};
 use super::topic::Topic;
 use super::view::Sealed;
 use crate::base::ids::{Offset, PartitionId, TopicId};
@@ -266,34 +266,42 @@ fn retain(topic: &Topic, holds: &Holds) {
 
 /// Makes room if there is too little, and tells those who append whether there is.
 fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
-    let config = &shared.config;
-    let (available, reserve) = match shared.disk.space() {
-        Ok(space) => (space.available, config.disk_reserve.0.min(space.total / 20)),
-        Err(error) => {
-            tracing::warn!(%error, "could not ask for the free space");
-            (u64::MAX, 0)
-        }
-    };
+    let (config, gauges) = (&shared.config, &shared.gauges);
+    let Look { available, reserve, total } = shared.look();
     let most = config.max_bytes.map_or(u64::MAX, |most| most.0);
-    let used = shared.gauges.bytes.load(Ordering::Relaxed);
+    let used = gauges.bytes.load(Ordering::Relaxed);
     let spent = available < reserve / 2 || used > most.saturating_add(most / 8);
-    shared.gauges.spent.store(spent, Ordering::Relaxed);
-    let mut short = used.saturating_sub(most).max(reserve.saturating_sub(available));
-    // Pushing back begins when it is full, and ends when a little is free again.
-    for even_wanted in [false, true] {
-        while short > 0 && (!even_wanted || config.when_full == WhenFull::DropOldest) {
+    gauges.spent.store(spent, Ordering::Relaxed);
+    // For what there was no room is room made, unless it is as large as a good part of the disk.
+    let refused = Some(gauges.refused.load(Ordering::Relaxed)).filter(|refused| *refused <= total / 4).unwrap_or(0);
+    let missing = |more: u64| used.saturating_sub(most).max(reserve.saturating_add(more).saturating_sub(available));
+    let short = missing(refused);
+    // What the store has goes before it must: whoever sends as much as in the last second is not to wait for the next look.
+    let grown = gauges.grown.load(Ordering::Relaxed);
+    let ahead = (grown.saturating_sub(gauges.looked.swap(grown, Ordering::Relaxed)) * 2).min(reserve);
+    let mut freed = 0;
+    for (even_wanted, missing) in [(false, missing(refused.max(ahead))), (true, short)] {
+        while freed < missing && (!even_wanted || config.when_full == WhenFull::DropOldest) {
             let Some((partition, segment)) = oldest(topics, holds, even_wanted) else { break };
             if even_wanted {
                 let lost = segment.next.saturating_sub(segment.base.max(partition.floor(holds)));
-                shared.gauges.lost_records.fetch_add(lost, Ordering::Relaxed);
+                gauges.lost_records.fetch_add(lost, Ordering::Relaxed);
                 tracing::error!(topic = %partition.topic_name, partition = partition.number, records = lost,
                     "the disk is full: deleted records that nobody had taken yet");
             }
-            short = short.saturating_sub(partition.drop_first(&segment));
+            freed += partition.drop_first(&segment);
         }
     }
-    if shared.gauges.full.swap(short > 0, Ordering::Relaxed) != (short > 0) {
-        if short > 0 {
+    if freed > 0 {
+        shared.look();
+    }
+    // Pushing back begins when it is full, and ends when there is room for what was refused.
+    let full = short > freed;
+    if !full {
+        gauges.refused.store(0, Ordering::Relaxed);
+    }
+    if gauges.full.swap(full, Ordering::Relaxed) != full {
+        if full {
             tracing::error!(used, available, "no room: the queue takes nothing until there is");
         } else {
             tracing::info!("there is room again");

@@ -6,7 +6,8 @@
 //! in `frame.rs` rests on); readers see nothing above the watermark.
 //! Zero-filled ground ahead: an fdatasync into it need not commit the file's new length, which is what makes it slow beside a
 //! busy neighbour. It costs writing those bytes twice; it begins at 64 KiB and doubles while it lasts less than a second. A group
-//! of 256 KiB or more takes long enough by itself that the length is not what it waits for: then there is no ground.
+//! of 256 KiB or more takes long enough by itself that the length is not what it waits for: then there is no ground. Nor is there
+//! where the disk has room for no more than what is to come.
 //! Crash story: a write or sync that failed poisons the segment. Nobody knows what of it is on the disk, and the page cache may
 //! lie, so the segment ends at the watermark, its tail is cut, and the next append begins a new file. What of it was only written
 //! before (`Durability::Written`) no mark vouches for: the next start looks.
@@ -232,7 +233,8 @@ impl Partition {
         if end > active.allocated {
             let most = self.shared.config.segment_bytes.0.max(end);
             let bulk = end - active.position >= BULK;
-            allocated = if bulk { end } else { (end + self.ground(log)).next_multiple_of(4096).min(most) };
+            allocated =
+                if bulk { end } else { (end + self.ground(log).min(self.shared.left(false))).next_multiple_of(4096).min(most) };
             let mut left = usize::try_from(allocated - end).unwrap_or(0);
             while left > 0 {
                 let some = left.min(ZEROS.len());

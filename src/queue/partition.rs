@@ -346,6 +346,7 @@ impl Partition {
     pub(super) fn grew(&self, by: u64) {
         self.bytes.fetch_add(by, Ordering::Relaxed);
         self.shared.gauges.bytes.fetch_add(by, Ordering::Relaxed);
+        self.shared.gauges.grown.fetch_add(by, Ordering::Relaxed);
     }
 
     /// Lets readers see what a group commit made durable.

@@ -100,6 +100,15 @@ pub struct Gauges {
     pub unchecked: AtomicU64,
     /// A segment was sealed since the last checkpoint.
     pub sealed: AtomicBool,
+    /// Bytes that segments have grown by since the start.
+    pub grown: AtomicU64,
+    /// What that was when the keeper looked last.
+    pub looked: AtomicU64,
+    /// How much that may become before the next look at the disk, by appends and by emissions.
+    pub full_at: AtomicU64,
+    pub spent_at: AtomicU64,
+    /// The largest append that the disk had no room for since there was room for all.
+    pub refused: AtomicU64,
     /// No room: appends are refused, but for emissions.
     pub full: AtomicBool,
     /// Not even for emissions.
@@ -115,7 +124,43 @@ pub struct Gauges {
     pub syncs: AtomicU64,
 }
 
+/// What of the disk is free, and is to stay so.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub available: u64,
+    pub reserve: u64,
+    pub total: u64,
+}
+
 impl Shared {
+    /// Looks at the disk, and says with it how far segments may grow until the next look: a second is long where a disk is small.
+    pub fn look(&self) -> Look {
+        // Before the disk is asked: what is written meanwhile counts twice rather than not at all.
+        let grown = self.gauges.grown.load(Ordering::Relaxed);
+        let look = match self.disk.space() {
+            Ok(space) => {
+                let reserve = self.config.disk_reserve.0.min(space.total / 20);
+                Look { available: space.available, reserve, total: space.total }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "could not ask for the free space");
+                Look { available: u64::MAX, reserve: 0, total: u64::MAX }
+            }
+        };
+        let upto = |reserve: u64| grown.saturating_add(look.available.saturating_sub(reserve));
+        self.gauges.full_at.store(upto(look.reserve), Ordering::Relaxed);
+        self.gauges.spent_at.store(upto(look.reserve / 2), Ordering::Relaxed);
+        look
+    }
+
+    /// Bytes that segments may still grow by before the next look at the disk, with appends or with emissions.
+    pub fn left(&self, emission: bool) -> u64 {
+        let gauges = &self.gauges;
+        let upto = if emission { &gauges.spent_at } else { &gauges.full_at };
+        let taken = gauges.grown.load(Ordering::Relaxed).saturating_add(gauges.pending.load(Ordering::Relaxed));
+        upto.load(Ordering::Relaxed).saturating_sub(taken)
+    }
+
     /// Whether it takes nothing more, because it shuts down.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
@@ -126,6 +171,10 @@ impl Shared {
     pub fn room_for(&self, bytes: u64, emission: bool) -> Result<(), QueueError> {
         let gauge = if emission { &self.gauges.spent } else { &self.gauges.full };
         if gauge.load(Ordering::Relaxed) {
+            return Err(QueueError::Full("no disk space is left for it"));
+        }
+        if bytes > self.left(emission) {
+            self.gauges.refused.fetch_max(bytes, Ordering::Relaxed);
             return Err(QueueError::Full("no disk space is left for it"));
         }
         let pending = self.gauges.pending.load(Ordering::Relaxed);

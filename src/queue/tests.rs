@@ -11,6 +11,7 @@ mod measure;
 mod model;
 mod oracle;
 mod producers;
+mod room;
 mod strays;
 mod stress;
 mod trim;

@@ -9,7 +9,7 @@
 //!
 //! Crash story: before 4 nothing happened (the files are orphans), after it all of it did. When a step fails the memtable
 //! stays where it is, counted against the budget, and the next flush begins with it: a full disk stops the lanes, not the
-//! searches.
+//! searches. Where the disk was full, the room that is kept for it (`ballast.rs`) is used first.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,7 +28,7 @@ use super::part::read::PartFile;
 use super::part::write::write;
 use super::source::Source;
 use super::topic::{State, TopicStore};
-use super::{Store, StoreError};
+use super::{Store, StoreError, ballast};
 use crate::base::ids::TopicId;
 use crate::base::time;
 
@@ -149,10 +149,11 @@ impl Store {
     /// Flushes these topics: first what an earlier flush left frozen, then the memtables.
     pub(super) fn flush(&self, _flushing: &MutexGuard<'_, ()>, topics: Vec<Arc<TopicStore>>) -> Result<(), StoreError> {
         loop {
-            let result = self.flush_once(&topics);
-            match result {
+            match self.flush_once(&topics) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
+                // Once more, with the room that was kept for this.
+                Err(error) if error.is_full() && ballast::let_go(&self.disk) => {}
                 Err(error) => {
                     self.counters.flush_errors.fetch_add(1, Ordering::Relaxed);
                     self.retry_at.store(self.now().saturating_add(RETRY_NS), Ordering::Relaxed);
@@ -295,6 +296,7 @@ impl Store {
 
     /// One durable record for all these changes; then memory is put in step, topic by topic, under their locks.
     pub(super) fn commit(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        ballast::let_go_if_short(&self.disk);
         let mut log = self.log.lock();
         let record = |change: &Change| (change.topic.id, change.topic.state.lock().durable.name.clone(), change.change.clone());
         let records: Vec<_> = changes.iter().map(record).collect();

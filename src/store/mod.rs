@@ -124,6 +124,13 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// Whether the disk had no room.
+    fn is_full(&self) -> bool {
+        matches!(self, Self::Disk { error, .. } if error.kind() == std::io::ErrorKind::StorageFull)
+    }
+}
+
 /// Called with a partition's next offset when it became durable.
 pub type OnCommit = Box<dyn Fn(TopicId, PartitionId, Offset) + Send + Sync>;
 

@@ -133,7 +133,6 @@ impl Store {
         if changes.is_empty() {
             ballast::lay(&self.disk);
         } else {
-            ballast::let_go(&self.disk);
             self.commit(changes.into_values().collect())?;
         }
         self.counters.parts_dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);

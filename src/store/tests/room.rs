@@ -132,6 +132,41 @@ fn no_merge_begins_that_would_take_what_is_reserved() {
     assert_eq!(store.merge_all().unwrap(), 1);
 }
 
+fn ballast(disk: &SimDisk) -> Option<u64> {
+    disk.files().iter().find(|(path, _)| path.ends_with("BALLAST")).map(|(_, len)| *len)
+}
+
+#[test]
+fn a_flush_that_finds_no_room_has_what_is_kept_for_it() {
+    let disk = SimDisk::new(6);
+    let (store, _) = five_days(&disk);
+    assert_eq!(ballast(&disk), Some(2 << 20));
+    let topic = TopicId::new();
+    let some: Vec<TestRow> = (0..2000).map(|offset| sized(offset, TODAY, TODAY, 60)).collect();
+    store.append(topic, "u", 0, 1, &rows(&some), 2000).unwrap();
+    // More than a commit takes, less than the part.
+    disk.set_capacity(Some(used(&disk) + 100_000));
+    store.flush_all().unwrap();
+    assert_eq!((store.cursor(topic, 0), ballast(&disk)), (Some(2000), None));
+    assert_eq!(store.counters().flush_errors.load(Ordering::Relaxed), 0);
+    // Once there is plenty again, so is this.
+    disk.set_capacity(None);
+    store.tick(0).unwrap();
+    assert_eq!(ballast(&disk), Some(2 << 20));
+}
+
+#[test]
+fn a_small_disk_has_room_kept_as_well() {
+    let disk = SimDisk::new(7);
+    disk.set_capacity(Some(60 << 20));
+    let (store, _) = five_days(&disk);
+    assert!(ballast(&disk).is_some_and(|len| len > 256 << 10 && len < 600 << 10), "{:?}", ballast(&disk));
+    // Not a byte: a first commit of another topic.
+    disk.set_capacity(Some(used(&disk)));
+    store.promote(TopicId::new(), "u", 1, b"chain", &[(0, 0)].into()).unwrap();
+    assert_eq!(ballast(&disk), None);
+}
+
 /// Parts of a topic are at most, for each day that has some, and for late ones for each day on which they came:
 /// orders of size × (`merge_parts` - 1), and rows × `merge_parts` / [`MERGED_ROWS`].
 #[test]
