@@ -128,6 +128,13 @@ pub struct Hint {
     room: (usize, usize),
 }
 
+impl Hint {
+    /// A full group went by; what [`OpenColumn::note`] does not say anew is no longer so.
+    pub fn forget_room(&mut self) {
+        self.room = (0, 0);
+    }
+}
+
 /// What a column costs beyond its values: itself, its first allocations.
 const COLUMN_BYTES: usize = 256;
 

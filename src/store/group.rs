@@ -1,6 +1,7 @@
 //! A group of the memtable: at most 8,192 rows of one partition in offset order.
 //!
-//! Groups are kept per partition so that rows stand in lane order, (partition, offset), without ever being sorted.
+//! Groups are kept per partition so that rows stand in lane order, (partition, offset), without ever being sorted. An open one holds
+//! the columns that it has met and, of each that its memtable has met, four bytes: senders make up names, and there are many groups.
 //! Invariants: offsets go back within a group only for rows that a filter made of records it had held; a sealed group never changes.
 
 use std::sync::Arc;
@@ -17,13 +18,17 @@ pub const GROUP_BYTES: usize = 16 << 20;
 /// How many times as large as that its values may be when each is written out, equal ones too: a part may have to write them so,
 /// and reads back 256 MiB.
 const TEXT_SHARE: usize = 4;
+/// The place of a column that a group has not met.
+const NOWHERE: u32 = u32::MAX;
 
 /// A group that is being filled.
 #[derive(Clone, Debug, Default)]
 pub struct OpenGroup {
     head: Head,
-    /// One for every column of the memtable that this group has met, by the memtable's numbers.
-    pub columns: Vec<OpenColumn>,
+    /// The columns that it has met, in that order, under the memtable's numbers.
+    columns: Vec<(usize, OpenColumn)>,
+    /// Where each of the memtable's columns is among them.
+    places: Vec<u32>,
     /// How the rows' payloads are kept.
     pub payloads: Kept,
     /// Estimate of the memory it holds.
@@ -56,12 +61,45 @@ impl OpenGroup {
             ns: Vec::with_capacity(rows),
             ..Head::default()
         };
-        Self { head, columns: Vec::with_capacity(columns), payloads: Kept::default(), bytes: 0, text: 0 }
+        let columns = Vec::with_capacity(columns);
+        Self { head, columns, places: Vec::new(), payloads: Kept::default(), bytes: 0, text: 0 }
     }
 
     /// How many rows.
     pub fn rows(&self) -> usize {
         self.head.times.len()
+    }
+
+    /// The columns that it has met.
+    pub fn columns(&self) -> &[(usize, OpenColumn)] {
+        &self.columns
+    }
+
+    /// The column that has this number in the memtable.
+    #[inline]
+    pub fn column(&mut self, number: usize) -> &mut OpenColumn {
+        let at = match self.places.get(number) {
+            Some(&at) if at != NOWHERE => at as usize,
+            _ => self.meet(number),
+        };
+        &mut self.columns[at].1
+    }
+
+    #[cold]
+    fn meet(&mut self, number: usize) -> usize {
+        if self.places.len() <= number {
+            self.places.resize(number + 1, NOWHERE);
+        }
+        let at = self.columns.len();
+        self.places[number] = u32::try_from(at).unwrap_or(NOWHERE);
+        self.columns.push((number, OpenColumn::default()));
+        at
+    }
+
+    /// Memory that it holds, about.
+    pub fn held(&self) -> usize {
+        // Vectors that grow by doubling hold up to twice what is in them: a half more on average.
+        self.bytes + self.bytes / 2 + self.places.capacity() * size_of::<u32>() + 256
     }
 
     /// Whether the next row needs a new group.
@@ -99,8 +137,8 @@ impl OpenGroup {
     /// The group as it stands; `self` goes on.
     pub fn frozen(&self) -> SealedGroup {
         let rows = self.rows();
-        let columns = self.columns.iter().enumerate().filter(|(_, column)| !column.is_empty());
-        let columns = columns.map(|(number, column)| (number, column.frozen(rows))).collect();
+        let columns = self.columns.iter().filter(|(_, column)| !column.is_empty());
+        let columns = columns.map(|(number, column)| (*number, column.frozen(rows))).collect();
         SealedGroup::new(self.head.clone(), columns, self.payloads.clone(), self.text)
     }
 
@@ -111,7 +149,7 @@ impl OpenGroup {
         head.offsets.shrink_to_fit();
         head.ns.shrink_to_fit();
         let rows = head.times.len();
-        let columns = columns.into_iter().enumerate().filter(|(_, column)| !column.is_empty());
+        let columns = columns.into_iter().filter(|(_, column)| !column.is_empty());
         let columns = columns.map(|(number, column)| (number, column.sealed(rows))).collect();
         SealedGroup::new(head, columns, payloads, text)
     }
@@ -129,7 +167,8 @@ pub struct SealedGroup {
 }
 
 impl SealedGroup {
-    fn new(head: Head, columns: Vec<(usize, SealedColumn)>, payloads: Kept, text: usize) -> Self {
+    fn new(head: Head, mut columns: Vec<(usize, SealedColumn)>, payloads: Kept, text: usize) -> Self {
+        columns.sort_unstable_by_key(|(number, _)| *number);
         let bytes =
             256 + payloads.size() + head.times.len() * 18 + columns.iter().map(|(_, column)| column.bytes()).sum::<usize>();
         Self { head, columns, payloads, bytes, text }

@@ -34,6 +34,8 @@ use crate::base::time::{self, DAY_NS};
 const VALUE_BYTES: usize = 16 << 20;
 /// Open groups up to this size are copied for a look, larger ones sealed.
 const COPY_BYTES: usize = 32 << 10;
+/// What a name takes beyond its bytes: counts of who shares it, and what an allocation costs.
+const NAME_BYTES: usize = 32;
 const NONE: u32 = u32::MAX;
 const KINDS: usize = 5;
 
@@ -65,6 +67,8 @@ pub struct Memtable {
     open: BTreeMap<PartitionId, OpenGroup>,
     numbers: HashMap<Arc<str>, u32, BuildHasherDefault<FxHasher>>,
     names: Vec<Name>,
+    /// What the names themselves take.
+    name_bytes: usize,
     columns: Vec<Column>,
     /// By column.
     hints: Vec<Hint>,
@@ -87,9 +91,16 @@ impl Memtable {
 
     /// Memory it holds, about.
     pub fn bytes(&self) -> usize {
-        // Vectors that grow by doubling hold up to twice what is in them: a half more on average.
-        let open: usize = self.open.values().map(|group| group.bytes + group.bytes / 2 + 256).sum();
-        self.sealed_bytes + open + self.names.len() * 160 + self.finder.bytes()
+        let open: usize = self.open.values().map(OpenGroup::held).sum();
+        let names = self.names.capacity() * size_of::<Name>() + self.numbers.capacity() * size_of::<(Arc<str>, u32, u8)>();
+        let columns = self.columns.capacity() * size_of::<Column>() + self.hints.capacity() * size_of::<Hint>();
+        self.sealed_bytes + open + self.name_bytes + names + columns + self.finder.bytes()
+    }
+
+    /// Columns that its open groups have.
+    #[cfg(test)]
+    pub fn open_columns(&self) -> usize {
+        self.open.values().map(|group| group.columns().len()).sum()
     }
 
     /// Adds rows of one partition from number `skip` on.
@@ -107,7 +118,7 @@ impl Memtable {
         let mut records = rows.records.records.iter().peekable();
         for (at, head) in (skip..).zip(heads) {
             if group.is_full() {
-                let fresh = OpenGroup::new(partition, group.rows(), group.columns.len());
+                let fresh = OpenGroup::new(partition, group.rows(), group.columns().len());
                 let full = std::mem::replace(&mut group, fresh);
                 self.seal(full);
             }
@@ -205,6 +216,7 @@ impl Memtable {
             return *number;
         }
         let number = u32::try_from(self.names.len()).unwrap_or(NONE - 1);
+        self.name_bytes += name.len() + NAME_BYTES;
         let name: Arc<str> = Arc::from(name);
         self.numbers.insert(name.clone(), number);
         self.names.push(Name { name, columns: [NONE; KINDS], last_row: 0 });
@@ -240,15 +252,13 @@ impl Memtable {
     fn push(&mut self, group: &mut OpenGroup, row: u16, number: u32, value: Value<'_>) {
         let slot = slot(value);
         let column = self.column(number, slot);
-        if column >= group.columns.len() {
-            group.columns.resize_with(column + 1, Default::default);
-        }
-        let open = &mut group.columns[column];
+        let open = group.column(column);
         group.bytes += match value {
             Value::Str(bytes) => {
                 let bytes = bytes.get(..VALUE_BYTES).unwrap_or(bytes);
+                let cost = open.push_bytes(row, bytes, &mut self.hints[column]);
                 group.text += bytes.len();
-                open.push_bytes(row, bytes, &mut self.hints[column])
+                cost
             }
             Value::Int(value) => open.push_int(row, value),
             Value::Float(value) => open.push_float(row, value),
@@ -268,9 +278,7 @@ impl Memtable {
             for cell in cells.iter().filter(|cell| numbers.get(cell.name as usize) == Some(&number)) {
                 if first {
                     let column = self.column(number, slot(cell.value));
-                    if let Some(open) = group.columns.get_mut(column) {
-                        open.pop(row);
-                    }
+                    group.column(column).pop(row);
                     first = false;
                 }
                 match cell.value {
@@ -281,19 +289,21 @@ impl Memtable {
                 }
             }
             let column = self.column(number, Slot::List);
-            if column >= group.columns.len() {
-                group.columns.resize_with(column + 1, Default::default);
-            }
             group.text += entry.len();
-            group.bytes += group.columns[column].push_bytes(row, &entry, &mut self.hints[column]);
+            group.bytes += group.column(column).push_bytes(row, &entry, &mut self.hints[column]);
         }
         self.twice = twice;
     }
 
     fn seal(&mut self, group: OpenGroup) {
         let full = group.is_full();
-        for (column, hint) in group.columns.iter().zip(&mut self.hints) {
-            column.note(hint, full);
+        if full {
+            self.hints.iter_mut().for_each(Hint::forget_room);
+        }
+        for (number, column) in group.columns() {
+            if let Some(hint) = self.hints.get_mut(*number) {
+                column.note(hint, full);
+            }
         }
         let group = Arc::new(group.sealed());
         self.sealed_bytes += group.bytes();

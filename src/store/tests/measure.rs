@@ -14,6 +14,7 @@ use crate::base::ids::TopicId;
 use crate::base::record::RecordView;
 use crate::base::row::{Cell, KeepPayload, RowHead, Rows, Value};
 use crate::base::time::{self, DAY_NS};
+use crate::base::units::Bytes;
 
 const NAMES: [&str; 12] = [
     "clientip",
@@ -30,6 +31,43 @@ const NAMES: [&str; 12] = [
     "message",
 ];
 const BATCH: usize = 1024;
+
+/// Names that senders make up, in many partitions: what the store says that it holds is what the process takes for it.
+/// `SAWBOX_MEASURE_NAMES=100` says of how many partitions; measured with that test alone.
+#[test]
+fn what_made_up_names_take_is_counted() {
+    let asked = std::env::var("SAWBOX_MEASURE_NAMES").ok().and_then(|text| text.parse().ok());
+    let (partitions, records): (u32, u64) = asked.map_or((40, 80), |partitions| (partitions, 1000));
+    let disk = tempfile::tempdir().unwrap();
+    let config = Config { memory: Bytes(1 << 40), ..Config::default() };
+    let store = Store::open_idle(Arc::new(RealDisk::open(disk.path()).unwrap()), Arc::new(RealClock::new()), config).unwrap().0;
+    let (topic, before) = (TopicId::new(), resident());
+    let mut met = 0;
+    for record in 0..records {
+        let mut rows = Rows::default();
+        for name in 0..200u32 {
+            rows.names.push(format!("{:08x}", record * 200 + u64::from(name)).into());
+            rows.cells.push(Cell { name, value: Value::Str(b"value") });
+        }
+        let offset = record / u64::from(partitions);
+        rows.heads.push(RowHead { time_ns: TODAY, arrival_ns: TODAY, offset, n: 0, cells: (0, 200) });
+        let partition = u32::try_from(record % u64::from(partitions)).unwrap();
+        store.append(topic, "t", partition, 1, &rows, offset + 1).unwrap();
+        met += 200;
+    }
+    let (counted, held) = (store.counters().memory(), store.topic(topic).unwrap().state.lock().active.open_columns());
+    println!("{met} names, {held} columns in open groups: {counted} bytes counted, {} taken", resident() - before);
+    assert_eq!(held, met);
+    // A column, its name, and a value.
+    assert!(counted > met * 300 && counted < met * 1200, "{counted}");
+}
+
+/// Bytes of memory that the process has.
+fn resident() -> i64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<i64>().ok()).unwrap_or(0) * 1024
+}
 
 fn lines() -> Vec<String> {
     if let Some(path) = std::env::var_os("SAWBOX_ACCESS_LOG") {
