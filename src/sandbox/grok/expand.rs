@@ -2,7 +2,8 @@
 //!
 //! In: an expression in which names stand for patterns. Out: the same with every name replaced by its definition, in a group:
 //! plain where no field was named, and where one was, a named group whose name [`mark`] packs field and type into, for
-//! [`super::syntax`] to unpack. Text after the name and the field that begins with a space is a remark, as in Logstash.
+//! [`super::syntax`] to unpack. Text after the name and the field that begins with a space or `;` is a remark, as in Logstash,
+//! and of several types the first counts.
 //! Limits: [`super::DEPTH`], [`super::EXPANDED_BYTES`]. No file is read, and nothing is compiled here.
 
 use std::borrow::Cow;
@@ -75,19 +76,20 @@ fn reference(text: &str) -> Result<Reference<'_>, String> {
     if name.is_empty() {
         return Err(format!("`{}` names no pattern", &text[..length]));
     }
-    let rest = rest.split(char::is_whitespace).next().unwrap_or("");
+    let rest = rest.split(|c: char| c.is_whitespace() || c == ';').next().unwrap_or("");
     if rest.is_empty() {
         return Ok(Reference { name, field: None, length });
     }
     let Some(field) = rest.strip_prefix(':') else {
         return Err(format!("`{}`: write it as %{{NAME}}, %{{NAME:field}} or %{{NAME:field:int}}", &text[..length]));
     };
-    let (field, kind) = match field.rsplit_once(':') {
-        None => (field, Kind::Text),
-        Some((field, "int" | "integer" | "long")) => (field, Kind::Int),
-        Some((field, "float" | "double")) => (field, Kind::Float),
-        Some((field, "string")) => (field, Kind::Text),
-        Some((_, other)) => return Err(format!("`{}`: `{other}` is no type; there are int, float, string", &text[..length])),
+    let mut parts = field.split(':');
+    let field = parts.next().unwrap_or("");
+    let kind = match parts.next() {
+        None | Some("string") => Kind::Text,
+        Some("int" | "integer" | "long") => Kind::Int,
+        Some("float" | "double") => Kind::Float,
+        Some(other) => return Err(format!("`{}`: `{other}` is no type; there are int, float, string", &text[..length])),
     };
     let field = dotted(field).ok_or_else(|| format!("`{}`: `{field}` is no field name", &text[..length]))?;
     Ok(Reference { name, field: Some(Field { name: field, kind }), length })

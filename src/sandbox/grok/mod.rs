@@ -179,13 +179,32 @@ pub fn compile_as(expression: &str, custom: &Custom, flavour: Flavour) -> Result
             let lowered = if is_ascii { Lowered::new(&parts.superset).map(Box::new) } else { None };
             Engine::Linear { regex, states: weigh::states(&parts.superset, !is_ascii), lowered }
         }
-        superset => Engine::Bounded {
-            superset: superset.ok().map(|(regex, is_ascii)| (regex, weigh::states(&parts.superset, !is_ascii))),
-            first: Box::new(bounded(&parts.exact, FIRST_STEPS)?),
-            exact: Box::new(bounded(&parts.exact, BACKTRACK_STEPS)?),
-        },
+        superset => {
+            let build = |steps| {
+                bounded(&parts.exact, steps).map(Box::new).map_err(|error| match &superset {
+                    Err(regex::Error::Syntax(said)) => refused(said),
+                    _ => refused(&error.to_string()),
+                })
+            };
+            let (first, exact) = (build(FIRST_STEPS)?, build(BACKTRACK_STEPS)?);
+            let weighed = |(regex, is_ascii): (_, bool)| (regex, weigh::states(&parts.superset, !is_ascii));
+            Engine::Bounded { superset: superset.ok().map(weighed), first, exact }
+        }
     };
     Ok(Grok { engine, fields: parts.fields })
+}
+
+/// A regular expression in Ruby's dialect as the `regex` crate reads it, where that can mean the same.
+///
+/// # Errors
+/// [`GrokError::Expression`]: what is wrong, or beyond a linear-time engine.
+pub fn linear_form(expression: &str) -> Result<String, GrokError> {
+    let parts = syntax::translate(expression).map_err(GrokError::Expression)?;
+    if parts.needs_exact {
+        let why = "look-around, a back reference or an atomic group";
+        return Err(GrokError::Expression(format!("a regular expression with {why}")));
+    }
+    Ok(parts.superset)
 }
 
 /// The automaton, and whether its classes are ASCII's.
@@ -203,7 +222,7 @@ fn linear(pattern: &str) -> Result<(regex::bytes::Regex, bool), regex::Error> {
     build(false).or_else(|_| build(true))
 }
 
-fn bounded(pattern: &str, steps: usize) -> Result<fancy_regex::Regex, GrokError> {
+fn bounded(pattern: &str, steps: usize) -> Result<fancy_regex::Regex, fancy_regex::Error> {
     let build = |mode| {
         fancy_regex::RegexBuilder::new(pattern)
             .bytes_mode(mode)
@@ -214,9 +233,13 @@ fn bounded(pattern: &str, steps: usize) -> Result<fancy_regex::Regex, GrokError>
             .max_prog_size(PROGRAM_BYTES / 64)
             .build()
     };
-    build(fancy_regex::BytesMode::Ascii)
-        .or_else(|_| build(fancy_regex::BytesMode::UnicodeBytes))
-        .map_err(|error| GrokError::Expression(format!("the expression cannot be compiled: {error}")))
+    build(fancy_regex::BytesMode::Ascii).or_else(|_| build(fancy_regex::BytesMode::UnicodeBytes))
+}
+
+/// Of what an engine says, its last line: those before show the expression as it was translated.
+fn refused(said: &str) -> GrokError {
+    let why = said.lines().next_back().unwrap_or(said);
+    GrokError::Expression(format!("the expression cannot be compiled: {}", why.strip_prefix("error: ").unwrap_or(why)))
 }
 
 impl Grok {

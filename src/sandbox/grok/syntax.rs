@@ -147,6 +147,7 @@ impl<'a> Translator<'a> {
             'b' if in_class => self.both("\\x08"),
             'k' if !in_class => self.back_reference()?,
             '1'..='9' if !in_class => return Err(format!("`\\{c}`: name the group and refer to it by name, as in \\k<name>")),
+            'p' | 'P' | 'x' | 'u' if self.rest().starts_with('{') => self.braced(c)?,
             'd' | 'D' | 'w' | 'W' | 's' | 'S' | 'b' | 'B' | 'A' | 'z' | 'n' | 'r' | 't' | 'f' | 'v' | 'a' | 'p' | 'P' | 'x'
             | 'u' => {
                 self.both("\\");
@@ -161,6 +162,20 @@ impl<'a> Translator<'a> {
                 self.both(c.encode_utf8(&mut [0; 4]));
             }
         }
+        Ok(())
+    }
+
+    /// After `\\p`, `\\P`, `\\x` or `\\u` when a brace follows: a property, where `^` turns it round, or a character by its number.
+    fn braced(&mut self, c: char) -> Result<(), String> {
+        let end = self.rest().find('}').ok_or_else(|| format!("`\\{c}{{` has no closing brace"))?;
+        let inside = &self.rest()[1..end];
+        self.at += end + 1;
+        let (c, inside) = match (c, inside.strip_prefix('^')) {
+            ('p', Some(inside)) => ('P', inside),
+            ('P', Some(inside)) => ('p', inside),
+            _ => (c, inside),
+        };
+        self.both(&format!("\\{c}{{{inside}}}"));
         Ok(())
     }
 

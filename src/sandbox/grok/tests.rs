@@ -28,6 +28,8 @@ fn names_become_groups_and_fields() {
     check("%{WORD - the first} x", "a x", "");
     check("%{WORD:a}", "...", "-");
     check("(?<took:int>[0-9]+)ms", "in 12ms", "took=12");
+    check("%{WORD:a:string:string} %{INT:n:int:float}", "x 7", "a=x;n=7");
+    check("%{INT;level}; %{INT:rule}", "3; 5", "rule=5");
     check("%{WORD:a} %{WORD:a}", "x y", "a=x;a=y");
 }
 
@@ -41,6 +43,57 @@ fn meaning_is_logstashs() {
     check(r"{%{DATA:inside}}", "{x}", "inside=x");
     check("(?m:.)%{WORD:a}", "\nx", "a=x");
     check(r"\<%{WORD:a}\>", "<x>", "a=x");
+}
+
+#[test]
+fn properties_and_characters_by_number_stand_anywhere() {
+    check(r"(?<a>\p{L}+)", "1Jürgen2", "a=Jürgen");
+    check(r"(?<a>[\p{Lu}ü]+)", "1Jürgen2", "a=Jü");
+    check(r"(?<a>\P{L}+)", "ü12ü", "a=12");
+    check(r"(?<a>\p{^L}+)(?<b>[\P{^L}]+)", "ü12ü", "a=12;b=ü");
+    check(r"(?<a>\u{1F600}\x{e9}\x41\u00e9)", "😀éAé", "a=😀éAé");
+    check(r"(?<=é)(?<a>\p{Alpha}+)\k<a>", "éää", "a=ä");
+}
+
+#[test]
+fn standard_names_take_what_logstashs_take() {
+    for date in [
+        "04/Mai/2015",
+        "04/März/2015",
+        "04/Mrz/2015",
+        "04/Mär/2015",
+        "04/Okt/2015",
+        "04/Dez/2015",
+        "04/Juni/2015",
+        "04/Jul/2015",
+    ] {
+        let line = format!("[{date}:13:17:15 +0200]");
+        check(r"\[%{HTTPDATE:at}\]", &line, &format!("at={}", &line[1..line.len() - 1]));
+    }
+    for month in ["Januar", "January", "Februar", "March", "Mar", "Juli", "July", "Oktober", "October", "Sept", "Dezember"] {
+        check("^%{MONTH:m}$", month, &format!("m={month}"));
+    }
+    check("%{MONTH:m}", "Mail Mars Decz", "-");
+    for level in ["INF", "info", "Information", "WAR", "warn", "CRI", "Critical", "ER", "err", "ERROR"] {
+        check("^%{LOGLEVEL:level}$", level, &format!("level={level}"));
+    }
+    check("%{HOSTNAME:host}", "nf_id", "host=nf");
+    check("%{HOSTNAME:host}", "a.example.org. b", "host=a.example.org.");
+    let matches = |flavour, name: &str, text: &str| {
+        let grok = compile_as(&format!("^%{{{name}}}$"), &Custom::new(), flavour).unwrap();
+        grok.search(text.as_bytes(), &mut grok.scratch(), &mut Vec::new()).unwrap()
+    };
+    let long = "ab".repeat(32);
+    for (address, is_one) in [
+        (format!("{long}@root.cz"), true),
+        (format!("{long}a@root.cz"), false),
+        (format!("{}@00.cz", "a.bc".repeat(16)), true),
+        (format!("{}@00.cz", "a.bc".repeat(64)), false),
+    ] {
+        assert_eq!(matches(Flavour::Ecs, "EMAILADDRESS", &address), is_one, "{address}");
+    }
+    let combined = compile_as("%{COMBINEDAPACHELOG}", &Custom::new(), Flavour::Ecs).unwrap();
+    assert_eq!(combined.engine(), "lowered");
 }
 
 #[test]
@@ -104,6 +157,8 @@ fn mistakes_are_named() {
         ("(?<\u{1}éa>b)", "no field name"),
         ("(?<\u{1}t>b)", "no field name"),
         ("a\\", "backslash"),
+        (r"\p{L", "closing brace"),
+        (r"(?<a>\p{Nope})", "property not found"),
     ] {
         let error = compile(expression, &Custom::new()).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains(says), "{expression}: {error}");

@@ -49,7 +49,7 @@ pub(super) const PATTERNS: &[Entry] = &[
         ),
     ),
     ("IP", "(?:%{IPV6}|%{IPV4})"),
-    ("HOSTNAME", r"\b[0-9A-Za-z][0-9A-Za-z-]*(?:\.[0-9A-Za-z][0-9A-Za-z-]*)*(?:\.|\b)"),
+    ("HOSTNAME", r"\b[0-9A-Za-z][0-9A-Za-z-]*(?:\.[0-9A-Za-z][0-9A-Za-z-]*)*\.?"),
     ("HOST", "%{HOSTNAME}"),
     ("IPORHOST", "(?:%{IP}|%{HOSTNAME})"),
     ("HOSTPORT", "%{IPORHOST}:%{POSINT}"),
@@ -65,12 +65,12 @@ pub(super) const PATTERNS: &[Entry] = &[
     ("URIPARAM", r"\?%{URIQUERY}"),
     ("URIPATHPARAM", "%{URIPATH}(?:%{URIPARAM})?"),
     ("URI", r"%{URIPROTO}://(?:%{USER}(?::[^@]*)?@)?(?:%{URIHOST})?(?:%{URIPATHPARAM})?"),
-    // Days and hours
+    // Days and hours; months in English and German
     (
         "MONTH",
         concat!(
-            r"\b(?:[Jj]an(?:uary)?|[Ff]eb(?:ruary)?|[Mm]ar(?:ch)?|[Aa]pr(?:il)?|[Mm]ay|[Jj]une?|[Jj]uly?",
-            r"|[Aa]ug(?:ust)?|[Ss]ep(?:t(?:ember)?)?|[Oo]ct(?:ober)?|[Nn]ov(?:ember)?|[Dd]ec(?:ember)?)\b"
+            r"\b(?:[Jj]an(?:uary?)?|[Ff]eb(?:ruary?)?|[Mm](?:arch|arz|ar|ärz|är|rz)|[Aa]pr(?:il)?|[Mm]a[iy]|[Jj]un[ei]?|[Jj]ul[iy]?",
+            r"|[Aa]ug(?:ust)?|[Ss]ep(?:t(?:ember)?)?|[Oo][ck]t(?:ober)?|[Nn]ov(?:ember)?|[Dd]e[cz](?:ember)?)\b"
         ),
     ),
     ("MONTHNUM", r"(?:1[0-2]|0?[1-9])"),
@@ -100,7 +100,7 @@ pub(super) const PATTERNS: &[Entry] = &[
     (
         "LOGLEVEL",
         concat!(
-            "(?i:alert|trace|debug|notice|info(?:rmation)?|warn(?:ing)?|err(?:or)?|crit(?:ical)?",
+            "(?i:alert|trace|debug|notice|inf(?:o(?:rmation)?)?|war(?:n(?:ing)?)?|er(?:r(?:or)?)?|cri(?:t(?:ical)?)?",
             "|fatal|severe|emerg(?:ency)?)"
         ),
     ),

@@ -9,6 +9,9 @@ pub(super) const PATTERNS: &[Entry] = &[
     ("ECS_URI_HOST", "%{IPORHOST:[url][domain]}(?::%{POSINT:[url][port]:int})?"),
     ("ECS_URI_PATH", r"%{URIPATH:[url][path]}(?:\?%{URIQUERY:[url][query]})?"),
     ("ECS_URI_USER", "(?:%{USER:[url][username]}(?::[^@]*)?@)?"),
+    // No person's name is longer; a user's, which most lines have none of, is not counted.
+    ("EMAILLOCALPART", r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+){0,63}"),
+    ("HTTPDUSER", r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@%{HOSTNAME}|%{USER})"),
     // Apache httpd
     (
         "HTTPD_COMMONLOG",
