@@ -3,7 +3,8 @@
 //! The host's patterns search a text once, from its beginning, and only named groups capture. So groups get names, and a search
 //! that goes on behind a match is made with a second pattern that begins one character before: `^`, `\b` and look-behind of one
 //! character see what stands before them. `.` does not match a line feed, `^` and `$` match at lines: Ruby's rules, as Logstash's.
-//! A match of nothing is none.
+//! Matches of nothing (`^`, `$`, `\b`) are for who asks for them ([`Needle::find_or_gap`]): the host captures nothing there, so where
+//! they are is told by what stands before, which is captured, too.
 //!
 //! An expression that is plain text is searched for here, without asking the host.
 
@@ -13,6 +14,9 @@ use crate::host::{Match, Pattern, PatternKind};
 /// Most groups of an expression.
 const GROUPS: usize = 32;
 
+/// The group of what stands between the character that is skipped and a match.
+const GAP: &str = "gap_";
+
 /// A regular expression to be found again and again.
 #[derive(Debug)]
 pub struct Needle(Kind);
@@ -20,7 +24,7 @@ pub struct Needle(Kind);
 #[derive(Debug)]
 enum Kind {
     Text(Vec<u8>),
-    Pattern { first: Pattern, next: Pattern, names: Vec<(String, usize)> },
+    Pattern { first: Pattern, next: Pattern, names: Vec<(String, usize)>, fronted: Vec<u8> },
 }
 
 /// A match: where it is, and its groups, by number; 0 is all of it.
@@ -28,6 +32,21 @@ enum Kind {
 pub struct Captures([Option<(usize, usize)>; GROUPS]);
 
 impl Captures {
+    /// A match without groups.
+    fn of(start: usize, end: usize) -> Self {
+        let mut captures = Self([None; GROUPS]);
+        captures.0[0] = Some((start, end));
+        captures
+    }
+
+    /// The same, `by` bytes before.
+    fn back(mut self, by: usize) -> Self {
+        for (start, end) in self.0.iter_mut().flatten() {
+            (*start, *end) = (start.saturating_sub(by), end.saturating_sub(by));
+        }
+        self
+    }
+
     /// Where a group matched; `None` where it captured nothing.
     pub fn get(&self, group: usize) -> Option<(usize, usize)> {
         *self.0.get(group)?
@@ -57,8 +76,8 @@ impl Needle {
         }
         let (named, names) = name_groups(expression)?;
         let first = setup.pattern(PatternKind::Regex, &format!("(?<g0>(?-m:{named}))"), &[])?;
-        let next = setup.pattern(PatternKind::Regex, &format!("\\A.(?:.*?)(?<g0>(?-m:{named}))"), &[])?;
-        Ok(Self(Kind::Pattern { first, next, names }))
+        let next = setup.pattern(PatternKind::Regex, &format!("\\A.(?<{GAP}>.*?)(?<g0>(?-m:{named}))"), &[])?;
+        Ok(Self(Kind::Pattern { first, next, names, fronted: Vec::new() }))
     }
 
     /// The number of a named group.
@@ -69,49 +88,119 @@ impl Needle {
         }
     }
 
-    /// The first match from a place on: it begins there or later, and is not empty.
+    /// The first match from a place on that is not empty; none where an empty one comes first.
     ///
     /// # Errors
     /// The host gave up.
     pub fn find(&mut self, text: &[u8], from: usize) -> Result<Option<Captures>, GaveUp> {
-        let mut captures = Captures([None; GROUPS]);
-        match &mut self.0 {
-            Kind::Text(needle) => {
-                let Some(at) = text.get(from..).and_then(|rest| position(rest, needle)) else { return Ok(None) };
-                captures.0[0] = Some((from + at, from + at + needle.len()));
+        let found = self.search(text, from)?;
+        Ok(found.filter(|captures| captures.span().0 < captures.span().1))
+    }
+
+    /// The first match from a place on, which may be empty: then it stands between two characters, or at an end.
+    ///
+    /// # Errors
+    /// The host gave up.
+    pub fn find_or_gap(&mut self, text: &[u8], mut from: usize) -> Result<Option<Captures>, GaveUp> {
+        while let Some(captures) = self.search(text, from)? {
+            let (start, end) = captures.span();
+            if start < end || !is_inner(text, start) {
+                return Ok(Some(captures));
             }
-            Kind::Pattern { first, next, names } => {
-                // One character before, so that what looks there sees it. Where the host's `.` is one byte, a match may begin in
-                // that character, before `from`: then from one byte before.
-                let before = from.saturating_sub(1);
-                let mut start = before;
-                while start > 0 && start + 4 > from && text.get(start).is_some_and(|byte| byte & 0xc0 == 0x80) {
-                    start -= 1;
-                }
-                let pattern = if from == 0 { first } else { next };
-                let numbers: [Option<usize>; GROUPS] = numbers(pattern, names);
-                for start in [start, before] {
-                    captures = Captures([None; GROUPS]);
-                    let Some(rest) = text.get(start..) else { return Ok(None) };
-                    match pattern.find(rest) {
-                        Match::NotFound => return Ok(None),
-                        Match::GaveUp => return Err(GaveUp),
-                        Match::Found(spans) => {
-                            for (group, from, to) in spans {
-                                if let Some(Some(number)) = numbers.get(usize::from(group)) {
-                                    captures.0[*number] = Some((start + from, start + to));
-                                }
-                            }
-                        }
-                    }
-                    if captures.0[0].is_none_or(|(start, _)| start >= from) {
-                        break;
-                    }
+            from = start + 1;
+        }
+        Ok(None)
+    }
+
+    /// The first match that begins at a place or behind it.
+    fn search(&mut self, text: &[u8], from: usize) -> Result<Option<Captures>, GaveUp> {
+        let (first, next, names, fronted) = match &mut self.0 {
+            Kind::Text(needle) => {
+                let at = text.get(from..).and_then(|rest| position(rest, needle));
+                return Ok(at.map(|at| Captures::of(from + at, from + at + needle.len())));
+            }
+            Kind::Pattern { first, next, names, fronted } => (first, next, names, fronted),
+        };
+        if from > text.len() {
+            return Ok(None);
+        }
+        if from == 0 {
+            let Some(found) = found(first, names, text, 0)? else { return Ok(None) };
+            if found.captures.0[0].is_some() {
+                return Ok(Some(found.captures));
+            }
+            // Of nothing: the other pattern tells where, and needs a character to skip. Behind a line feed a text begins as at its
+            // front, but for `\A`.
+            fronted.clear();
+            fronted.push(b'\n');
+            fronted.extend_from_slice(text);
+            let found = self::found(next, names, fronted, 0)?;
+            return Ok(Some(found.map_or(Captures::of(0, 0), |found| found.placed(1).back(1))));
+        }
+        // One character before, so that what looks there sees it. Where the host's `.` is one byte, a match may begin in that
+        // character, before `from`: then from one byte before.
+        let before = from - 1;
+        let mut start = before;
+        while start > 0 && start + 4 > from && is_inner(text, start) {
+            start -= 1;
+        }
+        let Some(wide) = found(next, names, text, start)? else { return Ok(None) };
+        let is_at_once = wide.captures.0[0].is_none() && wide.gap.is_none();
+        if start == before || !is_at_once {
+            let captures = wide.placed(from);
+            if captures.span().0 >= from {
+                return Ok(Some(captures));
+            }
+        }
+        Ok(match found(next, names, text, before)? {
+            Some(narrow) => Some(narrow.placed(from)),
+            // The host's `.` is a whole character.
+            None => is_at_once.then(|| wide.placed(from)),
+        })
+    }
+}
+
+/// What the host found: captures, and where what stands before the match ends, if anything does.
+#[derive(Clone, Copy)]
+struct Found {
+    captures: Captures,
+    gap: Option<usize>,
+}
+
+impl Found {
+    /// The match, which is where the gap ends if it is empty; without a gap at `from`.
+    fn placed(self, from: usize) -> Captures {
+        let Self { mut captures, gap } = self;
+        let at = gap.unwrap_or(from);
+        captures.0[0] = captures.0[0].or(Some((at, at)));
+        captures
+    }
+}
+
+/// Whether a place lies within a character.
+fn is_inner(text: &[u8], at: usize) -> bool {
+    text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80)
+}
+
+/// Asks the host about what stands from `start` on; places are those of the whole text.
+fn found(pattern: &mut Pattern, names: &[(String, usize)], text: &[u8], start: usize) -> Result<Option<Found>, GaveUp> {
+    let numbers = numbers(pattern, names);
+    let gap_group = pattern.groups().iter().find(|(_, name)| name == GAP).map(|(group, _)| *group);
+    let mut found = Found { captures: Captures([None; GROUPS]), gap: None };
+    match pattern.find(text.get(start..).unwrap_or(&[])) {
+        Match::NotFound => return Ok(None),
+        Match::GaveUp => return Err(GaveUp),
+        Match::Found(spans) => {
+            for (group, from, to) in spans {
+                if gap_group == Some(group) {
+                    found.gap = Some(start + to);
+                } else if let Some(Some(number)) = numbers.get(usize::from(group)) {
+                    found.captures.0[*number] = Some((start + from, start + to));
                 }
             }
         }
-        Ok(captures.0[0].is_some_and(|(start, _)| start >= from).then_some(captures))
     }
+    Ok(Some(found))
 }
 
 /// Our numbers of a pattern's groups, by the host's.

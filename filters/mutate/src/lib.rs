@@ -405,10 +405,11 @@ impl Operation {
 
 /// Appends the text with its matches replaced; whether there were any; `None` where the host gave up.
 fn gsub(text: &[u8], needle: &mut Needle, parts: &[Part], fields: &mut Fields<'_, '_>, out: &mut Vec<u8>) -> Option<bool> {
-    let mut from = 0;
-    while let Some(captures) = needle.find(text, from).ok()? {
+    // Up to where it is written, and where the next match may begin.
+    let (mut written, mut from, mut is_any) = (0, 0, false);
+    while let Some(captures) = needle.find_or_gap(text, from).ok()? {
         let (start, end) = captures.span();
-        out.extend_from_slice(&text[from..start]);
+        out.extend_from_slice(&text[written..start]);
         for part in parts {
             match part {
                 Part::Text(template) => fields.render(template, out),
@@ -419,10 +420,12 @@ fn gsub(text: &[u8], needle: &mut Needle, parts: &[Part], fields: &mut Fields<'_
                 }
             }
         }
-        from = end;
+        (written, is_any) = (end, true);
+        // Behind a match of nothing one character stays as it is.
+        from = if start < end { end } else { end + 1 };
     }
-    out.extend_from_slice(&text[from..]);
-    Some(from > 0)
+    out.extend_from_slice(&text[written..]);
+    Some(is_any)
 }
 
 /// The pieces of a text, without empty ones at its end, as Ruby splits.

@@ -63,7 +63,7 @@ fn operations() {
         (r#"{"gsub": ["a", "o", "0", "l", "x", "%{n}"]}"#, &["a", "l"], &["a= One tw0 ", "l=5", "l=y"]),
         (r#"{"gsub": ["a", "(\\w)(\\w+)", "[\\2\\1|\\0\\\\]"]}"#, &["a"], &["a= [neO|One\\] [wot|two\\] "]),
         (r#"{"gsub": ["a", "(?<first>\\w)\\w+", "\\k<first>\\9"]}"#, &["a"], &["a= O t "]),
-        (r#"{"gsub": ["a", "^ ", "", "a", "x*", "-"]}"#, &["a"], &["a=One two "]),
+        (r#"{"gsub": ["a", "^ ", "", "a", "x+", "-"]}"#, &["a"], &["a=One two "]),
         (r#"{"gsub": ["n", "5", "6", "a", "zzz", "y"]}"#, &[], &[]),
         (r#"{"uppercase": ["a", "l", "n"]}"#, &["a", "l"], &["a= ONE TWO ", "l=X", "l=Y"]),
         (r#"{"lowercase": "a", "capitalize": ["l"]}"#, &["a", "l"], &["l=X", "l=Y", "a= one two "]),
@@ -105,6 +105,32 @@ fn what_is_not_ascii_is_replaced_to_the_end() {
     ] {
         let config = format!(r#"{{"gsub": ["message", "{pattern}", ""]}}"#);
         assert_eq!(run(&config, Input::new(text)).text("message"), Some(expected), "{pattern} {text}");
+    }
+}
+
+#[test]
+fn matches_of_nothing_are_places_between_characters() {
+    // As Ruby's `gsub`.
+    for (pattern, text, expected) in [
+        ("^", "a\nb", "!a\n!b"),
+        ("$", "a\nb", "a!\nb!"),
+        ("^|$", "", "!"),
+        ("$", "", "!"),
+        ("$", "ü", "ü!"),
+        ("^", "ü\nü", "!ü\n!ü"),
+        (r"\\b", "ab cd", "!ab! !cd!"),
+        (r"\\b", "für x", "!f!ü!r! !x!"),
+        ("x*", "axx", "!a!!"),
+        ("x*", "ü€x", "!ü!€!!"),
+        (r"\\A", "ab", "!ab"),
+        (r"\\z", "ab", "ab!"),
+        ("x?$", "ax", "a!!"),
+        (r"[\\p{L}]*", "ü1", "!!1!"),
+        ("[^ ]*$", "a ü", "a !!"),
+    ] {
+        let config = format!(r#"{{"gsub": ["message", "{pattern}", "!"]}}"#);
+        let outcome = run(&config, Input::new(text));
+        assert_eq!(outcome.text("message").unwrap_or(text), expected, "{pattern} {text:?}");
     }
 }
 
