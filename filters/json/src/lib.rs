@@ -6,9 +6,11 @@
 //! config = { source = "message", target = "app", mode = "strict" }   # all optional
 //! ```
 //! * `source`: the field to read; without it the payload.
-//! * `target`: put before all names, with a dot; then time and message are not looked for.
+//! * `target`: put before all names, with a dot; then time and message are not looked for. Where it is the source itself, the
+//!   object takes the text's place.
 //! * `mode`: `lenient` (what is no object is a message, and only what began with `{` is tagged) or `strict` (tagged in any
-//!   case). The tag is `_jsonparsefailure`; nothing is lost, the text stays the message.
+//!   case); nothing is lost, the text stays the message.
+//! * `tag_on_failure` (default `_jsonparsefailure`; one or a list): the tags.
 //! * `add_field`, `remove_field`, `add_tag`, `remove_tag`: where it was an object ([`sawbox_guest::common`]).
 //!
 //! Objects are flattened to dotted names with their types, lists of scalars are lists, lists of objects their JSON text
@@ -30,13 +32,13 @@ pub mod shape;
 use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
+use sawbox_guest::common::tags_on_failure;
 use sawbox_guest::field::{self, is_reserved};
 use sawbox_guest::{Filter, Name, OnSuccess, Read, Record, Setup, Value, Verdict, time};
 
 use scan::{Cell, Doc, Scalar};
 use shape::{Act, Shapes};
 
-const FAILURE: &str = "_jsonparsefailure";
 const CUT: &str = "_jsoncut";
 const TIMES: [&[u8]; 5] = [b"@timestamp", b"_time", b"timestamp", b"time", b"ts"];
 const MESSAGES: [&[u8]; 4] = [b"message", b"_msg", b"msg", b"log"];
@@ -46,7 +48,10 @@ pub struct JsonFilter {
     source: Option<Read>,
     /// With its dot; empty for none.
     target: String,
+    /// The source, where the object takes its place.
+    replaced: Option<Name>,
     is_strict: bool,
+    tag_on_failure: Vec<String>,
     doc: Doc,
     seen: Seen,
     name: Vec<u8>,
@@ -60,7 +65,7 @@ pub struct JsonFilter {
 impl Filter for JsonFilter {
     fn init(setup: &mut Setup<'_>) -> Result<Self, String> {
         let config = setup.config();
-        config.only(&[&["source", "target", "mode"][..], &OnSuccess::KEYS].concat())?;
+        config.only(&[&["source", "target", "mode", "tag_on_failure"][..], &OnSuccess::KEYS].concat())?;
         let is_strict = match config.str_or("mode", "lenient")? {
             "lenient" => false,
             "strict" => true,
@@ -70,15 +75,21 @@ impl Filter for JsonFilter {
             "" => String::new(),
             target => format!("{}.", field::target(target)?),
         };
-        let source = match config.str_or("source", "")? {
-            "" => None,
-            source => Some(setup.reads(&field::name(source)?)),
+        let tag_on_failure = tags_on_failure(config, "_jsonparsefailure")?;
+        let (source, replaced) = match config.str_or("source", "")? {
+            "" => (None, None),
+            source => {
+                let source = field::name(source)?;
+                let is_target = target.strip_suffix('.') == Some(source.as_str());
+                (Some(setup.reads(&source)), is_target.then(|| setup.name(&source)))
+            }
         };
         let on_success = OnSuccess::new(setup)?;
         setup.needs_payload(source.is_none());
         let message = setup.name("message");
         let (doc, seen, shapes) = (Doc::default(), Seen::default(), Shapes::default());
-        Ok(Self { source, target, is_strict, doc, seen, name: Vec::new(), shapes, message, acts: Vec::new(), on_success })
+        let (name, acts) = (Vec::new(), Vec::new());
+        Ok(Self { source, target, replaced, is_strict, tag_on_failure, doc, seen, name, shapes, message, acts, on_success })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
@@ -96,7 +107,7 @@ impl Filter for JsonFilter {
         let begins = text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
         if !begins || self.doc.scan(text).is_err() {
             if begins || self.is_strict {
-                verdict.tag(FAILURE);
+                self.tag_on_failure.iter().for_each(|tag| verdict.tag(tag));
             }
             return;
         }
@@ -112,6 +123,9 @@ impl JsonFilter {
     fn done(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
         if self.source.is_none() {
             verdict.payload_consumed();
+        }
+        if let Some(source) = self.replaced {
+            verdict.remove(source);
         }
         self.on_success.apply(record, verdict);
     }

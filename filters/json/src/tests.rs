@@ -94,6 +94,27 @@ fn a_filebeat_document_comes_out_well() {
 }
 
 #[test]
+fn what_failed_has_the_tags_that_were_asked_for() {
+    let config = r#"{"mode": "strict", "tag_on_failure": ["no", "json"]}"#;
+    assert_eq!(show(&run(config, Input::new("plain"))), r#"tags="no" tags="json""#);
+    assert_eq!(show(&run(r#"{"tag_on_failure": []}"#, Input::new("{"))), "");
+}
+
+#[test]
+fn an_object_takes_the_place_of_its_text_where_that_is_the_target() {
+    let config = r#"{"source": "doc", "target": "[doc]"}"#;
+    let mut harness = Harness::<JsonFilter>::new(config).unwrap();
+    let input = || Input::new("").field("doc", r#"{"a": 5}"#);
+    // The second is known from the first.
+    for outcome in harness.run(&[input(), input()]) {
+        assert_eq!(show(&outcome), "doc.a=5");
+    }
+    assert_eq!(show(&run(config, Input::new("").field("doc", "plain"))), r#"doc="plain""#);
+    let input = Input::new("").field("doc", r#"{"a": 5}"#);
+    assert_eq!(show(&run(r#"{"source": "doc", "target": "doc.in"}"#, input)), r#"doc="{\"a\": 5}" doc.in.a=5"#);
+}
+
+#[test]
 fn what_is_no_object_is_a_message() {
     for text in ["", "plain", "[1,2]", "\"x\"", "12", "null", "\u{feff}x", "}"] {
         check(text, "");

@@ -11,7 +11,7 @@
 //! | option | default | what |
 //! | --- | --- | --- |
 //! | `source` | `message` | the field with the pairs; of a list, every text |
-//! | `target` | | put before all names, with a dot |
+//! | `target` | | put before all names, with a dot; where it is the source itself, the pairs take the text's place |
 //! | `field_split`, `field_split_pattern` | `" "` | characters between pairs (as in a regular expression's brackets), or a pattern |
 //! | `value_split`, `value_split_pattern` | `"="` | the same between key and value |
 //! | `whitespace` | `lenient` | spaces around the value split mean nothing; `strict`: they do |
@@ -77,6 +77,8 @@ const DEPTH: usize = 8;
 #[derive(Debug)]
 pub struct Kv {
     source: Field,
+    /// Whether the pairs take its place.
+    is_replaced: bool,
     scanner: Scanner,
     rules: Rules,
     defaults: Vec<(Vec<u8>, Name, Vec<Constant>)>,
@@ -206,15 +208,16 @@ impl Filter for Kv {
             include_brackets: config.bool_or("include_brackets", true)?,
         };
         let source = setup.field(config.str_or("source", "message")?)?;
+        let is_replaced = rules.target.strip_suffix('.') == Some(field::name(config.str_or("source", "message")?)?.as_str());
         let tag_on_timeout = config.str_or("tag_on_timeout", "_kv_filter_timeout")?.to_owned();
         config.strings("tag_on_failure")?;
         let on_success = OnSuccess::new(setup)?;
         setup.needs_payload(false);
-        Ok(Self { source, scanner, rules, defaults, tag_on_timeout, on_success, work: Work::default() })
+        Ok(Self { source, is_replaced, scanner, rules, defaults, tag_on_timeout, on_success, work: Work::default() })
     }
 
     fn process(&mut self, record: &Record<'_>, verdict: &mut Verdict<'_>) {
-        let Self { source, scanner, rules, defaults, tag_on_timeout, on_success, work } = self;
+        let Self { source, is_replaced, scanner, rules, defaults, tag_on_timeout, on_success, work } = self;
         work.seen.clear();
         render(&rules.include, &mut work.include, record);
         render(&rules.exclude, &mut work.exclude, record);
@@ -255,6 +258,9 @@ impl Filter for Kv {
             }
         }
         if !work.seen.is_empty() {
+            if *is_replaced {
+                verdict.remove(source.name());
+            }
             on_success.apply(record, verdict);
         }
     }

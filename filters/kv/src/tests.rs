@@ -48,6 +48,15 @@ fn run(config: &str, input: Input) -> Outcome {
 }
 
 #[test]
+fn pairs_take_the_place_of_their_text_where_that_is_the_target() {
+    let config = r#"{"source": "happy", "target": "[happy]"}"#;
+    assert_eq!(show(&run(config, Input::new("").field("happy", "foo=bar a=1"))), "happy.foo=bar|happy.a=1");
+    assert_eq!(show(&run(config, Input::new("").field("happy", "none"))), "happy=none");
+    let config = r#"{"source": "happy", "target": "happy.in"}"#;
+    assert_eq!(show(&run(config, Input::new("").field("happy", "a=1"))), "happy=a=1|happy.in.a=1");
+}
+
+#[test]
 fn pairs() {
     for (config, text, expected) in [
         ("{}", "ip=1.2.3.4 error=REFUSED", "ip=1.2.3.4|error=REFUSED"),
