@@ -29,7 +29,7 @@ const TABLET: Part = Part::Known("Generic Tablet");
 
 /// Systems that are named by the beginning of an item or of a product, the version behind it: (beginning, family). Earlier ones
 /// come before later ones: a phone of Microsoft's also says Android, and nearly everything says Linux.
-const SYSTEMS: [(&[u8], &str); 46] = [
+const SYSTEMS: [(&[u8], &str); 47] = [
     (b"Windows Phone OS ", "Windows Phone"),
     (b"Windows Phone ", "Windows Phone"),
     (b"KAIOS", "KaiOS"),
@@ -52,6 +52,7 @@ const SYSTEMS: [(&[u8], &str); 46] = [
     (b"iOS", "iOS"),
     (b"CPU like Mac OS X", "iOS"),
     (b"Intel Mac OS X", "Mac OS X"),
+    (b"Intelx64 Mac OS X", "Mac OS X"),
     (b"PPC Mac OS X", "Mac OS X"),
     (b"Mac OS X", "Mac OS X"),
     (b"macOS", "Mac OS X"),
@@ -189,7 +190,7 @@ pub fn read(tokens: &Tokens<'_>) -> System {
 }
 
 /// Between a system that is named and Linux, which everything is.
-const WINDOWS_RANK: usize = 27;
+const WINDOWS_RANK: usize = 28;
 const ANDROID_RANK: usize = 10;
 
 fn system_of(tokens: &Tokens<'_>, token: &Token, name: &[u8]) -> Option<(usize, &'static str, Place)> {
@@ -217,6 +218,10 @@ fn system_of(tokens: &Tokens<'_>, token: &Token, name: &[u8]) -> Option<(usize, 
     }
     while place.0 < place.1 && matches!(tokens.text[place.0], b' ' | b'-' | b'/') {
         place.0 += 1;
+    }
+    // `Mac OS X Version 10.14.4`
+    if tokens.at(place).starts_with(b"Version ") {
+        place.0 += b"Version ".len();
     }
     let place = numbers(tokens.text, place);
     Some((at, family, place))

@@ -19,7 +19,7 @@ fn show(agent: &str) -> String {
 }
 
 /// Agent, and: name version | os version | device.
-const AGENTS: [(&str, &str); 84] = include!("agents.in");
+const AGENTS: [(&str, &str); 85] = include!("agents.in");
 
 #[test]
 fn well_known_agents() {
