@@ -81,7 +81,7 @@ use instance::{Pre, StartError};
 use pool::{Loaded, Pool};
 
 /// Most filters of one chain.
-const CHAIN_ENTRIES: usize = 64;
+pub(crate) const CHAIN_ENTRIES: usize = 64;
 
 /// What can go wrong in the sandbox; a variant is the caller's reaction.
 #[derive(Debug, thiserror::Error)]

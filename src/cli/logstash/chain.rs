@@ -14,7 +14,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::condition;
-use super::options::{config, dates, dotted, failure_tag, json, metadata, renamed, strings};
+use super::options::{adapted, config, dotted, elements, failure_tag, json, metadata, strings};
 use super::tree::{Condition, Item, Pipeline, Plugin, Value, not};
 
 /// What must be known of the box to translate for it.
@@ -98,6 +98,9 @@ const ADVICE: [(&str, &str); 12] = [
     ("urldecode", "write a filter: `sawbox filter new`"),
     ("uuid", "every row has an identity: topic, partition and offset"),
 ];
+/// Options that hold regular expressions, in which brackets are no fields.
+const EXPRESSIONS: [&str; 6] =
+    ["field_split_pattern", "gsub", "match", "pattern", "pattern_definitions", "value_split_pattern"];
 /// What every plugin does where it succeeded.
 const ON_SUCCESS: [&str; 4] = ["add_field", "add_tag", "remove_field", "remove_tag"];
 
@@ -145,6 +148,16 @@ impl Translator<'_> {
                 let own = if is_alone { condition::when(condition) } else { condition::in_parentheses(condition) };
                 Ok::<_, String>((own?, condition::in_parentheses(&not(condition.clone()))?))
             });
+            let (mut parts, mut fields) = (Vec::new(), Vec::new());
+            condition.iter().for_each(|condition| condition::fields(condition, &mut fields));
+            for field in fields.into_iter().filter(|field| field.split('.').any(|part| part.parse::<i64>().is_ok())) {
+                self.note(line, format!("`{field}` is no field here: elements of lists have no names of their own"));
+            }
+            condition.iter().for_each(|condition| condition::parts(condition, &mut parts));
+            for (field, part) in parts {
+                let element = format!("{field}:={}", condition::quoted(part));
+                self.note(line, format!("`{part}` is looked for as a part of `{field}`; if that is a list, write `{element}`"));
+            }
             let (own, not) = match said.transpose() {
                 Ok(Some((own, not))) => (Some(own), not),
                 Ok(None) => (None, String::new()),
@@ -212,8 +225,11 @@ impl Translator<'_> {
                     _ => Map::new(),
                 };
                 let Some(Json::Object(wanted)) = config.get("match") else { return None };
+                let target = text("target", "");
+                let under = if target.is_empty() { target } else { target + "." };
                 for expression in wanted.values().flat_map(strings) {
-                    written.extend(self.knows.captures(&expression, &definitions)?);
+                    let captures = self.knows.captures(&expression, &definitions)?;
+                    written.extend(captures.into_iter().map(|name| format!("{under}{name}")));
                 }
             }
             "dissect" => match option("mapping").map(json) {
@@ -255,21 +271,29 @@ impl Translator<'_> {
             return;
         }
         let mut config = config(plugin);
-        if name == "throttle" {
-            renamed(&mut config);
+        if name == "mutate" && config.is_empty() {
+            // It does nothing, and nothing is lost.
+            self.done.plugins -= 1;
+            return;
+        }
+        for said in adapted(name, &mut config) {
+            self.note(*line, said);
         }
         self.metadata.extend(plugin.options.iter().flat_map(|(_, value)| metadata(&json(value))));
-        if dates(&config) {
-            self.note(
-                *line,
-                format!("`{name}` writes a date with `%{{+…}}`; that stays as it stands: take the time from `_time`"),
-            );
+        let fields = plugin.options.iter().filter(|(option, _)| !EXPRESSIONS.contains(&option.as_str()));
+        for element in fields.flat_map(|(_, value)| elements(&json(value))) {
+            self.note(*line, format!("`{name}`: `{element}` is no field here: elements of lists have no names of their own"));
         }
         if let Some(directories) = config.remove("patterns_dir") {
             self.read_patterns(&strings(&directories), &mut config, *line);
         }
         let mut behind = Map::new();
         while let Err(why) = self.knows.accepts(name, &config) {
+            if why.contains("there is no file `") {
+                // It will be when it is put there.
+                self.note(*line, format!("`{name}`: {why}"));
+                break;
+            }
             // A filter names what it does not know first, in backticks.
             let unknown =
                 why.strip_prefix('`').and_then(|rest| rest.split_once("` is unknown")).map(|(option, _)| option.to_owned());

@@ -1,11 +1,12 @@
 //! A Logstash condition as a `when` of the search language.
 //!
 //! What Logstash means: a field alone is true where it is there; `"a" in [tags]` looks for an element, `"a" in [message]` for a
-//! part of the text; `==` compares bytes or numbers and `!=` also holds where the field is missing. Two fields cannot be compared.
+//! part of the text; a regular expression is Ruby's, whose `^` and `$` stand at lines; `==` compares bytes or numbers and `!=` also holds where the field is missing. Two fields cannot be compared.
 
 use std::fmt::Write;
 
 use super::tree::{Comparison, Condition, Operand};
+use crate::sandbox::grok;
 
 /// Fields that hold lists, where `in` asks for an element.
 const LISTS: [&str; 1] = ["tags"];
@@ -39,9 +40,15 @@ pub(super) fn when(condition: &Condition) -> Result<String, String> {
             format!("({})", any.join(" or "))
         }
         Condition::In(..) => return Err("`in` between two fields".into()),
-        Condition::Matches(Operand::Field(field), pattern) => format!("{}:~{}", name(field), quoted(pattern)),
+        Condition::Matches(Operand::Field(field), pattern) => format!("{}:~{}", name(field), quoted(&expression(pattern)?)),
         Condition::Matches(..) => return Err("`=~` without a field on its left".into()),
     })
+}
+
+/// A regular expression of Ruby's, as the search language reads it.
+fn expression(pattern: &str) -> Result<String, String> {
+    let plain = grok::linear_form(pattern).map_err(|error| error.to_string())?;
+    Ok(if plain.contains(['^', '$']) { format!("(?m){plain}") } else { plain })
 }
 
 /// A condition where an operator stands before or after it.
@@ -107,6 +114,18 @@ fn escaped(text: &str) -> String {
         let _ = if plain { write!(escaped, "{c}") } else { write!(escaped, "\\{c}") };
     }
     escaped
+}
+
+/// The fields of which a condition asks for a part of the text, and the part: of a list it may mean an element.
+pub(super) fn parts<'a>(condition: &'a Condition, all: &mut Vec<(&'a str, &'a str)>) {
+    match condition {
+        Condition::All(inner) | Condition::Any(inner) => inner.iter().for_each(|inner| parts(inner, all)),
+        Condition::Not(inner) => parts(inner, all),
+        Condition::In(Operand::Text(text), Operand::Field(field)) if !LISTS.contains(&field.as_str()) && field != "message" => {
+            all.push((field, text));
+        }
+        _ => {}
+    }
 }
 
 /// Every field that a condition looks at.

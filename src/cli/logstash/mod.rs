@@ -1,6 +1,6 @@
 //! `sawbox logstash import`: a Logstash pipeline's filters as a chain.
 //!
-//! [`parse`] reads the language, [`chain`] makes entries of plugins and branches, [`options`] configuration of their options, [`condition`] says a condition in the search
+//! [`parse`] reads the language, [`variables`] are put in, [`chain`] makes entries of plugins and branches, [`options`] configuration of their options, [`condition`] says a condition in the search
 //! language. Standard output gets configuration that `sawbox check` accepts; standard error what a person must know, in words, each
 //! with its file and line. Nothing of Logstash runs here, and no box is asked.
 #![allow(clippy::disallowed_methods)] // the files of the person who types, not of the box
@@ -18,7 +18,7 @@ use self::chain::{Entry, Knows, Translation};
 use crate::base::predicate;
 use crate::sandbox::grok::{self, Custom};
 use crate::sandbox::lab::Lone;
-use crate::sandbox::{Config, Sandbox};
+use crate::sandbox::{CHAIN_ENTRIES, Config, Sandbox};
 
 mod chain;
 mod condition;
@@ -27,6 +27,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod variables;
 
 /// Longest pipeline that is read.
 const PIPELINE_BYTES: u64 = 8 << 20;
@@ -62,10 +63,12 @@ pub fn run(command: LogstashCommand) -> anyhow::Result<()> {
     for file in &files {
         let name = file.display().to_string();
         let text = read(file)?;
-        let pipeline = parse::parse(&text).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+        let mut pipeline = parse::parse(&text).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
         let knows = Here { sandbox: crate::sandbox_in_memory(&Config::default(), None)?, beside: file.parent() };
+        let resolved = variables::resolve(&mut pipeline, &|name| std::env::var(name).ok());
         let Translation { entries: more, mut notes, plugins: seen, translated: done } = chain::translate(&pipeline, &knows);
         let more = sound(more, &mut notes);
+        notes.extend(resolved.into_iter().map(|(line, text)| chain::Note { line, text }));
         notes.sort_by_key(|note| note.line);
         for note in notes {
             eprintln!("{name}:{}: {}", note.line, note.text);
@@ -84,6 +87,9 @@ pub fn run(command: LogstashCommand) -> anyhow::Result<()> {
     if entries.is_empty() {
         bail!("nothing became an entry: there is no chain to print");
     }
+    if let Some(said) = too_long(entries.len(), &topic) {
+        eprintln!("{said}");
+    }
     if json {
         let chain: Vec<Written> = entries.iter().map(|(_, entry)| Written::of(entry)).collect();
         println!("{}", serde_json::to_string_pretty(&chain)?);
@@ -94,6 +100,16 @@ pub fn run(command: LogstashCommand) -> anyhow::Result<()> {
         println!("# {from}\n{}", toml_of(&topic, entry)?);
     }
     Ok(())
+}
+
+/// What to do with a chain that no topic may have.
+fn too_long(entries: usize, topic: &str) -> Option<String> {
+    (entries > CHAIN_ENTRIES).then(|| {
+        format!(
+            "the chain of `{topic}` has {entries} entries, and a topic's may have {CHAIN_ENTRIES}: `sawbox check` refuses it as it is. \
+             Cut it: end the first part with the filter `route` to another topic, and give the rest to that one"
+        )
+    })
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {

@@ -8,14 +8,12 @@ use serde_json::{Map, Value as Json};
 use super::tree::{Plugin, Value};
 
 /// Options that are about Logstash's own workings.
-const ITS_OWN: [&str; 12] = [
+const ITS_OWN: [&str; 10] = [
     "id",
     "enable_metric",
     "periodic_flush",
     "timeout_millis",
     "timeout_scope",
-    "patterns_files_glob",
-    "named_captures_only",
     "lru_cache_size",
     "cache_size",
     "refresh_interval",
@@ -23,8 +21,9 @@ const ITS_OWN: [&str; 12] = [
     "max_map_size",
 ];
 /// Options that are tables, and may be written as lists of pairs.
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 16] = [
     "add_field",
+    "coerce",
     "convert",
     "convert_datatype",
     "copy",
@@ -38,7 +37,13 @@ const TABLES: [&str; 14] = [
     "rename",
     "replace",
     "split",
+    "update",
 ];
+/// Options that are one text: of a list with one, Logstash takes that.
+const TEXTS: [&str; 7] = ["destination", "field", "locale", "prefix", "source", "target", "timezone"];
+
+/// Types of grok's fields.
+const TYPES: [&str; 6] = ["int", "integer", "long", "float", "double", "string"];
 
 /// `[a][b]` as `a.b`.
 pub(super) fn dotted(name: &str) -> String {
@@ -59,6 +64,7 @@ pub(super) fn config(plugin: &Plugin) -> Map<String, Json> {
             Json::Array(list) if TABLES.contains(&name.as_str()) && plugin.name != "date" && list.len() % 2 == 0 => {
                 pairs(&list)
             }
+            Json::Array(mut list) if TEXTS.contains(&name.as_str()) && list.len() == 1 => list.remove(0),
             // Only an option itself is a switch; in a table "true" is a text.
             Json::String(text) if text == "true" || text == "false" => Json::Bool(text == "true"),
             other => other,
@@ -76,7 +82,7 @@ pub(super) fn config(plugin: &Plugin) -> Map<String, Json> {
 }
 
 /// Logstash's throttle adds its tag to what is throttled; the filter here says so in an option of its own, and names fields.
-pub(super) fn renamed(config: &mut Map<String, Json>) {
+fn renamed(config: &mut Map<String, Json>) {
     if let Some(tag) = config.remove("add_tag").and_then(|tags| strings(&tags).into_iter().next()) {
         config.insert("tag".into(), tag.into());
     }
@@ -154,10 +160,97 @@ pub(super) fn metadata(value: &Json) -> Vec<String> {
     names
 }
 
-pub(super) fn dates(config: &Map<String, Json>) -> bool {
+/// Says a plugin's options in the words of the filter of its name, where it has others; what a person must know of that.
+pub(super) fn adapted(plugin: &str, config: &mut Map<String, Json>) -> Vec<String> {
+    let mut notes = Vec::new();
+    match plugin {
+        "throttle" => renamed(config),
+        "json" => {
+            // Logstash tags what is no object, or, with this option, passes it on in silence.
+            let is_lenient = config.remove("skip_on_invalid_json") == Some(Json::Bool(true));
+            config.insert("mode".into(), if is_lenient { "lenient" } else { "strict" }.into());
+            if is_lenient {
+                config.insert("tag_on_failure".into(), Json::Array(Vec::new()));
+            }
+        }
+        "grok" => {
+            match config.remove("named_captures_only") {
+                None | Some(Json::Bool(true)) => {}
+                Some(_) => {
+                    notes.push("`grok`: `named_captures_only => false` is left out: names without a field set none".into())
+                }
+            }
+            match config.remove("patterns_files_glob") {
+                None => {}
+                Some(Json::String(glob)) if glob == "*" => {}
+                Some(glob) => notes.push(format!("`grok`: `patterns_files_glob` {glob} is left out: all files are read")),
+            }
+            for option in ["match", "pattern_definitions"] {
+                config.get_mut(option).into_iter().for_each(|value| untyped(value, &mut notes));
+            }
+        }
+        "useragent" if config.remove("regexes").is_some() => {
+            notes.push("`useragent`: `regexes` is left out: the rules are built in".into());
+        }
+        "translate" | "geoip" => {
+            for option in ["dictionary_path", "database"] {
+                let Some(Json::String(path)) = config.get_mut(option) else { continue };
+                if let Some((_, name)) = path.rsplit_once('/') {
+                    notes.push(format!("`{plugin}`: put {path} into the folder `lookups` of the data directory, as `{name}`"));
+                    *path = name.to_owned();
+                }
+            }
+        }
+        _ => {}
+    }
+    notes
+}
+
+/// Takes types that are none out of grok's references: Logstash leaves such a field the text that it is.
+fn untyped(value: &mut Json, notes: &mut Vec<String>) {
+    match value {
+        Json::String(text) => {
+            let (mut plain, mut rest) = (String::new(), text.as_str());
+            while let Some(at) = rest.find("%{") {
+                let end = rest[at..].find('}').map_or(rest.len(), |end| at + end);
+                let reference = &rest[at..end];
+                plain.push_str(&rest[..at]);
+                rest = &rest[end..];
+                match reference.match_indices(':').nth(1) {
+                    Some((colon, _)) if !TYPES.contains(&reference[colon + 1..].split(':').next().unwrap_or("")) => {
+                        plain.push_str(&reference[..colon]);
+                        notes.push(format!(
+                            "`grok`: `{reference}}}` has no type that there is, for Logstash either: it stays a text"
+                        ));
+                    }
+                    _ => plain.push_str(reference),
+                }
+            }
+            plain.push_str(rest);
+            *text = plain;
+        }
+        Json::Array(list) => list.iter_mut().for_each(|value| untyped(value, notes)),
+        Json::Object(table) => table.values_mut().for_each(|value| untyped(value, notes)),
+        _ => {}
+    }
+}
+
+/// The elements of lists that a value names, like `[a][0]`: fields have names alone here.
+pub(super) fn elements(value: &Json) -> Vec<String> {
     let mut all = Vec::new();
-    config.values().for_each(|value| texts(value, &mut all));
-    all.iter().any(|text| text.contains("%{+"))
+    texts(value, &mut all);
+    let mut found = Vec::new();
+    for text in all {
+        for (at, _) in text.match_indices("][") {
+            let inside = text[at + 2..].split(']').next().unwrap_or("");
+            let is_index = !inside.is_empty() && inside.strip_prefix('-').unwrap_or(inside).bytes().all(|c| c.is_ascii_digit());
+            if is_index && text[at + 2..].contains(']') {
+                let start = text[..at].rfind(|c: char| c.is_whitespace() || matches!(c, '{' | '}')).map_or(0, |at| at + 1);
+                found.push(format!("{}][{inside}]", &text[start..at]));
+            }
+        }
+    }
+    found
 }
 
 /// The tag that says that a filter did not succeed.

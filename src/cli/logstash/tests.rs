@@ -93,7 +93,9 @@ fn conditions_are_said_in_the_search_language() {
         ("\"_grokparsefailure\" in [tags]", "tags:=\"_grokparsefailure\""),
         ("\"x y\" not in [message]", "not message:=*x\\ y*"),
         ("[level] in [\"warn\", \"error\"] or [status] >= 500", "(level:=\"warn\" or level:=\"error\") or status>=500"),
-        ("[path] =~ /^\\/a\\.b$/ and ([x] or 5 < [y])", "path:~\"^/a\\\\.b$\" and (x:* or y>5)"),
+        ("[path] =~ /^\\/a\\.b$/ and ([x] or 5 < [y])", "path:~\"(?m)^/a\\\\.b$\" and (x:* or y>5)"),
+        ("[message] =~ /^{.*}$/", "message:~\"(?m)^\\\\{.*}$\""),
+        ("[message] =~ /\\h{2}\\/(?m:.)\\Z/", "message:~\"[0-9A-Fa-f]{2}/(?s:.)(?:\\\\n?\\\\z)\""),
         ("[path] !~ \"x\"", "not path:~\"x\""),
         ("[a] xor [b]", "(a:* or b:*) and not (a:* and b:*)"),
         ("[@timestamp] and [weird name] == true", "_time:* and \"weird name\":=true"),
@@ -103,8 +105,16 @@ fn conditions_are_said_in_the_search_language() {
         // What is said must be understood.
         crate::base::predicate::parse(when).unwrap_or_else(|error| panic!("{when}: {error}"));
     }
-    let said = notes("filter { if [a] == [b] { drop { } } }");
-    assert!(said.contains("1: ") && said.contains("two fields"), "{said}");
+    for (condition, says) in [
+        ("[a] == [b]", "two fields"),
+        ("[a] =~ /x(?=y)/", "look-around"),
+        ("\"x\" in [list]", "write `list:=\"x\"`"),
+        ("[a][0] == 5", "elements of lists"),
+    ] {
+        let said = notes(&format!("filter {{ if {condition} {{ drop {{ }} }} }}"));
+        assert!(said.contains("1: ") && said.contains(says), "{condition}: {said}");
+    }
+    assert_eq!(notes("filter { if \"x\" in [message] and \"y\" in [tags] { drop { } } }"), "");
 }
 
 #[test]
@@ -199,12 +209,12 @@ filter {
         "sawbox filter new",
         "4: the patterns in ./mine",
         "5: `mutate`: the option `not_here`",
-        "%{+",
         "6: `date`",
         "sensible",
     ] {
         assert!(said.contains(part), "{part} in\n{said}");
     }
+    assert!(!said.contains("%{+"), "dates in texts are written as in Logstash: {said}");
     let got = entries(text);
     assert_eq!(got[0].2, json!({"match": {"message": "%{ID:n}"}, "pattern_definitions": {"ID": "[0-9]+"}}));
     assert_eq!(got[1], ("mutate".into(), "not tags:=\"_grokparsefailure\"".into(), json!({"add_tag": ["ok"]})));
@@ -225,6 +235,94 @@ fn values_are_read_as_logstash_reads_them() {
     assert_eq!(got[1].2, json!({"separator": "\t", "columns": ["a", "b-c"]}));
     let got = entries(r#"filter { grok { match => ["message", "x", "message", "y"] } }"#);
     assert_eq!(got[0].2, json!({"match": {"message": ["x", "y"]}}));
+}
+
+#[test]
+fn options_are_said_in_the_words_of_the_filter() {
+    for (plugin, config, says) in [
+        ("json { source => \"m\" }", json!({"source": "m", "mode": "strict"}), ""),
+        (
+            "json { source => \"m\" skip_on_invalid_json => true }",
+            json!({"source": "m", "mode": "lenient", "tag_on_failure": []}),
+            "",
+        ),
+        (
+            "json { source => \"m\" tag_on_failure => [\"no\"] }",
+            json!({"source": "m", "mode": "strict", "tag_on_failure": ["no"]}),
+            "",
+        ),
+        (
+            "mutate { update => [\"a\", \"b\"] coerce => [\"c\", \"d\"] }",
+            json!({"update": {"a": "b"}, "coerce": {"c": "d"}}),
+            "",
+        ),
+        ("date { match => [\"t\", \"ISO8601\"] target => [\"x\"] }", json!({"match": ["t", "ISO8601"], "target": "x"}), ""),
+        ("useragent { source => \"a\" regexes => \"/x.yaml\" }", json!({"source": "a"}), "built in"),
+        (
+            "translate { source => \"a\" dictionary_path => \"/etc/lists/cve.yaml\" }",
+            json!({"source": "a", "dictionary_path": "cve.yaml"}),
+            "put /etc/lists/cve.yaml into the folder `lookups`",
+        ),
+        (
+            "grok { match => { \"message\" => \"%{WORD:x:boolean} %{INT:n:int} %{WORD:y}\" } }",
+            json!({"match": {"message": "%{WORD:x} %{INT:n:int} %{WORD:y}"}}),
+            "`%{WORD:x:boolean}` has no type",
+        ),
+        (
+            "grok { match => { \"message\" => \"x\" } named_captures_only => false patterns_files_glob => \"*.pat\" }",
+            json!({"match": {"message": "x"}}),
+            "named_captures_only",
+        ),
+        (
+            "grok { match => { \"m\" => \"x\" } patterns_files_glob => \"*.pat\" }",
+            json!({"match": {"m": "x"}}),
+            "`patterns_files_glob`",
+        ),
+        ("grok { match => { \"m\" => \"x\" } patterns_files_glob => \"*\" }", json!({"match": {"m": "x"}}), ""),
+        ("mutate { rename => { \"[x][0]\" => \"y\" } }", json!({"rename": {"[x][0]": "y"}}), "`[x][0]` is no field"),
+        ("mutate { gsub => [\"a\", \"[a-z][0]\", \"\"] }", json!({"gsub": ["a", "[a-z][0]", ""]}), ""),
+        ("kv { add_field => { \"day\" => \"%{+YYYY}\" } }", json!({"add_field": {"day": "%{+YYYY}"}}), ""),
+    ] {
+        let text = format!("filter {{ {plugin} }}");
+        let (got, said) = (entries(&text), notes(&text));
+        assert_eq!((got.len(), &got[0].2), (1, &config), "{plugin}");
+        assert!(said.contains(says) && said.is_empty() == says.is_empty(), "{plugin}: {said}");
+    }
+    let empty = translated("filter { mutate { id => \"x\" } }");
+    assert_eq!((empty.entries.len(), empty.plugins, empty.notes.len()), (0, 0, 0));
+    let same = r#"filter { if [in][w] { grok { match => { "m" => "%{WORD:w}" } target => "in" } drop { } } }"#;
+    assert!(entries(same).iter().any(|(filter, ..)| filter == "tag"), "what goes under the target changes the decision");
+}
+
+#[test]
+fn variables_are_put_in() {
+    let text = r#"filter {
+      geoip { database => "${DIR:/var/geo}/city.mmdb" source => "${NONE}" }
+      if [a] == "${HERE}" { dns { hit_cache_size => "${SIZE:900}" add_field => { "${HERE}" => "$ ${ ${HERE}${DIR:/var/geo}" } } }
+    }"#;
+    let mut pipeline = parse(text).unwrap();
+    let said = super::variables::resolve(&mut pipeline, &|name| (name == "HERE").then(|| "now".to_owned()));
+    let translation = translate(&pipeline, &Any);
+    assert_eq!(Json::Object(translation.entries[0].config.clone()), json!({"database": "city.mmdb", "source": "${NONE}"}));
+    assert_eq!(translation.entries[1].when.as_deref(), Some("a:=\"now\""));
+    let config = json!({"hit_cache_size": 900, "add_field": {"now": "$ ${ now/var/geo"}});
+    assert_eq!(Json::Object(translation.entries[1].config.clone()), config);
+    let said: Vec<String> = said.into_iter().map(|(line, text)| format!("{line}: {text}")).collect();
+    assert_eq!(said.len(), 4, "{said:?}");
+    for (said, part) in said.iter().zip([
+        "2: `${DIR:/var/geo}` is its default",
+        "2: `${NONE}` stays",
+        "3: `${HERE}` is `now`",
+        "3: `${SIZE:900}`",
+    ]) {
+        assert!(said.starts_with(part), "{said}");
+    }
+}
+
+#[test]
+fn a_chain_that_is_too_long_is_said_to_be() {
+    assert_eq!(super::too_long(64, "web"), None);
+    assert!(super::too_long(65, "web").is_some_and(|said| said.contains("65") && said.contains("`route`")));
 }
 
 #[test]
