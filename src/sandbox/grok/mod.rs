@@ -8,7 +8,9 @@
 //! **Meaning**, which is Logstash's: the expression is not anchored; `.` matches a line feed and `^`, `$` match at lines (Ruby's
 //! MULTILINE); only named groups capture; a capture of nothing is no capture; two captures of one name are a list, in the
 //! order in which they stand in the expression; `:int` and `:float` read as far as the digits go; `[a][b]` is the field `a.b`.
-//! `\w`, `\d`, `\s` and `\b` are ASCII, as in Ruby, and text is bytes: invalid UTF-8 neither fails nor is lost.
+//! `\w`, `\d` and `\s` are ASCII, as in Ruby, and text is bytes: invalid UTF-8 neither fails nor is lost. What takes any character
+//! takes all its bytes, where it stands once or is counted; [`syntax`] tells where not. Unlike in Ruby `\b` and `[[:alpha:]]` are
+//! ASCII's, too, and `(?i)` knows no letters beyond it, unless the expression itself has a class beyond ASCII: then all are Unicode's.
 //!
 //! **Engines.** Most expressions are lowered to plain steps ([`lower`]), which cut a line at hand-written speed and mean what the
 //! linear-time engine (`regex::bytes`) means; that engine takes what cannot be lowered, and texts on which the steps give up. An expression with look-around, a back reference or an
@@ -43,6 +45,7 @@ use crate::base::row::Value;
 
 use lower::{Lowered, Outcome};
 pub use patterns::Flavour;
+use syntax::Units;
 
 /// Longest expression after all names are replaced.
 pub const EXPANDED_BYTES: usize = 256 * 1024;
@@ -169,19 +172,26 @@ pub fn compile(expression: &str, custom: &Custom) -> Result<Grok, GrokError> {
 /// [`GrokError::Expression`], with the name or the place that is wrong.
 pub fn compile_as(expression: &str, custom: &Custom, flavour: Flavour) -> Result<Grok, GrokError> {
     let expanded = expand::expand(expression, custom, flavour).map_err(GrokError::Expression)?;
-    let parts = syntax::translate(&expanded).map_err(GrokError::Expression)?;
+    let mut parts = syntax::translate(&expanded, Units::Bytes).map_err(GrokError::Expression)?;
     if parts.fields.len() > FIELDS {
         return Err(GrokError::Expression(format!("the expression captures more than {FIELDS} fields")));
     }
-    let linear = linear(&parts.superset);
+    let mut linear = automaton(&parts.superset, false).map(|regex| (regex, true));
+    if linear.is_err() {
+        parts = syntax::translate(&expanded, Units::Characters).map_err(GrokError::Expression)?;
+        linear = automaton(&parts.superset, true).map(|regex| (regex, false));
+    }
     let engine = match linear {
         Ok((regex, is_ascii)) if !parts.needs_exact => {
             let lowered = if is_ascii { Lowered::new(&parts.superset).map(Box::new) } else { None };
             Engine::Linear { regex, states: weigh::states(&parts.superset, !is_ascii), lowered }
         }
         superset => {
+            let characters = || syntax::translate(&expanded, Units::Characters).map(|parts| parts.exact).unwrap_or_default();
             let build = |steps| {
-                bounded(&parts.exact, steps).map(Box::new).map_err(|error| match &superset {
+                let exact = bounded(&parts.exact, fancy_regex::BytesMode::Ascii, steps);
+                let exact = exact.or_else(|_| bounded(&characters(), fancy_regex::BytesMode::UnicodeBytes, steps));
+                exact.map(Box::new).map_err(|error| match &superset {
                     Err(regex::Error::Syntax(said)) => refused(said),
                     _ => refused(&error.to_string()),
                 })
@@ -199,7 +209,7 @@ pub fn compile_as(expression: &str, custom: &Custom, flavour: Flavour) -> Result
 /// # Errors
 /// [`GrokError::Expression`]: what is wrong, or beyond a linear-time engine.
 pub fn linear_form(expression: &str) -> Result<String, GrokError> {
-    let parts = syntax::translate(expression).map_err(GrokError::Expression)?;
+    let parts = syntax::translate(expression, Units::Characters).map_err(GrokError::Expression)?;
     if parts.needs_exact {
         let why = "look-around, a back reference or an atomic group";
         return Err(GrokError::Expression(format!("a regular expression with {why}")));
@@ -207,33 +217,25 @@ pub fn linear_form(expression: &str) -> Result<String, GrokError> {
     Ok(parts.superset)
 }
 
-/// The automaton, and whether its classes are ASCII's.
-fn linear(pattern: &str) -> Result<(regex::bytes::Regex, bool), regex::Error> {
-    let build = |unicode| {
-        regex::bytes::RegexBuilder::new(pattern)
-            .unicode(unicode)
-            .multi_line(true)
-            .dot_matches_new_line(true)
-            .size_limit(PROGRAM_BYTES)
-            .build()
-            .map(|regex| (regex, !unicode))
-    };
-    // ASCII classes are what Ruby means and what is fast; an expression that names a class beyond ASCII gets Unicode's.
-    build(false).or_else(|_| build(true))
+/// The automaton. ASCII classes are what Ruby means and what is fast; an expression that names a class beyond gets Unicode's.
+fn automaton(pattern: &str, unicode: bool) -> Result<regex::bytes::Regex, regex::Error> {
+    regex::bytes::RegexBuilder::new(pattern)
+        .unicode(unicode)
+        .multi_line(true)
+        .dot_matches_new_line(true)
+        .size_limit(PROGRAM_BYTES)
+        .build()
 }
 
-fn bounded(pattern: &str, steps: usize) -> Result<fancy_regex::Regex, fancy_regex::Error> {
-    let build = |mode| {
-        fancy_regex::RegexBuilder::new(pattern)
-            .bytes_mode(mode)
-            .multi_line(true)
-            .dot_matches_new_line(true)
-            .backtrack_limit(steps)
-            .delegate_size_limit(PROGRAM_BYTES)
-            .max_prog_size(PROGRAM_BYTES / 64)
-            .build()
-    };
-    build(fancy_regex::BytesMode::Ascii).or_else(|_| build(fancy_regex::BytesMode::UnicodeBytes))
+fn bounded(pattern: &str, mode: fancy_regex::BytesMode, steps: usize) -> Result<fancy_regex::Regex, fancy_regex::Error> {
+    fancy_regex::RegexBuilder::new(pattern)
+        .bytes_mode(mode)
+        .multi_line(true)
+        .dot_matches_new_line(true)
+        .backtrack_limit(steps)
+        .delegate_size_limit(PROGRAM_BYTES)
+        .max_prog_size(PROGRAM_BYTES / 64)
+        .build()
 }
 
 /// Of what an engine says, its last line: those before show the expression as it was translated.

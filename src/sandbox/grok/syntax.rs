@@ -7,6 +7,10 @@
 //! Every capturing group of both forms is named by us and stands for the field of the same number; groups without a name do
 //! not capture, as in Ruby when names are present.
 //!
+//! Text is bytes, but what Ruby's `.`, `[^…]`, `\S`, `\W` and `\D` take is a character: where they stand once or are counted, they take
+//! all bytes of one ([`WHOLE`]). In runs (`*`, `+`) and in groups that repeat they go by bytes, which is fast and comes to the same
+//! but where what follows may begin within a character; in assertions, too. An engine that knows Unicode needs none of that.
+//!
 //! What differs between the dialects and is changed here: `\h`, `\Z`, `\R`, `\<`, `\>` and escapes of letters that mean nothing;
 //! `(?m)`, which is our `s`; comments; a `{` that begins no repeat.
 
@@ -25,6 +29,8 @@ pub(super) struct Parts {
 /// A group that is still open.
 struct Open {
     kind: Group,
+    /// Whether it repeats, or asserts: then what is in it goes by bytes.
+    by_bytes: bool,
     /// Length of the superset before it: an assertion is cut back to here.
     superset: usize,
     /// Whether what is in it could match in more than one way.
@@ -40,14 +46,32 @@ enum Group {
 
 struct Translator<'a> {
     text: &'a str,
+    units: Units,
+    /// Where groups begin that repeat, behind the parenthesis, in order.
+    repeated: Vec<usize>,
     at: usize,
     parts: Parts,
     open: Vec<Open>,
 }
 
+/// What the engine takes for a character.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Units {
+    /// A byte.
+    Bytes,
+    /// A character.
+    Characters,
+}
+
+/// All bytes of a character beyond ASCII.
+const WHOLE: &str = r"[\xC2-\xDF][\x80-\xBF]|[\xE0-\xEF][\x80-\xBF]{2}|[\xF0-\xF4][\x80-\xBF]{3}";
+/// Up to so many times; more would be a large program.
+const COUNTED: u32 = 64;
+
 /// Translates an expanded expression.
-pub(super) fn translate(text: &str) -> Result<Parts, String> {
-    let mut translator = Translator { text, at: 0, parts: Parts::default(), open: Vec::new() };
+pub(super) fn translate(text: &str, units: Units) -> Result<Parts, String> {
+    let repeated = if units == Units::Bytes { repeated(text) } else { Vec::new() };
+    let mut translator = Translator { text, units, repeated, at: 0, parts: Parts::default(), open: Vec::new() };
     while let Some(c) = translator.next() {
         match c {
             '\\' => translator.escape(false)?,
@@ -60,6 +84,11 @@ pub(super) fn translate(text: &str) -> Result<Parts, String> {
             }
             '*' | '+' | '?' => translator.repeat(c.encode_utf8(&mut [0; 4])),
             '{' => translator.brace(),
+            '.' => {
+                let from = translator.place();
+                translator.both(".");
+                translator.whole(from);
+            }
             c => translator.both(c.encode_utf8(&mut [0; 4])),
         }
     }
@@ -86,6 +115,36 @@ impl<'a> Translator<'a> {
     fn both(&mut self, text: &str) {
         self.parts.exact.push_str(text);
         self.parts.superset.push_str(text);
+    }
+
+    /// How long both forms are.
+    fn place(&self) -> (usize, usize) {
+        (self.parts.exact.len(), self.parts.superset.len())
+    }
+
+    /// What was written from there on takes one byte, of those beyond ASCII any: makes it take a whole character.
+    fn whole(&mut self, from: (usize, usize)) {
+        if self.units == Units::Characters || self.open.last().is_some_and(|open| open.by_bytes) || !self.is_counted() {
+            return;
+        }
+        for (form, from) in [(&mut self.parts.exact, from.0), (&mut self.parts.superset, from.1)] {
+            form.insert_str(from, &format!("(?:{WHOLE}|"));
+            form.push(')');
+        }
+    }
+
+    /// Whether what follows is no repeat, or one with few rounds.
+    fn is_counted(&self) -> bool {
+        match self.rest().chars().next() {
+            Some('*' | '+') => false,
+            Some('{') => {
+                let inside = self.rest()[1..].split('}').next().unwrap_or("");
+                let most = inside.rsplit(',').next().unwrap_or("");
+                // Else it is no repeat, or one without an end.
+                most.parse().map_or(!most.is_empty(), |most: u32| most <= COUNTED)
+            }
+            _ => true,
+        }
     }
 
     fn choice(&mut self) {
@@ -148,6 +207,11 @@ impl<'a> Translator<'a> {
             'k' if !in_class => self.back_reference()?,
             '1'..='9' if !in_class => return Err(format!("`\\{c}`: name the group and refer to it by name, as in \\k<name>")),
             'p' | 'P' | 'x' | 'u' if self.rest().starts_with('{') => self.braced(c)?,
+            'S' | 'W' | 'D' if !in_class => {
+                let from = self.place();
+                self.both(&format!("\\{c}"));
+                self.whole(from);
+            }
             'd' | 'D' | 'w' | 'W' | 's' | 'S' | 'b' | 'B' | 'A' | 'z' | 'n' | 'r' | 't' | 'f' | 'v' | 'a' | 'p' | 'P' | 'x'
             | 'u' => {
                 self.both("\\");
@@ -197,6 +261,7 @@ impl<'a> Translator<'a> {
     /// After `[`: copied to its end; sets may nest.
     fn class(&mut self) -> Result<(), String> {
         let open = "a character class is not closed";
+        let (start, from) = (self.at, self.place());
         self.both("[");
         let mut depth = 1_usize;
         let mut first = true;
@@ -235,12 +300,16 @@ impl<'a> Translator<'a> {
             }
             first = false;
         }
+        if takes_all(&self.text[start..self.at]) {
+            self.whole(from);
+        }
         Ok(())
     }
 
     /// After `(`.
     fn group(&mut self) -> Result<(), String> {
         let superset = self.parts.superset.len();
+        let by_bytes = self.open.last().is_some_and(|open| open.by_bytes) || self.repeated.binary_search(&self.at).is_ok();
         let mut kind = Group::Plain;
         if !self.take("?") {
             self.both("(?:");
@@ -268,14 +337,14 @@ impl<'a> Translator<'a> {
             self.parts.fields.push(field);
             self.both(&opening);
         } else {
-            return self.flags(superset);
+            return self.flags(superset, by_bytes);
         }
-        self.open.push(Open { kind, superset, choices: false });
+        self.open.push(Open { kind, by_bytes: by_bytes || kind == Group::Assertion, superset, choices: false });
         Ok(())
     }
 
     /// After `(?` when flags or a colon follow. Ruby's `m` is our `s`; its `^` and `$` always match at lines.
-    fn flags(&mut self, superset: usize) -> Result<(), String> {
+    fn flags(&mut self, superset: usize, by_bytes: bool) -> Result<(), String> {
         self.both("(?");
         loop {
             match self.next().ok_or("a group is not closed")? {
@@ -283,7 +352,7 @@ impl<'a> Translator<'a> {
                 c @ ('i' | 'x' | '-') => self.both(c.encode_utf8(&mut [0; 4])),
                 ':' => {
                     self.both(":");
-                    self.open.push(Open { kind: Group::Plain, superset, choices: false });
+                    self.open.push(Open { kind: Group::Plain, by_bytes, superset, choices: false });
                     return Ok(());
                 }
                 ')' => {
@@ -313,6 +382,40 @@ impl<'a> Translator<'a> {
         }
         Ok(())
     }
+}
+
+/// Where groups begin that are repeated, behind the parenthesis, in order.
+fn repeated(text: &str) -> Vec<usize> {
+    let (mut open, mut found, mut class) = (Vec::new(), Vec::new(), 0_usize);
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'\\' => at += 1,
+            b'[' => class += 1,
+            b']' => class = class.saturating_sub(1),
+            b'(' if class == 0 => open.push(at),
+            b')' if class == 0 => {
+                if let (Some(start), Some(b'*' | b'+' | b'{')) = (open.pop(), bytes.get(at)) {
+                    found.push(start);
+                }
+            }
+            _ => {}
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// Whether a class, told from behind its bracket, has all bytes beyond ASCII.
+fn takes_all(class: &str) -> bool {
+    let high = |text: &str| text.contains(['8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 'A', 'B', 'C', 'D', 'E', 'F']);
+    let names_some = !class.is_ascii()
+        || ["\\p", "\\P", "\\u", "\\x{", "&&", "[:^"].iter().any(|part| class.contains(part))
+        || class.match_indices("\\x").any(|(at, _)| class.get(at + 2..at + 3).is_none_or(high));
+    let has_all = ["\\S", "\\W", "\\D", "\\H"].iter().any(|part| class.contains(part));
+    !names_some && class.starts_with('^') != has_all
 }
 
 /// The field that a group's name stands for: ours, or one that a person wrote as `(?<name>…)` or `(?<name:int>…)`.

@@ -46,6 +46,28 @@ fn meaning_is_logstashs() {
 }
 
 #[test]
+fn characters_stay_whole() {
+    check("^(?<a>.{3})", "äöü;ß", "a=äöü");
+    check("^(?<a>[^;]{2})", "äöü;ß", "a=äö");
+    check(r"^(?<a>\S{2})", "äöü;ß", "a=äö");
+    check(r"^(?<a>...)(?<b>\W)(?<c>\D)", "aß€;ü", "a=aß€;b=;;c=ü");
+    check("(?<a>;.)$", "äöü;😀", "a=;😀");
+    check(r"(?<a>[\S\s])(?<b>.?)x", "äöx", "a=ä;b=ö");
+    check(r"^(?<a>[^\S;])?(?<b>.{1,2}?)(?<c>[^\x00-\x7F])", "äöü", "b=ä;c=ö");
+    check("(?<a>[^\u{e9}]{2})", "éäö", "a=äö");
+    check(r"(?<=;)(?<a>.)(?!x)", "ä;öü", "a=ö");
+    check(r"(?<a>.)(?<=\p{L})1", "äö1", "a=ö");
+    check(r"^(?:(?:\\.|[^\\;])*)(?<a>.)$", "äö\\ü;", "a=;");
+    check(r"(?-m:x(?<a>.))", "x\nxé", "a=é");
+    // What is no UTF-8 is taken by the byte.
+    let grok = compile("^(?<a>.{3})$", &Custom::new()).unwrap();
+    let mut found = Vec::new();
+    assert_eq!(grok.search(b"\xff\xc3\xc3\xbc", &mut grok.scratch(), &mut found), Ok(true));
+    let lowered = |expression| compile(expression, &Custom::new()).unwrap().engine() == "lowered";
+    assert!(lowered("^(?<a>.{3}) (?<b>[^;]);(?<c>\\S{1,8})$"), "still as plain steps");
+}
+
+#[test]
 fn properties_and_characters_by_number_stand_anywhere() {
     check(r"(?<a>\p{L}+)", "1Jürgen2", "a=Jürgen");
     check(r"(?<a>[\p{Lu}ü]+)", "1Jürgen2", "a=Jü");

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::{Custom, Flavour, expand, linear, patterns, syntax};
+use super::super::{Custom, Flavour, automaton, expand, patterns, syntax};
 use super::program::Op;
 use super::{Lowered, Outcome};
 
@@ -55,7 +55,7 @@ proptest! {
         expression in expression(),
         texts in prop::collection::vec("[abc:\\\\\n é]{0,12}|[abc:]{12,40} ?a?", 1..6),
     ) {
-        let Ok((regex, true)) = linear(&expression) else { return Ok(()) };
+        let Ok(regex) = automaton(&expression, false) else { return Ok(()) };
         let Some(lowered) = Lowered::new(&expression) else { return Ok(()) };
         for text in texts {
             lowered_agrees(&lowered, &regex, text.as_bytes()).map_err(TestCaseError::fail)?;
@@ -70,8 +70,8 @@ fn cases() -> u32 {
 
 fn both(expression: &str) -> (regex::bytes::Regex, Option<Lowered>) {
     let expanded = expand::expand(expression, &Custom::new(), Flavour::Legacy).unwrap();
-    let parts = syntax::translate(&expanded).unwrap();
-    (linear(&parts.superset).unwrap().0, Lowered::new(&parts.superset))
+    let parts = syntax::translate(&expanded, syntax::Units::Bytes).unwrap();
+    (automaton(&parts.superset, false).unwrap(), Lowered::new(&parts.superset))
 }
 
 const LINES: [&str; 6] = [
