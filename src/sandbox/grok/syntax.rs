@@ -9,7 +9,8 @@
 //!
 //! Text is bytes, but what Ruby's `.`, `[^…]`, `\S`, `\W` and `\D` take is a character: where they stand once or are counted, they take
 //! all bytes of one ([`WHOLE`]). In runs (`*`, `+`) and in groups that repeat they go by bytes, which is fast and comes to the same
-//! but where what follows may begin within a character; in assertions, too. An engine that knows Unicode needs none of that.
+//! but where what follows may begin within a character; in assertions, too. A single byte is the second choice, for text that is no
+//! UTF-8: where no match takes whole characters, one that cuts them is found. An engine that knows Unicode needs none of that.
 //!
 //! What differs between the dialects and is changed here: `\h`, `\Z`, `\R`, `\<`, `\>` and escapes of letters that mean nothing;
 //! `(?m)`, which is our `s`; comments; a `{` that begins no repeat.
