@@ -13,9 +13,9 @@ use crate::base::units::{Bytes, Span};
 pub struct Config {
     /// Address of the page and the API.
     pub listen: SocketAddr,
-    /// Queries that run at the same time; more wait.
+    /// Queries that run at the same time; more wait, at most for `query_timeout`.
     pub queries: usize,
-    /// After this long a query ends with what it has, marked partial.
+    /// After this long a query ends with what it has, marked partial; in twice the time its answer must be read.
     pub query_timeout: Span,
     /// Rows that a query may ask for.
     pub query_rows: usize,
