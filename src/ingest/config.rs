@@ -18,6 +18,8 @@ use crate::base::units::{Bytes, Span};
 pub struct Config {
     /// Memory for records on their way from all receivers to the queue.
     pub memory: Bytes,
+    /// What is larger than connections may hold without asking arrives in this time, and in as much again for each 2 MiB of it.
+    pub arrival: Span,
     /// Lumberjack v1 (logstash-forwarder) and v2 (Beats, Logstash), both on each of these ports.
     pub beats: Vec<Beats>,
     /// Syslog, RFC 3164 and RFC 5424.
@@ -185,6 +187,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             memory: Bytes(64 << 20),
+            arrival: span(30),
             beats: vec![Beats::default()],
             syslog: vec![Syslog::default()],
             kafka: vec![Kafka::default()],
@@ -273,6 +276,7 @@ impl Config {
         if self.memory.0 < 1 << 20 || self.memory.0 > 1 << 40 {
             return Err(format!("ingest.memory = \"{}\": write at least \"1MiB\"", self.memory));
         }
+        time("ingest", "arrival", self.arrival)?;
         for (at, beats) in self.beats.iter().enumerate() {
             let key = format!("ingest.beats[{at}]");
             topic(&key, &beats.topic)?;
@@ -403,6 +407,7 @@ mod tests {
     fn nonsense_is_refused_by_name() {
         for (text, word) in [
             ("memory = \"1KiB\"", "memory"),
+            ("arrival = \"0s\"", "ingest.arrival"),
             ("[[beats]]\ntopic = \"_own\"", "beats[0].topic"),
             ("[[beats]]\nmax_window = 0", "max_window"),
             ("[[beats]]\nkeepalive = \"40s\"", "keepalive"),

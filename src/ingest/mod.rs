@@ -25,6 +25,7 @@ use config::{Config, Transport};
 use counters::{Counters, Reading};
 use door::Door;
 use listener::{Listener, Stop};
+use room::Arrival;
 
 pub mod body;
 pub mod buffer;
@@ -42,6 +43,7 @@ pub mod listener;
 pub mod lumberjack;
 pub mod pieces;
 pub mod query;
+pub mod room;
 pub mod route;
 pub mod syslog;
 pub mod tls;
@@ -123,7 +125,7 @@ impl Ingest {
         config: &Config,
     ) -> Result<Arc<Self>, IngestError> {
         config.check().map_err(IngestError::Config)?;
-        let door = Door::new(queue.clone(), clock.clone(), config.memory.as_usize());
+        let door = Door::new(queue.clone(), clock.clone(), config.memory.as_usize(), Arrival(config.arrival.0));
         let (switch, stop) = Stop::new();
         let mut starting = Starting { readings: Vec::new(), addresses: Vec::new(), clock, stop };
         let mut beats = Vec::new();

@@ -12,6 +12,7 @@ mod end_to_end;
 mod full;
 mod ingest;
 mod ingest_http;
+mod ingest_large;
 mod ingest_rig;
 mod kafka_groups;
 mod kafka_permits;
