@@ -127,14 +127,15 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
         )
         .fallback(web::elastic::no_such_path)
         .method_not_allowed_fallback(web::elastic::no_such_path);
+    let dialect_paths = web::elastic::guarded(&web, both_halves);
     let page_and_api = web
         .router()
         .merge(ingest::http::router(&ingest))
         .fallback(web::error::no_such_path)
         .method_not_allowed_fallback(web::error::no_such_method);
     let servers = vec![
-        serve(page, page_and_api, stopping.clone()),
-        serve(dialect, both_halves.layer(axum::middleware::from_fn(ingest::elastic::stamp)), stopping),
+        serve(page, web.guarded(page_and_api), stopping.clone()),
+        serve(dialect, dialect_paths.layer(axum::middleware::from_fn(ingest::elastic::stamp)), stopping),
     ];
     web.set_ready(true);
     Ok(Running { queue, store, relay, ingest, web, listeners, servers, stop, _lock: lock })

@@ -13,6 +13,8 @@ use crate::base::units::{Bytes, Span};
 pub struct Config {
     /// Address of the page and the API.
     pub listen: SocketAddr,
+    /// Names that the box answers to on loopback, beside `localhost`: there any other could be a foreign page's.
+    pub hosts: Vec<String>,
     /// Queries that run at the same time; more wait, at most for `query_timeout`.
     pub queries: usize,
     /// After this long a query ends with what it has, marked partial; in twice the time its answer must be read.
@@ -27,6 +29,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7800)),
+            hosts: Vec::new(),
             queries: 4,
             query_timeout: Span(Duration::from_secs(60)),
             query_rows: 1_000_000,
@@ -41,6 +44,9 @@ impl Config {
     /// # Errors
     /// `key: why`.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(host) = self.hosts.iter().find(|host| host.is_empty() || host.contains(['/', ':', '*', ' '])) {
+            return Err(format!("hosts: `{host}`: write names alone, without scheme and port, like \"logs.example.org\""));
+        }
         if self.queries == 0 || self.queries > 256 {
             return Err("queries: between 1 and 256".to_owned());
         }

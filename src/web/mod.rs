@@ -216,8 +216,12 @@ impl Web {
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))
             .route("/api/v1/routes/{name}", put(traffic::put_route).delete(traffic::remove_route))
-            .route_layer(axum::middleware::from_fn(origin::guard))
             .with_state(self.clone())
+    }
+
+    /// Lets nobody through to these paths who may not ask ([`origin`]).
+    pub fn guarded(self: &Arc<Self>, router: Router) -> Router {
+        router.layer(axum::middleware::from_fn_with_state(self.clone(), origin::guard))
     }
 }
 

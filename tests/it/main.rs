@@ -21,6 +21,7 @@ mod kafka_topics;
 mod kafka_wire;
 mod life;
 mod lineage_model;
+mod origin;
 mod relay_box;
 mod relay_codecs;
 mod relay_crash;

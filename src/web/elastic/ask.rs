@@ -116,6 +116,7 @@ pub fn body_of(body: &[u8]) -> Result<Map<String, Value>, String> {
 /// What the box refuses on all its ports, as the dialect says it.
 pub fn refused(Refusal { status, message, after, .. }: Refusal) -> Response {
     let kind = match status {
+        StatusCode::FORBIDDEN => "security_exception",
         StatusCode::TOO_MANY_REQUESTS => "es_rejected_execution_exception",
         _ => "exception",
     };
