@@ -157,6 +157,8 @@ pub struct Elastic {
     pub topic: Option<String>,
     /// A dotted field of the document that is the record's key: records of one key keep their order.
     pub key_field: Option<String>,
+    /// Most connections at a time, of both halves.
+    pub max_connections: u32,
     /// Largest body, inflated.
     pub max_body: Bytes,
     /// Most records of one request.
@@ -254,6 +256,7 @@ impl Default for Elastic {
             listen: loopback(9200),
             topic: None,
             key_field: None,
+            max_connections: 1000,
             max_body: Bytes(128 << 20),
             max_items: 250_000,
             setup_memory: Bytes(16 << 20),
@@ -311,6 +314,7 @@ impl Config {
         if let Some(name) = &self.elastic.topic {
             topic("ingest.elastic", name)?;
         }
+        at_least_one("ingest.elastic", "max_connections", self.elastic.max_connections)?;
         at_least_one("ingest.elastic", "max_items", self.elastic.max_items)?;
         self.one_port_each()
     }

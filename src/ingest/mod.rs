@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -84,6 +84,7 @@ pub struct Ingest {
     kafka: Vec<(String, Arc<kafka::KafkaCounters>)>,
     addresses: Vec<(&'static str, SocketAddr)>,
     switch: watch::Sender<bool>,
+    places: Arc<Semaphore>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -127,7 +128,8 @@ impl Ingest {
         config.check().map_err(IngestError::Config)?;
         let door = Door::new(queue.clone(), clock.clone(), config.memory.as_usize(), Arrival(config.arrival.0));
         let (switch, stop) = Stop::new();
-        let mut starting = Starting { readings: Vec::new(), addresses: Vec::new(), clock, stop };
+        let places = listener::places();
+        let mut starting = Starting { readings: Vec::new(), addresses: Vec::new(), clock, places: places.clone(), stop };
         let mut beats = Vec::new();
         for config in &config.beats {
             let tls = acceptor("beats", config.listen, config.tls.as_ref())?;
@@ -188,7 +190,7 @@ impl Ingest {
             info!(receiver, %address, "listening");
         }
         let Starting { readings, addresses, .. } = starting;
-        Ok(Arc::new(Self { http, elastic, readings, kafka, addresses, switch, tasks: Mutex::new(tasks) }))
+        Ok(Arc::new(Self { http, elastic, readings, kafka, addresses, switch, places, tasks: Mutex::new(tasks) }))
     }
 
     /// What the routes of [`http::router`] need.
@@ -204,6 +206,11 @@ impl Ingest {
     /// Where the receivers listen: for the banner, and for tests that asked for any port.
     pub fn addresses(&self) -> &[(&'static str, SocketAddr)] {
         &self.addresses
+    }
+
+    /// The places that connections to all ports share: the HTTP servers, too, take theirs from here.
+    pub fn places(&self) -> Arc<Semaphore> {
+        self.places.clone()
     }
 
     /// The counters of every receiver, for `/metrics`.
@@ -234,6 +241,7 @@ struct Starting {
     readings: Vec<(&'static str, String, Arc<Counters>)>,
     addresses: Vec<(&'static str, SocketAddr)>,
     clock: Arc<dyn Clock>,
+    places: Arc<Semaphore>,
     stop: Stop,
 }
 
@@ -248,8 +256,8 @@ impl Starting {
         let bind = |error| IngestError::Bind { receiver, address, error };
         let socket = TcpListener::bind(address).await.map_err(bind)?;
         let counters = self.count(receiver, socket.local_addr().map_err(bind)?);
-        let (clock, stop) = (self.clock.clone(), self.stop.clone());
-        Ok(Listener { receiver, socket, max_connections, tls, counters, clock, stop })
+        let (places, clock, stop) = (self.places.clone(), self.clock.clone(), self.stop.clone());
+        Ok(Listener { receiver, socket, max_connections, places, tls, counters, clock, stop })
     }
 
     async fn udp(&mut self, config: &config::Syslog) -> Result<(UdpSocket, Arc<Counters>), IngestError> {

@@ -15,6 +15,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Names that the box answers to on loopback, beside `localhost`: there any other could be a foreign page's.
     pub hosts: Vec<String>,
+    /// Most connections at a time.
+    pub max_connections: u32,
     /// Queries that run at the same time; more wait, at most for `query_timeout`.
     pub queries: usize,
     /// After this long a query ends with what it has, marked partial; in twice the time its answer must be read.
@@ -30,6 +32,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7800)),
             hosts: Vec::new(),
+            max_connections: 500,
             queries: 4,
             query_timeout: Span(Duration::from_secs(60)),
             query_rows: 1_000_000,
@@ -46,6 +49,9 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if let Some(host) = self.hosts.iter().find(|host| host.is_empty() || host.contains(['/', ':', '*', ' '])) {
             return Err(format!("hosts: `{host}`: write names alone, without scheme and port, like \"logs.example.org\""));
+        }
+        if self.max_connections == 0 {
+            return Err("max_connections: at least 1".to_owned());
         }
         if self.queries == 0 || self.queries > 256 {
             return Err("queries: between 1 and 256".to_owned());

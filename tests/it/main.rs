@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_possible_truncation, clippy::type_complexity)] // tests may fail by panic, and own their files and time
 
 mod access_cli;
+mod crowds;
 mod dead_letters;
 mod elastic;
 mod elastic_aggs;
