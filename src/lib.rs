@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -32,8 +31,14 @@ pub mod web;
 use base::clock::{Clock, RealClock};
 use base::disk::{Disk, RealDisk};
 use config::Loaded;
+use ingest::counters::Counters;
+use ingest::listener::{self, Stop, Wire};
 use web::Listener;
 
+/// Longest head of a request, and how much of its body is read at a time: each connection may hold it.
+const HEAD_BYTES: usize = 64 * 1024;
+/// How long a head may take to arrive.
+const HEAD_TIME: Duration = Duration::from_secs(30);
 /// How long lanes may take to end their slices when the box stops.
 const LAST_SLICES: Duration = Duration::from_secs(10);
 
@@ -99,6 +104,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     warm(sandbox.clone());
     let ingest = ingest::Ingest::start(queue.clone(), access.clone(), &config.ingest, ports);
 
+    let web_clock = clock.clone();
     let counted = access.clone();
     let houses = web::Houses { access, queue: queue.clone(), store: store.clone(), sandbox, relay: relay.clone(), disk, clock };
     let web = web::Web::new(houses, config.web.clone(), config.data_dir.clone());
@@ -124,7 +130,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     }));
     web.set_listeners(listeners.clone());
 
-    let (stop, stopping) = watch::channel(false);
+    let (stop, stopping) = Stop::new();
     let reading = web::elastic::router(web.clone())
         .route_layer(axum::middleware::from_fn(ingest::elastic::plain))
         .route_layer(axum::middleware::from_fn(ingest::elastic::filtered));
@@ -135,15 +141,30 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
         )
         .fallback(web::elastic::no_such_path)
         .method_not_allowed_fallback(web::elastic::no_such_path);
+    let dialect_paths = web::elastic::guarded(&web, both_halves);
     let page_and_api = web
         .router()
         .merge(ingest::http::router(&ingest))
         .fallback(web::error::no_such_path)
         .method_not_allowed_fallback(web::error::no_such_method);
-    let servers = vec![
-        serve(page, page_and_api, stopping.clone()),
-        serve(dialect, both_halves.layer(axum::middleware::from_fn(ingest::elastic::stamp)), stopping),
+    let ports = [
+        ("page", page, config.web.max_connections, web.guarded(page_and_api)),
+        (
+            "dialect",
+            dialect,
+            config.ingest.elastic.max_connections,
+            dialect_paths.layer(axum::middleware::from_fn(ingest::elastic::stamp)),
+        ),
     ];
+    let mut servers = Vec::new();
+    for (receiver, socket, max_connections, router) in ports {
+        let (counters, listen) = (Arc::new(Counters::default()), socket.local_addr()?.to_string());
+        let counted = counters.clone();
+        web.add_metrics(web::MetricSource::new(move || metrics(&counted.read(receiver, listen.clone()))));
+        let (places, clock, stop) = (ingest.places(), web_clock.clone(), stopping.clone());
+        let listener = listener::Listener { receiver, socket, max_connections, places, tls: None, counters, clock, stop };
+        servers.push(tokio::spawn(listener.run(move |wire, peer, stop| serve(wire, peer, stop, router.clone()))));
+    }
     web.set_ready(true);
     Ok(Running { queue, store, relay, ingest, web, listeners, servers, stop, _lock: lock })
 }
@@ -378,44 +399,25 @@ async fn bind(loaded: &Loaded, key: &str, address: SocketAddr) -> anyhow::Result
     })
 }
 
-/// Serves HTTP/1 until told to stop, then finishes the requests under way.
-fn serve(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let graceful = GracefulShutdown::new();
-        loop {
-            let socket = tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((socket, _)) => socket,
-                    // Out of descriptors: those who hold them must get a chance to finish.
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                },
-                _ = stopping.changed() => break,
-            };
-            let _ = socket.set_nodelay(true);
-            let peer = socket.peer_addr().ok();
-            let router = router.clone();
-            let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-                if let Some(peer) = peer {
-                    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
-                }
-                tower::ServiceExt::oneshot(router.clone(), request)
-            });
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30)).max_buf_size(256 * 1024);
-            let connection = graceful.watch(builder.serve_connection(TokioIo::new(socket), service));
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(%error, "connection ended");
-                }
-            });
+/// Serves HTTP/1 until the connection ends or the box stops, then finishes the request under way.
+async fn serve(wire: Wire, peer: SocketAddr, mut stop: Stop, router: Router) -> Result<(), String> {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        tower::ServiceExt::oneshot(router.clone(), request)
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(wire), service));
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.stopped() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
-        drop(listener);
-        if tokio::time::timeout(Duration::from_secs(10), graceful.shutdown()).await.is_err() {
-            tracing::warn!("some requests did not end in 10 s and were cut");
-        }
-    })
+    };
+    // Browsers leave as they like, and silence ends a connection, too: nobody wants to read of it.
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: at most [`STEP`] bytes are inflated at a time, into a buffer that holds one line. The cap is on what comes out,
 //! so neither a large body nor a small one that inflates to a large one costs memory.
-//! Limits: the caller's cap; [`crate::ingest::inflate`]'s ratio; [`IDLE`] between two pieces.
+//! Limits: the caller's cap; [`crate::ingest::inflate`]'s ratio; [`IDLE`] between two pieces, and less while room is held.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,11 +14,12 @@ use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 
 use super::inflate::{Encoding, Inflate, InflateError};
+use super::room::{self, Late, Room};
 
 /// How much is inflated at a time.
 const STEP: usize = 64 * 1024;
 
-/// How long a body may say nothing: it holds room that others wait for.
+/// How long a body may say nothing.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Why a body cannot be read.
@@ -33,6 +34,9 @@ pub enum BodyError {
     /// The client went away, or sent no proper body.
     #[error("body: {0}")]
     Transport(String),
+    /// Room was held for too long.
+    #[error("body: {0}")]
+    Late(#[from] Late),
 }
 
 impl BodyError {
@@ -42,6 +46,7 @@ impl BodyError {
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             // Never 413: shippers drop the batch then, without a word.
             Self::Inflate(_) | Self::Transport(_) => StatusCode::BAD_REQUEST,
+            Self::Late(_) => StatusCode::REQUEST_TIMEOUT,
         }
     }
 }
@@ -70,6 +75,18 @@ impl Reader {
             Some(other) => return Err(BodyError::Encoding(other.chars().take(40).collect())),
         };
         Ok(Self { body, inflate: Inflate::new(encoding, cap)?, input: Bytes::new(), ended: false })
+    }
+
+    /// As [`Reader::read`], as long as the room may be held that it is read into.
+    ///
+    /// # Errors
+    /// As the body says.
+    pub async fn read_into<'a>(
+        &mut self,
+        room: Option<&Room>,
+        space: impl FnOnce(usize) -> &'a mut Vec<u8>,
+    ) -> Result<bool, BodyError> {
+        room::in_time(room, self.read(space)).await?
     }
 
     /// Appends some bytes to what `space` hands out. False: there are no more.

@@ -1,7 +1,7 @@
 //! A buffer that is filled at its end and used up from its front.
 //!
 //! Invariant: using up costs nothing; bytes move only when room is made, and then only the unused ones. Whoever is
-//! done for now gives an empty buffer's memory back.
+//! done for now, or with something large, gives the memory back.
 
 /// What any connection may hold without asking; more needs room at the door.
 pub const SMALL: usize = 64 * 1024;
@@ -41,10 +41,36 @@ impl Roll {
         &mut self.bytes
     }
 
-    /// Gives back all memory, if there is nothing in it: a connection that went quiet costs none.
+    /// Gives back memory: all if there is nothing in it, for a connection that went quiet costs none, and else what is more than
+    /// [`SMALL`] and not needed for what is in it.
     pub fn rest(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = Vec::new();
+        } else if self.bytes.capacity() > SMALL {
+            self.bytes = self.data().to_vec();
+            self.start = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_given_back_and_no_byte_lost() {
+        let mut roll = Roll::default();
+        roll.space(1 << 20).extend_from_slice(&vec![1; 1 << 20]);
+        roll.space(3).extend_from_slice(&[2, 3, 4]);
+        roll.consume(1 << 20);
+        roll.rest();
+        assert_eq!(roll.data(), [2, 3, 4]);
+        assert!(roll.bytes.capacity() <= SMALL, "{}", roll.bytes.capacity());
+        roll.space(1).push(5);
+        roll.rest();
+        assert_eq!(roll.data(), [2, 3, 4, 5]);
+        roll.consume(4);
+        roll.rest();
+        assert_eq!((roll.data(), roll.bytes.capacity()), (&[][..], 0));
     }
 }

@@ -18,6 +18,8 @@ use crate::base::units::{Bytes, Span};
 pub struct Config {
     /// Memory for records on their way from all receivers to the queue.
     pub memory: Bytes,
+    /// What is larger than connections may hold without asking arrives in this time, and in as much again for each 2 MiB of it.
+    pub arrival: Span,
     /// Lumberjack v1 (logstash-forwarder) and v2 (Beats, Logstash), both on each of these ports.
     pub beats: Vec<Beats>,
     /// Syslog, RFC 3164 and RFC 5424.
@@ -155,6 +157,8 @@ pub struct Elastic {
     pub topic: Option<String>,
     /// A dotted field of the document that is the record's key: records of one key keep their order.
     pub key_field: Option<String>,
+    /// Most connections at a time, of both halves.
+    pub max_connections: u32,
     /// Largest body, inflated.
     pub max_body: Bytes,
     /// Most records of one request.
@@ -185,6 +189,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             memory: Bytes(64 << 20),
+            arrival: span(30),
             beats: vec![Beats::default()],
             syslog: vec![Syslog::default()],
             kafka: vec![Kafka::default()],
@@ -251,6 +256,7 @@ impl Default for Elastic {
             listen: loopback(9200),
             topic: None,
             key_field: None,
+            max_connections: 1000,
             max_body: Bytes(128 << 20),
             max_items: 250_000,
             setup_memory: Bytes(16 << 20),
@@ -273,6 +279,7 @@ impl Config {
         if self.memory.0 < 1 << 20 || self.memory.0 > 1 << 40 {
             return Err(format!("ingest.memory = \"{}\": write at least \"1MiB\"", self.memory));
         }
+        time("ingest", "arrival", self.arrival)?;
         for (at, beats) in self.beats.iter().enumerate() {
             let key = format!("ingest.beats[{at}]");
             topic(&key, &beats.topic)?;
@@ -307,6 +314,7 @@ impl Config {
         if let Some(name) = &self.elastic.topic {
             topic("ingest.elastic", name)?;
         }
+        at_least_one("ingest.elastic", "max_connections", self.elastic.max_connections)?;
         at_least_one("ingest.elastic", "max_items", self.elastic.max_items)?;
         self.one_port_each()
     }
@@ -403,6 +411,7 @@ mod tests {
     fn nonsense_is_refused_by_name() {
         for (text, word) in [
             ("memory = \"1KiB\"", "memory"),
+            ("arrival = \"0s\"", "ingest.arrival"),
             ("[[beats]]\ntopic = \"_own\"", "beats[0].topic"),
             ("[[beats]]\nmax_window = 0", "max_window"),
             ("[[beats]]\nkeepalive = \"40s\"", "keepalive"),

@@ -34,7 +34,7 @@ pub struct Counters {
 /// The counters at one moment, and whose they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// `beats`, `syslog`, `http` or `elastic`.
+    /// `beats`, `syslog`, `kafka`, `http` or `elastic`; `page` and `dialect`, where HTTP connections are counted and nothing else.
     pub receiver: &'static str,
     /// Where it listens; `-` for those on a shared port.
     pub listen: String,

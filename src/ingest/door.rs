@@ -7,7 +7,7 @@
 //! memory grow. Gathers that hold records share a quarter: the more there are, the sooner each is sent off ([`Gather::is_ripe`]).
 //! Each batch has a small task that waits for it and then gives its permit back, whatever its connection does meanwhile: a
 //! client that stops in the middle of a window holds nothing that others wait for.
-//! Limits: `ingest.memory` in all; a batch is sent off between 64 KiB and 1 MiB; records above 64 KiB need room ([`Door::room`]);
+//! Limits: `ingest.memory` in all; a batch is sent off between 64 KiB and 1 MiB; records above 64 KiB need room ([`Door::large`]);
 //! beside that a few empty builders of at most 2 MiB.
 //! Quotas and routes stand before it ([`super::gate`]).
 //! Crash story: none; what is here was not acknowledged.
@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 
 use super::counters::Counters;
 use super::gate::{Gate, Pass};
+use super::room::{Arrival, Rooms};
 use crate::base::clock::Clock;
 use crate::base::ids::{Offset, TopicId};
 use crate::queue::batch::{BatchBuilder, Compression};
@@ -53,9 +54,8 @@ pub struct Door {
     /// KiB of batches on their way to the disk.
     in_flight: Arc<Semaphore>,
     in_flight_kib: usize,
-    /// KiB of buffers for records that are larger than what every connection has.
-    large: Arc<Semaphore>,
-    large_kib: usize,
+    /// For records that are larger than what every connection has.
+    large: Rooms,
     gathers: AtomicUsize,
     gather_bytes: usize,
     /// Builders that have room already: a batch that grows from nothing is copied a dozen times.
@@ -64,18 +64,17 @@ pub struct Door {
 
 impl Door {
     /// A door that lets through at most `memory` bytes at a time: half on the way to the disk, a quarter being gathered, a
-    /// quarter for large records.
-    pub fn new(queue: Arc<Queue>, clock: Arc<dyn Clock>, memory: usize) -> Arc<Self> {
+    /// quarter for large records, which must arrive in time.
+    pub fn new(queue: Arc<Queue>, clock: Arc<dyn Clock>, memory: usize, arrival: Arrival) -> Arc<Self> {
         // A record at its limit must fit; a semaphore counts to 2^61.
         let kib = (memory / KIB).clamp(4 * KIB, 1 << 40);
-        let (in_flight_kib, large_kib) = (kib / 2, kib / 4);
+        let in_flight_kib = kib / 2;
         Arc::new(Self {
             queue,
             clock,
             in_flight: Arc::new(Semaphore::new(in_flight_kib)),
             in_flight_kib,
-            large: Arc::new(Semaphore::new(large_kib)),
-            large_kib,
+            large: Rooms::new(kib / 4, arrival),
             gathers: AtomicUsize::new(0),
             gather_bytes: memory / 4,
             spare: Mutex::default(),
@@ -92,9 +91,9 @@ impl Door {
         self.clock.now_ns() / 1_000_000
     }
 
-    /// Waits until there is room for a buffer of `size` bytes; hold what comes back as long as the buffer.
-    pub async fn room(&self, size: usize) -> Option<OwnedSemaphorePermit> {
-        permits(&self.large, size, self.large_kib).await
+    /// Room for large records.
+    pub fn large(&self) -> &Rooms {
+        &self.large
     }
 
     /// Waits until `size` bytes more may be on their way to the disk; hold what comes back until they are there.

@@ -75,6 +75,12 @@ impl Elements {
         self.roll.data().len().saturating_sub(self.taken)
     }
 
+    /// Gives back memory that what has not ended does not need.
+    pub fn rest(&mut self) {
+        self.settle();
+        self.roll.rest();
+    }
+
     /// Whether all that came was given.
     pub fn is_done(&self) -> bool {
         self.pending() == 0

@@ -189,15 +189,23 @@ impl Call {
         let mut broken = None;
         while more && broken.is_none() {
             if room.is_none() && pieces.pending() > SMALL {
-                room = self.http.door.room(RECORD_BYTES).await;
+                match self.http.door.large().take_within(self.http.config.patience.0, RECORD_BYTES).await {
+                    Ok(taken) => room = Some(taken),
+                    Err(error) => {
+                        broken = Some(refusal(&error));
+                        break;
+                    }
+                }
             }
-            match reader.read(|count| pieces.space(count)).await {
+            match reader.read_into(room.as_ref(), |count| pieces.space(count)).await {
                 Ok(read) => more = read,
                 Err(error) => broken = Some(Refusal::wrong(error.status(), error.to_string())),
             }
             let now_ms = self.http.door.now_ms();
             let end = !more && broken.is_none();
+            let mut some = false;
             while let Some((number, piece)) = pieces.next(end) {
+                some = true;
                 if let Err(answer) = self.piece(&mut gather, &mut tally, number, piece, now_ms) {
                     broken = Some(answer);
                     break;
@@ -212,7 +220,13 @@ impl Call {
                     }
                 }
             }
+            // What was large is on its way, or too long to be kept: what comes now is another one.
+            if room.is_some() && (some || pieces.pending() <= SMALL) {
+                pieces.rest();
+                room = None;
+            }
         }
+        drop((pieces, room));
         // What was read before the body broke is kept and counted: the sender is told.
         gather.send().await;
         flight.join(gather.flight());

@@ -47,7 +47,7 @@ impl Lines {
         self.number
     }
 
-    /// Gives back memory if nothing is pending.
+    /// Gives back memory that what is pending does not need.
     pub fn rest(&mut self) {
         self.settle();
         self.roll.rest();

@@ -1,11 +1,11 @@
-//! Takes TCP connections: cap, TLS handshake, one task each, and an orderly end.
+//! Takes TCP connections: caps, TLS handshake, one task each, and an orderly end.
 //!
-//! Invariants: a connection over the cap is closed at once and counted; a client that does not finish its TLS handshake in
+//! Invariants: a connection over the port's cap, or over what all ports may have together ([`places`]), is closed at once and counted; a client that does not finish its TLS handshake in
 //! [`HANDSHAKE`] is closed. A failed connection costs one log line, and a flood of them one a second. When told to stop the
 //! listener takes no more, its connections finish what they received, and after [`GRACE`] the rest are cut.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,6 +27,8 @@ use crate::base::clock::Clock;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long connections may take to finish what they received.
 const GRACE: Duration = Duration::from_secs(10);
+/// Of the files that the process may open, this part is for connections: queue and store open theirs whoever connects.
+const SHARE: u64 = 4;
 /// How long to wait when the machine has no more sockets.
 const NO_SOCKETS: Duration = Duration::from_millis(200);
 
@@ -66,6 +68,20 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -112,6 +128,13 @@ impl Stop {
     }
 }
 
+/// As many places for connections as the limit of open files leaves to them, on all ports together.
+pub fn places() -> Arc<Semaphore> {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let places = files.and_then(|files| usize::try_from(files / SHARE).ok()).unwrap_or(Semaphore::MAX_PERMITS);
+    Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
+}
+
 /// A bound port and what it takes to serve it.
 pub struct Listener {
     /// What is spoken here, for log lines.
@@ -120,6 +143,8 @@ pub struct Listener {
     pub socket: TcpListener,
     /// Most connections at a time.
     pub max_connections: u32,
+    /// Places that all ports share.
+    pub places: Arc<Semaphore>,
     /// TLS, if it is spoken here.
     pub tls: Option<TlsAcceptor>,
     /// The receiver's counters.
@@ -138,9 +163,9 @@ impl Listener {
         F: Fn(Wire, SocketAddr, Stop) -> Served + Clone + Send + 'static,
         Served: Future<Output = Result<(), String>> + Send + 'static,
     {
-        let Self { receiver, socket, max_connections, tls, counters, clock, mut stop } = self;
+        let Self { receiver, socket, max_connections, places, tls, counters, clock, mut stop } = self;
         let quiet = Arc::new(Quiet::default());
-        let places = Arc::new(Semaphore::new(max_connections as usize));
+        let own = Arc::new(Semaphore::new(max_connections as usize));
         let mut tasks = JoinSet::new();
         loop {
             let taken = tokio::select! {
@@ -158,10 +183,15 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(place) = places.clone().try_acquire_owned() else {
+            let place = own.clone().try_acquire_owned().and_then(|own| Ok((own, places.clone().try_acquire_owned()?)));
+            let Ok(place) = place else {
                 Counters::add(&counters.refused, 1);
                 if let Some(held) = quiet.may_speak(&*clock) {
-                    warn!(receiver, %peer, max_connections, held_back = held, "connection refused: too many");
+                    let why = match own.available_permits() {
+                        0 => "connection refused: too many",
+                        _ => "connection refused: too many on all ports together; raise the limit of open files",
+                    };
+                    warn!(receiver, %peer, max_connections, held_back = held, "{why}");
                 }
                 continue;
             };
@@ -201,5 +231,59 @@ async fn secure(stream: TcpStream, tls: Option<TlsAcceptor>) -> Result<Wire, Str
         Ok(Ok(stream)) => Ok(Wire::Tls(Box::new(stream))),
         Ok(Err(error)) => Err(format!("TLS: {error}")),
         Err(_) => Err("TLS: the handshake took too long".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::base::clock::RealClock;
+
+    #[tokio::test]
+    async fn all_ports_share_places() {
+        let (switch, stop) = Stop::new();
+        let places = Arc::new(Semaphore::new(2));
+        let (counters, clock) = (Arc::new(Counters::default()), Arc::new(RealClock::new()));
+        let mut ports = Vec::new();
+        let mut tasks = Vec::new();
+        for max_connections in [1, 10] {
+            let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            ports.push(socket.local_addr().unwrap());
+            let (counters, clock, stop, places) = (counters.clone(), clock.clone(), stop.clone(), places.clone());
+            let listener = Listener { receiver: "test", socket, max_connections, places, tls: None, counters, clock, stop };
+            tasks.push(tokio::spawn(listener.run(|wire, _, mut stop| async move {
+                let mut wire = wire;
+                wire.write_all(b"x").await.map_err(|error| error.to_string())?;
+                // Until the client leaves.
+                tokio::select! {
+                    _ = wire.read_u8() => {}
+                    () = stop.stopped() => {}
+                }
+                Ok(())
+            })));
+        }
+        let taken = async |port: usize| {
+            let mut stream = TcpStream::connect(ports[port]).await.unwrap();
+            let taken = stream.read_u8().await.is_ok();
+            (taken, stream)
+        };
+        let (first, held) = taken(0).await;
+        let (again, _) = taken(0).await;
+        assert_eq!((first, again), (true, false), "the port's own cap");
+        let (second, _other) = taken(1).await;
+        let (third, _) = taken(1).await;
+        assert_eq!((second, third), (true, false), "what is left for both");
+        assert_eq!(counters.refused.load(std::sync::atomic::Ordering::Relaxed), 2);
+        drop(held);
+        while places.available_permits() == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(taken(1).await.0, "a place that is free is for any port");
+        switch.send_replace(true);
+        for task in tasks {
+            task.await.unwrap();
+        }
     }
 }

@@ -24,6 +24,7 @@ use super::config::Beats;
 use super::counters::Counters;
 use super::door::{Door, Flight, Gather};
 use super::listener::{self, Stop, Wire};
+use super::room::{self, Room};
 use super::route::Route;
 use crate::base::limits::{HEADERS, RECORD_BYTES};
 use crate::base::record::header;
@@ -106,10 +107,12 @@ impl Port {
         let mut gather = self.door.gather(&self.counters, None);
         let peer = peer.ip().to_string();
         let mut now_ms = self.door.now_ms();
-        let mut room = None;
+        let mut room: Option<Room> = None;
         let mut stopping = false;
         loop {
-            let answer = match decoder.next().map_err(|error| error.to_string())? {
+            let next = decoder.next().map_err(|error| error.to_string())?;
+            let is_record = matches!(next, Next::Frame(_));
+            let answer = match next {
                 Next::Frame(Frame::Window(version, count)) => window.begin(version, count),
                 Next::Frame(Frame::Line { version, sequence, pairs }) => {
                     let answer = window.record(version, sequence).map_err(|error| error.to_string())?;
@@ -123,8 +126,7 @@ impl Port {
                 }
                 Next::Room(size) => {
                     waiting.store(window.is_v2(), Ordering::Relaxed);
-                    drop(room.take());
-                    room = self.door.room(size).await;
+                    room = Some(self.door.large().exchange(room.take(), size).await);
                     waiting.store(false, Ordering::Relaxed);
                     decoder.grant(size);
                     None
@@ -136,7 +138,9 @@ impl Port {
                     let input = decoder.input();
                     let patience = if stopping { LAST_WORDS } else { self.idle };
                     let got = tokio::select! {
-                        got = tokio::time::timeout(patience, read.read_buf(input)) => got,
+                        got = room::in_time(room.as_ref(), tokio::time::timeout(patience, read.read_buf(input))) => {
+                            got.map_err(|late| late.to_string())?
+                        }
                         () = stop.stopped(), if !stopping => {
                             stopping = true;
                             continue;
@@ -157,6 +161,11 @@ impl Port {
                     None
                 }
             };
+            if room.is_some() && is_record {
+                // The decoder gives its memory back, and room is there for the next who asks.
+                decoder.rest();
+                room = None;
+            }
             if answer.is_none() && !gather.is_ripe() {
                 continue;
             }
@@ -164,8 +173,7 @@ impl Port {
             waiting.store(v2, Ordering::Relaxed);
             gather.send().await;
             if let Some(ack) = answer {
-                room = None;
-                decoder.quiet();
+                decoder.rest();
                 // The answerer is gone only if the connection is.
                 if due.send(Due { ack, flight: gather.flight() }).await.is_err() {
                     return Ok(());

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -23,6 +23,7 @@ use config::Config;
 use counters::{Counters, Reading};
 use door::Door;
 use ports::Ports;
+use room::Arrival;
 
 pub mod body;
 pub mod buffer;
@@ -41,6 +42,7 @@ pub mod lumberjack;
 pub mod pieces;
 pub mod ports;
 pub mod query;
+pub mod room;
 pub mod route;
 pub mod syslog;
 pub mod tls;
@@ -81,6 +83,7 @@ pub struct Ingest {
     kafka: Vec<(String, Arc<kafka::KafkaCounters>)>,
     addresses: Vec<(&'static str, SocketAddr)>,
     switch: watch::Sender<bool>,
+    places: Arc<Semaphore>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -113,12 +116,12 @@ fn acceptor(
 impl Ingest {
     /// Serves what comes to these ports, which were bound for this configuration. Call it inside a tokio runtime.
     pub fn start(queue: Arc<Queue>, access: Arc<Access>, config: &Config, mut ports: Ports) -> Arc<Self> {
-        let door = Door::new(queue.clone(), ports.clock.clone(), config.memory.as_usize());
+        let door = Door::new(queue.clone(), ports.clock.clone(), config.memory.as_usize(), Arrival(config.arrival.0));
         let http = Arc::new(http::Http { door: door.clone(), counters: ports.shared("http"), config: config.http.clone() });
         let setup = elastic::setup::Setup::new(config.elastic.setup_memory);
         let counters = ports.shared("elastic");
         let elastic = elastic::Elastic { door: door.clone(), counters, config: config.elastic.clone(), setup };
-        let Ports { beats, streams, datagrams, brokers, readings, addresses, clock, switch, stop } = ports;
+        let Ports { beats, streams, datagrams, brokers, readings, addresses, clock, places, switch, stop } = ports;
         let server = kafka::Server::new(queue, access, clock, door.clone(), config.memory.as_usize() / 2);
         let mut kafka = Vec::new();
         let mut tasks = Vec::new();
@@ -147,7 +150,7 @@ impl Ingest {
             info!(receiver, %address, "listening");
         }
         let (elastic, tasks) = (Arc::new(elastic), Mutex::new(tasks));
-        Arc::new(Self { http, elastic, readings, kafka, addresses, switch, tasks })
+        Arc::new(Self { http, elastic, readings, kafka, addresses, switch, places, tasks })
     }
 
     /// What the routes of [`http::router`] need.
@@ -163,6 +166,11 @@ impl Ingest {
     /// Where the receivers listen: for the banner, and for tests that asked for any port.
     pub fn addresses(&self) -> &[(&'static str, SocketAddr)] {
         &self.addresses
+    }
+
+    /// The places that connections to all ports share: the HTTP servers, too, take theirs from here.
+    pub fn places(&self) -> Arc<Semaphore> {
+        self.places.clone()
     }
 
     /// The counters of every receiver, for `/metrics`.

@@ -54,6 +54,14 @@ impl Pieces {
         self.body.as_ref().map_or(self.lines.pending().len(), Elements::pending)
     }
 
+    /// Gives back memory that what has not ended does not need.
+    pub fn rest(&mut self) {
+        match &mut self.body {
+            Some(body) => body.rest(),
+            None => self.lines.rest(),
+        }
+    }
+
     /// The next piece, and the number of its line or element; `end` says that no more will come.
     #[allow(clippy::should_implement_trait)] // it lends
     pub fn next(&mut self, end: bool) -> Option<(u64, Piece<'_>)> {

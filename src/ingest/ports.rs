@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::config::{self, Config, Transport};
 use super::counters::Counters;
-use super::listener::{Listener, Stop};
+use super::listener::{self, Listener, Stop};
 use super::{IngestError, acceptor};
 use crate::base::clock::Clock;
 
@@ -24,6 +24,7 @@ pub struct Ports {
     pub(super) readings: Vec<(&'static str, String, Arc<Counters>)>,
     pub(super) addresses: Vec<(&'static str, SocketAddr)>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) places: Arc<Semaphore>,
     pub(super) switch: watch::Sender<bool>,
     pub(super) stop: Stop,
 }
@@ -43,8 +44,8 @@ impl Ports {
         config.check().map_err(IngestError::Config)?;
         let (switch, stop) = Stop::new();
         let (beats, streams, datagrams, brokers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (readings, addresses) = (Vec::new(), Vec::new());
-        let mut ports = Self { beats, streams, datagrams, brokers, readings, addresses, clock, switch, stop };
+        let (readings, addresses, places) = (Vec::new(), Vec::new(), listener::places());
+        let mut ports = Self { beats, streams, datagrams, brokers, readings, addresses, clock, places, switch, stop };
         for beats in &config.beats {
             let listener = ports.tcp("beats", beats.listen, beats.max_connections, beats.tls.as_ref()).await?;
             ports.beats.push((beats.clone(), listener));
@@ -82,8 +83,8 @@ impl Ports {
         let bind = |error| IngestError::Bind { receiver, address, error };
         let socket = TcpListener::bind(address).await.map_err(bind)?;
         let counters = self.count(receiver, socket.local_addr().map_err(bind)?);
-        let (clock, stop) = (self.clock.clone(), self.stop.clone());
-        Ok(Listener { receiver, socket, max_connections, tls, counters, clock, stop })
+        let (places, clock, stop) = (self.places.clone(), self.clock.clone(), self.stop.clone());
+        Ok(Listener { receiver, socket, max_connections, places, tls, counters, clock, stop })
     }
 
     async fn udp(&mut self, config: &config::Syslog) -> Result<(UdpSocket, Arc<Counters>), IngestError> {

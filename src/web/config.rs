@@ -13,9 +13,13 @@ use crate::base::units::{Bytes, Span};
 pub struct Config {
     /// Address of the page and the API.
     pub listen: SocketAddr,
-    /// Queries that run at the same time; more wait.
+    /// Names that the box answers to on loopback, beside `localhost`: there any other could be a foreign page's.
+    pub hosts: Vec<String>,
+    /// Most connections at a time.
+    pub max_connections: u32,
+    /// Queries that run at the same time; more wait, at most for `query_timeout`.
     pub queries: usize,
-    /// After this long a query ends with what it has, marked partial.
+    /// After this long a query ends with what it has, marked partial; in twice the time its answer must be read.
     pub query_timeout: Span,
     /// Rows that a query may ask for.
     pub query_rows: usize,
@@ -27,6 +31,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7800)),
+            hosts: Vec::new(),
+            max_connections: 500,
             queries: 4,
             query_timeout: Span(Duration::from_secs(60)),
             query_rows: 1_000_000,
@@ -41,6 +47,12 @@ impl Config {
     /// # Errors
     /// `key: why`.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(host) = self.hosts.iter().find(|host| host.is_empty() || host.contains(['/', ':', '*', ' '])) {
+            return Err(format!("hosts: `{host}`: write names alone, without scheme and port, like \"logs.example.org\""));
+        }
+        if self.max_connections == 0 {
+            return Err("max_connections: at least 1".to_owned());
+        }
         if self.queries == 0 || self.queries > 256 {
             return Err("queries: between 1 and 256".to_owned());
         }

@@ -11,11 +11,11 @@ use serde_json::json;
 /// A refusal.
 #[derive(Debug)]
 pub struct Refusal {
-    status: StatusCode,
-    message: String,
+    pub(super) status: StatusCode,
+    pub(super) message: String,
     position: Option<usize>,
     /// Seconds after which it is worth to ask again.
-    after: Option<u64>,
+    pub(super) after: Option<u64>,
 }
 
 impl Refusal {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::routing::{get, post, put};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::Access;
 use crate::base::clock::Clock;
@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::relay::Relay;
 use crate::sandbox::Sandbox;
 use crate::store::Store;
+use error::Refusal;
 
 mod access;
 mod around;
@@ -37,6 +38,7 @@ mod groups;
 mod life;
 mod metrics;
 mod origin;
+mod pieces;
 mod replay;
 mod rows;
 mod status;
@@ -45,6 +47,9 @@ mod tail;
 mod topics;
 mod traffic;
 mod trial;
+
+/// When to come again if too many ask, seconds.
+const AGAIN: u64 = 1;
 
 /// An address the box listens on.
 #[derive(Clone, Debug)]
@@ -82,6 +87,7 @@ pub struct Web {
     pub(crate) started_ns: i64,
     queries: Arc<Semaphore>,
     exports: Arc<Semaphore>,
+    tails: Arc<Semaphore>,
     ready: AtomicBool,
     listeners: parking_lot::RwLock<Vec<Listener>>,
     extra_metrics: parking_lot::RwLock<Vec<metrics::Source>>,
@@ -120,6 +126,7 @@ impl Web {
             clock: houses.clock,
             queries: Arc::new(Semaphore::new(config.queries)),
             exports: Arc::new(Semaphore::new(store::EXPORTS)),
+            tails: Arc::new(Semaphore::new(tail::TAILS)),
             config,
             data_dir,
             started_ns,
@@ -127,6 +134,19 @@ impl Web {
             listeners: parking_lot::RwLock::new(Vec::new()),
             extra_metrics: parking_lot::RwLock::new(Vec::new()),
         })
+    }
+
+    /// A turn among the queries that run. Who would wait longer for it than a query may take is told to come again.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let most = self.config.query_timeout;
+        match tokio::time::timeout(most.0, self.queries.clone().acquire_owned()).await {
+            Ok(turn) => turn.map_err(|_| Refusal::busy("the box is shutting down")),
+            Err(_) => {
+                let queries = self.config.queries;
+                let why = format!("{queries} queries run (`web.queries`), and none of them ended in {most}: ask again");
+                Err(Refusal::crowded(why, AGAIN))
+            }
+        }
     }
 
     /// Says that everything is bound (or no longer wanted): what `/health/ready` answers.
@@ -198,8 +218,12 @@ impl Web {
             .route("/api/v1/quotas/{name}", put(traffic::put_quota).delete(traffic::remove_quota))
             .route("/api/v1/routes", get(traffic::routes).post(traffic::add_route))
             .route("/api/v1/routes/{name}", put(traffic::put_route).delete(traffic::remove_route))
-            .route_layer(axum::middleware::from_fn(origin::guard))
             .with_state(self.clone())
+    }
+
+    /// Lets nobody through to these paths who may not ask ([`origin`]).
+    pub fn guarded(self: &Arc<Self>, router: Router) -> Router {
+        router.layer(axum::middleware::from_fn_with_state(self.clone(), origin::guard))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Searching: rows as an NDJSON stream, histograms, top values, fields.
 //!
 //! A query is parsed before anything is answered, so that what is wrong with it is a 400 that points at the character. It then
-//! runs on a thread of its own and hands over pieces of about 64 KiB through a short channel: a slow reader holds its own query
-//! back and nobody else, and one that goes away ends it.
+//! runs on a thread of its own and hands over pieces of about 64 KiB through a short channel ([`pieces`]): a slow reader holds its
+//! own query back, and others only as long as [`STALL`] and the query's time allow; one that goes away ends it.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -16,20 +16,19 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::Instant;
 
 use crate::base::time;
 use crate::base::units::Span;
 use crate::sandbox::{LookupTable, Sandbox};
 use crate::store::query::{self, Cancel, OutValue, Request};
 use crate::web::error::{Fields, Parameters, Refusal};
+use crate::web::pieces::{self, PIECE_BYTES, Patience};
 use crate::web::{Web, fresh};
 
-/// What a piece of the stream holds before it is sent.
-const PIECE_BYTES: usize = 64 * 1024;
+/// How long a reader may take no rows: its query holds a turn that others wait for.
+const STALL: Duration = Duration::from_secs(10);
 /// Rows without a word about how many.
 const DEFAULT_ROWS: usize = 1000;
 /// Longest wait for rows.
@@ -125,16 +124,20 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
         });
         return explained.await.map(IntoResponse::into_response);
     }
-    let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
-    let (pieces, mut received) = mpsc::channel::<Result<Bytes, Infallible>>(4);
-    let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
+    let turn = web.turn().await?;
+    let time = web.config.query_timeout.0;
+    // The answer may take as long to be read as the query may to find it.
+    let until = Instant::now().checked_add(time.saturating_mul(2));
+    let (mut pieces, mut received) = pieces::channel::<Infallible>(Patience { piece: STALL, until });
+    let cancel = Cancel::new(web.clock.clone()).within(time);
+    let guard = CancelOnDrop(cancel.clone());
     here(move || {
-        let _permit = permit;
+        let _turn = turn;
         let mut piece = Vec::with_capacity(PIECE_BYTES + 4096);
         let ended = query::run(&web.store, &request, &cancel, &mut |row| {
             row.write_json(&mut piece);
             piece.push(b'\n');
-            if piece.len() >= PIECE_BYTES && pieces.blocking_send(Ok(Bytes::from(std::mem::take(&mut piece)))).is_err() {
+            if piece.len() >= PIECE_BYTES && !pieces.send(Bytes::from(std::mem::take(&mut piece))) {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(())
@@ -148,14 +151,13 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
             piece.extend_from_slice(last.to_string().as_bytes());
             piece.push(b'\n');
         }
-        // A reader that went away needs no last piece.
-        let _ = pieces.blocking_send(Ok(Bytes::from(piece)));
+        pieces.send(Bytes::from(piece));
+        pieces.end();
     });
     // All but the last piece are full: a short answer is one, and goes out in one write with its length.
-    let body = match received.recv().await {
-        Some(Ok(only)) if only.len() < PIECE_BYTES => Body::from(only),
-        Some(first) => Body::from_stream(tokio_stream::once(first).chain(ReceiverStream::new(received))),
-        None => Body::empty(),
+    let body = match received.next().await {
+        Some(Ok(Some(only))) if only.len() < PIECE_BYTES => Body::from(only),
+        first => received.body(first, guard),
     };
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
@@ -170,12 +172,12 @@ pub(super) async fn compute(
     web: Arc<Web>,
     work: impl FnOnce(&Web, &Cancel) -> Result<Value, Refusal> + Send + 'static,
 ) -> Result<Json<Value>, Refusal> {
-    let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
+    let turn = web.turn().await?;
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     // A request that goes away drops this, which ends the query.
     let guard = CancelOnDrop(cancel.clone());
     let done = here(move || {
-        let _permit = permit;
+        let _turn = turn;
         work(&web, &cancel)
     });
     let done = done.await.map_err(|_| Refusal::failed("the query failed; the log says why"))?;
@@ -191,6 +193,7 @@ pub(super) fn here<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
 }
 
 /// Ends a query when who asked is gone.
+#[derive(Debug)]
 pub(super) struct CancelOnDrop(pub(super) Cancel);
 
 impl Drop for CancelOnDrop {

@@ -5,14 +5,15 @@
 //! GET /api/v1/store/stats?topic=            what each column takes
 //! GET /api/v1/export?q=&format=&from=&to=&topic=&limit=&partial=      NDJSON, CSV or Parquet
 //! ```
-//! An export streams as a query does, but has no end in time; two may run at once. What goes wrong before its first byte is a
-//! refusal; after that the connection breaks off, so that nobody takes half a file for a whole one. The same where rows are
-//! missing (damage, or rows that are being made again), unless `partial=true` takes what there is.
+//! An export streams as a query does, but has no end in time; two may run at once, and one that nobody reads for [`STALL`] ends.
+//! What goes wrong before its first byte is a refusal; after that the connection breaks off, so that nobody takes half a file for a
+//! whole one. The same where rows are missing (damage, or rows that are being made again), unless `partial=true` takes what there is.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -20,21 +21,20 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::store::export::{ExportError, Exported, Format, export};
 use crate::store::query::{Cancel, Request};
 use crate::store::tools::Look;
 use crate::web::Web;
 use crate::web::error::{Parameters, Refusal};
+use crate::web::pieces::{self, Maker, PIECE_BYTES, Patience};
 use crate::web::rows::{self, CancelOnDrop};
 
 /// Exports at a time: each holds a row group of values.
 pub const EXPORTS: usize = 2;
-/// What a piece of the stream holds before it is sent.
-const PIECE_BYTES: usize = 64 * 1024;
+/// How long a reader may take nothing: other exports wait for its place.
+const STALL: Duration = Duration::from_secs(60);
 
 /// The paths of this file.
 pub fn routes() -> Router<Arc<Web>> {
@@ -62,9 +62,9 @@ async fn compute(
     web: Arc<Web>,
     work: impl FnOnce(&Web) -> Result<Value, Refusal> + Send + 'static,
 ) -> Result<Json<Value>, Refusal> {
-    let permit = web.queries.clone().acquire_owned().await.map_err(|_| Refusal::busy("the box is shutting down"))?;
+    let turn = web.turn().await?;
     let done = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
+        let _turn = turn;
         work(&web)
     });
     done.await.map_err(|_| Refusal::failed("it failed; the log says why"))?.map(Json)
@@ -131,27 +131,18 @@ async fn file(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>)
         web.exports.clone().try_acquire_owned().map_err(|_| Refusal::busy("two exports are running; ask again later"))?;
     let cancel = Cancel::new(web.clock.clone());
     let guard = CancelOnDrop(cancel.clone());
-    let (pieces, mut received) = mpsc::channel(4);
+    let (pieces, mut received) = pieces::channel(Patience { piece: STALL, until: None });
     tokio::task::spawn_blocking(move || run(&web, &request, &cancel, format, asked.partial, pieces, permit));
-    let first = match received.recv().await {
-        None => None,
-        Some(Ok(first)) => Some(first),
+    let first = match received.next().await {
         Some(Err(ExportError::Refused(why))) => return Err(Refusal::wrong(why)),
         Some(Err(ExportError::Query(error))) => return Err(Refusal::wrong(error.to_string())),
         Some(Err(error)) => return Err(Refusal::failed(error.to_string())),
+        first => first,
     };
-    // A reader that goes away drops this, which ends the query.
-    let rest = ReceiverStream::new(received).map(move |piece| {
-        let _held = &guard;
-        piece
-    });
-    let stream = tokio_stream::iter(first.map(Ok)).chain(rest);
     let name = format!("attachment; filename=\"sawbox.{}\"", format.extension());
     let headers = [(header::CONTENT_TYPE, format.media_type().to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, Body::from_stream(stream)).into_response())
+    Ok((headers, received.body(first, guard)).into_response())
 }
-
-type Pieces = mpsc::Sender<Result<Bytes, ExportError>>;
 
 fn run(
     web: &Web,
@@ -159,7 +150,7 @@ fn run(
     cancel: &Cancel,
     format: Format,
     takes_partial: bool,
-    pieces: Pieces,
+    mut pieces: Maker<ExportError>,
     _permit: OwnedSemaphorePermit,
 ) {
     let behind = web.store.lanes_behind() > 0;
@@ -168,7 +159,7 @@ fn run(
     let done = if behind && !takes_partial {
         Err(ExportError::Refused(format!("{missing}; ask again in a moment, or add partial=true")))
     } else {
-        let out = BufWriter::with_capacity(PIECE_BYTES, Sending(pieces.clone()));
+        let out = BufWriter::with_capacity(PIECE_BYTES, Sending(&mut pieces));
         export(&sources, request, cancel, format, out)
     };
     let failed = match done {
@@ -179,19 +170,21 @@ fn run(
         Ok(_) => None,
         Err(error) => Some(error),
     };
-    if let Some(error) = failed {
-        tracing::warn!(%error, "an export broke off");
-        // Nobody may be there to hear it.
-        let _ = pieces.blocking_send(Err(error));
+    match failed {
+        None => pieces.end(),
+        Some(error) => {
+            tracing::warn!(%error, "an export broke off");
+            pieces.fail(error);
+        }
     }
 }
 
-struct Sending(Pieces);
+struct Sending<'m>(&'m mut Maker<ExportError>);
 
-impl Write for Sending {
+impl Write for Sending<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
-        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let sent = self.0.send(Bytes::copy_from_slice(bytes));
+        if sent { Ok(bytes.len()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

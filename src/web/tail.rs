@@ -2,10 +2,12 @@
 //!
 //! The predicate is tried on the rows while the lane adds them; what passes goes into a bounded channel. A reader that is too slow
 //! misses rows, and is told how many: `{"_missed": 12}`. An empty line every few seconds shows that the box is there.
+//! Limits: [`TAILS`] at a time, each with [`WAITING`] pieces that wait, and [`WAITING_BYTES`] and one piece more. One whose reader
+//! takes nothing of what waits for [`STALL`] ends.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -16,6 +18,7 @@ use base64::Engine as _;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::base::ids::Offset;
@@ -23,11 +26,17 @@ use crate::base::predicate;
 use crate::base::row::{Cell, RowHead, TIME, Value as Cellular};
 use crate::base::time;
 use crate::store::watch::Added;
-use crate::web::Web;
 use crate::web::error::{Parameters, Refusal};
+use crate::web::{AGAIN, Web};
 
-/// Pieces that may wait for a slow reader.
+/// Tails at a time.
+pub const TAILS: usize = 32;
+/// Pieces that may wait for a slow reader,
 const WAITING: usize = 256;
+/// and their bytes when one more is added.
+const WAITING_BYTES: usize = 2 * 1024 * 1024;
+/// How long pieces may wait, and none be taken.
+const STALL: Duration = Duration::from_secs(60);
 /// How often a sign of life is sent.
 const ALIVE: Duration = Duration::from_secs(5);
 
@@ -43,8 +52,12 @@ pub struct Asked {
 pub async fn tail(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Asked>) -> Result<Response, Refusal> {
     let predicate =
         predicate::parse_at(&asked.q, web.clock.now_ns()).map_err(|error| Refusal::wrong_at(error.message, error.position))?;
-    let (pieces, received) = mpsc::channel::<Result<Bytes, Infallible>>(WAITING);
+    let place = web.tails.clone().try_acquire_owned();
+    let place = place.map_err(|_| Refusal::crowded(format!("{TAILS} tails are being followed: end one of them"), AGAIN))?;
+    let (pieces, received) = mpsc::channel::<Bytes>(WAITING);
     let signs = pieces.clone();
+    let backlog = Arc::new(Backlog::default());
+    let (added_to, looked_at) = (backlog.clone(), backlog.clone());
     let missed = AtomicU64::new(0);
     let watch = web.store.watchers().watch(move |added| {
         let mut piece = Vec::new();
@@ -59,21 +72,57 @@ pub async fn tail(State(web): State<Arc<Web>>, Parameters(asked): Parameters<Ask
             piece.extend_from_slice(json!({ "_missed": late }).to_string().as_bytes());
             piece.push(b'\n');
         }
-        if !piece.is_empty() && pieces.try_send(Ok(Bytes::from(piece))).is_err() {
+        if !piece.is_empty() && !added_to.add(piece.len(), || pieces.try_send(Bytes::from(piece)).is_ok()) {
             missed.fetch_add(late + rows, Ordering::Relaxed);
         }
     });
     tokio::spawn(async move {
-        let _watch = watch;
-        while web.is_ready() {
-            // Ends when the reader is gone, and with it the watch.
-            if signs.send(Ok(Bytes::from_static(b"\n"))).await.is_err() {
-                return;
+        let (_watch, _place) = (watch, place);
+        let mut still = Duration::ZERO;
+        let mut taken = 0;
+        while web.is_ready() && still < STALL {
+            // A slow reader needs none: rows wait for it.
+            let _ = looked_at.add(1, || signs.try_send(Bytes::from_static(b"\n")).is_ok());
+            tokio::select! {
+                () = tokio::time::sleep(ALIVE) => {}
+                // Ends when the reader is gone, and with it the watch.
+                () = signs.closed() => return,
             }
-            tokio::time::sleep(ALIVE).await;
+            let now = looked_at.taken.load(Ordering::Relaxed);
+            still = if now == taken && looked_at.bytes.load(Ordering::Relaxed) > 0 { still + ALIVE } else { Duration::ZERO };
+            taken = now;
         }
     });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(ReceiverStream::new(received))).into_response())
+    let stream = ReceiverStream::new(received).map(move |piece| {
+        backlog.took(piece.len());
+        Ok::<_, Infallible>(piece)
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response())
+}
+
+/// What waits for a reader.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: AtomicUsize,
+    /// Pieces that it took.
+    taken: AtomicU64,
+}
+
+impl Backlog {
+    /// Adds a piece, if there is room. A piece is never too large for who waits for it.
+    fn add(&self, size: usize, send: impl FnOnce() -> bool) -> bool {
+        // Before it can be taken, or less than nothing would wait.
+        let added = self.bytes.fetch_add(size, Ordering::Relaxed) < WAITING_BYTES && send();
+        if !added {
+            self.bytes.fetch_sub(size, Ordering::Relaxed);
+        }
+        added
+    }
+
+    fn took(&self, size: usize) {
+        self.bytes.fetch_sub(size, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Calls `take` with every row that the predicate keeps. The box's own fields are cells like others here.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::cast_possible_truncation, clippy::type_complexity)] // tests may fail by panic, and own their files and time
 
 mod access_cli;
+mod crowds;
 mod dead_letters;
 mod elastic;
 mod elastic_aggs;
@@ -12,6 +13,7 @@ mod end_to_end;
 mod full;
 mod ingest;
 mod ingest_http;
+mod ingest_large;
 mod ingest_rig;
 mod kafka_groups;
 mod kafka_permits;
@@ -20,6 +22,7 @@ mod kafka_topics;
 mod kafka_wire;
 mod life;
 mod lineage_model;
+mod origin;
 mod relay_box;
 mod relay_codecs;
 mod relay_crash;

@@ -1,5 +1,8 @@
 //! What a page and the command line ask beside rows: the plan of a query, rows around a row, proposals, tables of the box.
 
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::support::TestBox;
@@ -75,4 +78,40 @@ fn what_was_just_acknowledged_is_found_by_who_waits_for_it() {
     let text = ureq::get(&url).call().unwrap().body_mut().read_to_string().unwrap();
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["_shards"]["failed"], 0, "{text}");
     assert!(begun.elapsed() < std::time::Duration::from_secs(5), "it waited for nothing");
+}
+
+#[test]
+fn who_reads_no_answer_does_not_keep_others_from_asking() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start_with(dir.path(), "web.queries = 1\nweb.query_timeout = \"3s\"\n", "");
+    // More than sockets hold.
+    let line = "x".repeat(1000);
+    for _ in 0..4 {
+        sawbox.ingest("web", &format!("{line}\n").repeat(5000));
+    }
+    let address: std::net::SocketAddr = sawbox.address("page").parse().unwrap();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.into()).unwrap();
+    let mut slow = std::net::TcpStream::from(socket);
+    slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    write!(slow, "GET /api/v1/query?limit=100000 HTTP/1.1\r\nhost: {address}\r\n\r\n").unwrap();
+    let mut head = [0; 12];
+    slow.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+
+    // It has the only turn now. Who asks waits as long as a query may take, and is told; and the turn comes.
+    let url = format!("http://{}/web/_search", sawbox.address("Elasticsearch"));
+    let begun = Instant::now();
+    let (status, text) = sawbox.send("POST", &url, "application/json", b"{}");
+    assert_eq!(status, 429, "{text}");
+    assert!(text.contains("es_rejected_execution_exception") && text.contains("web.queries"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    let answered = (0..10).map(|_| sawbox.get("/api/v1/histogram", &[])).find(|(status, _)| *status != 429);
+    assert_eq!(answered.map(|(status, _)| status), Some(200));
+
+    // What was broken off does not look whole.
+    let mut rest = Vec::new();
+    let read = slow.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"0\r\n\r\n"), "{read:?}: {} bytes", rest.len());
 }

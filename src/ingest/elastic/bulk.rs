@@ -279,9 +279,10 @@ async fn read(bulk: &mut Bulk<'_>, default: Option<&str>, request: Request) -> R
     let mut more = true;
     while more {
         if room.is_none() && lines.pending().len() > SMALL {
-            room = door.room(RECORD_BYTES).await;
+            room = Some(door.large().take_within(PATIENCE, RECORD_BYTES).await.map_err(Broken::Queue)?);
         }
-        more = reader.read(|count| lines.space(count)).await.map_err(Broken::Body)?;
+        more = reader.read_into(room.as_ref(), |count| lines.space(count)).await.map_err(Broken::Body)?;
+        let before = lines.number();
         loop {
             let number = lines.number() + 1;
             let Some(line) = lines.next(!more) else { break };
@@ -324,6 +325,11 @@ async fn read(bulk: &mut Bulk<'_>, default: Option<&str>, request: Request) -> R
             } else {
                 asked = true;
             }
+        }
+        // What was large is on its way, or too long to be kept: what comes now is another one.
+        if room.is_some() && (lines.number() > before || lines.pending().len() <= SMALL) {
+            lines.rest();
+            room = None;
         }
     }
     if asked {

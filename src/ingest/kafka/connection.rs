@@ -6,7 +6,7 @@
 //!
 //! Invariants: answers leave in the order of their requests. A frame longer than `max_request` ends the connection before memory
 //! is taken for it; one longer than [`SMALL`] waits for room first, in the receivers' memory if it brings records and else in that
-//! of large requests, and must then arrive in [`ARRIVAL`] and a second more for each [`PACE`], or who sends a byte an hour would
+//! of large requests, and must then arrive in its time ([`Arrival`](crate::ingest::room::Arrival)), or who sends a byte an hour would
 //! hold what all others need.
 //! Limits: [`PIPELINE`] requests of one connection at a time; an idle connection holds a buffer of [`BUFFER`].
 //! Crash story: none; unanswered requests are sent again.
@@ -41,10 +41,6 @@ const BUFFER: usize = 8 * 1024;
 const ENOUGH: usize = 512;
 /// Frames up to this size are read through that buffer, without asking for room.
 const SMALL: usize = 32 * 1024;
-/// How long a large frame may take to arrive,
-const ARRIVAL: Duration = Duration::from_secs(30);
-/// and a second more for each of these bytes.
-const PACE: usize = 64 * 1024;
 /// Answers are gathered up to this before they are written.
 const GATHER: usize = 256 * 1024;
 /// Slices of one write.
@@ -286,7 +282,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 ));
             }
         };
-        let time = ARRIVAL + Duration::from_secs((size / PACE) as u64);
+        let time = self.port.server.door.large().arrival().of(size);
         if size <= SMALL {
             self.buffer.reserve(size.saturating_sub(self.buffer.len()));
             let whole = async {

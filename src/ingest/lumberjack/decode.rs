@@ -195,7 +195,7 @@ impl Decoder {
         self.raw.space(missing.clamp(SMALL / 2, self.granted.max(SMALL)))
     }
 
-    /// Allows buffers of this size until the decoder is [`Decoder::quiet`] again.
+    /// Allows buffers of this size until the decoder [rests](Decoder::rest).
     pub fn grant(&mut self, size: usize) {
         self.granted = self.granted.max(size);
     }
@@ -205,8 +205,8 @@ impl Decoder {
         self.packed.is_none() && self.raw.data().len() <= self.taken && self.skip == 0
     }
 
-    /// Gives back what memory it can, and the grant with it: between windows.
-    pub fn quiet(&mut self) {
+    /// Gives back what memory it can, and the grant with it: between windows, and after what is large.
+    pub fn rest(&mut self) {
         self.settle();
         self.raw.rest();
         self.inner.rest();

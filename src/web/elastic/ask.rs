@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Query as Parameters;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -21,6 +21,7 @@ use crate::base::predicate::Predicate;
 use crate::base::units::Span;
 use crate::store::query::{self, Cancel, Go, OutRow, Query, Request};
 use crate::web::Web;
+use crate::web::error::Refusal;
 use crate::web::rows::{CancelOnDrop, here};
 
 /// Parameters of the URL.
@@ -112,16 +113,31 @@ pub fn body_of(body: &[u8]) -> Result<Map<String, Value>, String> {
     }
 }
 
+/// What the box refuses on all its ports, as the dialect says it.
+pub fn refused(Refusal { status, message, after, .. }: Refusal) -> Response {
+    let kind = match status {
+        StatusCode::FORBIDDEN => "security_exception",
+        StatusCode::TOO_MANY_REQUESTS => "es_rejected_execution_exception",
+        _ => "exception",
+    };
+    let mut response = No(status, kind, message).into_response();
+    if let Some(seconds) = after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
 /// Works where nobody else waits for the thread.
 pub async fn in_thread(web: Arc<Web>, work: impl FnOnce(&Web, Cancel) -> Result<Response, No> + Send + 'static) -> Response {
-    let Ok(permit) = web.queries.clone().acquire_owned().await else {
-        return No(StatusCode::SERVICE_UNAVAILABLE, "exception", "the box is shutting down".to_owned()).into_response();
+    let turn = match web.turn().await {
+        Ok(turn) => turn,
+        Err(refusal) => return refused(refusal),
     };
     let cancel = Cancel::new(web.clock.clone()).within(web.config.query_timeout.0);
     // A client that goes away drops this, which ends the queries.
     let guard = CancelOnDrop(cancel.clone());
     let done = here(move || {
-        let _permit = permit;
+        let _turn = turn;
         work(&web, cancel)
     })
     .await;

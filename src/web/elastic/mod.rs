@@ -17,9 +17,12 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 
-use crate::web::Web;
+use crate::web::{Web, origin};
 
 mod aggs;
 mod ask;
@@ -41,6 +44,18 @@ mod shown;
 mod tests;
 
 pub use indices::{no_such_path, refreshed};
+
+/// Lets nobody through to these paths who may not ask ([`origin`]).
+pub fn guarded(web: &Arc<Web>, router: Router) -> Router {
+    router.layer(axum::middleware::from_fn_with_state(web.clone(), guard))
+}
+
+async fn guard(State(web): State<Arc<Web>>, request: Request, next: Next) -> Response {
+    match origin::check(&web.config.hosts, &request) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => ask::refused(refusal),
+    }
+}
 
 /// The routes of the reading half.
 pub fn router(web: Arc<Web>) -> Router {
