@@ -9,6 +9,7 @@ use sawbox::relay::{Change, Config, TopicConfig};
 use crate::lineage_model::visible;
 use crate::relay_box::{Houses, eventually, spec};
 use crate::relay_guest;
+use crate::support::TestBox;
 
 fn start(folder: &Path) -> Houses {
     Houses::start(Config { filters_dir: Some(folder.to_owned()), ..Config::default() })
@@ -176,4 +177,33 @@ fn a_filter_comes_last_in_the_chain_that_there_is() {
     std::fs::write(folder.path().join("web").join("mark-a.wasm"), relay_guest::wasm('z')).expect("whole");
     eventually("refused", || folder.path().join("web").join("mark-a.error.txt").exists());
     houses.stop();
+}
+
+#[test]
+fn who_rolled_back_meant_it_though_the_file_still_lies_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("data").join("filters").join("slow.wasm");
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&file, relay_guest::wasm('q')).expect("whole");
+    let chain = "[[topics.web.chain]]\nfilter = \"slow\"\n";
+    let marks = |sawbox: &TestBox| {
+        sawbox.ingest("web", "x record\n");
+        let rows = sawbox.query("_topic:=web | sort _offset");
+        rows.iter().map(|row| row["mark"].as_str().expect("a mark").to_owned()).collect::<String>()
+    };
+    {
+        let sawbox = TestBox::start(dir.path(), chain);
+        assert_eq!(marks(&sawbox), "q");
+        std::fs::write(&file, relay_guest::wasm('r')).expect("whole");
+        eventually("it is taken", || marks(&sawbox).ends_with('r'));
+        let (status, text) = sawbox.send("POST", "/api/v1/topics/web/rollback", "application/json", b"{}");
+        assert_eq!(status, 200, "{text}");
+        assert!(marks(&sawbox).ends_with("rq"));
+    }
+    let sawbox = TestBox::start(dir.path(), chain);
+    std::thread::sleep(Duration::from_millis(900));
+    assert!(marks(&sawbox).ends_with("rqq"), "left where it lies");
+    // Dropped again it is wanted.
+    std::fs::write(&file, relay_guest::wasm('r')).expect("whole");
+    eventually("it is taken", || marks(&sawbox).ends_with('r'));
 }
