@@ -298,6 +298,12 @@ fn retry(command: &DeadCommand) -> anyhow::Result<()> {
     let [tried, stored, dropped, failed] = ["tried", "stored", "dropped", "failed"].map(|name| word(&answer[name]));
     let would = if *dry_run { "would be " } else { "" };
     println!("{tried} letters tried: {stored} {would}stored, {dropped} {would}dropped by a filter, {failed} failed again");
+    if let Some(emissions) = answer["emissions"].as_u64().filter(|emissions| *emissions > 0) {
+        println!(
+            "{emissions} records {} to other topics, as filters of the chain say",
+            if *dry_run { "would be sent" } else { "were sent" }
+        );
+    }
     if let Some(generation) = answer["generation"].as_u64() {
         println!("the rows are of generation {generation}; the letters are resolved");
     }

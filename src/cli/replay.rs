@@ -258,6 +258,13 @@ fn start(command: &ReplayCommand) -> anyhow::Result<()> {
         for note in plan["past"]["notes"].as_array().into_iter().flatten() {
             println!("  {}", word(note));
         }
+        let targets: Vec<&str> = plan["sends_to"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if !targets.is_empty() {
+            println!(
+                "  nothing is sent to {}: records that the chain sends there and drops here lose their row",
+                targets.join(", ")
+            );
+        }
         return Ok(());
     }
     let id = answer["id"].as_u64().context("the box gave no number")?;
@@ -342,6 +349,13 @@ fn show(one: &Value) {
     let names = ["stored", "dropped", "failed", "deleted"];
     let [stored, dropped, failed, deleted] = names.map(|name| word(&one[name]));
     println!("rows        {stored} stored, {dropped} dropped, {failed} failed, {deleted} deleted before");
+    if one["emissions"].as_u64() > Some(0) {
+        println!(
+            "not sent    {} emissions{}",
+            word(&one["emissions"]),
+            routed(one).map(|why| format!("; {why}")).unwrap_or_default()
+        );
+    }
     if let Some(rebuilt) = one["rebuilt"].as_u64().filter(|rebuilt| *rebuilt > 0) {
         println!("of rows     {rebuilt} records, which the queue has no longer");
     }
@@ -359,6 +373,12 @@ fn show(one: &Value) {
         }
     }
     print_table(&table);
+}
+
+/// What became of records that the chain sends only elsewhere.
+fn routed(one: &Value) -> Option<String> {
+    let routed = one["routed"].as_u64().filter(|routed| *routed > 0)?;
+    Some(format!("{routed} records that filters only send to other topics have no row now: a replay sends nothing"))
 }
 
 /// Shows its progress until it is over: a bar on a terminal, else a line now and then.
@@ -386,6 +406,7 @@ fn follow(client: &Client, id: u64) -> anyhow::Result<()> {
                     if one["failed"].as_u64() > Some(0) {
                         println!("  {} records failed, and have no row now: `sawbox explain` says why", word(&one["failed"]));
                     }
+                    routed(&one).iter().for_each(|why| println!("  {why}"));
                     Ok(())
                 }
                 "failed" => bail!("replay {id} failed; nothing has changed: {}", word(&one["why"])),

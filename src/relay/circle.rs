@@ -29,7 +29,7 @@ impl Relay {
 }
 
 /// Where a chain sends records, as far as its configuration says.
-fn targets(chain: &ChainRecord) -> Vec<String> {
+pub(crate) fn targets(chain: &ChainRecord) -> Vec<String> {
     let routes = chain.entries.iter().filter(|entry| *entry.filter == *ROUTE);
     routes.filter_map(|entry| entry.config.get("to")?.as_str().map(str::to_owned)).collect()
 }

@@ -10,7 +10,10 @@
 //! A target that takes nothing ends the slice, whose memory is given back; the lane tries again later, others go on.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 
 use bytes::Bytes;
 
@@ -173,6 +176,24 @@ impl Outbox {
             if let Some(blocked) = blocked {
                 return Err(blocked);
             }
+        }
+    }
+}
+
+/// Waits for something on a thread that may.
+pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
         }
     }
 }

@@ -13,7 +13,7 @@
 //! where it is not UTF-8), `headers`.
 //! A bundle is answered by 429 with `Retry-After` while as many are made as may (`relay.at_once.explains`).
 //! A retry answers when it is durable: `tried`, `stored`, `dropped`, `deleted`, `failed`, `failures` (each with its new reason),
-//! `of_emissions`, `not_now`, `left`, `emissions_not_sent`, `generation`, `notes`. With `dry_run` nothing is changed.
+//! `of_emissions`, `not_now`, `left`, `emissions` (sent to other topics), `unsent`, `generation`, `notes`. With `dry_run` nothing is changed.
 
 use std::sync::Arc;
 

@@ -7,15 +7,16 @@ use std::sync::{Arc, OnceLock};
 use sawbox::base::clock::{Clock, RealClock, SimClock};
 use sawbox::base::disk::sim::SimDisk;
 use sawbox::base::row::KeepPayload;
-use sawbox::queue::batch::{BatchBuilder, Compression};
+use sawbox::queue::batch::{self, BatchBuilder, Compression, Scratch};
 use sawbox::queue::{self, Queue, Topic};
 use sawbox::relay::config::{Quarantine, Then};
 use sawbox::relay::dead::{RetryReport, RetryRequest};
 use sawbox::relay::{Config, Range, Relay, Step, TopicConfig};
 use sawbox::sandbox::lab::bundle;
-use sawbox::sandbox::{self, Sandbox};
+use sawbox::sandbox::{self, ChainSpec, Sandbox};
 use sawbox::store::query::{self, Cancel, OutValue, Request};
 use sawbox::store::{self, Store};
+use serde_json::json;
 
 use crate::lineage_model::{Visible, visible};
 use crate::relay_box::{eventually, spec};
@@ -45,6 +46,10 @@ struct Life {
 
 impl Life {
     fn start(disk: &Arc<SimDisk>) -> Self {
+        Self::start_with(disk, Config::default())
+    }
+
+    fn start_with(disk: &Arc<SimDisk>, other: Config) -> Self {
         let sim = Arc::new(SimClock::at(START_NS));
         let clock: Arc<dyn Clock> = sim.clone();
         let config = queue::Config { writers: 1, ..queue::Config::default() };
@@ -52,7 +57,7 @@ impl Life {
         let (store, _) = Store::open_idle(disk.clone(), clock.clone(), store::Config::default()).expect("store");
         let keep_payload = Some(KeepPayload::Always);
         let web = TopicConfig { partitions: Some(2), keep_payload, chain: Some(spec("mark-a")), ..TopicConfig::default() };
-        let config = Config { topics: [("web".to_owned(), web)].into(), ..Config::default() };
+        let config = Config { topics: [("web".to_owned(), web)].into(), ..other };
         let relay = Relay::open(queue.clone(), store.clone(), sandbox(), clock, config).expect("relay");
         Self { queue, store, relay, clock: sim }
     }
@@ -243,6 +248,108 @@ fn a_bundle_fails_elsewhere_as_it_did_here() {
     }
 }
 
+/// Records of `side`: payload and origin.
+fn sent(life: &Life) -> Vec<(String, String)> {
+    let Some(side) = life.queue.topic("side") else { return Vec::new() };
+    let mut all = Vec::new();
+    for partition in side.partitions() {
+        for stored in partition.read(0, 1 << 20).expect("readable") {
+            let mut scratch = Scratch::new();
+            let records = batch::decode(&stored, &mut scratch).expect("whole");
+            for record in &records.records {
+                let origin = records.headers_of(record).iter().find(|(name, _)| *name == b"_origin").expect("the box's").1;
+                let place = String::from_utf8_lossy(origin).split_once('/').expect("an origin").1.to_owned();
+                all.push((String::from_utf8_lossy(record.payload).into_owned(), place));
+            }
+        }
+    }
+    all.sort();
+    all
+}
+
+/// What does not trap, sent to `side` and left out here.
+fn routed() -> ChainSpec {
+    let chain = json!([{ "filter": "mended" }, { "filter": "route", "config": { "to": "side", "keep": false } }]);
+    serde_json::from_value(chain).expect("a chain")
+}
+
+fn pair(payload: &str, place: &str) -> (String, String) {
+    (payload.to_owned(), place.to_owned())
+}
+
+#[test]
+fn what_a_chain_sends_elsewhere_is_sent() {
+    let (_, life) = with_letters(9);
+    life.relay.promote("web", routed()).expect("a good chain");
+    let expected = [pair("t five", "1@0#0"), pair("t two", "0@1#0")];
+    let dry = life.retry(&RetryRequest { dry_run: true, ..RetryRequest::default() });
+    assert_eq!((dry.dropped, dry.emissions, sent(&life).len()), (2, 2, 0), "{dry:?}");
+    // One now, the one before it later: a retry is a run of its own.
+    let letter = life.relay.dead_letters("web", 100).expect("readable").pop().expect("three");
+    let last = Range { partition: letter.partition, first: letter.offset, end: letter.offset + 1 };
+    let one = life.retry(&RetryRequest { offsets: Some(vec![last]), ..RetryRequest::default() });
+    assert_eq!((one.stored, one.dropped, one.emissions), (0, 1, 1), "{one:?}");
+    assert_eq!(sent(&life), expected[..1]);
+    let rest = life.retry(&RetryRequest::default());
+    assert_eq!((rest.dropped, rest.emissions, rest.failed), (1, 1, 1), "{rest:?}");
+    assert_eq!(sent(&life), expected);
+    assert_eq!(life.letters(), ["f three"]);
+    assert_eq!(life.retry(&RetryRequest::default()).emissions, 0);
+}
+
+#[test]
+fn what_cannot_be_sent_is_a_letter_again() {
+    // It came through as many lanes as may be.
+    let life = Life::start_with(&SimDisk::new(10), Config { hops: 1, ..Config::default() });
+    travelled(&life.queue, "t one");
+    life.drain();
+    let kept = json!([{ "filter": "mended" }, { "filter": "route", "config": { "to": "side" } }]);
+    life.relay.promote("web", serde_json::from_value(kept).expect("a chain")).expect("a good chain");
+    let report = life.retry(&RetryRequest::default());
+    assert_eq!((report.stored, report.emissions, report.unsent, report.failed), (1, 1, 1, 0), "{report:?}");
+    let letters = life.relay.dead_letters("web", 100).expect("readable");
+    assert_eq!((letters.len(), letters[0].filter.as_str()), (1, ""), "{letters:?}");
+    assert!(letters[0].reason.contains("came through 2 lanes"), "{letters:?}");
+    assert_eq!(letters[0].origin.as_ref().and_then(|origin| origin.split_once('/')).map(|(_, place)| place), Some("0@0"));
+    // Its record has its row: it is not tried again.
+    let again = life.retry(&RetryRequest::default());
+    assert_eq!((again.tried, again.of_emissions), (0, 1), "{again:?}");
+}
+
+#[test]
+fn a_power_cut_loses_nothing_of_what_a_retry_sends() {
+    let mut resolved = 0;
+    for operations in 0..200 {
+        let (disk, life) = with_letters(400 + operations);
+        life.relay.promote("web", routed()).expect("a good chain");
+        disk.power_off_after(operations);
+        let answered = life.relay.retry("web", &RetryRequest::default()).is_ok();
+        let over = !disk.is_off();
+        let disk = disk.crash();
+        drop(life);
+        let life = Life::start(&disk);
+        life.drain();
+        let is_resolved = life.letters() == ["f three"];
+        assert!(is_resolved || !answered, "what was answered is durable");
+        let once = [pair("t five", "1@0#0"), pair("t two", "0@1#0")];
+        if is_resolved {
+            resolved += 1;
+            assert_eq!(sent(&life), once, "durable before the letters go");
+        }
+        // Once more: a run of its own, of whatever was left.
+        life.retry(&RetryRequest::default());
+        assert_eq!(life.letters(), ["f three"]);
+        let mut all = sent(&life);
+        all.dedup();
+        assert_eq!(all, once);
+        if over {
+            assert!(answered && resolved > 0 && operations > 5);
+            return;
+        }
+    }
+    panic!("a retry takes more operations than anybody thought");
+}
+
 /// Houses with their threads, on this disk.
 fn threaded(disk: &Arc<SimDisk>, config: Config) -> (Arc<Queue>, Arc<Store>, Arc<Relay>) {
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
@@ -256,6 +363,14 @@ fn threaded(disk: &Arc<SimDisk>, config: Config) -> (Arc<Queue>, Arc<Store>, Arc
 fn push(queue: &Queue, payloads: &[String]) {
     let mut builder = BatchBuilder::new();
     payloads.iter().for_each(|payload| builder.push(0, None, payload.as_bytes(), &[]).expect("small"));
+    let partition = queue.topic("web").expect("configured").partition(0).expect("one");
+    partition.append(builder.finish(Compression::None)).wait().expect("acknowledged");
+}
+
+/// Appends a record that came through a lane.
+fn travelled(queue: &Queue, payload: &str) {
+    let mut builder = BatchBuilder::new();
+    builder.push(0, None, payload.as_bytes(), &[(b"_hops", b"1")]).expect("small");
     let partition = queue.topic("web").expect("configured").partition(0).expect("one");
     partition.append(builder.finish(Compression::None)).wait().expect("acknowledged");
 }
@@ -339,7 +454,7 @@ fn a_generation_does_not_answer_for_the_one_before() {
     let disk = SimDisk::new(8);
     let web = TopicConfig { chain: Some(spec("mark-a")), ..TopicConfig::default() };
     let quarantine = Quarantine { traps: 5, of: 10, then: Then::Previous };
-    let config = Config { topics: [("web".to_owned(), web)].into(), quarantine, ..Config::default() };
+    let config = Config { topics: [("web".to_owned(), web)].into(), quarantine, hops: 1, ..Config::default() };
     let (queue, store, relay) = threaded(&disk, config);
     push(&queue, &bad(9));
     eventually("they failed", || state(&relay).1 == 0);
@@ -350,6 +465,16 @@ fn a_generation_does_not_answer_for_the_one_before() {
     std::thread::sleep(std::time::Duration::from_millis(100));
     let live = relay.generations("web").expect("there").into_iter().find(|one| one.live).expect("one");
     assert_eq!((live.generation, relay.quarantines()), (mended, 0), "{live:?}");
+
+    // A record of which nothing can be sent has failed once, however often it says so.
+    let lane = || relay.lanes().into_iter().find(|lane| &*lane.topic == "web").expect("a lane");
+    let before = lane();
+    let to = |name: &str| serde_json::json!({ "filter": "route", "config": { "to": name, "keep": true } });
+    let chain = serde_json::json!([to("one"), to("two"), to("three")]);
+    relay.promote("web", serde_json::from_value(chain).expect("a chain")).expect("a good chain");
+    travelled(&queue, "x routed");
+    eventually("handled", || state(&relay).1 == 0);
+    assert_eq!((lane().records - before.records, lane().failed - before.failed), (1, 1));
     relay.shutdown();
     store.shutdown().expect("the disk is fine");
     queue.shutdown();

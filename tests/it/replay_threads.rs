@@ -162,3 +162,30 @@ fn filters_that_remember_make_the_same_again() {
     assert_eq!(outside, 0);
     houses.stop();
 }
+
+#[test]
+fn a_replay_sends_nothing_and_says_what_loses_its_row_by_that() {
+    let houses = Houses::start(Config::default());
+    houses.append("web", 0, &["x one", "e two", "m three", "d four"]);
+    houses.handled("web");
+    houses.relay.promote("web", spec("mark-b")).expect("holds");
+    assert_eq!(houses.relay.plan_replay("web", &all()).expect("a plan").sends_to, Vec::<String>::new());
+    let id = houses.relay.replay("web", &all()).expect("begins").id;
+    let done = over(&houses, id);
+    assert_eq!(
+        (done.state, done.stored, done.dropped, done.emissions, done.routed),
+        (ReplayState::Done, 2, 2, 2, 1),
+        "{done:?}"
+    );
+    assert_eq!(houses.records("side").len(), 2, "those of then");
+
+    // What another chain sends only elsewhere was never there.
+    let away = serde_json::json!([{ "filter": "route", "config": { "to": "far", "keep": false } }]);
+    houses.relay.promote("web", serde_json::from_value(away).expect("a chain")).expect("holds");
+    assert_eq!(houses.relay.plan_replay("web", &all()).expect("a plan").sends_to, ["far"]);
+    let id = houses.relay.replay("web", &all()).expect("begins").id;
+    let done = over(&houses, id);
+    assert_eq!((done.state, done.stored, done.emissions, done.routed), (ReplayState::Done, 0, 4, 4), "{done:?}");
+    assert!(houses.queue.topic("far").is_none());
+    houses.stop();
+}

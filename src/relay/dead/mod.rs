@@ -3,6 +3,7 @@
 //! ```text
 //! verdicts.rs buries → queue topic `_dead.<topic>` (a ring) → its lane → rows, searched like any
 //! mod.rs  letters read from the queue, overview     bundle.rs  one letter as a file that fails anywhere     retry.rs  once more
+//! send.rs what letters emit then
 //! ```
 //! A letter has the record's bytes, key and headers, and the box's: `_reason`, `_filter`, `_origin` (where the record stood),
 //! `_origin_generation`, `_origin_arrival`, `_origin_timestamp`. So it stands for itself when the source's retention is over.
@@ -13,6 +14,7 @@
 
 mod bundle;
 mod retry;
+mod send;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
@@ -52,6 +54,8 @@ pub(crate) struct Letter {
     pub(crate) filter: String,
     pub(crate) reason: String,
     pub(crate) generation: Option<Generation>,
+    /// Through how many lanes the record had come.
+    pub(crate) hops: u32,
     pub(crate) arrival_ns: i64,
     pub(crate) timestamp_ms: i64,
     pub(crate) key: Option<Vec<u8>>,
@@ -261,6 +265,9 @@ impl Relay {
                         filter: own(header::FILTER).unwrap_or_default(),
                         reason: own(header::REASON).unwrap_or_default(),
                         generation: own(header::GENERATION).and_then(|text| text.parse().ok()),
+                        hops: own(header::HOPS)
+                            .and_then(|text| text.parse::<u32>().ok())
+                            .map_or(0, |hops| hops.saturating_sub(1)),
                         arrival_ns,
                         timestamp_ms: number(header::TIMESTAMP).unwrap_or(record.timestamp_ms),
                         key: record.key.map(<[u8]>::to_vec),

@@ -1,7 +1,8 @@
 //! Retry: letters through the chain that their topic has now, after somebody mended it.
 //!
 //! ```text
-//! letters (their bytes) → chain, each alone → rows in parts nobody knows → ONE commit: parts live, generation, masks of both topics
+//! letters (their bytes) → chain, each alone → rows in parts nobody knows, emissions durable in their targets (`send.rs`)
+//!    → ONE commit: parts live, generation, masks of both topics
 //! ```
 //! What succeeds becomes a row of the original topic with the original origin, or is dropped by its filter; either way the letter is
 //! resolved. What fails again stays as it is, with its first reason; the report has the new one. A letter whose row a person had
@@ -9,10 +10,10 @@
 //! Invariants: rows, the generation that they are of, and the letters' going are one entry of the commit log, so a crash leaves all
 //! of it or nothing. No letter is taken whose record a lane may still handle, or that a replay under way has: that could take its
 //! row away. No replay begins meanwhile.
-//! What such records emit, and rows for outputs, are not sent: the report counts them. Filters that remember begin with nothing, and
-//! what they would hold becomes a row at once.
-//! Limits: [`LETTERS`] and [`LETTER_BYTES`] at once; the report says what is left.
-//! Crash story: before the commit, files that nobody names; after it, done.
+//! What such records emit is sent, once by each retry; rows for outputs are not: nobody waits for an alert of then. Filters that
+//! remember begin with nothing, and what they would hold becomes a row at once.
+//! Limits: [`LETTERS`] and [`LETTER_BYTES`] at once, of letters and of what they emit; the report says what is left.
+//! Crash story: before the commit, files that nobody names, and perhaps emissions that the next retry sends again; after it, done.
 //!
 //! Why no job, as a replay has: a retry is seconds, and one that is not there after a crash is asked for again.
 
@@ -27,10 +28,11 @@ use crate::base::record::{RecordView, Records};
 use crate::base::row::{RowHead, Rows};
 use crate::relay::codec::{NotNow, Ran};
 use crate::relay::dead::Letter;
+use crate::relay::dead::send::Sender;
 use crate::relay::generations::{MadeBy, Promoted, Ready};
 use crate::relay::history::{Manners, Range, expire, joined};
 use crate::relay::{Relay, RelayError};
-use crate::sandbox::{Arena, Output, State, VerdictKind};
+use crate::sandbox::{Arena, Emission, Output, State, VerdictKind};
 use crate::store::{GenerationEntry, Stage, Staged};
 
 /// Most letters of one retry.
@@ -95,19 +97,14 @@ pub struct RetryReport {
     pub not_now: u64,
     /// Letters beyond what one retry takes.
     pub left: u64,
-    /// What the records emitted now; it was not sent.
-    pub emissions_not_sent: u64,
+    /// What the records emitted: it was sent.
+    pub emissions: u64,
+    /// Of the records, so many emitted what could not be sent: that is a new letter.
+    pub unsent: u64,
     /// The generation that the rows are of.
     pub generation: Option<Generation>,
     /// What there is to know.
     pub notes: Vec<String>,
-}
-
-/// What the chain says of one letter.
-enum Said {
-    Rows,
-    Dropped,
-    Failed(String, String),
 }
 
 impl Relay {
@@ -161,9 +158,14 @@ impl Relay {
         let (mut made, mut resolved) = (Vec::new(), Vec::new());
         let (mut arena, mut documents) = (Arena::new(), Vec::new());
         let keep = shared.keep_payload(&generations.name, &ready);
+        let mut sender = Sender::new(shared, &generations, generation);
         for (number, (place, letters)) in chosen.into_iter().enumerate() {
             if number % STRETCH == 0 {
                 manners.give_way()?;
+            }
+            if sender.bytes >= LETTER_BYTES {
+                report.left += letters.len() as u64;
+                continue;
             }
             // Its bytes are the same in all of them.
             let Some(letter) = letters.first() else { continue };
@@ -175,26 +177,34 @@ impl Relay {
                 resolved.extend(own);
                 continue;
             }
-            let said = one(letter, place, &ready, &arena, &mut documents, &mut report.emissions_not_sent, |mut rows| {
-                rows.keep = keep;
-                stage.append(partition, generation, &rows);
-            });
             arena.reset();
-            match said {
-                Ok(Said::Rows) => report.stored += 1,
-                Ok(Said::Dropped) => report.dropped += 1,
-                Ok(Said::Failed(filter, reason)) => {
-                    report.failed += 1;
-                    report.fail(letter, filter, reason);
-                    continue;
-                }
+            let tried = match one(letter, offset, &ready, &arena, &mut documents) {
+                Ok(tried) => tried,
                 Err(NotNow::Pending(pending)) => {
                     report.failed += 1;
                     report.fail(letter, letter.filter.clone(), shared.registries.said(&pending.place));
                     continue;
                 }
                 Err(NotNow::Trouble(why)) => return Err(RelayError::Schemas(why)),
+            };
+            if let Some((filter, reason)) = tried.failed {
+                report.failed += 1;
+                report.fail(letter, filter, reason);
+                continue;
             }
+            match tried.rows {
+                Some(rows) => {
+                    report.stored += 1;
+                    stage.append(partition, generation, &Rows { keep, ..rows });
+                }
+                None => report.dropped += 1,
+            }
+            let mut is_sent = true;
+            for (call, emissions) in &tried.sent {
+                report.emissions += emissions.len() as u64;
+                is_sent &= request.dry_run || sender.send(letter, partition, (call, emissions))?;
+            }
+            report.unsent += u64::from(!is_sent);
             made.push((partition, offset, offset + 1));
             resolved.extend(own);
             if stage.bytes() >= STAGE_BYTES && !request.dry_run {
@@ -209,6 +219,7 @@ impl Relay {
             return Ok(report);
         }
         staged.push(shared.store.write_stage(&mut stage)?);
+        sender.flush()?;
         let (made, resolved) = (joined(made), joined(resolved));
         let why = Some(format!("retry of {} dead letters", report.tried));
         let at_ns = Some(shared.clock.now_ns());
@@ -251,7 +262,7 @@ impl RetryReport {
 
     fn note(&mut self, ready: &Ready) {
         let notes = [
-            (self.emissions_not_sent > 0, "what the records emitted was not sent to other topics"),
+            (self.unsent > 0, "some of what the records emitted could not be sent: new letters say what, and why"),
             (
                 self.of_emissions > 0,
                 "letters of what could not be emitted stay: their records have rows, and emissions are not sent again",
@@ -267,16 +278,24 @@ impl RetryReport {
     }
 }
 
-/// One letter through the chain, alone; gives its rows.
+/// What the chain says of one letter; neither failed nor a row: it was dropped.
+#[derive(Default)]
+struct Tried<'b> {
+    /// The filter, and why.
+    failed: Option<(String, String)>,
+    rows: Option<Rows<'b>>,
+    /// What it emits, by the calls that it does so in.
+    sent: Vec<(Records<'b>, Vec<Emission<'b>>)>,
+}
+
+/// One letter through the chain, alone.
 fn one<'b>(
     letter: &'b Letter,
-    (_, offset): (PartitionId, Offset),
+    offset: Offset,
     ready: &Ready,
     arena: &'b Arena,
     documents: &mut Vec<u8>,
-    emissions: &mut u64,
-    mut each: impl FnMut(Rows<'b>),
-) -> Result<Said, NotNow> {
+) -> Result<Tried<'b>, NotNow> {
     let headers: Vec<(&[u8], &[u8])> = letter.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
     let view = RecordView {
         offset,
@@ -287,46 +306,46 @@ fn one<'b>(
         headers: (0, u32::try_from(headers.len()).unwrap_or(0)),
     };
     let mut state = State::default();
+    let mut tried = Tried::default();
     let ran = ready.codec.run(&ready.chain, Records { records: vec![view], headers }, arena, documents, &mut state)?;
-    let mut said = take(ran.output, letter, offset, emissions, &mut each);
+    tried.take(ran, letter, offset);
     // What was held of it comes to this, unless it has its row.
-    expire(i64::MAX, ready, arena, &mut state, |Ran { output, .. }| {
-        if matches!(said, Said::Dropped) {
-            said = take(output, letter, offset, emissions, &mut each);
+    expire(i64::MAX, ready, arena, &mut state, |ran| {
+        if tried.failed.is_none() && tried.rows.is_none() {
+            tried.take(ran, letter, offset);
         }
         true
     });
-    Ok(said)
+    Ok(tried)
 }
 
-fn take<'b>(
-    output: Output<'b>,
-    letter: &'b Letter,
-    offset: Offset,
-    emissions: &mut u64,
-    each: &mut impl FnMut(Rows<'b>),
-) -> Said {
-    let arrival_ns = letter.arrival_ns;
-    let Output { names, cells, verdicts, .. } = output;
-    let mut rows = Rows { names, cells, ..Rows::default() };
-    let mut said = Said::Dropped;
-    for verdict in verdicts {
-        *emissions += verdict.emissions.len() as u64;
-        match verdict.kind {
-            VerdictKind::Store { time_ns, cells } => {
-                rows.heads.push(RowHead { time_ns: time_ns.unwrap_or(arrival_ns), arrival_ns, offset, n: 0, cells });
-                rows.payloads.push(verdict.joined.is_none().then_some(&letter.payload[..]));
-                said = Said::Rows;
+impl<'b> Tried<'b> {
+    /// Takes in what a call came to.
+    fn take(&mut self, ran: Ran<'b>, letter: &'b Letter, offset: Offset) {
+        let arrival_ns = letter.arrival_ns;
+        let Output { names, cells, verdicts, .. } = ran.output;
+        let mut rows = Rows { names, cells, ..Rows::default() };
+        let mut emitted = Vec::new();
+        for verdict in verdicts {
+            match verdict.kind {
+                VerdictKind::Store { time_ns, cells } => {
+                    rows.heads.push(RowHead { time_ns: time_ns.unwrap_or(arrival_ns), arrival_ns, offset, n: 0, cells });
+                    rows.payloads.push(verdict.joined.is_none().then_some(&letter.payload[..]));
+                }
+                VerdictKind::Drop { .. } | VerdictKind::Hold => {}
+                VerdictKind::Fail { filter, reason } => {
+                    self.failed = Some((filter.to_string(), reason.into_owned()));
+                    return;
+                }
             }
-            VerdictKind::Drop { .. } | VerdictKind::Hold => {}
-            VerdictKind::Fail { filter, reason } => return Said::Failed(filter.to_string(), reason.into_owned()),
+            emitted.extend(verdict.emissions);
+        }
+        // A record has one row.
+        rows.heads.truncate(1);
+        rows.payloads.truncate(1);
+        self.rows = (!rows.heads.is_empty()).then_some(rows);
+        if !emitted.is_empty() {
+            self.sent.push((ran.call, emitted));
         }
     }
-    // A record has one row.
-    rows.heads.truncate(1);
-    rows.payloads.truncate(1);
-    if !rows.heads.is_empty() {
-        each(rows);
-    }
-    said
 }

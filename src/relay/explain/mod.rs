@@ -243,7 +243,7 @@ impl Relay {
         }
         if handled.is_replay {
             notes.push(
-                "a replay made its row anew; what was sent to other topics or is a dead letter is the live generation's"
+                "a replay or a retry made its row anew; a replay sends nothing: what went to other topics is the live generation's then"
                     .to_owned(),
             );
         }

@@ -88,6 +88,12 @@ pub struct Progress {
     /// Those whose rows a person had deleted.
     #[serde(default)]
     pub deleted: u64,
+    /// What they emitted; it was not sent.
+    #[serde(default)]
+    pub emissions: u64,
+    /// Those that filters dropped and that emitted: they have no row, and were not sent.
+    #[serde(default)]
+    pub routed: u64,
 }
 
 impl Progress {
@@ -106,6 +112,8 @@ impl Progress {
             dropped: 0,
             failed: 0,
             deleted: 0,
+            emissions: 0,
+            routed: 0,
         }
     }
 
@@ -304,6 +312,8 @@ impl Job {
             dropped: sum(|part| part.dropped),
             failed: sum(|part| part.failed),
             deleted: sum(|part| part.deleted),
+            emissions: sum(|part| part.emissions),
+            routed: sum(|part| part.routed),
             began_ns: record.began_ns,
             ended_ns: record.ended_ns,
             waits_for: self.waits.lock().clone().filter(|_| record.state == ReplayState::Running),
@@ -355,6 +365,10 @@ pub struct ReplayStatus {
     pub failed: u64,
     /// Those whose rows a person had deleted.
     pub deleted: u64,
+    /// What filters emitted: it is not sent.
+    pub emissions: u64,
+    /// Records that filters dropped and that emitted: they have no row any more, and are sent nowhere.
+    pub routed: u64,
     /// When it began, nanoseconds since 1970.
     pub began_ns: i64,
     /// When it ended.

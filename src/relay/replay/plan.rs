@@ -5,6 +5,7 @@
 
 use crate::base::ids::Offset;
 use crate::queue::Topic;
+use crate::relay::circle::targets;
 use crate::relay::generations::{Generations, Promoted, Ready};
 use crate::relay::history::{Range, Reach, Which, ranges};
 use crate::relay::replay::past::{Past, look};
@@ -29,6 +30,8 @@ pub struct ReplayPlan {
     pub same: Vec<Range>,
     /// The filters of its chain.
     pub chain: Vec<String>,
+    /// Topics that the chain sends records to, as far as its configuration says: the replay sends them nothing.
+    pub sends_to: Vec<String>,
 }
 
 impl ReplayPlan {
@@ -74,7 +77,7 @@ impl Relay {
             )));
         }
         let chain = promoted.chain.entries.iter().map(|entry| entry.filter.to_string()).collect();
-        let mut plan = ReplayPlan { chain, ..ReplayPlan::default() };
+        let mut plan = ReplayPlan { chain, sends_to: targets(&promoted.chain), ..ReplayPlan::default() };
         let joining = Joining::default();
         let mut asked = ranges(topic, &request.which, request.partitions.as_deref(), Reach::Past);
         asked.sort_by_key(|range| (range.partition, range.first));

@@ -185,6 +185,10 @@ impl Job {
         }
         let stored: u64 = done.parts.iter().map(|part| part.stored).sum();
         tracing::info!(topic = %name, replay = self.id, generation = self.generation, rows = stored, "replay is done");
+        let routed: u64 = done.parts.iter().map(|part| part.routed).sum();
+        if routed > 0 {
+            tracing::warn!(topic = %name, replay = self.id, routed, "records that filters send only elsewhere have no row any more");
+        }
         *record = done;
         Ok(true)
     }

@@ -3,7 +3,8 @@
 //! Invariants: a record's rows are in the stage before the progress passes it, and both become durable in one commit
 //! ([`Work::checkpoint`]). What a commit that failed lost is made again, from the progress that is durable. Nothing at or above
 //! the partition's committed cursor is handled: live rows of it might still come.
-//! Emissions, dead letters and rows for outputs are not sent again: they were when the records were live.
+//! Emissions, dead letters and rows for outputs are not sent again: they were when the records were live. What another chain sends is
+//! counted, and so are the records that it sends only elsewhere: these have no row any more.
 //! Where the queue has a gap, the work goes on with records of rows that kept them ([`past`](super::past)); other rows stay.
 //! **Filters that remember** begin with an empty state some [`WARM_OFFSETS`] offsets before the range, so that they know what they
 //! would mostly know there; rows of that are nobody's. The range is to them like a generation of its own: what waits in the state
@@ -372,6 +373,10 @@ fn rows<'b>(call: &Records<'b>, output: Output<'b>, is_dead: bool, progress: &mu
     for (record, verdict) in call.records.iter().zip(&verdicts) {
         // What a filter held has the origin of its last record, which a lane that came before may own.
         let offset = verdict.joined.map_or(record.offset, |joined| joined.offset);
+        progress.emissions += verdict.emissions.len() as u64;
+        if matches!(verdict.kind, VerdictKind::Drop { .. }) && !verdict.emissions.is_empty() {
+            progress.routed += 1;
+        }
         match &verdict.kind {
             VerdictKind::Store { time_ns, cells } => {
                 let time_ns = time_ns.unwrap_or(record.arrival_ns);
