@@ -9,6 +9,7 @@ mod dead_letters;
 mod elastic;
 mod elastic_aggs;
 mod elastic_fuzz;
+mod elastic_paging;
 mod end_to_end;
 mod full;
 mod ingest;

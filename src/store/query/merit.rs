@@ -206,4 +206,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_is_rounded_to_the_worst_is_looked_at() {
+        use crate::store::query::plan::{Bin, SortKey};
+        let view = |ns: i64| SortView::Number(Number::Int(ns));
+        for descending in [false, true] {
+            let key = SortKey { bin: Some(Bin { step: 1_000_000, offset: 0 }), ..SortKey::new("_time", descending) };
+            let worst = key.of_value(&crate::store::query::OutValue::Time(1_704_067_200_001_500_000));
+            let least = needed(key.last_of(worst), descending);
+            for ns in [0, 1_000_000 - 1].map(|rest| 1_704_067_200_001_000_000 + rest) {
+                assert!(of(view(ns), descending) >= least, "{ns} {descending}");
+            }
+            let beyond = 1_704_067_200_001_000_000 + if descending { -1000 } else { 1_001_000 };
+            assert!(of(view(beyond), descending) < least, "{descending}");
+        }
+    }
 }

@@ -106,6 +106,7 @@ pub use pick::Pick;
 pub use plan::{Agg, Bin, Function, Key, Lookup, Pipe, Query, Series, SortKey, Take};
 pub use program::{Table, Tables};
 pub use rounding::Rounding;
+pub use sort::KEY_CHARACTERS;
 pub use tops::{Top, Tops};
 
 use crate::base::ids::TopicId;

@@ -3,10 +3,11 @@
 
 use super::expr::Expr;
 use super::extract::Extractor;
-use super::out::OutValue;
+use super::out::{OutValue, SortView};
 use super::pick::Pick;
 use super::rounding::Rounding;
-use crate::base::predicate::Predicate;
+use super::view::Datum;
+use crate::base::predicate::{Number, Predicate};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,7 +146,7 @@ pub struct Key {
 }
 
 /// Rounding down to multiples of `step`, counted from `offset`. For `_time` both are nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bin {
     /// Greater than 0.
     pub step: i64,
@@ -162,6 +163,8 @@ pub struct SortKey {
     pub descending: bool,
     /// What of a list; other than its first item only built by code.
     pub pick: Pick,
+    /// Whole numbers and instants rounded down: what is rounded to the same is equal; only built by code.
+    pub bin: Option<Bin>,
 }
 
 impl Query {
@@ -241,7 +244,34 @@ impl Key {
 impl SortKey {
     /// By a field; a list by its first item.
     pub fn new(field: &str, descending: bool) -> Self {
-        Self { field: field.to_owned(), descending, pick: Pick::First }
+        Self { field: field.to_owned(), descending, pick: Pick::First, bin: None }
+    }
+
+    /// How a stored value orders its row.
+    pub fn of_datum<'a>(&self, datum: Datum<'a>) -> SortView<'a> {
+        self.rounded(self.pick.of_datum(datum))
+    }
+
+    /// How a value of an answer orders its row.
+    pub fn of_value<'a>(&self, value: &'a OutValue) -> SortView<'a> {
+        self.rounded(self.pick.of_value(value))
+    }
+
+    fn rounded<'a>(&self, view: SortView<'a>) -> SortView<'a> {
+        match (self.bin, view) {
+            (Some(bin), SortView::Number(Number::Int(int))) => SortView::Number(Number::Int(bin.floor(int))),
+            (_, view) => view,
+        }
+    }
+
+    /// Of what is rounded to a value, that which would come last if it were not.
+    pub(super) fn last_of<'a>(&self, rounded: SortView<'a>) -> SortView<'a> {
+        match (self.bin, rounded) {
+            (Some(bin), SortView::Number(Number::Int(int))) if !self.descending => {
+                SortView::Number(Number::Int(bin.around(int).1.saturating_sub(1)))
+            }
+            (_, view) => view,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows in the order of their fields: the heap holds the sort keys of the best n rows, other columns are read for the winners.
 //!
 //! What a row lacks comes last in both directions; ties go by time as in any answer. Strings are compared by their first
-//! [`KEY_BYTES`] bytes, so that a key is bounded.
+//! [`KEY_CHARACTERS`] characters, so that a key is bounded; by characters, not bytes, so that what is equal can be said as text.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -20,8 +20,10 @@ use super::view::FieldReader;
 use super::{QueryError, Request, Stats};
 use crate::base::predicate::Number;
 
-/// Longest part of a string that orders rows.
-const KEY_BYTES: usize = 256;
+/// Longest part of a string that orders rows, in characters of UTF-8.
+pub const KEY_CHARACTERS: usize = 256;
+/// The same in bytes, for those that are not UTF-8.
+const KEY_BYTES: usize = 4 * KEY_CHARACTERS;
 
 /// A sort key that owns its bytes.
 #[derive(Clone, Debug)]
@@ -49,8 +51,15 @@ impl OwnedView {
     }
 }
 
+/// The part of a string that orders rows.
 fn clip(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(KEY_BYTES)]
+    if bytes.len() <= KEY_CHARACTERS {
+        return bytes;
+    }
+    let bytes = &bytes[..bytes.len().min(KEY_BYTES)];
+    let is_first = |byte: u8| byte & 0b1100_0000 != 0b1000_0000;
+    let mut next = bytes.iter().enumerate().filter(|(_, byte)| is_first(**byte)).skip(KEY_CHARACTERS);
+    next.next().map_or(bytes, |(end, _)| &bytes[..end])
 }
 
 fn clipped(view: SortView<'_>) -> SortView<'_> {
@@ -79,7 +88,7 @@ impl Ranked {
         let views = readers
             .iter()
             .zip(keys)
-            .map(|(reader, key)| (OwnedView::new(key.pick.of_datum(found.view.get(reader, row))), key.descending));
+            .map(|(reader, key)| (OwnedView::new(key.of_datum(found.view.get(reader, row))), key.descending));
         Self { keys: views.collect(), time: Reverse(RowKey::new(scan, found, row, newest_first)) }
     }
 
@@ -168,7 +177,7 @@ pub fn sorted(
             for row in rows.iter() {
                 if heap.len() == most
                     && let Some(worst) = heap.peek()
-                    && worst.is_before(first_key.pick.of_datum(found.view.get(first, row)), first_key.descending)
+                    && worst.is_before(first_key.of_datum(found.view.get(first, row)), first_key.descending)
                 {
                     continue;
                 }
@@ -179,7 +188,7 @@ pub fn sorted(
                 if heap.len() == most
                     && let Some((worst, _)) = heap.peek().and_then(|worst| worst.keys.first())
                 {
-                    needed.fetch_max(merit::needed(worst.view(), descending), Relaxed);
+                    needed.fetch_max(merit::needed(first_key.last_of(worst.view()), descending), Relaxed);
                 }
             }
         },

@@ -189,7 +189,7 @@ pub fn sort(rows: &mut [OutRow], keys: &[SortKey]) {
     rows.sort_by(|a, b| {
         for (name, key) in &names {
             let (a, b) = (a.get(name).unwrap_or(&OutValue::Null), b.get(name).unwrap_or(&OutValue::Null));
-            let order = key.pick.of_value(a).order_in(&key.pick.of_value(b), key.descending);
+            let order = key.of_value(a).order_in(&key.of_value(b), key.descending);
             if order != Ordering::Equal {
                 return order;
             }

@@ -68,7 +68,7 @@ impl Heaps {
             let row = row as usize;
             if heap.len() == top.rows
                 && let (Some(worst), Some(first), Some(key)) = (heap.peek(), readers.first(), top.sort.first())
-                && worst.is_before(key.pick.of_datum(found.view.get(first, row)), key.descending)
+                && worst.is_before(key.of_datum(found.view.get(first, row)), key.descending)
             {
                 continue;
             }

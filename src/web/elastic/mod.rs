@@ -26,6 +26,7 @@ use crate::web::{Web, origin};
 
 mod aggs;
 mod ask;
+mod beyond;
 mod calendar;
 mod dates;
 mod docs;

@@ -5,18 +5,22 @@
 //! that of a point in time does in Elasticsearch; a `search_after` without it goes on behind all rows of the same values. What a
 //! row lacks comes last.
 //!
+//! `@timestamp` is in milliseconds, as a `date` of Elasticsearch: with a key behind it rows of one millisecond are in that key's
+//! order (unless its format tells nanoseconds), else in that of their nanoseconds.
+//!
 //! A list stands where its least value does ascending, and its greatest descending, or as `mode` says. Limits: a list that has both
 //! numbers and words is not paged exactly; sums, means and medians of lists are not paged at all.
 
 use serde_json::{Map, Value};
 
 use super::ask::Asked;
-use super::dates::Dates;
-use super::dsl::names::{field, field_name};
+use super::beyond;
+use super::dates::{Dates, Stretch};
+use super::dsl::names::field_name;
 use super::dsl::read::{each, maybe_text, object, only, text};
-use crate::base::predicate::{Field, Literal, Predicate, Range, Sense, Test};
+use crate::base::predicate::{Literal, Predicate, Range, Sense, Test};
 use crate::base::row::TIME;
-use crate::store::query::{OutRow, OutValue, Pick, Pipe, Query, SortKey, SortView};
+use crate::store::query::{Bin, OutRow, OutValue, Pick, Pipe, Query, SortKey, SortView};
 use crate::web::rows::plain;
 
 const MS: i64 = 1_000_000;
@@ -186,11 +190,24 @@ impl Order {
 
     /// The keys for the engine, up to where only rows differ.
     pub fn sort_keys(&self) -> Vec<SortKey> {
-        let fields = self.keys.iter().take_while(|key| !matches!(key, Key::Row)).filter_map(|key| match key {
-            Key::Field { name, descending, pick, .. } => Some(SortKey { pick: *pick, ..SortKey::new(name, *descending) }),
+        let keys = self.keys.iter().enumerate().take_while(|(_, key)| !matches!(key, Key::Row));
+        let fields = keys.filter_map(|(at, key)| match key {
+            Key::Field { name, descending, pick, .. } => {
+                Some(SortKey { pick: *pick, bin: self.bin(at), ..SortKey::new(name, *descending) })
+            }
             Key::Row | Key::Score => None,
         });
         fields.collect()
+    }
+
+    /// To what a key's values are rounded before they are compared.
+    fn bin(&self, at: usize) -> Option<Bin> {
+        let (key, later) = self.keys.get(at..)?.split_first()?;
+        let Key::Field { name, format, .. } = key else { return None };
+        let is_exact = format.as_ref().is_some_and(Dates::is_exact);
+        // Without another key the rows' own order tells those of a millisecond apart.
+        let decides = later.iter().take_while(|key| !matches!(key, Key::Row)).any(|key| matches!(key, Key::Field { .. }));
+        (name == TIME && decides && !is_exact).then_some(Bin { step: MS, offset: 0 })
     }
 
     /// Among equals, whether the newest comes first.
@@ -267,19 +284,27 @@ impl Order {
             ));
         }
         self.refuse_sums()?;
+        let row = self.keys.iter().zip(place).find(|(key, _)| matches!(key, Key::Row));
+        let row = row.map(|(_, place)| RowPlace::read(text(Some(place), "search_after")?)).transpose()?;
         let (mut ways, mut equal) = (Vec::new(), Vec::new());
-        for (key, value) in self.keys.iter().zip(place) {
+        for (at, (key, value)) in self.keys.iter().zip(place).enumerate() {
             let (beyond, same) = match key {
                 Key::Score => continue,
-                Key::Row => {
-                    let text = text(Some(value), "search_after")?;
-                    (beyond_row(text, self.newest_first)?, Predicate::none())
-                }
+                Key::Row => match &row {
+                    Some(row) => (row.beyond(self.newest_first), Predicate::none()),
+                    None => continue,
+                },
                 Key::Field { name, descending, format, .. } if name == TIME => {
-                    time(value, *descending, format.clone(), now_ns)?
+                    let mut stretch = stretch(value, format.clone(), now_ns)?;
+                    // What is written may say less than what rows are sorted by.
+                    if let Some(row) = &row {
+                        stretch = row.ns..=row.ns;
+                    }
+                    beyond_time(&stretch, self.bin(at), *descending)
                 }
                 Key::Field { name, descending, missing_first, pick, .. } => {
-                    let (beyond, same) = beyond(name, value, *descending, *pick)?;
+                    let view = beyond::view(value).map_err(|why| format!("`search_after`: {why}"))?;
+                    let (beyond, same) = beyond::beyond(name, view, *descending, *pick);
                     match (missing_first, value.is_null()) {
                         (false, _) => (beyond, same),
                         (true, true) => (Predicate::exists(name.as_str()), same),
@@ -299,8 +324,8 @@ impl Order {
     }
 }
 
-/// Rows of later (earlier) time than a place's, and those of the same.
-fn time(value: &Value, descending: bool, format: Option<Dates>, now_ns: i64) -> Result<(Predicate, Predicate), String> {
+/// The stretch of time that a value is.
+fn stretch(value: &Value, format: Option<Dates>, now_ns: i64) -> Result<Stretch, String> {
     let stretch = match (value, format) {
         (Value::Number(_), None) => value.as_i64().and_then(|ms| ms.checked_mul(MS)).map(|ns| ns..=ns.saturating_add(MS - 1)),
         (Value::String(text), format) => {
@@ -310,57 +335,20 @@ fn time(value: &Value, descending: bool, format: Option<Dates>, now_ns: i64) -> 
         }
         _ => None,
     };
-    let stretch = stretch.ok_or_else(|| format!("`search_after`: {value} is no date"))?;
+    stretch.ok_or_else(|| format!("`search_after`: {value} is no date"))
+}
+
+/// Rows of later (earlier) time than a stretch, and those of the same, as far as rounding tells them apart.
+fn beyond_time(stretch: &Stretch, bin: Option<Bin>, descending: bool) -> (Predicate, Predicate) {
+    let bin = bin.unwrap_or(Bin { step: 1, offset: 0 });
+    let (first, behind) = (bin.floor(*stretch.start()), bin.around(*stretch.end()).1);
+    let last = behind.saturating_sub(1).max(*stretch.end());
     let beyond = if descending {
-        Predicate::time(i64::MIN, stretch.start().saturating_sub(1))
+        Predicate::time(i64::MIN, first.saturating_sub(1))
     } else {
-        Predicate::time(stretch.end().saturating_add(1), i64::MAX)
+        Predicate::time(last.saturating_add(1), i64::MAX)
     };
-    Ok((beyond, Predicate::time(*stretch.start(), *stretch.end())))
-}
-
-/// Rows whose field comes after a value, and those that have it. Numbers come before all else, what is missing last.
-fn beyond(name: &str, value: &Value, descending: bool, pick: Pick) -> Result<(Predicate, Predicate), String> {
-    let missing = || Predicate::exists(name).negate();
-    let text = match value {
-        Value::Null => return Ok((Predicate::none(), missing())),
-        Value::Bool(yes) => {
-            let same = Predicate::exact(name, &yes.to_string());
-            let after = if *yes == descending { Predicate::exact(name, &(!yes).to_string()) } else { Predicate::none() };
-            return Ok((Predicate::Or(vec![after, missing()]), same));
-        }
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.clone(),
-        _ => return Err("`search_after` is a list of values".to_owned()),
-    };
-    let (equal, beyond) = (Predicate::exact(field(name), &text), some_beyond(name, &text, descending, false));
-    // A list is where one of its items is, and no other one comes before (or behind) that.
-    let is_nearest = descending == (pick == Pick::Greatest);
-    let before = |or_equal: bool| some_beyond(name, &text, !descending, or_equal).negate();
-    let (after, same) = if is_nearest {
-        (Predicate::And(vec![beyond, before(true)]), Predicate::And(vec![equal, before(false)]))
-    } else {
-        (beyond.clone(), Predicate::And(vec![equal, beyond.negate()]))
-    };
-    Ok((Predicate::Or(vec![after, missing()]), same))
-}
-
-/// Rows of which some value lies below (above) one.
-fn some_beyond(name: &str, text: &str, below: bool, or_equal: bool) -> Predicate {
-    let numbers = || Predicate::range(Field::named(name), Some(("-1e308", true)), None);
-    let others = || Predicate::And(vec![Predicate::exists(name), numbers().negate()]);
-    let end = Literal::new(text);
-    let is_number = matches!(end.sense, Sense::Number(_));
-    let end = if is_number { end } else { Literal { text: text.into(), sense: Sense::Bytes } };
-    let open = Some((end, or_equal));
-    let range = if below { Range { lower: None, upper: open } } else { Range { lower: open, upper: None } };
-    let further = Predicate::leaf(Field::named(name), Test::Range(range));
-    match (is_number, below) {
-        (true, true) => further,
-        (true, false) => Predicate::Or(vec![further, others()]),
-        (false, true) => Predicate::Or(vec![Predicate::And(vec![others(), further]), numbers()]),
-        (false, false) => Predicate::And(vec![others(), further]),
-    }
+    (beyond, Predicate::time(first, last))
 }
 
 /// A row's place among all, as text: `time.partition.offset.n.topic`.
@@ -380,36 +368,47 @@ fn place(row: &OutRow) -> String {
     )
 }
 
-/// Rows that come after a place.
-fn beyond_row(place: &str, newest_first: bool) -> Result<Predicate, String> {
-    let mut parts = place.splitn(5, '.');
-    let mut number = || parts.next().and_then(|part| part.parse::<i64>().ok());
-    let numbers = (number(), number(), number(), number());
-    let ((Some(ns), Some(partition), Some(offset), Some(n)), Some(topic)) = (numbers, parts.next()) else {
-        return Err(format!("`search_after`: `{place}` is no place of a row"));
-    };
-    let side = |name: &str, end: Literal| {
-        let open = Some((end, false));
-        let range = if newest_first { Range { lower: None, upper: open } } else { Range { lower: open, upper: None } };
-        Predicate::leaf(name, Test::Range(range))
-    };
-    let or =
-        |beyond: Predicate, same: Predicate, rest: Predicate| Predicate::Or(vec![beyond, Predicate::And(vec![same, rest])]);
-    let numbered = |name: &str, number: i64, rest: Predicate| {
-        let text = number.to_string();
-        or(side(name, Literal::new(&text)), Predicate::exact(name, &text), rest)
-    };
-    let rest = side("_n", Literal::new(&n.to_string()));
-    let rest = numbered("_offset", offset, rest);
-    let rest = numbered("_partition", partition, rest);
-    let bytes = Literal { text: topic.into(), sense: Sense::Bytes };
-    let rest = or(side("_topic", bytes), Predicate::exact("_topic", topic), rest);
-    let time = if newest_first {
-        Predicate::time(i64::MIN, ns.saturating_sub(1))
-    } else {
-        Predicate::time(ns.saturating_add(1), i64::MAX)
-    };
-    Ok(or(time, Predicate::time(ns, ns), rest))
+/// The same, read.
+struct RowPlace<'a> {
+    ns: i64,
+    partition: i64,
+    offset: i64,
+    n: i64,
+    topic: &'a str,
+}
+
+impl<'a> RowPlace<'a> {
+    fn read(place: &'a str) -> Result<Self, String> {
+        let mut parts = place.splitn(5, '.');
+        let mut number = || parts.next().and_then(|part| part.parse::<i64>().ok());
+        let numbers = (number(), number(), number(), number());
+        let ((Some(ns), Some(partition), Some(offset), Some(n)), Some(topic)) = (numbers, parts.next()) else {
+            return Err(format!("`search_after`: `{place}` is no place of a row"));
+        };
+        Ok(Self { ns, partition, offset, n, topic })
+    }
+
+    /// Rows that come after it.
+    fn beyond(&self, newest_first: bool) -> Predicate {
+        let side = |name: &str, end: Literal| {
+            let open = Some((end, false));
+            let range = if newest_first { Range { lower: None, upper: open } } else { Range { lower: open, upper: None } };
+            Predicate::leaf(name, Test::Range(range))
+        };
+        let or =
+            |beyond: Predicate, same: Predicate, rest: Predicate| Predicate::Or(vec![beyond, Predicate::And(vec![same, rest])]);
+        let numbered = |name: &str, number: i64, rest: Predicate| {
+            let text = number.to_string();
+            or(side(name, Literal::new(&text)), Predicate::exact(name, &text), rest)
+        };
+        let rest = side("_n", Literal::new(&self.n.to_string()));
+        let rest = numbered("_offset", self.offset, rest);
+        let rest = numbered("_partition", self.partition, rest);
+        let bytes = Literal { text: self.topic.into(), sense: Sense::Bytes };
+        let rest = or(side("_topic", bytes), Predicate::exact("_topic", self.topic), rest);
+        let (time, same) = beyond_time(&(self.ns..=self.ns), None, newest_first);
+        or(time, same, rest)
+    }
 }
 
 /// `sort` of `top_hits` and `top_metrics`, for which URLs have no word.

@@ -1,19 +1,22 @@
 //! `composite`: a bucket for each combination of several sources' values, page by page.
 //!
-//! A page is counted anew; what its first source shows to lie before it is not read again ([`Composite::narrowed`]).
+//! A page is counted anew; what its first source shows to lie before it is not read again ([`Composite::narrowed`]). The order of
+//! keys is total ([`key_order`]), so that a page begins where the last one ended. Limit: of strings that are no UTF-8 and are
+//! written alike, the one behind a page's last is passed over.
 
 use std::cmp::Ordering;
 
 use serde_json::{Map, Value, json};
 
 use super::histogram::{date_bins, number_bins};
-use super::{Bucket, bucket, out_value};
-use crate::base::predicate::{Literal, Number, Predicate, Range, Sense, Test};
+use super::{Bucket, MS, bucket, in_milliseconds, key_order, out_value};
+use crate::base::predicate::Predicate;
 use crate::base::row::TIME;
 use crate::store::query::{Key, OutValue};
 use crate::web::elastic::aggs::BUCKETS;
 use crate::web::elastic::aggs::bins;
 use crate::web::elastic::aggs::parse::field;
+use crate::web::elastic::beyond::may_reach;
 use crate::web::elastic::dates::Dates;
 use crate::web::elastic::dsl::read::{count, each, flag, maybe_text, object, only, single};
 use crate::web::rows::plain;
@@ -81,9 +84,7 @@ impl Source {
         let wrong = || format!("`after`: {value} is no value of `{}`", self.name);
         if matches!(self.by, By::Dates(_)) || self.field == TIME {
             return match (value, &self.format) {
-                (Value::Number(ms), _) => {
-                    ms.as_i64().and_then(|ms| ms.checked_mul(1_000_000)).map(OutValue::Time).ok_or_else(wrong)
-                }
+                (Value::Number(ms), _) => ms.as_i64().and_then(|ms| ms.checked_mul(MS)).map(OutValue::Time).ok_or_else(wrong),
                 (Value::String(text), Some(format)) => format.clone().instant(text).map(OutValue::Time),
                 _ => Err(wrong()),
             };
@@ -94,7 +95,7 @@ impl Source {
     fn written(&self, value: &OutValue) -> Value {
         match (value, &self.format) {
             (OutValue::Time(ns), Some(format)) => format.clone().write(*ns).into(),
-            (OutValue::Time(ns), None) => ns.div_euclid(1_000_000).into(),
+            (OutValue::Time(ns), None) => ns.div_euclid(MS).into(),
             (value, _) if matches!(self.by, By::Numbers(_)) => {
                 value.number().map_or(Value::Null, |number| json!(number.as_f64()))
             }
@@ -139,7 +140,7 @@ impl Composite {
         let key = |(at, source): (usize, &Source)| {
             let name = format!("k{}", from + at);
             let mut key = match &source.by {
-                By::Values => Key::field(&source.field).named(&name).skip_missing(),
+                By::Values => in_milliseconds(Key::field(&source.field).named(&name)),
                 By::Numbers(numbers) => numbers.key(&source.field, &name),
                 By::Dates(dates) => dates.key(&name, range)?,
             };
@@ -166,19 +167,9 @@ impl Composite {
                 let open = Some((end.as_str(), true));
                 if descending { Predicate::range(field, None, open) } else { Predicate::range(field, open, None) }
             }
-            // Words come after numbers, of which nothing is known then.
-            (By::Values, OutValue::Str(text), false) if Number::parse(text).is_none() => {
-                let least = Literal { text: std::str::from_utf8(text).ok()?.into(), sense: Sense::Bytes };
-                Predicate::leaf(field, Test::Range(Range { lower: Some((least, true)), upper: None }))
-            }
-            (By::Values, OutValue::Time(ns), true) => Predicate::time(i64::MIN, ns.saturating_add(1_000_000)),
-            (By::Values, value, true) => {
-                value.number()?;
-                let most = plain(value);
-                let most = most.as_str().map_or_else(|| most.to_string(), str::to_owned);
-                Predicate::range(field, None, Some((most.as_str(), true)))
-            }
-            _ => return None,
+            (By::Values, OutValue::Time(ns), true) => Predicate::time(i64::MIN, ns.saturating_add(MS - 1)),
+            (By::Values, value, descending) => return may_reach(field, value.sort_view(), descending),
+            (By::Dates(_), ..) => return None,
         })
     }
 
@@ -186,7 +177,7 @@ impl Composite {
         let orders = self.sources.iter().zip(a.iter().zip(b)).map(|(source, (a, b))| {
             // What is missing comes first.
             let missing = matches!(b, OutValue::Null).cmp(&matches!(a, OutValue::Null));
-            let order = missing.then_with(|| a.order(b));
+            let order = missing.then_with(|| key_order(a, b));
             if source.descending { order.reverse() } else { order }
         });
         orders.fold(Ordering::Equal, Ordering::then)

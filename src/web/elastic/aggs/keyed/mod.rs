@@ -1,11 +1,15 @@
 //! Buckets by values: `terms`, `date_histogram`, `histogram`, `composite`. Each says by which keys the engine groups rows, and
 //! makes the list of buckets of what comes back.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
 use serde_json::{Map, Value};
 
 use super::bins;
 use super::parse::Place;
-use crate::store::query::{Key, OutValue};
+use crate::base::row::TIME;
+use crate::store::query::{Bin, Key, OutValue};
 use crate::web::rows::plain;
 
 mod composite;
@@ -15,6 +19,8 @@ mod terms;
 pub use composite::Composite;
 pub use histogram::{DateBuckets, NumberBuckets};
 pub use terms::{By, Terms, numbers};
+
+const MS: i64 = 1_000_000;
 
 /// A bucket that is not written yet.
 #[derive(Clone, Debug)]
@@ -74,7 +80,7 @@ impl Keyed {
     pub fn keys(&self, from: usize, range: (i64, i64)) -> Result<Vec<Key>, String> {
         let name = format!("k{from}");
         Ok(match self {
-            Self::Terms(terms) => vec![terms.key(&name)],
+            Self::Terms(terms) => vec![in_milliseconds(terms.key(&name))],
             Self::Dates(dates) => vec![dates.bins.key(&name, range)?],
             Self::Numbers(numbers) => vec![numbers.key(&name)],
             Self::Composite(composite) => composite.keys(from, range)?,
@@ -116,6 +122,26 @@ impl Keyed {
     }
 }
 
+/// A key by values: the time's are milliseconds, as they are written.
+fn in_milliseconds(key: Key) -> Key {
+    if key.field == TIME { Key { bin: Some(Bin { step: MS, offset: 0 }), ..key } } else { key }
+}
+
+/// Orders keys: as their values are ordered, equal ones by how they are spelt. None are equal but the same.
+fn key_order(a: &OutValue, b: &OutValue) -> Ordering {
+    a.order(b).then_with(|| spelling(a).cmp(&spelling(b)))
+}
+
+/// What the engine tells keys apart by, where they are equal.
+fn spelling(key: &OutValue) -> Cow<'_, [u8]> {
+    match key {
+        OutValue::Str(bytes) => Cow::Borrowed(bytes),
+        OutValue::Int(int) => Cow::Owned(int.to_string().into_bytes()),
+        OutValue::Float(float) => Cow::Owned(float.to_string().into_bytes()),
+        OutValue::Bool(_) | OutValue::List(_) | OutValue::Null | OutValue::Time(_) => Cow::Borrowed(b""),
+    }
+}
+
 /// Writes a bucket behind what says which it is.
 fn bucket(mut start: Map<String, Value>, count: u64, out: Map<String, Value>) -> Value {
     start.insert("doc_count".to_owned(), count.into());
@@ -132,7 +158,7 @@ fn key_of(value: &OutValue) -> Map<String, Value> {
             key.insert("key_as_string".to_owned(), yes.to_string().into());
         }
         OutValue::Time(ns) => {
-            key.insert("key".to_owned(), ns.div_euclid(1_000_000).into());
+            key.insert("key".to_owned(), ns.div_euclid(MS).into());
             let text = crate::web::elastic::calendar::iso(*ns, &mut sawbox_guest::time::Zone::utc(), false);
             key.insert("key_as_string".to_owned(), text.into());
         }

@@ -224,7 +224,9 @@ impl Terms {
                 By::Count => buckets[a].count.cmp(&buckets[b].count),
                 By::Path(_) => numbers(paths[a][at], paths[b][at], *descending),
             });
-            orders.fold(Ordering::Equal, Ordering::then).then(keys)
+            // The last word as the engine has it, which may have chosen the first.
+            let spelt = buckets[a].key.iter().zip(&buckets[b].key).map(|(a, b)| super::key_order(a, b));
+            orders.chain(spelt).fold(Ordering::Equal, Ordering::then)
         });
         order.truncate(self.size);
         let mut slots: Vec<Option<Bucket>> = buckets.into_iter().map(Some).collect();
