@@ -6,7 +6,7 @@
 //! | `"text"` `true` `false` `null` | constants |
 //! | `reqtime` `sd.id` `'user-agent'` `p99(reqtime)` | fields; in `'…'` with other signs than letters, digits, `_`, `.`, `@`; figures of `stats` as they are named |
 //! | `+ - * / %` | arithmetic; whole numbers stay whole but for `/`. An instant less an instant is seconds, an instant and seconds an instant |
-//! | `= != < <= > >=` | comparison: numbers as numbers, instants as instants, all else as text |
+//! | `= != < <= > >=` | comparison: numbers as numbers, instants as instants, all else as text; between a number and what reads as none only `!=` holds |
 //! | `and or not ( )` | logic: `true` holds, all else does not |
 //! | `if(c, a, b)` `lower(s)` … | [`Function`]s |
 //!

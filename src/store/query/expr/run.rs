@@ -189,7 +189,7 @@ fn call<'v>(function: Function, arguments: &'v [Expr<usize>], inputs: &[Val<'v>]
         Function::Min | Function::Max => {
             let wanted = if function == Function::Min { Ordering::Less } else { Ordering::Greater };
             let all = (0..arguments.len()).map(get).filter(|value| !value.is_null());
-            all.reduce(|best, value| if value.compare(&best) == Some(wanted) { value } else { best }).unwrap_or(Val::Null)
+            all.reduce(|best, value| if value.order(&best) == Some(wanted) { value } else { best }).unwrap_or(Val::Null)
         }
         Function::Bin => bin(&get(0), &get(1)),
         Function::Time => get(0).instant().map_or(Val::Null, Val::Time),

@@ -113,8 +113,16 @@ impl<'a> Val<'a> {
         }
     }
 
-    /// Orders two as numbers, as instants where one is an instant, else as text; none with null.
+    /// Compares two as numbers, as instants where one is an instant, else as text; none with null, and none of a number with what
+    /// reads as none, as in predicates.
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
+        let is_number = |value: &Self| matches!(value, Self::Int(_) | Self::Float(_));
+        let is_apart = |number: &Self, other: &Self| is_number(number) && other.number().is_none();
+        if is_apart(self, other) || is_apart(other, self) { None } else { self.order(other) }
+    }
+
+    /// The same, but numbers are in the order of their text among what reads as none.
+    pub fn order(&self, other: &Self) -> Option<Ordering> {
         if matches!(self, Self::Time(_)) || matches!(other, Self::Time(_)) {
             return Some(self.instant()?.cmp(&other.instant()?));
         }

@@ -47,10 +47,7 @@ fn string(text: impl Into<String>) -> Option<OutValue> {
 }
 
 fn is_big(value: Option<&OutValue>) -> bool {
-    match number(value) {
-        Some(number) => number.as_f64() > 3.0,
-        None => words(value).is_some_and(|text| *text > *"3"),
-    }
+    number(value).is_some_and(|number| number.as_f64() > 3.0)
 }
 
 fn each(mut rows: Vec<OutRow>, name: &str, value: impl Fn(&OutRow) -> Option<OutValue>) -> Vec<OutRow> {
