@@ -165,7 +165,7 @@ impl Watch {
             })
         };
         let (_, live) = relay.live(&generations)?;
-        if has(&*live) {
+        if has(&live) {
             return Ok(Outcome::Same);
         }
         if !is_news && generations.any(has) {

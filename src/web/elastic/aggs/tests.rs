@@ -85,7 +85,8 @@ fn paths_lead_to_figures() {
         let inside = json!({ "a": { "terms": { "field": "y" }, "aggs": figures }, "o": { "avg_bucket": { "buckets_path": format!("a>{path}") } } });
         parse(&inside, 0).map(|_| ())
     };
-    let all: [(&str, &dyn Fn(&str) -> Result<(), String>); 5] =
+    type Check<'c> = &'c dyn Fn(&str) -> Result<(), String>;
+    let all: [(&str, Check<'_>); 5] =
         [("order", &order), ("sum", &sum), ("select", &select), ("sort", &sort), ("beside", &beside)];
     for (what, check) in all {
         for path in [
