@@ -32,15 +32,21 @@ def pytest_runtest_makereport(item, call):
         report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
 
 
+_given = set()
+
+
 def free_port():
-    """A port that nobody holds, below those which the kernel gives to outgoing connections: none of them can take it before the box
-    does. (Zabbix listens on no port above 32767 either.)"""
+    """A port that nobody holds or was given before, below those which the kernel gives to outgoing connections: none of them can take
+    it before the box does. (Zabbix listens on no port above 32767 either.)"""
     while True:
         port = random.randrange(10_000, 32_000)
+        if port in _given:
+            continue
         try:
             for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
                 with socket.socket(socket.AF_INET, kind) as probe:
                     probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
         except OSError:
             continue
