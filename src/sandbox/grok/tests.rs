@@ -270,7 +270,7 @@ fn ecs_lines_of_many_kinds() {
         (
             "RT_FLOW2",
             "RT_FLOW_SESSION_CREATE: session created 10.0.0.1/5->10.0.0.2/53 junos-dns 10.9.0.1/6->10.0.0.2/53 snat None 17 p1 trust untrust 42",
-            "juniper.srx.tag=RT_FLOW_SESSION_CREATE;source.ip=10.0.0.1;source.port=5;destination.ip=10.0.0.2;destination.port=53;juniper.srx.service_name=junos-dns;source.nat.ip=10.9.0.1;source.nat.port=6;destination.nat.ip=10.0.0.2;destination.nat.port=53;juniper.srx.src_nat_rule_name=snat;juniper.srx.dst_nat_rule_name=None;network.iana_number=17;rule.name=p1;observer.ingress.zone=trust;observer.egress.zone=untrust;juniper.srx.session_id=42",
+            "juniper.srx.tag=RT_FLOW_SESSION_CREATE;source.ip=10.0.0.1;source.port=5;destination.ip=10.0.0.2;destination.port=53;juniper.srx.service_name=junos-dns;source.nat.ip=10.9.0.1;source.nat.port=6;destination.nat.ip=10.0.0.2;destination.nat.port=53;juniper.srx.src_nat_rule_name=snat;network.iana_number=17;rule.name=p1;observer.ingress.zone=trust;observer.egress.zone=untrust;juniper.srx.session_id=42",
         ),
         (
             "ZEEK_DNS",

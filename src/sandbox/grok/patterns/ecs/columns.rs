@@ -67,8 +67,8 @@ const CONNECTION: &[Column] = &[
     ("INT", "[zeek][connection][resp_bytes]:int"),
     ("ZEEK_DATA", "[zeek][connection][state]"),
     ("ZEEK_BOOL", "[zeek][connection][local_orig]"),
-    ("ZEEK_BOOL", "[zeek][connection][local_resp]"),
 ];
+const LOCAL_ANSWER: Column = ("ZEEK_BOOL", "[zeek][connection][local_resp]");
 const CONNECTION_END: &[Column] = &[
     ("INT", "[zeek][connection][missed_bytes]:int"),
     ("ZEEK_DATA", "[zeek][connection][history]"),
@@ -110,6 +110,11 @@ pub(super) const NAMES: [&str; 8] =
 
 /// The expression of a name: its columns, and those that may come behind them all.
 pub(super) fn expression(name: &str) -> Option<String> {
+    let write = |(what, field): &Column| match *field {
+        "" => format!("%{{{what}}}"),
+        field => format!(r"(?:-|\(empty\)|%{{{what}:{field}}})"),
+    };
+    let joined = |columns: &[Column]| columns.iter().map(write).collect::<Vec<_>>().join(r"\t");
     let (columns, more): (Vec<Column>, &[Column]) = match name {
         "BRO_HTTP" => {
             let end = [("ZEEK_DATA", "[zeek][http][filename]")].into_iter().chain(HTTP_USER.iter().copied());
@@ -124,8 +129,12 @@ pub(super) fn expression(name: &str) -> Option<String> {
         }
         "BRO_DNS" => ([BEGIN, DNS_ID, DNS].concat(), &[]),
         "ZEEK_DNS" => ([BEGIN, DNS_ID, &[("NUMBER", "[zeek][dns][rtt]:float")], DNS].concat(), &[]),
-        "BRO_CONN" => ([BEGIN, CONNECTION, CONNECTION_END].concat(), &[]),
-        "ZEEK_CONN" => ([BEGIN, CONNECTION, CONNECTION_END].concat(), ADDRESSES),
+        // Of old without, then with it.
+        "BRO_CONN" => {
+            let begin = joined(&[BEGIN, CONNECTION].concat());
+            return Some(format!(r"{begin}(?:\t{})?\t{}", write(&LOCAL_ANSWER), joined(CONNECTION_END)));
+        }
+        "ZEEK_CONN" => ([BEGIN, CONNECTION, &[LOCAL_ANSWER], CONNECTION_END].concat(), ADDRESSES),
         "BRO_FILES" => {
             let hosts = [("IP", "[server][ip]"), ("IP", "[client][ip]")];
             ([FILES_BEGIN, &hosts, FILES].concat(), &[])
@@ -136,11 +145,6 @@ pub(super) fn expression(name: &str) -> Option<String> {
         }
         _ => return None,
     };
-    let write = |(what, field): &Column| match *field {
-        "" => format!("%{{{what}}}"),
-        field => format!(r"(?:-|\(empty\)|%{{{what}:{field}}})"),
-    };
-    let joined = |columns: &[Column]| columns.iter().map(write).collect::<Vec<_>>().join(r"\t");
     let end = if more.is_empty() { String::new() } else { format!(r"(?:\t{})?", joined(more)) };
     Some(joined(&columns) + &end)
 }

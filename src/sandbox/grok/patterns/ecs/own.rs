@@ -255,7 +255,13 @@ pub(super) const PATTERNS: &[Entry] = &[
             r"(?:(?: from <?%{DATA:[exim][log][sender][original]}>?)? for %{EMAILADDRESS:[exim][log][recipient][email]})?"
         ),
     ),
+    ("EXIM_SUBJECT", r#"T="%{EXIM_QUOTED_CONTENT:[exim][log][message][subject]}""#),
     // Bacula
+    ("BACULA_HOST", r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"),
+    (
+        "BACULA_LOG_DUPLICATE",
+        r"Fatal [eE]rror: JobId %{INT:[bacula][job][other_id]} already running\. Duplicate job not allowed\.",
+    ),
     ("BACULA_LOG", "%{BACULA_LOGLINE}"),
     (
         "BACULA_LOG_MAX_CAPACITY",
@@ -316,6 +322,14 @@ pub(super) const PATTERNS: &[Entry] = &[
         r"%{NOTSPACE:[observer][egress][interface][name]}:(?:%{IP:[destination][ip]}|%{HOSTNAME:[destination][address]})(?:/%{INT:[destination][port]:int})?%{CISCO_DST_USER}",
     ),
     (
+        "CISCOFW106014",
+        concat!(
+            r"%{CISCO_ACTION:[cisco][asa][outcome]} %{CISCO_DIRECTION:[cisco][asa][network][direction]} ",
+            r"%{WORD:[cisco][asa][network][transport]} src %{CISCO_SRC_IP_USER} dst %{CISCO_DST_IP_USER} ?",
+            r"\(type %{INT:[cisco][asa][icmp_type]:int}, code %{INT:[cisco][asa][icmp_code]:int}\)"
+        ),
+    ),
+    (
         "CISCOFW106023",
         concat!(
             r"%{CISCO_ACTION:[cisco][asa][outcome]}(?: protocol)? %{WORD:[cisco][asa][network][transport]} ",
@@ -338,6 +352,15 @@ pub(super) const PATTERNS: &[Entry] = &[
         ),
     ),
     // Other firewalls
+    (
+        "RT_FLOW_NAT",
+        concat!(
+            r"%{IP:[source][nat][ip]}/%{INT:[source][nat][port]:int}->%{IP:[destination][nat][ip]}/%{INT:[destination][nat][port]:int} ",
+            r"(?:\S+ )??(?:None|%{NOTSPACE:[juniper][srx][src_nat_rule_name]}) ",
+            r"(?:\S+ )??(?:None|%{NOTSPACE:[juniper][srx][dst_nat_rule_name]}) %{INT:[network][iana_number]} ",
+            r"%{NOTSPACE:[rule][name]} %{NOTSPACE:[observer][ingress][zone]} %{NOTSPACE:[observer][egress][zone]} %{INT:[juniper][srx][session_id]}"
+        ),
+    ),
     (
         "NETSCREENSESSIONLOG",
         concat!(
