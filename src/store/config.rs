@@ -4,11 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::units::{Bytes, Span};
 
+/// Memtables cannot do with less.
+const LEAST_MEMORY: u64 = 4 << 20;
+
 /// The store's section of the configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Memory for rows that are not in a part yet, of all topics together. Lanes wait when it is full.
+    /// Memory for rows that are not in a part yet, of all topics together. Lanes wait when it is full. On a disk of less than forty
+    /// times as much it is less ([`Config::memory_on`]).
     pub memory: Bytes,
     /// Rows get into a part at the latest after this, however few they are.
     pub flush_after: Span,
@@ -42,12 +46,18 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The memory that there is on a disk of so many bytes: what was held when the disk got full must become parts in what is
+    /// reserved of it, a twentieth at most, before anything else may go; and some rows hardly become smaller.
+    pub fn memory_on(&self, total: u64) -> Bytes {
+        Bytes(self.memory.0.min((total / 40).max(LEAST_MEMORY)))
+    }
+
     /// Refuses values that parse but make no sense.
     ///
     /// # Errors
     /// A sentence that names the key and says what would do.
     pub fn check(&self) -> Result<(), String> {
-        if self.memory.0 < 4 << 20 {
+        if self.memory.0 < LEAST_MEMORY {
             return Err(format!("store.memory = {} is too small; give it at least 4MiB", self.memory));
         }
         if self.flush_after.as_ns() < 1_000_000_000 {

@@ -99,8 +99,11 @@ impl Store {
     pub fn open_idle(
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
-        config: Config,
+        mut config: Config,
     ) -> Result<(Arc<Self>, OpenReport), StoreError> {
+        if let Ok(space) = disk.space() {
+            config.memory = config.memory_on(space.total);
+        }
         let root = Path::new(ROOT);
         disk.create_dir_all(root).map_err(|error| refused(root, error))?;
         let look = Look::at(&*disk)?;

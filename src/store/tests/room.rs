@@ -230,3 +230,16 @@ fn a_start_opens_the_newest_parts_within_its_share_of_the_cache() {
     // Its share is a quarter: one is over.
     assert_eq!(opened(Config { cache: Bytes(4), ..Config::default() }), [false, false, false, false, true]);
 }
+
+#[test]
+fn memtables_of_a_small_disk_fit_into_what_is_reserved_of_it() {
+    let on = |total: u64| Config::default().memory_on(total).0;
+    assert_eq!(
+        [on(u64::MAX), on(8 << 30), on(1200 << 20), on(300 << 20), on(0)],
+        [128 << 20, 128 << 20, 30 << 20, 7_864_320, 4 << 20]
+    );
+    let disk = SimDisk::new(31);
+    disk.set_capacity(Some(400 << 20));
+    let (store, _) = Store::open_idle(disk, Arc::new(SimClock::at(TODAY)), Config::default()).unwrap();
+    assert_eq!(store.config.memory.0, 10 << 20);
+}
