@@ -26,6 +26,8 @@ pub enum WhenFull {
     DropOldest,
 }
 
+const LEAST_SEGMENT: Bytes = Bytes(64 << 10);
+
 /// The queue's part of the configuration.
 #[derive(Deserialize, Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -48,7 +50,7 @@ pub struct Config {
     pub partitions: u32,
     /// Most topics; a sender that makes up names must not fill the disk with directories.
     pub max_topics: usize,
-    /// Size at which a segment is sealed.
+    /// Size at which a segment is sealed; at most a 64th of the disk ([`Config::segment_bytes_on`]).
     pub segment_bytes: Bytes,
     /// Writer threads of the whole box: how many files are synced at the same time.
     pub writers: usize,
@@ -83,6 +85,20 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The size at which a segment is sealed on a disk of so many bytes: segments go whole, so where these are a good part of the
+    /// disk, nothing goes until much of it is in the store.
+    pub fn segment_bytes_on(&self, total: u64) -> Bytes {
+        self.segment_bytes.min(Bytes(total / 64).max(LEAST_SEGMENT))
+    }
+
+    /// How often what is appended needs its room: here and, before it may go from here, in the store. Once where it goes even so.
+    pub(super) const fn copies(&self) -> u64 {
+        match self.when_full {
+            WhenFull::PushBack => 2,
+            WhenFull::DropOldest => 1,
+        }
+    }
+
     /// Values that parse but make no sense.
     ///
     /// # Errors
@@ -106,7 +122,7 @@ impl Config {
         whole("open_files", self.open_files, 8, 1 << 20)?;
         whole("max_topics", self.max_topics, 1, 1_000_000)?;
         whole("partitions", self.partitions as usize, 1, super::settings::PARTITIONS as usize)?;
-        bytes("segment_bytes", self.segment_bytes, Bytes(64 << 10), Bytes(1 << 30))?;
+        bytes("segment_bytes", self.segment_bytes, LEAST_SEGMENT, Bytes(1 << 30))?;
         bytes("pending_bytes", self.pending_bytes, Bytes(16 << 20), Bytes(1 << 30))?;
         self.groups.check()?;
         if self.retention.0.is_zero() {

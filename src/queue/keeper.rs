@@ -18,7 +18,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::checkpoint::Mark;
-use super::config::WhenFull;
+use super::config::{Config, WhenFull};
 use super::files::{index_path, log_path};
 use super::groups::OUTPUT;
 use super::index::NO_MS;
@@ -61,6 +61,10 @@ pub fn tick(shared: &Shared, all: &dyn Fn() -> Vec<Arc<Topic>>) {
         retain(topic, &holds);
     }
     room(shared, topics, &holds);
+    let held = || topics.iter().flat_map(|topic| topic.partitions()).any(|partition| partition.held.load(Ordering::Relaxed));
+    if gauges.full.load(Ordering::Relaxed) || held() {
+        shared.while_full.all().iter().for_each(|hook| hook());
+    }
     expire(shared, topics);
 }
 
@@ -133,13 +137,18 @@ impl Partition {
         let hold = holds.get(&(self.topic, self.number)).copied();
         let taken = if self.topic_name.starts_with(OUTPUT) {
             hold.unwrap_or(0)
-        } else if !self.settings.load().store {
+        } else if self.is_stored() {
+            self.committed().min(hold.unwrap_or(Offset::MAX))
+        } else {
             // No lane takes it anywhere: its own retention alone decides.
             hold.unwrap_or(Offset::MAX)
-        } else {
-            self.committed().min(hold.unwrap_or(Offset::MAX))
         };
         taken.min(self.checked.load(Ordering::Acquire))
+    }
+
+    /// Whether a lane takes its records to the store.
+    fn is_stored(&self) -> bool {
+        !self.topic_name.starts_with(OUTPUT) && self.settings.load().store
     }
 
     /// Whether a segment may go although somebody wants it: a user deleted its records.
@@ -267,18 +276,23 @@ fn retain(topic: &Topic, holds: &Holds) {
 /// Makes room if there is too little, and tells those who append whether there is.
 fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
     let (config, gauges) = (&shared.config, &shared.gauges);
+    let wanted = wanted(config, topics);
+    gauges.wanted.store(wanted, Ordering::Relaxed);
     let Look { available, reserve, total } = shared.look();
     let most = config.max_bytes.map_or(u64::MAX, |most| most.0);
     let used = gauges.bytes.load(Ordering::Relaxed);
     let spent = available < reserve / 2 || used > most.saturating_add(most / 8);
     gauges.spent.store(spent, Ordering::Relaxed);
     // For what there was no room is room made, unless it is as large as a good part of the disk.
-    let refused = Some(gauges.refused.load(Ordering::Relaxed)).filter(|refused| *refused <= total / 4).unwrap_or(0);
-    let missing = |more: u64| used.saturating_sub(most).max(reserve.saturating_add(more).saturating_sub(available));
+    let refused =
+        Some(gauges.refused.load(Ordering::Relaxed)).filter(|refused| *refused <= total / 4).unwrap_or(0) * config.copies();
+    let kept = reserve.saturating_add(wanted);
+    let missing = |more: u64| used.saturating_sub(most).max(kept.saturating_add(more).saturating_sub(available));
     let short = missing(refused);
     // What the store has goes before it must: whoever sends as much as in the last second is not to wait for the next look.
     let grown = gauges.grown.load(Ordering::Relaxed);
-    let ahead = (grown.saturating_sub(gauges.looked.swap(grown, Ordering::Relaxed)) * 2).min(reserve);
+    // A quarter of the reserve in any case, below which the store lets rows go.
+    let ahead = (grown.saturating_sub(gauges.looked.swap(grown, Ordering::Relaxed)) * 4).clamp(reserve / 4, reserve);
     let mut freed = 0;
     for (even_wanted, missing) in [(false, missing(refused.max(ahead))), (true, short)] {
         while freed < missing && (!even_wanted || config.when_full == WhenFull::DropOldest) {
@@ -307,6 +321,16 @@ fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
             tracing::info!("there is room again");
         }
     }
+}
+
+/// Room that the store needs before segments can go: of each partition about one segment, for lanes take them by turns, and what the
+/// store makes of records may be as large. None where segments go even so.
+fn wanted(config: &Config, topics: &[Arc<Topic>]) -> u64 {
+    if config.copies() == 1 {
+        return 0;
+    }
+    let stored = topics.iter().flat_map(|topic| topic.partitions()).filter(|partition| partition.is_stored());
+    stored.map(|partition| partition.backlog(partition.committed(), false).bytes.min(config.segment_bytes.0)).sum()
 }
 
 /// The partition with the oldest segment that may go.

@@ -80,7 +80,7 @@ pub use partition::Partition;
 pub use recovery::RecoveryReport;
 use settings::Key;
 pub use settings::{Priority, TopicCompression, TopicSettings};
-pub use shared::{DurableHook, GrowthHook, TopicHook};
+pub use shared::{DurableHook, FullHook, GrowthHook, TopicHook};
 pub use ticket::{Appended, Ticket};
 pub use topic::Topic;
 pub use traffic::Traffic;
@@ -137,8 +137,15 @@ impl Queue {
     /// # Errors
     /// [`QueueError::Refused`] for a configuration that makes no sense, [`QueueError::Disk`] if the disk does not answer.
     /// Damage is no error: see the report.
-    pub fn open(disk: Arc<dyn Disk>, clock: Arc<dyn Clock>, config: Config) -> Result<(Arc<Self>, RecoveryReport), QueueError> {
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        mut config: Config,
+    ) -> Result<(Arc<Self>, RecoveryReport), QueueError> {
         config.check().map_err(QueueError::Refused)?;
+        if let Ok(space) = disk.space() {
+            config.segment_bytes = config.segment_bytes_on(space.total);
+        }
         let mut report = RecoveryReport::default();
         let defaults = TopicSettings::of(&config);
         let (catalog, entries) = catalog::open(&disk, &defaults, &mut report).map_err(QueueError::disk)?;
@@ -165,6 +172,7 @@ impl Queue {
             on_topic: Hooks::default(),
             on_delete: Hooks::default(),
             around_growth: Hooks::default(),
+            while_full: Hooks::default(),
             gauges: Gauges::default(),
             closed: AtomicBool::new(false),
             config,
@@ -370,6 +378,12 @@ impl Queue {
         }
     }
 
+    /// From now on called every second in which senders are refused because the disk is full, or because a topic holds more than
+    /// `hold_bytes`: nothing goes before its rows are durable.
+    pub fn while_full(&self, hook: FullHook) {
+        self.shared.while_full.add(hook);
+    }
+
     /// Does at once what the keeper does every second: checkpoints, retention, a look at the free space.
     pub fn tend(&self) {
         keeper::tick(&self.shared, &|| self.topics.all());
@@ -419,6 +433,7 @@ impl Drop for Queue {
         self.shared.on_topic.clear();
         self.shared.on_delete.clear();
         self.shared.around_growth.clear();
+        self.shared.while_full.clear();
     }
 }
 

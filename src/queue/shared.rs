@@ -24,6 +24,8 @@ use crate::base::journal::Journal;
 pub type DurableHook = Box<dyn Fn(&Arc<Partition>) + Send + Sync>;
 /// Called before a topic gets more partitions; what it gives is dropped afterwards.
 pub type GrowthHook = Box<dyn Fn(&Arc<Topic>) -> Result<Box<dyn Send>, QueueError> + Send + Sync>;
+/// Called while senders are refused until the store has made more of it durable.
+pub type FullHook = Box<dyn Fn() + Send + Sync>;
 /// Called after a topic was made or changed, or after one was deleted.
 pub type TopicHook = Box<dyn Fn(&Arc<Topic>) + Send + Sync>;
 
@@ -84,6 +86,7 @@ pub struct Shared {
     pub on_topic: Hooks<TopicHook>,
     pub on_delete: Hooks<TopicHook>,
     pub around_growth: Hooks<GrowthHook>,
+    pub while_full: Hooks<FullHook>,
     pub gauges: Gauges,
     /// Nothing more is taken. Looked at with the inbox locked: what came before is still written.
     pub closed: AtomicBool,
@@ -104,7 +107,9 @@ pub struct Gauges {
     pub grown: AtomicU64,
     /// What that was when the keeper looked last.
     pub looked: AtomicU64,
-    /// How much that may become before the next look at the disk, by appends and by emissions.
+    /// Room that the store needs before the queue can let anything go, when the keeper looked last.
+    pub wanted: AtomicU64,
+    /// How much `grown` may become before the next look at the disk, by appends and by emissions.
     pub full_at: AtomicU64,
     pub spent_at: AtomicU64,
     /// The largest append that the disk had no room for since there was room for all.
@@ -147,9 +152,11 @@ impl Shared {
                 Look { available: u64::MAX, reserve: 0, total: u64::MAX }
             }
         };
-        let upto = |reserve: u64| grown.saturating_add(look.available.saturating_sub(reserve));
-        self.gauges.full_at.store(upto(look.reserve), Ordering::Relaxed);
-        self.gauges.spent_at.store(upto(look.reserve / 2), Ordering::Relaxed);
+        let kept = look.reserve.saturating_add(self.gauges.wanted.load(Ordering::Relaxed));
+        let more = look.available.saturating_sub(kept) / self.config.copies();
+        self.gauges.full_at.store(grown.saturating_add(more), Ordering::Relaxed);
+        let more = look.available.saturating_sub(look.reserve / 2);
+        self.gauges.spent_at.store(grown.saturating_add(more), Ordering::Relaxed);
         look
     }
 

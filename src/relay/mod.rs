@@ -198,6 +198,12 @@ impl Relay {
             }
         }));
         let lanes = Arc::downgrade(&relay.shared);
+        queue.while_full(Box::new(move || {
+            if let Some(shared) = lanes.upgrade() {
+                shared.store.flush_soon();
+            }
+        }));
+        let lanes = Arc::downgrade(&relay.shared);
         queue.around_growth(Box::new(move |topic| match lanes.upgrade() {
             Some(shared) => growth::prepare(&shared, topic),
             None => Ok(Box::new(())),

@@ -113,6 +113,11 @@ impl Store {
         self.flush(&guard, self.all_topics())
     }
 
+    /// Has the store's thread make all rows durable, within a second: somebody waits for that, not for this call.
+    pub fn flush_soon(&self) {
+        self.flush_asked.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn now(&self) -> u64 {
         u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX)
     }

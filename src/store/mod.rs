@@ -162,6 +162,8 @@ pub struct Store {
     stop_merges: AtomicBool,
     next_part: AtomicU64,
     watchers: Arc<watch::Watchers>,
+    /// The next round of the thread flushes all.
+    flush_asked: AtomicBool,
     /// When a flush that failed may be tried again, nanoseconds of the monotonic clock.
     retry_at: AtomicU64,
     /// When merges may be tried again, likewise.

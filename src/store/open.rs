@@ -173,6 +173,7 @@ impl Store {
             watchers: Arc::default(),
             next_part: AtomicU64::new(greatest.max(named.unwrap_or(0)).saturating_add(1)),
             behind: AtomicUsize::new(0),
+            flush_asked: AtomicBool::new(false),
             retry_at: AtomicU64::new(0),
             merge_at: AtomicU64::new(0),
             short_since: Mutex::new(None),
@@ -244,11 +245,11 @@ impl Store {
             }
             self.flush_largest(&guard)?;
         }
-        let now = self.clock.monotonic();
+        let (now, all) = (self.clock.monotonic(), self.flush_asked.swap(false, Relaxed));
         let due = |topic: &Arc<TopicStore>| {
             let state = topic.state.lock();
             let old = state.since.is_some_and(|since| now.saturating_sub(since) >= self.config.flush_after.0);
-            old || state.active_records >= self.config.replay_records || !state.frozen.is_empty()
+            all || old || state.active_records >= self.config.replay_records || !state.frozen.is_empty()
         };
         let due: Vec<_> = self.all_topics().into_iter().filter(due).collect();
         if !due.is_empty() && !self.is_closed() {

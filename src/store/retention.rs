@@ -2,10 +2,10 @@
 //!
 //! * Parts whose keep day (the later of their last event's day and last arrival's) is older than `retention`.
 //! * The oldest day while all parts together are larger than `retention_bytes`.
-//! * The oldest day while less of the disk is free than `disk_reserve` (at most a twentieth of the disk), which is what the queue
-//!   leaves free too. The queue yields first: it lets go at once what is stored; the store lets go what is still missing after
-//!   [`PATIENCE`]. It never goes below a tenth of the disk for that: a disk that others fill is no reason to forget. Then the
-//!   door is shut, and nothing is lost.
+//! * The oldest day while less of the disk is free than `disk_reserve` (at most a twentieth of the disk) and a quarter of it: what
+//!   the queue leaves free, and room for what it is sent. The queue yields first: it lets go at once what is stored; the store lets
+//!   go what is still missing after [`PATIENCE`]. It never goes below a tenth of the disk for that: a disk that others fill is no
+//!   reason to forget. Then the door is shut, and nothing is lost.
 //!
 //! Days go whole but for the newest, of which parts go, oldest first: that day is being written.
 //! Invariant: a merge is not begun where it would take what is reserved ([`Store::room_for_a_merge`]); a part is written anew
@@ -49,8 +49,10 @@ impl Store {
         self.config.retention_bytes.map_or(u64::MAX, |bytes| bytes.0)
     }
 
+    /// What is to stay free, in which the queue finds room.
     fn reserve(&self, space: Space) -> u64 {
-        self.config.disk_reserve.0.min(space.total / 20)
+        let reserve = self.config.disk_reserve.0.min(space.total / 20);
+        reserve + reserve / 4
     }
 
     /// What parts that take `bytes` may take so that the reserve is free, and `more`.

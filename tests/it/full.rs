@@ -13,11 +13,13 @@ use sawbox::base::units::{Bytes, Span};
 use sawbox::queue::config::WhenFull;
 use sawbox::queue::traffic::Quota;
 use sawbox::queue::{Compression, Queue};
+use sawbox::relay;
 use sawbox_appliance::lumberjack::Client as Shipper;
 use serde_json::json;
 
 use crate::ingest_rig::{Rig, config};
 use crate::kafka_wire::{Client, batch, make, produce, produce_request};
+use crate::relay_box::Houses;
 
 fn quota() -> Quota {
     serde_json::from_value(json!({ "topic": "never", "bytes_per_second": 1 })).unwrap()
@@ -113,4 +115,42 @@ fn drop_oldest_makes_room_and_counts_what_was_lost() {
     assert!(!stats.full && stats.bytes <= 320 << 10, "{stats:?}");
     assert_eq!(stats.lost_records, partition.log_start(), "nobody had taken them");
     assert_eq!(partition.high_watermark(), taken);
+}
+
+/// More than the disk takes twice, in records that hardly become smaller and faster than lanes take them: what is stored must go from the queue in time
+/// for the store to have room for the rest.
+#[test]
+fn a_small_disk_does_not_get_stuck() {
+    const DISK: u64 = 48 << 20;
+    let disk = SimDisk::new(5);
+    disk.set_capacity(Some(DISK));
+    let houses = Houses::on(disk.clone(), relay::Config::default());
+    let topics: Vec<_> = ["a", "b", "c"].iter().map(|name| houses.queue.ensure_topic(name).unwrap()).collect();
+    let (mut noise, mut sent) = (0x9e37_79b9_7f4a_7c15_u64, 0);
+    let since = std::time::Instant::now();
+    // Half of the disk is in the store then, and as much had been in the queue.
+    while sent < DISK * 6 / 10 {
+        let lines: Vec<String> = (0..200)
+            .map(|_| {
+                let word = |_| {
+                    noise = noise.wrapping_mul(0x2545_f491_4f6c_dd1d).rotate_left(23) ^ 0x9e37_79b9;
+                    format!("{noise:016x}")
+                };
+                (0..30).map(word).collect()
+            })
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        for topic in &topics {
+            let appended = || topic.partition(0).unwrap().append(batch(&lines, Compression::None)).wait();
+            while appended().is_err() {
+                assert!(since.elapsed() < Duration::from_secs(60), "stuck after {sent} bytes");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            sent += 480 * 200;
+        }
+    }
+    for topic in ["a", "b", "c"] {
+        houses.handled(topic);
+    }
+    houses.stop();
 }

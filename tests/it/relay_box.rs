@@ -30,8 +30,12 @@ pub fn spec(filter: &str) -> ChainSpec {
 
 impl Houses {
     /// Starts them with the guests `mark-a` and `mark-b`, and the topic `web` with the chain `mark-a`.
-    pub fn start(mut config: Config) -> Self {
-        let disk: Arc<dyn Disk> = SimDisk::new(7);
+    pub fn start(config: Config) -> Self {
+        Self::on(SimDisk::new(7), config)
+    }
+
+    /// Likewise, over this disk.
+    pub fn on(disk: Arc<dyn Disk>, mut config: Config) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
         let queue_config = queue::Config { writers: 2, ..queue::Config::default() };
         let (queue, _) = Queue::open(disk.clone(), clock.clone(), queue_config).expect("queue");

@@ -243,3 +243,19 @@ fn memtables_of_a_small_disk_fit_into_what_is_reserved_of_it() {
     let (store, _) = Store::open_idle(disk, Arc::new(SimClock::at(TODAY)), Config::default()).unwrap();
     assert_eq!(store.config.memory.0, 10 << 20);
 }
+
+#[test]
+fn what_is_asked_for_is_in_a_file_with_the_next_round() {
+    let (store, _) = Store::open_idle(SimDisk::new(9), Arc::new(SimClock::at(TODAY)), Config::default()).unwrap();
+    let topic = TopicId::new();
+    store.append(topic, "t", 0, 1, &rows(&[row(0, TODAY, TODAY)]), 1).unwrap();
+    let parts = || store.stats()[0].parts;
+    store.tick(1).unwrap();
+    assert_eq!(parts(), 0);
+    store.flush_soon();
+    store.tick(2).unwrap();
+    assert_eq!(parts(), 1);
+    store.append(topic, "t", 0, 1, &rows(&[row(1, TODAY, TODAY)]), 2).unwrap();
+    store.tick(3).unwrap();
+    assert_eq!(parts(), 1, "asked once");
+}
