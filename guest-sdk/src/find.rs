@@ -26,6 +26,13 @@ pub fn space(text: &[u8], from: usize) -> Option<usize> {
     lanes::space(text, from)
 }
 
+/// The places of `byte` among the first 32 bytes, the first as the lowest bit; nothing where there are fewer.
+#[inline]
+pub fn among_first(text: &[u8], byte: u8) -> Option<u32> {
+    let block: &[u8; 32] = text.first_chunk()?;
+    Some(lanes::places(block, byte))
+}
+
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
@@ -59,6 +66,11 @@ mod wide {
             v128_or(u8x16_eq(block, u8x16_splat(b' ')), controls)
         };
         find(text, from, hits, super::is_space)
+    }
+
+    #[inline]
+    pub(super) fn places(block: &[u8; BLOCK], byte: u8) -> u32 {
+        mask(block, |block| u8x16_eq(block, u8x16_splat(byte)))
     }
 
     /// Two vectors: most of what is looked for stands so near, and then how near takes no guess of the processor's.
@@ -117,6 +129,10 @@ mod narrow {
         find(text, from, |word| below(word, b' ' + 1), is_space)
     }
 
+    pub(super) fn places(block: &[u8; 32], byte: u8) -> u32 {
+        block.iter().enumerate().fold(0, |places, (at, other)| places | u32::from(*other == byte) << at)
+    }
+
     const fn eight(byte: u8) -> u64 {
         u64::from_ne_bytes([byte; 8])
     }
@@ -146,7 +162,17 @@ mod narrow {
 
 #[cfg(test)]
 mod tests {
-    use super::{byte, either, space};
+    use super::{among_first, byte, either, space};
+
+    #[test]
+    fn places_among_the_first() {
+        let mut text = *b" [a] bcd [[ ]e f ghi   jklm nopq ] [rst";
+        assert_eq!(among_first(&text, b'['), Some(0b110_0000_0010));
+        assert_eq!(among_first(&text[31..], b'['), None, "fewer than 32");
+        text[31] = b'[';
+        assert_eq!(among_first(&text, b'['), Some(1 << 31 | 0b110_0000_0010));
+        assert_eq!(among_first(&text, b'x'), Some(0));
+    }
 
     #[test]
     fn the_first_is_found_from_every_place() {

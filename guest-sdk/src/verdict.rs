@@ -81,6 +81,7 @@ impl<'v> Verdict<'v> {
         Self { sections, record, entry, values_before, emissions_before }
     }
 
+    #[inline]
     pub(crate) fn finish(self) {
         let values = small(self.sections.values.len() - self.values_before);
         let emissions = small(self.sections.emissions.len() - self.emissions_before);

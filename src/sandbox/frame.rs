@@ -221,9 +221,17 @@ impl<'r, 'b> Given<'r, 'b> {
                 let written = rows.rewrite(index, verdict.consumed, names.list.len());
                 let mut left_out = false;
                 for entry in mine {
+                    let number = |name: u32| {
+                        let name = known.numbers.get(name as usize).copied();
+                        name.ok_or_else(|| CallError("gave an answer with a name it does not tell".to_owned()))
+                    };
+                    if let Some((name, slot, at, len)) = ValueEntry::decode_set_str(entry) {
+                        let (name, value) = (number(name)?, Value::Str(spans.get(slot, at, len)?));
+                        left_out |= !name.is_some_and(|name| rows.put(written, name, Operation::Set, value));
+                        continue;
+                    }
                     let entry = ValueEntry::decode(entry).map_err(wrong)?;
-                    let name = known.numbers.get(entry.name as usize).copied();
-                    let name = name.ok_or_else(|| CallError("gave an answer with a name it does not tell".to_owned()))?;
+                    let name = number(entry.name)?;
                     let mut put = |value| name.is_some_and(|name| rows.put(written, name, entry.operation, value));
                     left_out |= !match entry.body {
                         Body::Str { slot, at, len } => put(Value::Str(spans.get(slot, at, len)?)),

@@ -185,6 +185,13 @@ impl ValueEntry {
         (u128::from(pack(head, len)) | u128::from(body) << 64).to_le_bytes()
     }
 
+    /// Name, slot, offset and length, where the entry sets a string, which is what most entries do: told by one comparison.
+    #[inline]
+    pub fn decode_set_str(bytes: &[u8; VALUE_BYTES]) -> Option<(u32, u32, u32, u32)> {
+        let (head, body) = (u32_at(bytes, 0), u64_at(bytes, 8));
+        (head >> 24 == 1).then(|| (head & MAX_NAME, low(body), high(body), u32_at(bytes, 4)))
+    }
+
     /// From bytes.
     ///
     /// # Errors

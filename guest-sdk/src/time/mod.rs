@@ -22,6 +22,7 @@ pub use zone::Zone;
 pub const SECOND: i64 = 1_000_000_000;
 
 /// Days of a month.
+#[inline]
 pub fn days_of_month(month: i64, year: i64) -> i64 {
     match month {
         2 => 28 + i64::from(is_leap(year)),
@@ -31,18 +32,26 @@ pub fn days_of_month(month: i64, year: i64) -> i64 {
 }
 
 /// Whether a year has 366 days.
+#[inline]
 pub fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
 /// Days since 1970 of a date, counted in years that begin in March, so that the leap day is the last.
+#[inline]
 pub fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let is_before_march = month <= 2;
     let year = year - i64::from(is_before_march);
     let month_from_march = if is_before_march { month + 9 } else { month - 3 };
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let century = year.div_euclid(100);
-    365 * year + year.div_euclid(4) - century + century.div_euclid(4) + day_of_year - 719_468
+    // Every 400 years the calendar is the same; within them the numbers are small, and dividing these costs little.
+    let era = year.div_euclid(400);
+    let (year, month) = (small(year - era * 400), small(month_from_march));
+    era * 146_097 + i64::from(365 * year + year / 4 - year / 100 + (153 * month + 2) / 5) + day - 719_469
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // of what is below 400
+const fn small(number: i64) -> u32 {
+    number as u32
 }
 
 /// Year, month and day of days since 1970.
@@ -98,6 +107,7 @@ impl Civil {
 }
 
 /// Seconds and nanoseconds as one number; `None` outside of the years it can hold.
+#[inline]
 pub fn nanoseconds(seconds: i64, nanosecond: i64) -> Option<i64> {
     // Told by a comparison: multiplying with a check takes 128 bits, which Wasm does not have.
     const MOST: i64 = i64::MAX / SECOND;
@@ -105,6 +115,7 @@ pub fn nanoseconds(seconds: i64, nanosecond: i64) -> Option<i64> {
 }
 
 /// The month of an abbreviation, exactly as `Jan`.
+#[inline]
 pub fn month_of(name: [u8; 3]) -> Option<i64> {
     const fn number(name: &[u8; 3]) -> u32 {
         u32::from_le_bytes([name[0], name[1], name[2], 0])
