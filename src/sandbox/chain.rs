@@ -229,7 +229,7 @@ fn select(step: &Step, of_step: &mut StepScratch, names: &Names, records: &Recor
     };
     let kept = alive.filter(|(index, row)| {
         let time_ns = row.time_ns.unwrap_or(records.records[*index].arrival_ns);
-        bound.matches(&rows.cells[row.cells.0..row.cells.1], time_ns)
+        bound.matches(&rows.cells[row.cells()], time_ns)
     });
     let selected = kept.map(|(index, _)| index).collect();
     of_step.bound = Some((bound, state));
@@ -270,6 +270,9 @@ impl Run<'_, '_> {
 
     /// How many of these records make one call.
     fn cut(&self, selected: &[usize], call_records: usize) -> usize {
+        if self.rows.bytes < CALL_BYTES {
+            return selected.len().min(call_records);
+        }
         let mut bytes = 0;
         for (count, &index) in selected.iter().take(call_records).enumerate() {
             bytes += self.rows.payload(index, self.records).len();
@@ -328,7 +331,8 @@ impl Run<'_, '_> {
             }
         };
         for &index in record {
-            self.rows.rows[index].state = RowState::Failed(Arc::clone(&self.step.guest.filter), reason.0.clone().into());
+            self.rows.rows[index].state =
+                RowState::Failed(Box::new((Arc::clone(&self.step.guest.filter), reason.0.clone().into())));
         }
         let counters = &self.step.guest.counters;
         Counters::add(&counters.records, record.len() as u64);

@@ -46,6 +46,8 @@ pub(super) struct Given<'r, 'b> {
     /// For each selected record, its first value; one more at the end.
     firsts: Vec<usize>,
     bytes: usize,
+    /// Of all their payloads, whether given or not.
+    payloads: usize,
 }
 
 impl<'r, 'b> Given<'r, 'b> {
@@ -68,6 +70,7 @@ impl<'r, 'b> Given<'r, 'b> {
             values: Vec::new(),
             firsts: Vec::with_capacity(selected.len() + 1),
             bytes: 0,
+            payloads: 0,
         };
         for (number, name) in (0u32..).zip(&needs.reads) {
             if let Some(known) = names.number(name.as_bytes()) {
@@ -86,15 +89,16 @@ impl<'r, 'b> Given<'r, 'b> {
         }
         for (place, &index) in selected.iter().enumerate() {
             given.firsts.push(given.values.len());
+            let payload = rows.payload(index, records).len();
+            given.payloads += payload;
             if needs.payload || place < expired {
-                given.bytes += rows.payload(index, records).len();
+                given.bytes += payload;
             }
             // What waited is no record, and has no fields.
             if !looks || place < expired {
                 continue;
             }
-            let (from, to) = rows.rows[index].cells;
-            for cell in &rows.cells[from..to] {
+            for cell in &rows.cells[rows.rows[index].cells()] {
                 let known = cell.name as usize;
                 if needs.all && given.numbers[known] == UNREAD {
                     given.numbers[known] = u32::try_from(given.names.len()).unwrap_or(UNREAD);
@@ -142,7 +146,7 @@ impl<'r, 'b> Given<'r, 'b> {
             let payload = if has { (writer.bytes(whole), small(whole.len())) } else { (0, 0) };
             let first = writer.values();
             if window[0] < window[1] {
-                for cell in &rows.cells[row.cells.0..row.cells.1] {
+                for cell in &rows.cells[row.cells()] {
                     let Some(&name) = self.numbers.get(cell.name as usize).filter(|&&number| number != UNREAD) else {
                         continue;
                     };
@@ -174,8 +178,8 @@ impl<'r, 'b> Given<'r, 'b> {
     }
 
     /// Bytes that an answer to these records may stand for, if it may have `most` bytes itself.
-    fn room(&self, answer: &Answer<'_>, most: usize, rows: &Rows<'b>) -> usize {
-        let mut told: usize = self.selected.iter().map(|&index| rows.payload(index, self.records).len()).sum();
+    fn room(&self, answer: &Answer<'_>, most: usize) -> usize {
+        let mut told = self.payloads;
         if !answer.emissions.is_empty() {
             let records = self.selected.iter().map(|&index| self.records.headers_of(&self.records.records[index]));
             told += records.map(bytes_of).sum::<usize>();
@@ -195,7 +199,7 @@ impl<'r, 'b> Given<'r, 'b> {
     ) -> Result<Tally, CallError> {
         known.read(answer.names, names)?;
         let built = arena.push(answer.arena);
-        let left = Cell::new(self.room(answer, most, rows));
+        let left = Cell::new(self.room(answer, most));
         let mut tally = Tally::default();
         let mut values = answer.values;
         let mut sideways = Sideways { emissions: answer.emissions, headers: answer.headers };
@@ -265,7 +269,7 @@ impl<'r, 'b> Given<'r, 'b> {
                     tally.dropped += 1;
                 }
                 Kind::Fail => {
-                    rows.rows[index].state = State::Failed(Arc::clone(filter), reason()?);
+                    rows.rows[index].state = State::Failed(Box::new((Arc::clone(filter), reason()?)));
                     tally.failed += 1;
                 }
             }

@@ -9,6 +9,7 @@
 //! field as soon as one sets it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::names::{MESSAGE, Names, TAGS, TIME};
@@ -31,21 +32,36 @@ pub(super) enum State<'b> {
     Dropped(Cow<'b, str>),
     /// A filter keeps it.
     Held,
-    /// A filter could not handle it.
-    Failed(Arc<str>, Cow<'b, str>),
+    /// A filter, this one, could not handle it.
+    Failed(Box<(Arc<str>, Cow<'b, str>)>),
 }
 
-/// One row in the making.
+/// One row in the making. Every filter's call goes over all rows some times: one is a processor's line of 64 bytes, so what few rows
+/// have lies elsewhere.
 #[derive(Clone, Debug)]
 pub(super) struct Row<'b> {
-    pub(super) cells: (usize, usize),
+    cells: (u32, u32),
     pub(super) time_ns: Option<i64>,
     /// Whether the first cell is the message that is made of the payload.
     pub(super) implied: bool,
     pub(super) state: State<'b>,
-    pub(super) emissions: usize,
+    emissions: u32,
     /// Where it is made of records that were held.
-    pub(super) joined: Option<Joined<'b>>,
+    joined: Option<Box<Joined<'b>>>,
+}
+
+const _: () = assert!(size_of::<Row<'_>>() <= 64);
+
+impl Row<'_> {
+    /// Where its cells are.
+    pub(super) fn cells(&self) -> Range<usize> {
+        self.cells.0 as usize..self.cells.1 as usize
+    }
+}
+
+/// Cells of a batch are some hundred thousand at most.
+fn small(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 /// What a call may have changed, to undo it.
@@ -56,11 +72,11 @@ pub(super) struct Saved<'b> {
 
 /// What a call may have changed of a row that goes on.
 struct Before<'b> {
-    cells: (usize, usize),
+    cells: (u32, u32),
     time_ns: Option<i64>,
     implied: bool,
-    emissions: usize,
-    joined: Option<Joined<'b>>,
+    emissions: u32,
+    joined: Option<Box<Joined<'b>>>,
 }
 
 /// A row that is being written anew.
@@ -81,6 +97,8 @@ pub(super) struct Rows<'b> {
     /// `stamps[name] == stamp` while the row that is being written has that name.
     stamps: Vec<u32>,
     stamp: u32,
+    /// Bytes of all payloads.
+    pub(super) bytes: usize,
 }
 
 impl<'b> Rows<'b> {
@@ -92,7 +110,9 @@ impl<'b> Rows<'b> {
         let mut cells = Vec::with_capacity(records.headers.len() * 2 + count * 16);
         // Records of one batch mostly have the same headers in the same order: guess that the next one is the same too.
         let mut guesses: Vec<(&[u8], Option<u32>)> = Vec::new();
+        let mut bytes = 0;
         for record in &records.records {
+            bytes += record.payload.len();
             let from = cells.len();
             cells.push(Cell { name: MESSAGE, value: Value::Str(record.payload) });
             let (mut time_ns, mut implied) = (None, true);
@@ -117,17 +137,17 @@ impl<'b> Rows<'b> {
                     None => {}
                 }
             }
-            let cells = (from, cells.len());
+            let cells = (small(from), small(cells.len()));
             rows.push(Row { cells, time_ns, implied, state: State::Alive, emissions: 0, joined: None });
         }
-        Self { rows, cells, emissions: Vec::new(), stamps: Vec::new(), stamp: 0 }
+        Self { rows, cells, emissions: Vec::new(), stamps: Vec::new(), stamp: 0, bytes }
     }
 
     /// Remembers the rows that a call is about to work on, all of which go on so far.
     pub(super) fn save(&self, selected: &[usize]) -> Saved<'b> {
         let before = |&index: &usize| {
-            let Row { cells, time_ns, implied, emissions, joined, .. } = self.rows[index];
-            Before { cells, time_ns, implied, emissions, joined }
+            let Row { cells, time_ns, implied, emissions, ref joined, .. } = self.rows[index];
+            Before { cells, time_ns, implied, emissions, joined: joined.clone() }
         };
         Saved { rows: selected.iter().map(before).collect(), cells: self.cells.len() }
     }
@@ -137,7 +157,7 @@ impl<'b> Rows<'b> {
         for (&index, before) in selected.iter().zip(saved.rows) {
             let Before { cells, time_ns, implied, emissions, joined } = before;
             if let Some(all) = self.emissions.get_mut(index) {
-                all.truncate(emissions);
+                all.truncate(emissions as usize);
             }
             self.rows[index] = Row { cells, time_ns, implied, state: State::Alive, emissions, joined };
         }
@@ -157,19 +177,20 @@ impl<'b> Rows<'b> {
     pub(super) fn join(&mut self, index: usize, joined: Joined<'b>) {
         let from = self.cells.len();
         self.cells.push(Cell { name: MESSAGE, value: Value::Str(joined.payload) });
+        self.bytes += joined.payload.len();
         let row = &mut self.rows[index];
-        row.cells = (from, from + 1);
+        row.cells = (small(from), small(from + 1));
         (row.time_ns, row.implied) = (None, true);
-        row.joined = Some(joined);
+        row.joined = Some(Box::new(joined));
     }
 
     /// Begins to write a row anew, with the fields it has; `consumed` leaves the implied message out.
     #[inline]
     pub(super) fn rewrite(&mut self, index: usize, consumed: bool, names: usize) -> Written {
         let row = &mut self.rows[index];
-        let (mut from, to) = row.cells;
+        let mut from = row.cells();
         if row.implied && consumed {
-            from += 1;
+            from.start += 1;
             row.implied = false;
         }
         let start = self.cells.len();
@@ -182,14 +203,14 @@ impl<'b> Rows<'b> {
         }
         self.stamp += 1;
         // One by one: mostly they are none or one.
-        for at in from..to {
+        for at in from {
             let cell = self.cells[at];
             self.cells.push(cell);
             if let Some(stamp) = self.stamps.get_mut(cell.name as usize) {
                 *stamp = self.stamp;
             }
         }
-        row.cells = (start, self.cells.len());
+        row.cells = (small(start), small(self.cells.len()));
         Written { index, stamp: self.stamp, full: start + FIELDS }
     }
 
@@ -222,7 +243,7 @@ impl<'b> Rows<'b> {
         let (Some(value), false) = (value, has) else {
             return self.apply_to_existing(index, name, operation, value);
         };
-        let start = self.rows[index].cells.0;
+        let start = self.rows[index].cells().start;
         if self.cells.len() - start >= FIELDS {
             return false;
         }
@@ -235,7 +256,7 @@ impl<'b> Rows<'b> {
 
     fn apply_to_existing(&mut self, index: usize, name: u32, operation: Operation, value: Option<Value<'b>>) -> bool {
         let row = &mut self.rows[index];
-        let start = row.cells.0;
+        let start = row.cells().start;
         // Whatever happens to the message, it is not the payload by default any more.
         let was_implied = name == MESSAGE && std::mem::take(&mut row.implied);
         let same = self.cells[start..].iter().position(|cell| cell.name == name).map(|at| at + start);
@@ -286,13 +307,13 @@ impl<'b> Rows<'b> {
     pub(super) fn finish(&mut self, index: usize, left_out: bool) {
         if left_out {
             let tag = Value::Str(TAG_LEFT_OUT.as_bytes());
-            let start = self.rows[index].cells.0;
+            let start = self.rows[index].cells().start;
             // One more than the limit, for once: the limit must not hide that it was reached.
             if !self.cells[start..].iter().any(|cell| cell.name == TAGS && cell.value == tag) {
                 self.cells.push(Cell { name: TAGS, value: tag });
             }
         }
-        self.rows[index].cells.1 = self.cells.len();
+        self.rows[index].cells.1 = small(self.cells.len());
     }
 
     /// Adds an emission to a record.
@@ -301,20 +322,19 @@ impl<'b> Rows<'b> {
             self.emissions.resize_with(self.rows.len(), Vec::new);
         }
         self.emissions[index].push(emission);
-        self.rows[index].emissions = self.emissions[index].len();
+        self.rows[index].emissions = small(self.emissions[index].len());
     }
 
     /// The verdicts.
     pub(super) fn finish_all(mut self, names: &Names, stats: Stats) -> Output<'b> {
-        let small = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
         let mut verdicts = Vec::with_capacity(self.rows.len());
         for (index, row) in self.rows.into_iter().enumerate() {
             let mut emitted = || self.emissions.get_mut(index).map(std::mem::take).unwrap_or_default();
-            let joined = row.joined;
+            let joined = row.joined.map(|joined| *joined);
             // Of each kind by itself, so that none is put together elsewhere first.
             match row.state {
                 State::Alive => {
-                    let kind = VerdictKind::Store { time_ns: row.time_ns, cells: (small(row.cells.0), small(row.cells.1)) };
+                    let kind = VerdictKind::Store { time_ns: row.time_ns, cells: row.cells };
                     verdicts.push(Verdict { kind, emissions: emitted(), joined });
                 }
                 State::Dropped(reason) => {
@@ -322,7 +342,8 @@ impl<'b> Rows<'b> {
                 }
                 State::Held => verdicts.push(Verdict { kind: VerdictKind::Hold, emissions: emitted(), joined }),
                 // It will be handled again as a whole, so it emits nothing.
-                State::Failed(filter, reason) => {
+                State::Failed(failed) => {
+                    let (filter, reason) = *failed;
                     verdicts.push(Verdict { kind: VerdictKind::Fail { filter, reason }, emissions: Vec::new(), joined });
                 }
             }

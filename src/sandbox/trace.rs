@@ -94,13 +94,13 @@ pub(super) struct Seen<'b> {
 impl<'b> Seen<'b> {
     fn look(&self, rows: &Rows<'b>, names: &Names) -> Look<'b> {
         let Some(row) = rows.rows.get(self.index) else { return Look::default() };
-        let cells = rows.cells.get(row.cells.0..row.cells.1).unwrap_or_default();
+        let cells = rows.cells.get(row.cells()).unwrap_or_default();
         let fields = cells.iter().filter_map(|cell| Some((Arc::clone(names.list.get(cell.name as usize)?), cell.value)));
         let ended = match &row.state {
             RowState::Alive => None,
             RowState::Dropped(reason) => Some(Ended::Dropped(reason.clone())),
             RowState::Held => Some(Ended::Held),
-            RowState::Failed(_, reason) => Some(Ended::Failed(reason.clone())),
+            RowState::Failed(failed) => Some(Ended::Failed(failed.1.clone())),
         };
         Look { time_ns: row.time_ns, fields: fields.collect(), ended }
     }
