@@ -13,7 +13,8 @@
 //!
 //! One pass, no allocation, time linear in the line, and no input panics. What is usual is read first and without a loop, all else
 //! by a function that is not inlined: at each loop's head, and around each call, the box counts fuel, and what the function
-//! around it knows must leave its registers. Not here: what the fields are called.
+//! around it knows must leave its registers. For the same reason the usual way is one function, whatever the compiler thinks of its
+//! size. Not here: what the fields are called.
 
 use sawbox_guest::find;
 
@@ -65,6 +66,7 @@ pub struct Line<'a> {
 }
 
 /// Cuts a line. `None` if it is no access line.
+#[inline(always)]
 pub fn parse(line: &[u8]) -> Option<Line<'_>> {
     let line = trim_end(line);
     let (before, time_ns, request_from) = split_at_time(line)?;
@@ -98,6 +100,7 @@ fn said(text: &[u8]) -> Option<&[u8]> {
 }
 
 /// At the first ` [time] "`: where it begins, the time, what is behind the quote.
+#[inline(always)]
 fn split_at_time(line: &[u8]) -> Option<(usize, i64, usize)> {
     // Mostly it is among the first bytes.
     match find::among_first(line, b'[').map(u32::trailing_zeros) {
@@ -131,6 +134,7 @@ fn time_at(line: &[u8], at: usize) -> Option<(usize, i64, usize)> {
 type People<'a> = (Option<&'a [u8]>, &'a [u8], Option<&'a [u8]>, Option<&'a [u8]>);
 
 /// Virtual host, client, ident and user, which stand before `end`.
+#[inline(always)]
 fn people(line: &[u8], end: usize) -> Option<People<'_>> {
     // Mostly three short words, all among the first bytes.
     if let (Some(spaces), 0..32) = (find::among_first(line, b' '), end) {
@@ -232,6 +236,7 @@ fn behind_escape(line: &[u8], mut from: usize) -> Option<usize> {
 }
 
 /// A quoted text behind a space, which the end of the line may have cut off; and what is behind it.
+#[inline(always)]
 fn lenient_quoted(line: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let Some([b' ', b'"', inside @ ..]) = line.get(at..) else { return None };
     Some(match end_of_quoted(line, at + 2) {
@@ -298,11 +303,13 @@ fn number(digits: &[u8]) -> Option<i64> {
 }
 
 /// `GET /path HTTP/1.1`, or not: what stands at `from..to`.
+#[inline(always)]
 fn cut_request(line: &[u8], from: usize, to: usize) -> Option<Request<'_>> {
     let text = line.get(from..to)?;
     Some(good_request(line, from, text).unwrap_or(Request::Raw(text)))
 }
 
+#[inline(always)]
 fn good_request<'a>(line: &'a [u8], from: usize, text: &'a [u8]) -> Option<Request<'a>> {
     let to = from + text.len();
     let verb = match text {

@@ -48,8 +48,11 @@ pub struct Measured {
 
 /// Measures. `now_ns` is the clock; each size of call is run for about twice `each`. The records come in batches, as to a lane.
 pub fn run(lone: &Lone, payloads: &[Vec<u8>], now_ns: &mut dyn FnMut() -> u64, calls: &[usize], each: Duration) -> Report {
-    let all: Vec<&[u8]> =
-        payloads.iter().cycle().take(payloads.len().clamp(CALL_RECORDS, RECORDS)).map(Vec::as_slice).collect();
+    let all: Vec<&Vec<u8>> = payloads.iter().cycle().take(payloads.len().clamp(CALL_RECORDS, RECORDS)).collect();
+    // One behind the other, as a batch has them.
+    let text: Vec<u8> = all.iter().flat_map(|payload| payload.iter().copied()).collect();
+    let mut rest = text.as_slice();
+    let all: Vec<&[u8]> = all.iter().map(|payload| rest.split_off(..payload.len()).unwrap_or_default()).collect();
     let batches: Vec<Records<'_>> = all.chunks(CALL_RECORDS).map(batch).collect();
     let count = all.len().max(1);
     let bytes: usize = all.iter().map(|payload| payload.len()).sum();
