@@ -203,7 +203,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             run::say_failed(&error);
-            ExitCode::FAILURE
+            if error.is::<run::Misconfigured>() { ExitCode::from(run::Misconfigured::EXIT) } else { ExitCode::FAILURE }
         }
     }
 }

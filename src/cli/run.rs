@@ -7,7 +7,7 @@ use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::Source;
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Problem};
 
 /// Every key with its meaning and its default; a test holds it equal to `Config::default()`, but for where the data lies.
 const DEFAULTS: &str = include_str!("../../appliance/sawbox.toml");
@@ -30,11 +30,21 @@ impl Default for Source {
     }
 }
 
+/// The configuration cannot be used, however often it is tried.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct Misconfigured(Problem);
+
+impl Misconfigured {
+    /// What the program ends with: `EX_CONFIG` of `sysexits.h`, by which systemd knows that starting it again is of no use.
+    pub const EXIT: u8 = 78;
+}
+
 impl Source {
     /// Reads and checks the configuration.
     pub fn load(&self) -> anyhow::Result<Loaded> {
         let mut loaded = match &self.config {
-            Some(path) => Loaded::from_file(path)?,
+            Some(path) => Loaded::from_file(path).map_err(Misconfigured)?,
             None => Loaded::defaults(),
         };
         if let Some(dir) = &self.data_dir {

@@ -236,6 +236,25 @@ fn a_file_with_secrets_that_everybody_reads_is_warned_of() {
 }
 
 #[test]
+fn a_wrong_configuration_has_an_exit_code_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sawbox.toml");
+    std::fs::write(&file, "queue.retention = \"soon\"\n").unwrap();
+    for command in ["run", "check"] {
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_sawbox")).args([command, "--config"]).arg(&file).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(78) && said.contains("sawbox.toml:1:19"), "{:?}: {said}", output.status);
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = format!("data_dir = {:?}\nweb.listen = \"{}\"\n", dir.path().join("data"), taken.local_addr().unwrap());
+    std::fs::write(&file, text).unwrap();
+    let output =
+        std::process::Command::new(env!("CARGO_BIN_EXE_sawbox")).args(["run", "--config"]).arg(&file).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "may be free later");
+}
+
+#[test]
 fn a_busy_port_is_said_with_its_place_and_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
