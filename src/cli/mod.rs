@@ -27,6 +27,7 @@ macro_rules! eprintln {
 }
 
 mod access;
+mod ahead;
 mod bench;
 mod client;
 mod dead;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::base::limits::is_topic_name;
 use crate::cli::Remote;
+use crate::cli::ahead::Ahead;
 use crate::cli::client::{Client, Refused, segment};
 use crate::cli::outlet::{self, line};
 
@@ -105,6 +106,7 @@ pub fn query(arguments: &QueryArguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let rows = client.stream("/api/v1/query", &pairs).map_err(|error| pointed(error, &arguments.query))?;
+    let rows = Ahead::of(rows)?;
     match arguments.context {
         Some(beside) => in_context(&client, rows, beside, arguments.text),
         None => print_rows(rows, arguments.text, io::stdout().is_terminal()),
