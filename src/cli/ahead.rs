@@ -7,8 +7,9 @@ use std::io::{self, BufRead, Read};
 
 use crossbeam_channel::Receiver;
 
-const CHUNK_BYTES: usize = 64 * 1024;
-const CHUNKS: usize = 1024;
+/// As much as one read mostly gives.
+const CHUNK_BYTES: usize = 8 * 1024;
+const CHUNKS: usize = 8192;
 
 /// What was read, in order; then, perhaps, why no more was.
 #[derive(Debug)]
