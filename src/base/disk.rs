@@ -39,6 +39,13 @@ pub struct Space {
     pub total: u64,
 }
 
+impl Space {
+    /// What is to stay free where `wished` is configured: at most a twentieth of the disk, for on a small one it would be all.
+    pub fn reserve(&self, wished: u64) -> u64 {
+        wished.min(self.total / 20)
+    }
+}
+
 /// A file system below one root.
 pub trait Disk: Send + Sync + Debug {
     /// Opens a file for reading and writing; makes it if `create` and it is not there.

@@ -1,7 +1,8 @@
 //! Reads an answer on, while what came of it waits for who looks at it: a pager takes a screen and then nothing for minutes, and the
 //! box breaks off who does not read, for an answer holds what it was made of.
 //!
-//! Limits: [`CHUNKS`] chunks of [`CHUNK_BYTES`] at most, 64 MiB; what is longer waits in the box, and is broken off there.
+//! Limits: [`CHUNKS`] chunks of [`CHUNK_BYTES`] at most, 64 MiB, less where the network gives less at a time; what is longer waits in the
+//! box, and is broken off there.
 
 use std::io::{self, BufRead, Read};
 

@@ -26,6 +26,7 @@ pub enum WhenFull {
     DropOldest,
 }
 
+/// Smaller ones would be more files than records.
 const LEAST_SEGMENT: Bytes = Bytes(64 << 10);
 
 /// The queue's part of the configuration.

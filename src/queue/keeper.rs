@@ -284,8 +284,8 @@ fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
     let spent = available < reserve / 2 || used > most.saturating_add(most / 8);
     gauges.spent.store(spent, Ordering::Relaxed);
     // For what there was no room is room made, unless it is as large as a good part of the disk.
-    let refused =
-        Some(gauges.refused.load(Ordering::Relaxed)).filter(|refused| *refused <= total / 4).unwrap_or(0) * config.copies();
+    let refused = Some(gauges.refused.load(Ordering::Relaxed)).filter(|refused| *refused <= total / 4);
+    let refused = refused.unwrap_or(0) * config.copies();
     let kept = reserve.saturating_add(wanted);
     let missing = |more: u64| used.saturating_sub(most).max(kept.saturating_add(more).saturating_sub(available));
     let short = missing(refused);
@@ -326,7 +326,7 @@ fn room(shared: &Shared, topics: &[Arc<Topic>], holds: &Holds) {
 /// Room that the store needs before segments can go: of each partition about one segment, for lanes take them by turns, and what the
 /// store makes of records may be as large. None where segments go even so.
 fn wanted(config: &Config, topics: &[Arc<Topic>]) -> u64 {
-    if config.copies() == 1 {
+    if config.when_full == WhenFull::DropOldest {
         return 0;
     }
     let stored = topics.iter().flat_map(|topic| topic.partitions()).filter(|partition| partition.is_stored());

@@ -144,7 +144,7 @@ impl Shared {
         let grown = self.gauges.grown.load(Ordering::Relaxed);
         let look = match self.disk.space() {
             Ok(space) => {
-                let reserve = self.config.disk_reserve.0.min(space.total / 20);
+                let reserve = space.reserve(self.config.disk_reserve.0);
                 Look { available: space.available, reserve, total: space.total }
             }
             Err(error) => {

@@ -229,11 +229,6 @@ impl<'r, 'b> Given<'r, 'b> {
                         let name = known.numbers.get(name as usize).copied();
                         name.ok_or_else(|| CallError("gave an answer with a name it does not tell".to_owned()))
                     };
-                    if let Some((name, slot, at, len)) = ValueEntry::decode_set_str(entry) {
-                        let (name, value) = (number(name)?, Value::Str(spans.get(slot, at, len)?));
-                        left_out |= !name.is_some_and(|name| rows.put(written, name, Operation::Set, value));
-                        continue;
-                    }
                     let entry = ValueEntry::decode(entry).map_err(wrong)?;
                     let name = number(entry.name)?;
                     let mut put = |value| name.is_some_and(|name| rows.put(written, name, entry.operation, value));

@@ -49,9 +49,9 @@ impl Store {
         self.config.retention_bytes.map_or(u64::MAX, |bytes| bytes.0)
     }
 
-    /// What is to stay free, in which the queue finds room.
+    /// What is to stay free: a quarter more than the queue keeps free, so that of the two the store yields.
     fn reserve(&self, space: Space) -> u64 {
-        let reserve = self.config.disk_reserve.0.min(space.total / 20);
+        let reserve = space.reserve(self.config.disk_reserve.0);
         reserve + reserve / 4
     }
 

@@ -117,8 +117,8 @@ fn drop_oldest_makes_room_and_counts_what_was_lost() {
     assert_eq!(partition.high_watermark(), taken);
 }
 
-/// More than the disk takes twice, in records that hardly become smaller and faster than lanes take them: what is stored must go from the queue in time
-/// for the store to have room for the rest.
+/// More than the disk holds in the queue and in the store at once, in records that hardly become smaller, and faster than lanes take
+/// them: what is stored must go from the queue in time for the store to have room for the rest.
 #[test]
 fn a_small_disk_does_not_get_stuck() {
     const DISK: u64 = 48 << 20;

@@ -185,13 +185,6 @@ impl ValueEntry {
         (u128::from(pack(head, len)) | u128::from(body) << 64).to_le_bytes()
     }
 
-    /// Name, slot, offset and length, where the entry sets a string, which is what most entries do: told by one comparison.
-    #[inline]
-    pub fn decode_set_str(bytes: &[u8; VALUE_BYTES]) -> Option<(u32, u32, u32, u32)> {
-        let (head, body) = (u32_at(bytes, 0), u64_at(bytes, 8));
-        (head >> 24 == 1).then(|| (head & MAX_NAME, low(body), high(body), u32_at(bytes, 4)))
-    }
-
     /// From bytes.
     ///
     /// # Errors
@@ -201,6 +194,11 @@ impl ValueEntry {
         let head = u32_at(bytes, 0);
         let len = u32_at(bytes, 4);
         let body = u64_at(bytes, 8);
+        if head >> 24 == 1 {
+            // Sets a string, which is what most entries do: told by one comparison.
+            let body = Body::Str { slot: low(body), at: high(body), len };
+            return Ok(Self { name: head & MAX_NAME, operation: Operation::Set, body });
+        }
         let body = match head >> 24 & 0xf {
             0 => Body::None,
             1 => Body::Str { slot: low(body), at: high(body), len },
