@@ -5,6 +5,8 @@
 //!
 //! * `add_field`: names and values; a field that is there becomes a list. Names and texts may hold `%{field}`.
 //! * `remove_field`, `add_tag`, `remove_tag`: one or a list; they may hold `%{field}` too.
+//!
+//! And other options that many of them have, each read in one place: [`tags_on_failure`], [`is_ecs`].
 
 use crate::field::{self, Field};
 use crate::guest::Setup;
@@ -185,6 +187,18 @@ impl Text {
                 name == b"message"
             }
         }
+    }
+}
+
+/// Whether fields are called as in the Elastic Common Schema, by the option that Logstash's plugins have for it.
+///
+/// # Errors
+/// The option is something else.
+pub fn is_ecs(config: &Json) -> Result<bool, String> {
+    match config.str_or("ecs_compatibility", "disabled")? {
+        "disabled" => Ok(false),
+        "v1" | "v8" => Ok(true),
+        other => Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
     }
 }
 

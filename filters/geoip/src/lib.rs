@@ -45,7 +45,7 @@
 pub mod address;
 mod known;
 
-use sawbox_guest::common::tags_on_failure;
+use sawbox_guest::common::{is_ecs, tags_on_failure};
 use sawbox_guest::{Field, Filter, Known as Answer, Lookup, Name, OnSuccess, Record, Setup, Verdict, field};
 
 use address::Address;
@@ -87,11 +87,7 @@ impl Filter for GeoIp {
             "tag_on_private",
         ];
         config.only(&[&own[..], &OnSuccess::KEYS].concat())?;
-        let is_ecs = match config.str_or("ecs_compatibility", "disabled")? {
-            "disabled" => false,
-            "v1" | "v8" => true,
-            other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
-        };
+        let is_ecs = is_ecs(config)?;
         let database = config.str_or("database", "")?;
         if database.is_empty() {
             return Err(

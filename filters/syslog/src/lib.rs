@@ -41,7 +41,7 @@
 pub mod line;
 pub mod time;
 
-use sawbox_guest::common::tags_on_failure;
+use sawbox_guest::common::{is_ecs, tags_on_failure};
 use sawbox_guest::time::Zone;
 use sawbox_guest::{Field, Filter, Json, Name, OnSuccess, Record, Setup, Value, Verdict, field};
 
@@ -103,11 +103,7 @@ impl Filter for Syslog {
             "tag_on_failure",
         ];
         config.only(&[&own[..], &OnSuccess::KEYS].concat())?;
-        let is_ecs = match config.str_or("ecs_compatibility", "disabled")? {
-            "disabled" => false,
-            "v1" | "v8" => true,
-            other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
-        };
+        let is_ecs = is_ecs(config)?;
         let zone = config.str_or("timezone", "UTC")?;
         let zone = Zone::by_name(zone).ok_or_else(|| {
             format!("`timezone`: there is no zone \"{zone}\"; write one like \"Europe/Berlin\" or \"+02:00\"")

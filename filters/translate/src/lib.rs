@@ -34,7 +34,7 @@ mod parts;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
-use sawbox_guest::common::tags_on_failure;
+use sawbox_guest::common::{is_ecs, tags_on_failure};
 use sawbox_guest::template::write_value;
 use sawbox_guest::{
     Field, Filter, Json, Known, Lookup, Match, OnSuccess, Pattern, PatternKind, Record, Setup, Template, Value, Verdict, field,
@@ -127,11 +127,7 @@ impl Filter for Translate {
                 .into());
         }
         config.only(&[&own[..], &OnSuccess::KEYS].concat())?;
-        let is_ecs = match config.str_or("ecs_compatibility", "disabled")? {
-            "disabled" => false,
-            "v1" | "v8" => true,
-            other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
-        };
+        let is_ecs = is_ecs(config)?;
         let source = either(config, "source", "field")?.ok_or("`source` must be given: the field to look up")?;
         let target = either(config, "target", "destination")?.unwrap_or(if is_ecs { source } else { "translation" });
         let (source, target) = (field::name(source)?, field::target(target)?);

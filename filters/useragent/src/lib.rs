@@ -41,7 +41,7 @@ pub mod system;
 pub mod tables;
 pub mod tokens;
 
-use sawbox_guest::common::tags_on_failure;
+use sawbox_guest::common::{is_ecs, tags_on_failure};
 use sawbox_guest::{Field, Filter, Name, OnSuccess, Record, Setup, Verdict, field};
 
 use agent::{Agent, OTHER, Part};
@@ -86,11 +86,7 @@ impl Filter for UserAgent {
         }
         let own = ["source", "target", "prefix", "ecs_compatibility", "lru_cache_size", "tag_on_failure"];
         config.only(&[&own[..], &OnSuccess::KEYS].concat())?;
-        let is_ecs = match config.str_or("ecs_compatibility", "disabled")? {
-            "disabled" => false,
-            "v1" | "v8" => true,
-            other => return Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
-        };
+        let is_ecs = is_ecs(config)?;
         let source = field::name(config.str_or("source", if is_ecs { "user_agent.original" } else { "agent" })?)?;
         let target = match config.str_or("target", if is_ecs { "user_agent" } else { "" })? {
             "" => String::new(),

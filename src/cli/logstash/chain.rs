@@ -61,7 +61,7 @@ pub(super) struct Translation {
 }
 
 /// Plugins that have a filter of the same name.
-const SAME: [&str; 17] = [
+const SAME: [&str; 18] = [
     "csv",
     "date",
     "dissect",
@@ -76,12 +76,13 @@ const SAME: [&str; 17] = [
     "redact",
     "sample",
     "syslog",
+    "syslog_pri",
     "throttle",
     "translate",
     "useragent",
 ];
 /// What to do where there is no filter of a name.
-const ADVICE: [(&str, &str); 12] = [
+const ADVICE: [(&str, &str); 11] = [
     ("aggregate", "a filter of your own can keep state between records: `sawbox filter new`"),
     ("clone", "the filter `route` passes records on to another topic"),
     ("elasticsearch", "filters have no network; load the table into a file and use `translate`"),
@@ -94,7 +95,6 @@ const ADVICE: [(&str, &str); 12] = [
     ("metrics", "a query counts: `sawbox query '* | stats count() by bin(1m)'`"),
     ("ruby", "write it as a filter, in a language of your choice: `sawbox filter new`"),
     ("split", "one record makes one row here; `route` can emit"),
-    ("syslog_pri", "the filter `syslog` reads the whole line, priority and all"),
     ("urldecode", "write a filter: `sawbox filter new`"),
     ("uuid", "every row has an identity: topic, partition and offset"),
 ];
@@ -218,6 +218,11 @@ impl Translator<'_> {
             "date" => written.push(text("target", "@timestamp")),
             "json" | "kv" | "csv" | "useragent" | "geoip" => written.push(text("target", "")),
             "translate" => written.push(text("target", &text("destination", ""))),
+            "syslog_pri" => {
+                let names =
+                    ["syslog_facility", "syslog_facility_code", "syslog_severity", "syslog_severity_code", "log.syslog"];
+                written.extend(names.map(str::to_owned));
+            }
             "grok" => {
                 let config = config(plugin);
                 let definitions = match config.get("pattern_definitions") {

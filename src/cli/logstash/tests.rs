@@ -195,6 +195,24 @@ fn throttle_says_its_tag_and_its_fields_in_its_own_words() {
 }
 
 #[test]
+fn the_documentations_syslog_pipeline_goes_over() {
+    let got = entries(
+        r#"filter {
+          if [type] == "syslog" {
+            grok { match => { "message" => "<%{POSINT:syslog_pri}>%{SYSLOGTIMESTAMP:syslog_timestamp} %{GREEDYDATA:rest}" } }
+            syslog_pri { }
+            date { match => [ "syslog_timestamp", "MMM  d HH:mm:ss", "MMM dd HH:mm:ss" ] }
+            syslog_pri { syslog_pri_field_name => "[other][pri]" use_labels => false }
+          }
+        }"#,
+    );
+    let of_type = "type:=\"syslog\"";
+    assert_eq!(got.iter().map(|(_, when, _)| when.as_str()).collect::<Vec<_>>(), [of_type; 4], "nothing changes its mind");
+    assert_eq!((got[1].0.as_str(), &got[1].2), ("syslog_pri", &json!({})));
+    assert_eq!(got[3].2, json!({"syslog_pri_field_name": "[other][pri]", "use_labels": false}));
+}
+
+#[test]
 fn what_is_left_out_is_said() {
     let text = r#"
 filter {

@@ -1,5 +1,5 @@
-//! The stock filters useragent, syslog, translate, geoip and dns through the whole sandbox: their lookups, the host's expressions, and
-//! that they say the same in batches of any size.
+//! The stock filters useragent, syslog, syslog_pri, translate, geoip and dns through the whole sandbox: their lookups, the host's
+//! expressions, and that they say the same in batches of any size.
 //!
 //! The MaxMind file is made here, by [`Mmdb`]: nothing of MaxMind's is in it.
 
@@ -20,6 +20,11 @@ const CASES: &[(&str, &str, &str)] = &[
         r#"[{"filter": "syslog", "config": {"timezone": "Europe/Berlin", "remove_field": ["timestamp"]}}]"#,
         "<34>Nov 11 22:14:15 mymachine su[230]: 'su root' failed",
         r#"store @2023-11-11T21:14:15Z message="'su root' failed" facility="auth" severity="crit" host="mymachine" app="su" pid="230""#,
+    ),
+    (
+        r#"[{"filter": "grok", "config": {"match": {"message": "^<%{POSINT:syslog_pri}>%{GREEDYDATA:rest}"}}}, {"filter": "syslog_pri", "config": {"remove_field": ["message", "syslog_pri"]}}]"#,
+        "<165>link down",
+        r#"store rest="link down" syslog_facility_code=20 syslog_severity_code=5 syslog_facility="local4" syslog_severity="notice""#,
     ),
     (r#"[{"filter": "syslog"}]"#, "no such thing", r#"store message="no such thing" tags="_syslogparsefailure""#),
     (
@@ -171,6 +176,7 @@ fn fixtures_are_as_expected() {
     for (name, fixtures_text) in [
         ("useragent", include_str!("../../../filters/useragent/fixtures.toml")),
         ("syslog", include_str!("../../../filters/syslog/fixtures.toml")),
+        ("syslog_pri", include_str!("../../../filters/syslog_pri/fixtures.toml")),
         ("translate", include_str!("../../../filters/translate/fixtures.toml")),
         ("geoip", include_str!("../../../filters/geoip/fixtures.toml")),
         ("dns", include_str!("../../../filters/dns/fixtures.toml")),
