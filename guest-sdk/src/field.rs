@@ -126,7 +126,7 @@ impl<'a> Record<'a> {
     /// The bytes of [`Record::value`], where it is a string.
     #[inline]
     pub fn text(&self, field: Field) -> Option<&'a [u8]> {
-        self.value(field)?.as_bytes()
+        self.bytes(field.read)
     }
 
     /// All values of a field.

@@ -11,19 +11,19 @@ use wide as lanes;
 /// Where `byte` first stands.
 #[inline]
 pub fn byte(text: &[u8], from: usize, byte: u8) -> Option<usize> {
-    lanes::byte(text, from, byte)
+    somewhere(lanes::byte(text, from, byte))
 }
 
 /// Where `one` or `other` first stands.
 #[inline]
 pub fn either(text: &[u8], from: usize, one: u8, other: u8) -> Option<usize> {
-    lanes::either(text, from, one, other)
+    somewhere(lanes::either(text, from, one, other))
 }
 
 /// Where a space of any kind first stands: of ASCII, `\v` among them.
 #[inline]
 pub fn space(text: &[u8], from: usize) -> Option<usize> {
-    lanes::space(text, from)
+    somewhere(lanes::space(text, from))
 }
 
 /// The places of `byte` among the first 32 bytes, the first as the lowest bit; nothing where there are fewer.
@@ -33,34 +33,44 @@ pub fn among_first(text: &[u8], byte: u8) -> Option<u32> {
     Some(lanes::places(block, byte))
 }
 
+/// No place. A number and no `None`: that a function in Wasm would give back by way of memory, which takes as long as looking.
+const NOWHERE: usize = usize::MAX;
+
+#[inline]
+fn somewhere(at: usize) -> Option<usize> {
+    (at != NOWHERE).then_some(at)
+}
+
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
 /// Where a byte first stands for which `is` says so, looked at one by one.
 #[inline]
-fn each(text: &[u8], from: usize, is: impl Fn(u8) -> bool) -> Option<usize> {
-    text.get(from..)?.iter().position(|byte| is(*byte)).map(|at| from + at)
+fn each(text: &[u8], from: usize, is: impl Fn(u8) -> bool) -> usize {
+    let found = text.get(from..).and_then(|rest| rest.iter().position(|byte| is(*byte)));
+    found.map_or(NOWHERE, |at| from + at)
 }
 
 /// With vectors.
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod wide {
+    use super::NOWHERE;
     use core::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_splat, u8x16_sub, u64x2, v128, v128_or};
 
     #[inline]
-    pub(super) fn byte(text: &[u8], from: usize, byte: u8) -> Option<usize> {
+    pub(super) fn byte(text: &[u8], from: usize, byte: u8) -> usize {
         find(text, from, |block| u8x16_eq(block, u8x16_splat(byte)), |other| other == byte)
     }
 
     #[inline]
-    pub(super) fn either(text: &[u8], from: usize, one: u8, other: u8) -> Option<usize> {
+    pub(super) fn either(text: &[u8], from: usize, one: u8, other: u8) -> usize {
         let hits = |block| v128_or(u8x16_eq(block, u8x16_splat(one)), u8x16_eq(block, u8x16_splat(other)));
         find(text, from, hits, |byte| byte == one || byte == other)
     }
 
     #[inline]
-    pub(super) fn space(text: &[u8], from: usize) -> Option<usize> {
+    pub(super) fn space(text: &[u8], from: usize) -> usize {
         let hits = |block| {
             let controls = u8x16_le(u8x16_sub(block, u8x16_splat(b'\t')), u8x16_splat(b'\r' - b'\t'));
             v128_or(u8x16_eq(block, u8x16_splat(b' ')), controls)
@@ -86,12 +96,12 @@ mod wide {
     }
 
     #[inline]
-    fn find(text: &[u8], from: usize, hits: impl Fn(v128) -> v128, is: impl Fn(u8) -> bool) -> Option<usize> {
+    fn find(text: &[u8], from: usize, hits: impl Fn(v128) -> v128, is: impl Fn(u8) -> bool) -> usize {
         let mut at = from;
         while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk) {
             let mask = mask(block, &hits);
             if mask != 0 {
-                return Some(at + mask.trailing_zeros() as usize);
+                return at + mask.trailing_zeros() as usize;
             }
             at += BLOCK;
         }
@@ -100,9 +110,9 @@ mod wide {
             Some(block) if at < text.len() => {
                 let left = text.len() - at;
                 let mask = mask(block, &hits) >> (BLOCK - left);
-                (mask != 0).then(|| at + mask.trailing_zeros() as usize)
+                if mask == 0 { NOWHERE } else { at + mask.trailing_zeros() as usize }
             }
-            Some(_) => None,
+            Some(_) => NOWHERE,
             None => super::each(text, at, is),
         }
     }
@@ -114,18 +124,18 @@ mod narrow {
     use super::{each, is_space};
 
     #[inline]
-    pub(super) fn byte(text: &[u8], from: usize, byte: u8) -> Option<usize> {
+    pub(super) fn byte(text: &[u8], from: usize, byte: u8) -> usize {
         each(text, from, |other| other == byte)
     }
 
     #[inline]
-    pub(super) fn either(text: &[u8], from: usize, one: u8, other: u8) -> Option<usize> {
+    pub(super) fn either(text: &[u8], from: usize, one: u8, other: u8) -> usize {
         let hits = |word: u64| below(word ^ eight(one), 1) | below(word ^ eight(other), 1);
         find(text, from, hits, |byte| byte == one || byte == other)
     }
 
     #[inline]
-    pub(super) fn space(text: &[u8], from: usize) -> Option<usize> {
+    pub(super) fn space(text: &[u8], from: usize) -> usize {
         find(text, from, |word| below(word, b' ' + 1), is_space)
     }
 
@@ -144,14 +154,14 @@ mod narrow {
 
     /// `hits` says of eight bytes at once, by their top bits, what `is` says, and may say it of some that it is not true of.
     #[inline]
-    fn find(text: &[u8], from: usize, hits: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<usize> {
-        let (words, _) = text.get(from..)?.as_chunks::<8>();
+    fn find(text: &[u8], from: usize, hits: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> usize {
+        let (words, _) = text.get(from..).unwrap_or_default().as_chunks::<8>();
         for (index, word) in words.iter().enumerate() {
             let mut hits = hits(u64::from_le_bytes(*word));
             while hits != 0 {
                 let at = hits.trailing_zeros() as usize / 8;
                 if word.get(at).is_some_and(|byte| is(*byte)) {
-                    return Some(from + index * 8 + at);
+                    return from + index * 8 + at;
                 }
                 hits &= hits - 1;
             }

@@ -1,7 +1,7 @@
 //! What a filter sees of a record: borrowed from the input frame.
 
 use crate::abi::input::{Reader, RecordEntry};
-use crate::abi::{Body, VALUE_BYTES, ValueEntry};
+use crate::abi::{Body, StrEntry, VALUE_BYTES, ValueEntry};
 use crate::state::State;
 
 /// A field that was declared as read; see [`crate::Setup::reads`].
@@ -143,6 +143,15 @@ impl<'a> Record<'a> {
     /// The bytes of a declared field, where it is a string.
     #[inline]
     pub fn bytes(&self, field: Read) -> Option<&'a [u8]> {
+        // Mostly it is the first, which is told without a loop.
+        match self.values.first().and_then(StrEntry::decode) {
+            Some(first) if first.name == field.0 && !self.reads_all => Some(self.frame.bytes(first.at, first.len)),
+            _ => self.bytes_behind(field),
+        }
+    }
+
+    #[inline(never)]
+    fn bytes_behind(&self, field: Read) -> Option<&'a [u8]> {
         self.get(field)?.as_bytes()
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use sawbox_guest::abi::answer::{Answer, EmissionEntry, HeaderEntry, Kind, VerdictEntry, WHOLE};
 use sawbox_guest::abi::input::{RecordEntry, Size, Writer};
-use sawbox_guest::abi::{self, Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VALUES, ValueEntry};
+use sawbox_guest::abi::{self, Body, Operation, SLOT_ARENA, SLOT_PAYLOAD, SLOT_VALUES, StrEntry, ValueEntry};
 
 use super::Arena;
 use super::instance::{CallError, Needs};
@@ -229,6 +229,11 @@ impl<'r, 'b> Given<'r, 'b> {
                         let name = known.numbers.get(name as usize).copied();
                         name.ok_or_else(|| CallError("gave an answer with a name it does not tell".to_owned()))
                     };
+                    if let Some(StrEntry { name, slot, at, len }) = StrEntry::decode(entry) {
+                        let (name, value) = (number(name)?, Value::Str(spans.get(slot, at, len)?));
+                        left_out |= !name.is_some_and(|name| rows.put(written, name, Operation::Set, value));
+                        continue;
+                    }
                     let entry = ValueEntry::decode(entry).map_err(wrong)?;
                     let name = number(entry.name)?;
                     let mut put = |value| name.is_some_and(|name| rows.put(written, name, entry.operation, value));

@@ -187,15 +187,16 @@ fn names_port(word: &[u8]) -> bool {
 /// Where the quote stands that ends the request: a status and a size follow.
 #[inline]
 fn end_of_request(line: &[u8], from: usize) -> Option<usize> {
-    let quote = end_of_quoted(line, from)?;
-    if followed_by_status(&line[quote + 1..]) { Some(quote) } else { behind_stray(line, quote + 1) }
+    let quote = end_of_quoted(line, from);
+    let rest = line.get(quote + 1..)?;
+    if followed_by_status(rest) { Some(quote) } else { behind_stray(line, quote + 1) }
 }
 
 #[inline(never)]
 fn behind_stray(line: &[u8], mut from: usize) -> Option<usize> {
     loop {
-        let quote = end_of_quoted(line, from)?;
-        if followed_by_status(&line[quote + 1..]) {
+        let quote = end_of_quoted(line, from);
+        if followed_by_status(line.get(quote + 1..)?) {
             return Some(quote);
         }
         from = quote + 1;
@@ -217,32 +218,32 @@ fn followed_by_any_status(rest: &[u8]) -> bool {
     (1..=5).contains(&status) && matches!(rest.get(status..), Some([b' ', b'0'..=b'9' | b'-', ..]))
 }
 
-/// Where the next quote stands that is not escaped.
-#[inline]
-fn end_of_quoted(line: &[u8], from: usize) -> Option<usize> {
-    let at = find::either(line, from, b'"', b'\\')?;
-    if line[at] == b'"' { Some(at) } else { behind_escape(line, at + 2) }
+/// Where the next quote stands that is not escaped; where there is none, the line's end. (A plain number is given back in a register.)
+fn end_of_quoted(line: &[u8], from: usize) -> usize {
+    match find::either(line, from, b'"', b'\\') {
+        Some(at) if line[at] == b'\\' => behind_escape(line, at + 2),
+        Some(at) => at,
+        None => line.len(),
+    }
 }
 
 #[inline(never)]
-fn behind_escape(line: &[u8], mut from: usize) -> Option<usize> {
+fn behind_escape(line: &[u8], mut from: usize) -> usize {
     loop {
-        let at = find::either(line, from, b'"', b'\\')?;
-        if line[at] == b'"' {
-            return Some(at);
+        match find::either(line, from, b'"', b'\\') {
+            Some(at) if line[at] == b'\\' => from = at + 2,
+            Some(at) => return at,
+            None => return line.len(),
         }
-        from = at + 2;
     }
 }
 
 /// A quoted text behind a space, which the end of the line may have cut off; and what is behind it.
 #[inline(always)]
 fn lenient_quoted(line: &[u8], at: usize) -> Option<(&[u8], usize)> {
-    let Some([b' ', b'"', inside @ ..]) = line.get(at..) else { return None };
-    Some(match end_of_quoted(line, at + 2) {
-        Some(end) => (line.get(at + 2..end)?, end + 1),
-        None => (inside, line.len()),
-    })
+    let Some([b' ', b'"', ..]) = line.get(at..) else { return None };
+    let end = end_of_quoted(line, at + 2);
+    Some((line.get(at + 2..end)?, line.len().min(end + 1)))
 }
 
 /// A number, or a dash for none; and where it ends: at a space, or with the line.

@@ -158,6 +158,28 @@ pub struct ValueEntry {
     pub body: Body,
 }
 
+/// A value entry that sets a string, which is what most do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StrEntry {
+    /// Number of the name.
+    pub name: u32,
+    /// In which bytes the string lies.
+    pub slot: u32,
+    /// From where.
+    pub at: u32,
+    /// How many.
+    pub len: u32,
+}
+
+impl StrEntry {
+    /// From bytes, where they are such an entry: told by one comparison, and never put together in memory first.
+    #[inline]
+    pub fn decode(bytes: &[u8; VALUE_BYTES]) -> Option<Self> {
+        let (head, len, body) = (u32_at(bytes, 0), u32_at(bytes, 4), u64_at(bytes, 8));
+        (head >> 24 == 1).then_some(Self { name: head & MAX_NAME, slot: low(body), at: high(body), len })
+    }
+}
+
 impl ValueEntry {
     /// As bytes.
     #[inline]
@@ -194,11 +216,6 @@ impl ValueEntry {
         let head = u32_at(bytes, 0);
         let len = u32_at(bytes, 4);
         let body = u64_at(bytes, 8);
-        if head >> 24 == 1 {
-            // Sets a string, which is what most entries do: told by one comparison.
-            let body = Body::Str { slot: low(body), at: high(body), len };
-            return Ok(Self { name: head & MAX_NAME, operation: Operation::Set, body });
-        }
         let body = match head >> 24 & 0xf {
             0 => Body::None,
             1 => Body::Str { slot: low(body), at: high(body), len },
