@@ -1,7 +1,7 @@
 //! `sawbox logstash import`: a Logstash pipeline's filters as a chain.
 //!
-//! [`parse`] reads the language, [`variables`] are put in, [`chain`] makes entries of plugins and branches, [`options`] configuration of their options, [`condition`] says a condition in the search
-//! language. Standard output gets configuration that `sawbox check` accepts; standard error what a person must know, in words, each
+//! [`parse`] reads the language, [`variables`] are put in, [`inputs`] makes entries of what inputs give their events, [`chain`] of plugins
+//! and branches, [`options`] configuration of their options, [`condition`] says a condition in the search language. Standard output gets configuration that `sawbox check` accepts; standard error what a person must know, in words, each
 //! with its file and line. Nothing of Logstash runs here, and no box is asked.
 #![allow(clippy::disallowed_methods)] // the files of the person who types, not of the box
 
@@ -22,6 +22,7 @@ use crate::sandbox::{CHAIN_ENTRIES, Config, Sandbox};
 
 mod chain;
 mod condition;
+mod inputs;
 mod options;
 mod parse;
 #[cfg(test)]
@@ -40,7 +41,8 @@ pub enum LogstashCommand {
   sawbox check --config web.toml
 
 The chain goes to standard output, what could not be translated to standard error, in words, with its line.
-Inputs and outputs are not translated: point the shippers that you have at the box, it speaks their protocols.")]
+Of inputs only what they give their events is translated (type, tags, add_field), and of outputs nothing: point the shippers that you
+have at the box, it speaks their protocols.")]
     Import {
         /// Files of one pipeline, in Logstash's order; `-` is standard input
         #[arg(required = true, value_name = "FILE")]
@@ -60,6 +62,8 @@ pub fn run(command: LogstashCommand) -> anyhow::Result<()> {
         bail!("`{topic}` is no name for a topic: letters, digits, `.`, `_` and `-`, not beginning with `_`");
     }
     let (mut entries, mut plugins, mut translated, mut others) = (Vec::new(), 0, 0, Vec::new());
+    // The files are one pipeline: what its inputs give, all its events have.
+    let mut inputs = Vec::new();
     for file in &files {
         let name = file.display().to_string();
         let text = read(file)?;
@@ -73,10 +77,15 @@ pub fn run(command: LogstashCommand) -> anyhow::Result<()> {
         for note in notes {
             eprintln!("{name}:{}: {}", note.line, note.text);
         }
+        inputs.extend(pipeline.inputs.into_iter().map(|input| (name.clone(), input)));
         others.extend(pipeline.others.into_iter().map(|(section, plugin, _)| format!("{section} {plugin}")));
         entries.extend(more.into_iter().map(|entry| (name.clone(), entry)));
         plugins += seen;
         translated += done;
+    }
+    let (begin, notes) = inputs::translate(&inputs);
+    for (file, note) in notes {
+        eprintln!("{file}:{}: {}", note.line, note.text);
     }
     if !others.is_empty() {
         others.sort_unstable();
@@ -87,6 +96,7 @@ pub fn run(command: LogstashCommand) -> anyhow::Result<()> {
     if entries.is_empty() {
         bail!("nothing became an entry: there is no chain to print");
     }
+    entries.splice(0..0, begin);
     if let Some(said) = too_long(entries.len(), &topic) {
         eprintln!("{said}");
     }

@@ -1,11 +1,12 @@
 //! Reads Logstash's configuration language.
 //!
-//! In: the text of a pipeline. Out: the plugins and branches of its `filter` sections ([`super::tree`]), with their lines; `input` and
-//! `output` sections are read over and named. The grammar is small (Logstash's own is a hundred lines), so this is a recursive
+//! In: the text of a pipeline. Out: the plugins and branches of its `filter` sections ([`super::tree`]), with their lines; plugins of
+//! `input` and `output` sections are named, and of inputs what they give their events. The grammar is small (Logstash's own is a hundred lines), so this is a recursive
 //! descent over bytes; it never panics and nests at most [`DEPTH`] deep.
 //!
 //! A string keeps its backslashes: Logstash reads escapes only with `config.support_escapes`, but for the quote itself.
 
+use super::inputs;
 use super::tree::{Comparison, Condition, Item, Operand, Pipeline, Plugin, Value, not};
 
 /// Deepest nesting of branches, values and parentheses.
@@ -39,18 +40,24 @@ pub(super) fn parse(text: &str) -> Result<Pipeline, SyntaxError> {
         if section == "filter" {
             pipeline.filters.extend(items);
         } else {
-            note_plugins(&section, &items, &mut pipeline.others);
+            note_plugins(&section, items, &mut pipeline);
         }
         reader.blanks();
     }
     Ok(pipeline)
 }
 
-fn note_plugins(section: &str, items: &[Item], others: &mut Vec<(String, String, usize)>) {
+fn note_plugins(section: &str, items: Vec<Item>, pipeline: &mut Pipeline) {
     for item in items {
         match item {
-            Item::Plugin(plugin) => others.push((section.to_owned(), plugin.name.clone(), plugin.line)),
-            Item::Branch(arms) => arms.iter().for_each(|(_, items)| note_plugins(section, items, others)),
+            Item::Plugin(mut plugin) => {
+                pipeline.others.push((section.to_owned(), plugin.name.clone(), plugin.line));
+                if section == "input" {
+                    plugin.options.retain(|(name, _)| inputs::OPTIONS.contains(&name.as_str()));
+                    pipeline.inputs.push(plugin);
+                }
+            }
+            Item::Branch(arms) => arms.into_iter().for_each(|(_, items)| note_plugins(section, items, pipeline)),
         }
     }
 }

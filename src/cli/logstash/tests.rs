@@ -212,6 +212,47 @@ fn the_documentations_syslog_pipeline_goes_over() {
     assert_eq!(got[3].2, json!({"syslog_pri_field_name": "[other][pri]", "use_labels": false}));
 }
 
+/// The chain's beginning, and what is said, of the inputs of two files.
+fn begin(texts: [&str; 2]) -> (Vec<(String, Json)>, String) {
+    let of = |(file, text): (&str, &str)| {
+        parse(text).unwrap().inputs.into_iter().map(|input| (file.to_owned(), input)).collect::<Vec<_>>()
+    };
+    let (begin, notes) = super::inputs::translate(&["a", "b"].into_iter().zip(texts).flat_map(of).collect::<Vec<_>>());
+    let begin = begin.into_iter().map(|(file, entry)| {
+        assert_eq!(entry.filter, "tag");
+        (format!("{file}:{} {}", entry.line, entry.when.unwrap_or_default()), Json::Object(entry.config))
+    });
+    (begin.collect(), notes.iter().map(|(file, note)| format!("{file}:{}: {}\n", note.line, note.text)).collect())
+}
+
+#[test]
+fn what_all_inputs_give_begins_the_chain() {
+    let one = r#"input {
+      tcp { port => 5000 type => syslog }
+      if true == true { udp { port => 5000 type => "syslog" } }
+    }"#;
+    let entry = ("a:2 not type:*".to_owned(), json!({"fields": {"type": "syslog"}}));
+    assert_eq!(begin([one, "filter { }"]), (vec![entry.clone()], String::new()));
+    assert_eq!(begin([one, "input { beats { type => syslog } }"]), (vec![entry], String::new()));
+    let more =
+        r#"input { file { path => "/var/log/x" tags => ["x", "y"] add_field => { "[a][b]" => "%{host}" } type => "t" } }"#;
+    let (entries, said) = begin([more, ""]);
+    let added = json!({"add_field": {"[a][b]": "%{host}"}, "add_tag": ["x", "y"]});
+    assert_eq!(entries[0], ("a:1 not type:*".into(), json!({"fields": {"type": "t"}})));
+    assert_eq!((&entries[1], said.as_str()), (&("a:1 ".into(), added), ""));
+    assert_eq!(begin(["input { stdin { } }", "filter { mutate { } }"]), (Vec::new(), String::new()));
+    assert_eq!(begin(["", ""]), (Vec::new(), String::new()));
+}
+
+#[test]
+fn what_inputs_give_differently_is_said() {
+    let (entries, said) = begin(["input { beats { port => 5044 } }", "input {\n tcp { type => syslog tags => [\"x\"] } }"]);
+    assert_eq!(entries, []);
+    assert!(said.starts_with("b:2: not all inputs") && said.lines().count() == 1, "{said}");
+    assert!(said.contains(r#"`tcp` gives"#) && said.contains(r#"{"fields":{"type":"syslog"}}"#), "{said}");
+    assert!(said.contains(r#"once more with {"add_tag":["x"]}"#), "{said}");
+}
+
 #[test]
 fn what_is_left_out_is_said() {
     let text = r#"

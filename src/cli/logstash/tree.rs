@@ -5,6 +5,8 @@
 pub(super) struct Pipeline {
     /// What its `filter` sections hold, in order.
     pub(super) filters: Vec<Item>,
+    /// What its `input` sections hold, with those options only that say what events are given.
+    pub(super) inputs: Vec<Plugin>,
     /// Plugins of other sections: section, plugin, line.
     pub(super) others: Vec<(String, String, usize)>,
 }

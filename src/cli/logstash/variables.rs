@@ -8,6 +8,7 @@ use super::tree::{Condition, Item, Operand, Pipeline, Plugin, Value};
 /// Replaces all of them; what was done, in words, with the line.
 pub(super) fn resolve(pipeline: &mut Pipeline, value_of: &dyn Fn(&str) -> Option<String>) -> Vec<(usize, String)> {
     let mut resolver = Resolver { value_of, line: 0, said: Vec::new() };
+    pipeline.inputs.iter_mut().for_each(|input| resolver.plugin(input));
     resolver.items(&mut pipeline.filters);
     resolver.said
 }
