@@ -487,7 +487,21 @@ const tests = {
     await replay.getByRole('button', { name: 'Start the replay' }).click();
     await until('it is in the list', async () => (await page.locator('[data-replay]').count()) === replays + 1);
     await page.locator('[data-replay][data-state="done"]').first().waitFor({ timeout: TRIAL_MS });
+    assert.equal(await page.locator('[data-replays] .note-row').count(), 0, 'there is nothing to note');
+    // What only some replays have to say is put into the box's own answer.
+    const answers = (url) => url.pathname.endsWith('/api/v1/replays');
+    await page.route(answers, async (asked) => {
+      const response = await asked.fetch();
+      const json = await response.json();
+      Object.assign(json.replays.at(-1), { routed: 1234, rebuilt: 1, out_of_reach: [{ partition: 0, first: 0, next: 5 }] });
+      await asked.fulfill({ response, json });
+    });
+    await page.reload();
+    await until('the notes', async () => (await page.locator('[data-replays] .note-row').count()) === 3);
+    const noted = await page.locator('[data-replays]').innerText();
+    for (const part of [/1,234 records that filters only send to other topics have no row/, /1 record came from rows/, /its rows stay as they are/]) assert.match(noted, part);
     await picture(page, 'replay');
+    await page.unroute(answers);
     assert.ok((await apiTotal(`${WEB} request:"/f5.txt"`)) > 0, 'rows that were dropped are there');
 
     await page.locator('[data-chain-topic="web"]').waitFor();

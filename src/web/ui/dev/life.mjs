@@ -100,7 +100,7 @@ export function life({ chains, filters, generations, rows }) {
     if (house === 'topics' && what === 'replay') {
       const ranges = [{ partition: 0, first: 0, end: rows.length }];
       if (body.dry_run) return [{ topic: name, plan: { ranges, records: rows.length, past: { ranges: [], records: 0, rows_left: 0, notes: [] }, out_of_reach: [], same: [], chain: chains[name].map((entry) => entry.filter) } }];
-      replays.push({ id: replays.length + 1, topic: name, state: 'running', generation: generations[name], chain: chains[name].map((entry) => entry.filter), offsets: rows.length, bytes: 0, records_per_second: 4_000, bytes_per_second: null, dropped: 0, failed: 0, deleted: 0, waits_for: null, why: null, out_of_reach: [], at: Date.now(), share: 0 });
+      replays.push({ id: replays.length + 1, topic: name, state: 'running', generation: generations[name], chain: chains[name].map((entry) => entry.filter), offsets: rows.length, bytes: 0, records_per_second: 4_000, bytes_per_second: null, dropped: 0, failed: 0, deleted: 0, routed: 0, rebuilt: 0, waits_for: null, why: null, out_of_reach: [], at: Date.now(), share: 0 });
       return [replayed(replays.at(-1)), 202];
     }
     if (house === 'trials') {

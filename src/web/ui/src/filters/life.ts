@@ -44,7 +44,7 @@ export interface Trial {
 export interface Replay {
   id: number; topic: string; state: 'running' | 'paused' | 'done' | 'cancelled' | 'failed'; generation: number; chain: string[]; percent: number;
   offsets: number; offsets_done: number; bytes: number; records_per_second: number | null; bytes_per_second: number | null; eta_seconds: number | null;
-  records: number; stored: number; dropped: number; failed: number; deleted: number; began: string; ended: string | null; waits_for: string | null; why: string | null;
+  records: number; stored: number; dropped: number; failed: number; deleted: number; routed: number; rebuilt: number; began: string; ended: string | null; waits_for: string | null; why: string | null;
   out_of_reach: Range[];
 }
 export interface ReplayAsked { from?: string; to?: string; throttle?: string; dry_run?: boolean }

@@ -62,6 +62,15 @@ export function Replays({ topics }: { topics: TopicState[] }): JSX.Element {
   );
 }
 
+/** What is to be known of a replay's rows besides their numbers. */
+function notes(replay: Replay): string[] {
+  return [
+    replay.routed ? `${plural(replay.routed, 'record')} that filters only send to other topics ${replay.routed === 1 ? 'has' : 'have'} no row now: a replay sends nothing.` : '',
+    replay.rebuilt ? `${plural(replay.rebuilt, 'record')} came from rows, for the queue has them no longer.` : '',
+    replay.out_of_reach.length ? 'Some of what was asked for is past the queue’s retention: its rows stay as they are.' : '',
+  ].filter(Boolean);
+}
+
 function ReplayRow({ replay, onAct, onEnd }: { replay: Replay; onAct: (replay: Replay, action: 'pause' | 'resume') => void; onEnd: () => void }): JSX.Element {
   const { state } = replay;
   const open = state === 'running' || state === 'paused';
@@ -84,6 +93,7 @@ function ReplayRow({ replay, onAct, onEnd }: { replay: Replay; onAct: (replay: R
           {open && <> <button type="button" class="textual" onClick={onEnd}>Cancel</button></>}
         </td>
       </tr>
+      {notes(replay).map((note) => <tr key={note} class="note-row"><td colSpan={10}>{note}</td></tr>)}
       {trouble && <tr class="error-row"><td colSpan={10}><Icon name="warn" />{trouble}</td></tr>}
     </>
   );
