@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json};
 
 use super::condition;
 use super::options::{adapted, config, dotted, elements, failure_tag, json, metadata, strings};
-use super::tree::{Condition, Item, Pipeline, Plugin, Value, not};
+use super::tree::{Condition, Item, Plugin, Value, not};
 
 /// What must be known of the box to translate for it.
 pub(super) trait Knows {
@@ -104,20 +104,35 @@ const EXPRESSIONS: [&str; 6] =
 /// What every plugin does where it succeeded.
 const ON_SUCCESS: [&str; 4] = ["add_field", "add_tag", "remove_field", "remove_tag"];
 
-/// Translates the filters of a pipeline.
-pub(super) fn translate(pipeline: &Pipeline, knows: &dyn Knows) -> Translation {
-    let mut translator = Translator { knows, done: Translation::default(), metadata: Vec::new(), decisions: 0 };
-    translator.items(&pipeline.filters, None);
-    translator.forget_metadata();
+/// What the files of one pipeline have in common.
+#[derive(Debug, Default)]
+pub(super) struct Common {
+    metadata: Vec<String>,
+    /// Arms whose decision is kept as a tag: each has its own, also those of a branch at the same line, within the other.
+    decisions: usize,
+}
+
+impl Common {
+    /// The end of the chain: Logstash keeps `@metadata` from its outputs; here such fields are fields like others, and are removed.
+    pub(super) fn end(mut self) -> Option<Entry> {
+        self.metadata.sort_unstable();
+        self.metadata.dedup();
+        let config = Map::from_iter([("remove_field".to_owned(), Json::from(self.metadata.clone()))]);
+        (!self.metadata.is_empty()).then(|| Entry { filter: "mutate".into(), when: None, config, line: 0 })
+    }
+}
+
+/// Translates filters of a pipeline: those of one file.
+pub(super) fn translate(filters: &[Item], knows: &dyn Knows, common: &mut Common) -> Translation {
+    let mut translator = Translator { knows, done: Translation::default(), common };
+    translator.items(filters, None);
     translator.done
 }
 
 struct Translator<'k> {
     knows: &'k dyn Knows,
     done: Translation,
-    metadata: Vec<String>,
-    /// Arms whose decision is kept as a tag: each has its own, also those of a branch at the same line, within the other.
-    decisions: usize,
+    common: &'k mut Common,
 }
 
 impl Translator<'_> {
@@ -177,8 +192,8 @@ impl Translator<'_> {
             }
             return;
         }
-        let first = self.decisions + 1;
-        self.decisions += arms.len();
+        let first = self.common.decisions + 1;
+        self.common.decisions += arms.len();
         let tag = |index: usize| format!("_if_{line}_{}", first + index);
         for (index, when) in conditions.into_iter().enumerate() {
             let config = Map::from_iter([("add".to_owned(), Json::from(vec![tag(index)]))]);
@@ -284,7 +299,7 @@ impl Translator<'_> {
         for said in adapted(name, &mut config) {
             self.note(*line, said);
         }
-        self.metadata.extend(plugin.options.iter().flat_map(|(_, value)| metadata(&json(value))));
+        self.common.metadata.extend(plugin.options.iter().flat_map(|(_, value)| metadata(&json(value))));
         let fields = plugin.options.iter().filter(|(option, _)| !EXPRESSIONS.contains(&option.as_str()));
         for element in fields.flat_map(|(_, value)| elements(&json(value))) {
             self.note(*line, format!("`{name}`: `{element}` is no field here: elements of lists have no names of their own"));
@@ -337,17 +352,6 @@ impl Translator<'_> {
         }
         if !definitions.is_empty() {
             config.insert("pattern_definitions".into(), Json::Object(definitions));
-        }
-    }
-
-    /// Logstash keeps `@metadata` from its outputs; here such fields are fields like others, so they are removed at the end.
-    fn forget_metadata(&mut self) {
-        self.metadata.sort_unstable();
-        self.metadata.dedup();
-        if !self.metadata.is_empty() {
-            let names = std::mem::take(&mut self.metadata);
-            let config = Map::from_iter([("remove_field".to_owned(), Json::from(names))]);
-            self.done.entries.push(Entry { filter: "mutate".into(), when: None, config, line: 0 });
         }
     }
 }

@@ -1,63 +1,69 @@
 //! What inputs give their events besides what came: `type`, `tags` and `add_field`.
 //!
-//! Conditions of the filters ask for it, and here no receiver gives it: without it branches would never be taken. Where all inputs of a
-//! pipeline give the same, that becomes the beginning of the chain. Where they differ, each is said, for whose records come to a topic
-//! only a person can tell.
+//! Conditions of the filters ask for it, and here no receiver gives it: without it branches would never be taken. Where all inputs of
+//! a pipeline give the same, that becomes the beginning of its filters. Where they differ, each is said, for whose records come to a
+//! topic only a person can tell.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
-use super::chain::{Entry, Note};
+use super::chain::Note;
 use super::options::config;
-use super::tree::Plugin;
+use super::tree::{Condition, Item, Operand, Plugin, Value};
 
 /// The options that do.
 pub(super) const OPTIONS: [&str; 3] = ["type", "tags", "add_field"];
 
-/// Something, with the file it stands in.
-type In<T> = (String, T);
+/// What begins the filters, or what must be said; each with its file.
+#[derive(Debug, PartialEq)]
+pub(super) enum Given {
+    Items(String, Vec<Item>),
+    Notes(Vec<(String, Note)>),
+}
 
-/// The chain's beginning, and what must be said.
-pub(super) fn translate(inputs: &[In<Plugin>]) -> (Vec<In<Entry>>, Vec<In<Note>>) {
-    let given: Vec<Vec<Entry>> = inputs.iter().map(|(_, input)| entries(input)).collect();
-    let (Some((file, _)), Some((first, others))) = (inputs.first(), given.split_first()) else { return Default::default() };
-    if others.iter().all(|other| is_same(first, other)) {
-        return (first.iter().map(|entry| (file.clone(), entry.clone())).collect(), Vec::new());
+/// Of the inputs of all files, with their files.
+pub(super) fn given(inputs: &[(String, Plugin)]) -> Given {
+    let Some(((file, first), others)) = inputs.split_first() else { return Given::Notes(Vec::new()) };
+    if others.iter().all(|(_, other)| items(other, 0) == items(first, 0)) {
+        return Given::Items(file.clone(), items(first, first.line));
     }
-    let notes = inputs.iter().zip(&given).filter(|(_, given)| !given.is_empty()).map(|((file, input), given)| {
-        let configs: Vec<String> = given.iter().map(|entry| Json::Object(entry.config.clone()).to_string()).collect();
+    let notes = inputs.iter().filter(|(_, input)| !input.options.is_empty()).map(|(file, input)| {
         let text = format!(
-            "not all inputs give their events what `{}` gives its. Where this topic's records are of that input, begin the chain with the \
-             filter `tag` and the configuration {}",
+            "not all inputs give their events what `{}` gives its. Where this topic's records are of that input, begin the chain with \
+             the filter `mutate` and the configuration {}",
             input.name,
-            configs.join(", and once more with ")
+            Json::Object(config(&mutate(added(input, &OPTIONS), 0)))
         );
         (file.clone(), Note { line: input.line, text })
     });
-    (Vec::new(), notes.collect())
+    Given::Notes(notes.collect())
 }
 
-fn entries(input: &Plugin) -> Vec<Entry> {
-    let mut given = config(input);
-    let entry = |when: Option<&str>, config| Entry {
-        filter: "tag".to_owned(),
-        when: when.map(str::to_owned),
-        config,
-        line: input.line,
+/// As filters would say it.
+fn items(input: &Plugin, line: usize) -> Vec<Item> {
+    let mut items = Vec::new();
+    let kind = added(input, &["type"]);
+    if !kind.is_empty() {
+        // A shipper's own type stays.
+        let has_none = Condition::Not(Box::new(Condition::Truth(Operand::Field("type".to_owned()))));
+        items.push(Item::Branch(vec![(Some(has_none), vec![Item::Plugin(mutate(kind, line))])]));
+    }
+    let others = added(input, &["tags", "add_field"]);
+    if !others.is_empty() {
+        items.push(Item::Plugin(mutate(others, line)));
+    }
+    items
+}
+
+/// Some of what the input gives, as the options that every filter of Logstash has.
+fn added(input: &Plugin, options: &[&str]) -> Vec<(String, Value)> {
+    let of = |(name, value): &(String, Value)| match name.as_str() {
+        "type" => ("add_field".to_owned(), Value::Table(vec![("type".to_owned(), value.clone())])),
+        "tags" => ("add_tag".to_owned(), value.clone()),
+        name => (name.to_owned(), value.clone()),
     };
-    // A shipper's own type stays; the rest is added to what is there.
-    let kind = given.remove("type").map(|kind| Map::from_iter([("fields".to_owned(), json!({"type": kind}))]));
-    let mut entries: Vec<Entry> = kind.into_iter().map(|config| entry(Some("not type:*"), config)).collect();
-    if let Some(tags) = given.remove("tags") {
-        given.insert("add_tag".to_owned(), tags);
-    }
-    if !given.is_empty() {
-        entries.push(entry(None, given));
-    }
-    entries
+    input.options.iter().filter(|(name, _)| options.contains(&name.as_str())).map(of).collect()
 }
 
-/// Whether they are the same, wherever they stand.
-fn is_same(some: &[Entry], others: &[Entry]) -> bool {
-    let bare = |entries: &[Entry]| entries.iter().map(|entry| Entry { line: 0, ..entry.clone() }).collect::<Vec<_>>();
-    bare(some) == bare(others)
+fn mutate(options: Vec<(String, Value)>, line: usize) -> Plugin {
+    Plugin { name: "mutate".to_owned(), line, options }
 }

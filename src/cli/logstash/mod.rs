@@ -1,8 +1,9 @@
 //! `sawbox logstash import`: a Logstash pipeline's filters as a chain.
 //!
 //! [`parse`] reads the language, [`variables`] are put in, [`inputs`] makes entries of what inputs give their events, [`chain`] of plugins
-//! and branches, [`options`] configuration of their options, [`condition`] says a condition in the search language. Standard output gets configuration that `sawbox check` accepts; standard error what a person must know, in words, each
-//! with its file and line. Nothing of Logstash runs here, and no box is asked.
+//! and branches, [`options`] configuration of their options, [`condition`] says a condition in the search language. Standard output
+//! gets configuration that `sawbox check` accepts; standard error what a person must know, in words, each with its file and line.
+//! Nothing of Logstash runs here, and no box is asked.
 #![allow(clippy::disallowed_methods)] // the files of the person who types, not of the box
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use self::chain::{Entry, Knows, Translation};
+use self::chain::{Common, Entry, Knows, Note, Translation};
+use self::inputs::Given;
+use self::tree::Item;
 use crate::base::predicate;
 use crate::sandbox::grok::{self, Custom};
 use crate::sandbox::lab::Lone;
@@ -61,42 +64,52 @@ pub fn run(command: LogstashCommand) -> anyhow::Result<()> {
     if !crate::base::limits::is_topic_name(&topic) || topic.starts_with('_') {
         bail!("`{topic}` is no name for a topic: letters, digits, `.`, `_` and `-`, not beginning with `_`");
     }
-    let (mut entries, mut plugins, mut translated, mut others) = (Vec::new(), 0, 0, Vec::new());
-    // The files are one pipeline: what its inputs give, all its events have.
-    let mut inputs = Vec::new();
+    let sandbox = crate::sandbox_in_memory(&Config::default(), None)?;
+    let (mut pipelines, mut inputs) = (Vec::new(), Vec::new());
     for file in &files {
         let name = file.display().to_string();
         let text = read(file)?;
         let mut pipeline = parse::parse(&text).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-        let knows = Here { sandbox: crate::sandbox_in_memory(&Config::default(), None)?, beside: file.parent() };
         let resolved = variables::resolve(&mut pipeline, &|name| std::env::var(name).ok());
-        let Translation { entries: more, mut notes, plugins: seen, translated: done } = chain::translate(&pipeline, &knows);
+        let notes = resolved.into_iter().map(|(line, text)| Note { line, text }).collect();
+        inputs.extend(std::mem::take(&mut pipeline.inputs).into_iter().map(|input| (name.clone(), input)));
+        pipelines.push((name, file.parent(), pipeline, notes));
+    }
+    let (mut entries, mut plugins, mut translated, mut others) = (Vec::new(), 0, 0, Vec::new());
+    let mut common = Common::default();
+    let mut add = |file: &str, beside: Option<&Path>, filters: &[Item], mut notes: Vec<Note>| {
+        let knows = Here { sandbox: &sandbox, beside };
+        let Translation { entries: more, notes: said, plugins, translated } = chain::translate(filters, &knows, &mut common);
+        notes.extend(said);
         let more = sound(more, &mut notes);
-        notes.extend(resolved.into_iter().map(|(line, text)| chain::Note { line, text }));
         notes.sort_by_key(|note| note.line);
         for note in notes {
-            eprintln!("{name}:{}: {}", note.line, note.text);
+            eprintln!("{file}:{}: {}", note.line, note.text);
         }
-        inputs.extend(pipeline.inputs.into_iter().map(|input| (name.clone(), input)));
-        others.extend(pipeline.others.into_iter().map(|(section, plugin, _)| format!("{section} {plugin}")));
-        entries.extend(more.into_iter().map(|entry| (name.clone(), entry)));
+        entries.extend(more.into_iter().map(|entry| (file.to_owned(), entry)));
+        (plugins, translated)
+    };
+    match inputs::given(&inputs) {
+        // No plugins of a `filter` section: they do not count.
+        Given::Items(file, items) => _ = add(&file, None, &items, Vec::new()),
+        Given::Notes(notes) => notes.iter().for_each(|(file, note)| eprintln!("{file}:{}: {}", note.line, note.text)),
+    }
+    for (file, beside, pipeline, notes) in pipelines {
+        let (seen, done) = add(&file, beside, &pipeline.filters, notes);
         plugins += seen;
         translated += done;
+        others.extend(pipeline.others.into_iter().map(|(section, plugin, _)| format!("{section} {plugin}")));
     }
-    let (begin, notes) = inputs::translate(&inputs);
-    for (file, note) in notes {
-        eprintln!("{file}:{}: {}", note.line, note.text);
-    }
+    entries.extend(common.end().map(|entry| (String::new(), entry)));
     if !others.is_empty() {
         others.sort_unstable();
         others.dedup();
         eprintln!("not translated, for the box takes what your shippers send and keeps it: {}", others.join(", "));
     }
     eprintln!("{translated} of {plugins} plugins became entries of the chain of `{topic}`");
-    if entries.is_empty() {
+    if translated == 0 {
         bail!("nothing became an entry: there is no chain to print");
     }
-    entries.splice(0..0, begin);
     if let Some(said) = too_long(entries.len(), &topic) {
         eprintln!("{said}");
     }
@@ -138,14 +151,14 @@ fn read(file: &Path) -> anyhow::Result<String> {
 }
 
 /// Leaves out entries whose condition the search language does not take: a regular expression of Ruby's with look-around, say.
-fn sound(entries: Vec<Entry>, notes: &mut Vec<chain::Note>) -> Vec<Entry> {
+fn sound(entries: Vec<Entry>, notes: &mut Vec<Note>) -> Vec<Entry> {
     let mut kept = Vec::new();
     for entry in entries {
         match entry.when.as_deref().map(predicate::parse).transpose() {
             Ok(_) => kept.push(entry),
             Err(error) => {
                 let text = format!("`{}` is left out, for its condition cannot be said here: {}", entry.filter, error.message);
-                notes.push(chain::Note { line: entry.line, text });
+                notes.push(Note { line: entry.line, text });
             }
         }
     }
@@ -183,7 +196,7 @@ fn toml_of(topic: &str, entry: &Entry) -> anyhow::Result<String> {
 
 /// What this program knows, with the stock filters it has.
 struct Here<'f> {
-    sandbox: Arc<Sandbox>,
+    sandbox: &'f Arc<Sandbox>,
     /// Directories in a pipeline are meant from here, where they are relative.
     beside: Option<&'f Path>,
 }
@@ -191,7 +204,7 @@ struct Here<'f> {
 impl Knows for Here<'_> {
     fn accepts(&self, filter: &str, config: &Map<String, Value>) -> Result<(), String> {
         let module = filter_dist::module(filter).ok_or_else(|| format!("there is no filter `{filter}`"))?;
-        match Lone::new(&self.sandbox, &module, config, &Map::new()) {
+        match Lone::new(self.sandbox, &module, config, &Map::new()) {
             Ok(_) => Ok(()),
             Err(crate::sandbox::lab::LoneError::Config(why)) => Err(why),
             Err(error) => Err(error.to_string()),

@@ -1,8 +1,8 @@
 //! Reads Logstash's configuration language.
 //!
 //! In: the text of a pipeline. Out: the plugins and branches of its `filter` sections ([`super::tree`]), with their lines; plugins of
-//! `input` and `output` sections are named, and of inputs what they give their events. The grammar is small (Logstash's own is a hundred lines), so this is a recursive
-//! descent over bytes; it never panics and nests at most [`DEPTH`] deep.
+//! `input` and `output` sections are named, and of inputs what they give their events. The grammar is small (Logstash's own is a
+//! hundred lines), so this is a recursive descent over bytes; it never panics and nests at most [`DEPTH`] deep.
 //!
 //! A string keeps its backslashes: Logstash reads escapes only with `config.support_escapes`, but for the quote itself.
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::chain::{Knows, Translation, translate};
+use super::chain::{Common, Knows, Translation, translate};
+use super::inputs::{Given, given};
 use super::parse::parse;
 
 /// Takes everything but what a test says.
@@ -35,7 +36,10 @@ impl Knows for Any {
 }
 
 fn translated(text: &str) -> Translation {
-    translate(&parse(text).unwrap(), &Any)
+    let mut common = Common::default();
+    let mut translation = translate(&parse(text).unwrap().filters, &Any, &mut common);
+    translation.entries.extend(common.end());
+    translation
 }
 
 /// `(filter, when, config)` of each entry.
@@ -212,45 +216,69 @@ fn the_documentations_syslog_pipeline_goes_over() {
     assert_eq!(got[3].2, json!({"syslog_pri_field_name": "[other][pri]", "use_labels": false}));
 }
 
-/// The chain's beginning, and what is said, of the inputs of two files.
-fn begin(texts: [&str; 2]) -> (Vec<(String, Json)>, String) {
+/// What the inputs of two files give.
+fn given_by(texts: [&str; 2]) -> Given {
     let of = |(file, text): (&str, &str)| {
         parse(text).unwrap().inputs.into_iter().map(|input| (file.to_owned(), input)).collect::<Vec<_>>()
     };
-    let (begin, notes) = super::inputs::translate(&["a", "b"].into_iter().zip(texts).flat_map(of).collect::<Vec<_>>());
-    let begin = begin.into_iter().map(|(file, entry)| {
-        assert_eq!(entry.filter, "tag");
-        (format!("{file}:{} {}", entry.line, entry.when.unwrap_or_default()), Json::Object(entry.config))
-    });
-    (begin.collect(), notes.iter().map(|(file, note)| format!("{file}:{}: {}\n", note.line, note.text)).collect())
+    given(&["a", "b"].into_iter().zip(texts).flat_map(of).collect::<Vec<_>>())
 }
 
 #[test]
 fn what_all_inputs_give_begins_the_chain() {
+    let entries = |texts| match given_by(texts) {
+        Given::Items(file, items) => {
+            assert_eq!(file, "a");
+            let entries = translate(&items, &Any, &mut Common::default()).entries.into_iter();
+            entries.map(|entry| (entry.line, entry.when.unwrap_or_default(), Json::Object(entry.config))).collect::<Vec<_>>()
+        }
+        Given::Notes(notes) => panic!("{notes:?}"),
+    };
     let one = r#"input {
       tcp { port => 5000 type => syslog }
       if true == true { udp { port => 5000 type => "syslog" } }
     }"#;
-    let entry = ("a:2 not type:*".to_owned(), json!({"fields": {"type": "syslog"}}));
-    assert_eq!(begin([one, "filter { }"]), (vec![entry.clone()], String::new()));
-    assert_eq!(begin([one, "input { beats { type => syslog } }"]), (vec![entry], String::new()));
+    let entry = (2, "not type:*".to_owned(), json!({"add_field": {"type": "syslog"}}));
+    assert_eq!(entries([one, "filter { }"]), [entry.clone()]);
+    assert_eq!(entries([one, "input { beats { type => syslog } }"]), [entry]);
     let more =
         r#"input { file { path => "/var/log/x" tags => ["x", "y"] add_field => { "[a][b]" => "%{host}" } type => "t" } }"#;
-    let (entries, said) = begin([more, ""]);
     let added = json!({"add_field": {"[a][b]": "%{host}"}, "add_tag": ["x", "y"]});
-    assert_eq!(entries[0], ("a:1 not type:*".into(), json!({"fields": {"type": "t"}})));
-    assert_eq!((&entries[1], said.as_str()), (&("a:1 ".into(), added), ""));
-    assert_eq!(begin(["input { stdin { } }", "filter { mutate { } }"]), (Vec::new(), String::new()));
-    assert_eq!(begin(["", ""]), (Vec::new(), String::new()));
+    let kind = (1, "not type:*".to_owned(), json!({"add_field": {"type": "t"}}));
+    assert_eq!(entries([more, ""]), [kind, (1, String::new(), added)]);
+    assert_eq!(entries(["input { stdin { } }", "filter { mutate { } }"]), []);
 }
 
 #[test]
 fn what_inputs_give_differently_is_said() {
-    let (entries, said) = begin(["input { beats { port => 5044 } }", "input {\n tcp { type => syslog tags => [\"x\"] } }"]);
-    assert_eq!(entries, []);
-    assert!(said.starts_with("b:2: not all inputs") && said.lines().count() == 1, "{said}");
-    assert!(said.contains(r#"`tcp` gives"#) && said.contains(r#"{"fields":{"type":"syslog"}}"#), "{said}");
-    assert!(said.contains(r#"once more with {"add_tag":["x"]}"#), "{said}");
+    let differing = ["input { beats { port => 5044 } }", "input {\n tcp { type => syslog tags => [\"x\"] } }"];
+    let Given::Notes(notes) = given_by(differing) else { panic!("one of them begins the chain") };
+    let [(file, note)] = notes.as_slice() else { panic!("{notes:?}") };
+    assert_eq!((file.as_str(), note.line), ("b", 2));
+    assert!(note.text.contains("`tcp` gives"), "{}", note.text);
+    assert!(
+        note.text.contains(r#"`mutate` and the configuration {"add_field":{"type":"syslog"},"add_tag":["x"]}"#),
+        "{}",
+        note.text
+    );
+    assert_eq!(given_by(["", ""]), Given::Notes(Vec::new()));
+}
+
+#[test]
+fn metadata_of_one_file_is_there_for_the_next() {
+    let mut common = Common::default();
+    let files = [
+        r#"filter { mutate { add_field => { "[@metadata][kind]" => "x" } } }"#,
+        r#"filter { if [@metadata][kind] == "x" { drop { } } }"#,
+    ];
+    let mut got: Vec<_> = files
+        .iter()
+        .flat_map(|text| translate(&parse(text).unwrap().filters, &Any, &mut common).entries)
+        .map(|entry| entry.filter)
+        .collect();
+    assert_eq!(got, ["mutate", "drop"]);
+    got.extend(common.end().map(|entry| Json::Object(entry.config).to_string()));
+    assert_eq!(got[2], r#"{"remove_field":["@metadata.kind"]}"#);
 }
 
 #[test]
@@ -361,7 +389,7 @@ fn variables_are_put_in() {
     }"#;
     let mut pipeline = parse(text).unwrap();
     let said = super::variables::resolve(&mut pipeline, &|name| (name == "HERE").then(|| "now".to_owned()));
-    let translation = translate(&pipeline, &Any);
+    let translation = translate(&pipeline.filters, &Any, &mut Common::default());
     assert_eq!(Json::Object(translation.entries[0].config.clone()), json!({"database": "city.mmdb", "source": "${NONE}"}));
     assert_eq!(translation.entries[1].when.as_deref(), Some("a:=\"now\""));
     let config = json!({"hit_cache_size": 900, "add_field": {"now": "$ ${ now/var/geo"}});
