@@ -32,6 +32,11 @@ impl Deal {
         Some(self.front.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Whether no more than half is dealt.
+    pub fn is_young(&self) -> bool {
+        self.dealt.load(Ordering::Relaxed) <= self.places / 2
+    }
+
     /// Deals out no more; how many are left, with the one that was dealt last.
     pub fn stop(&self) -> usize {
         self.places.saturating_sub(self.dealt.swap(usize::MAX / 2, Ordering::Relaxed).max(1) - 1)
@@ -52,6 +57,8 @@ mod tests {
         let deal = Deal::new(5, false);
         assert_eq!([1, 0].map(|thread| deal.take(thread)), [Some(0), Some(1)]);
         // The one that was taken last, and three more.
+        assert!(deal.is_young());
         assert_eq!((deal.stop(), deal.take(0), deal.take(1)), (4, None, None));
+        assert!(!deal.is_young());
     }
 }

@@ -149,6 +149,8 @@ impl Request {
 pub struct Limits {
     /// Threads that read.
     pub threads: usize,
+    /// How long one of them reads alone: another must be begun, and waited for where all cores are busy.
+    pub alone: Duration,
     /// Groups of rows that `stats` may tell apart.
     pub groups: usize,
     /// Bytes for the values of their keys, and for figures.
@@ -162,7 +164,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         // 64 MiB and a million keys of some 50 bytes: what a box of 1 GiB can give to one query.
-        Self { threads: 2, groups: 1_000_000, bytes: 64 << 20, sorted: 100_000, page: 32_768 }
+        Self {
+            threads: 2,
+            alone: Duration::from_micros(200),
+            groups: 1_000_000,
+            bytes: 64 << 20,
+            sorted: 100_000,
+            page: 32_768,
+        }
     }
 }
 

@@ -48,6 +48,7 @@ pub struct Scan<'a> {
     /// Whether anybody still listens.
     pub cancel: &'a Cancel,
     threads: usize,
+    alone: Duration,
     late: AtomicBool,
     rows_scanned: AtomicU64,
     rows_matched: AtomicU64,
@@ -146,6 +147,7 @@ impl<'a> Scan<'a> {
             stages: layers.stages.iter().map(stage).collect(),
             cancel,
             threads: request.limits.threads.max(1),
+            alone: request.limits.alone,
             late: AtomicBool::new(false),
             rows_scanned: AtomicU64::new(0),
             rows_matched: AtomicU64::new(0),
@@ -297,9 +299,10 @@ impl<'a> Scan<'a> {
         wanted: impl Fn(&Work) -> Want + Sync,
         see: impl Fn(&mut T, &Found<'_, '_>) + Sync,
     ) -> Result<Vec<T>, QueryError> {
-        let read = |thread: usize| {
+        let read = |thread: usize, between: &mut dyn FnMut()| {
             let mut result = fresh();
             while let Some(&index) = deal.take(thread).and_then(|at| order.get(at)) {
+                between();
                 match self.cancel.go() {
                     Go::On => {}
                     Go::Late => {
@@ -325,9 +328,16 @@ impl<'a> Scan<'a> {
             result
         };
         let helpers = self.readers(order) - 1;
+        let (read, begun) = (&read, self.cancel.elapsed());
         let results = std::thread::scope(|scope| {
-            let threads: Vec<_> = (1..=helpers).map(|thread| scope.spawn(move || read(thread))).collect();
-            let mut results = vec![read(0)];
+            let mut threads = Vec::new();
+            // Others are worth their beginning where this takes a while, and as much is left as was read.
+            let mut between = || {
+                if threads.is_empty() && deal.is_young() && self.cancel.elapsed().saturating_sub(begun) >= self.alone {
+                    threads.extend((1..=helpers).map(|thread| scope.spawn(move || read(thread, &mut || ()))));
+                }
+            };
+            let mut results = vec![read(0, &mut between)];
             for thread in threads {
                 match thread.join() {
                     Ok(result) => results.push(result),

@@ -15,8 +15,11 @@ mod tops;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Around, Cancel, OutRow, QueryError, Request, Stats, Why, complete_of, context_of, explain_of, parse_at, search};
+use super::{
+    Around, Cancel, Limits, OutRow, QueryError, Request, Stats, Why, complete_of, context_of, explain_of, parse_at, search,
+};
 use crate::base::clock::SimClock;
 use crate::store::source::Source;
 
@@ -28,8 +31,10 @@ fn cancel() -> Cancel {
     Cancel::new(Arc::new(SimClock::at(TEN)))
 }
 
+/// On several threads from the beginning, however little there is to read.
 fn request(query: &str) -> Request {
-    Request::new(parse_at(query, TEN + 3600 * SECOND).unwrap_or_else(|error| panic!("{query}: {error}")))
+    let query = parse_at(query, TEN + 3600 * SECOND).unwrap_or_else(|error| panic!("{query}: {error}"));
+    Request { limits: Limits { alone: Duration::ZERO, ..Limits::default() }, ..Request::new(query) }
 }
 
 fn rows_of(sources: &[Arc<dyn Source>], request: &Request) -> (Vec<OutRow>, Stats) {

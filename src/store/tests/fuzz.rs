@@ -11,6 +11,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bolero::TypeGenerator;
 
@@ -329,7 +330,7 @@ pub const QUERIES: [&str; 7] = [
 
 pub fn ask(store: &Store, text: &str) -> bool {
     let Ok(query) = parse(text) else { return false };
-    let limits = Limits { threads: 1, groups: 10_000, bytes: 4 << 20, sorted: 1000, page: 500 };
+    let limits = Limits { threads: 1, alone: Duration::ZERO, groups: 10_000, bytes: 4 << 20, sorted: 1000, page: 500 };
     let request = Request { limit: 700, limits, ..Request::new(query) };
     let cancel = Cancel::new(Arc::new(SimClock::at(TODAY)));
     let mut rows = 0;

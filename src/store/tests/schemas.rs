@@ -10,8 +10,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::super::query::{Cancel, OutRow, OutValue, Request, parse, run};
+use super::super::query::{Cancel, Limits, OutRow, OutValue, Request, parse, run};
 use super::super::{Config, Store};
 use super::{Owned, Place, Seen, SeenRow, SeenRows, TODAY, TestRow, rows, value};
 use crate::base::clock::SimClock;
@@ -379,7 +380,9 @@ impl World {
     }
 
     fn ask(&self, text: &str, limit: usize) -> Vec<OutRow> {
-        let request = Request { limit, ..Request::new(parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}"))) };
+        let limits = Limits { alone: Duration::ZERO, ..Limits::default() };
+        let request =
+            Request { limit, limits, ..Request::new(parse(text).unwrap_or_else(|error| panic!("{text}: {error:?}"))) };
         let mut found = Vec::new();
         let stats = run(&self.store, &request, &Cancel::new(Arc::new(SimClock::at(TODAY))), &mut |row| {
             found.push(row);
