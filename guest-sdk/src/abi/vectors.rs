@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::answer::{Answer, EmissionEntry, Head, HeaderEntry, Kind, VerdictEntry, WHOLE};
 use super::input::{Reader, RecordEntry, Size, Writer};
-use super::{Body, FrameError, InitAnswer, Names, Operation, ValueEntry, pack};
+use super::{Body, FrameError, InitAnswer, Names, Operation, StrEntry, ValueEntry, pack};
 
 struct Vector {
     name: &'static str,
@@ -459,4 +459,20 @@ fn answers_to_init_are_read() {
         Ok(InitAnswer::Ready { needs_payload: false, reads_all: true, count: 0, reads: [], schema: 3 })
     ));
     assert!(matches!(InitAnswer::decode(&vector("init-refused")), Ok(InitAnswer::Refused(b"`field` must be a string"))));
+}
+
+/// The short way says what the long one says, and says nothing of entries that set no string.
+#[test]
+fn an_entry_that_sets_a_string_is_read_either_way() {
+    let (name, slot, at, len) = (0x00ab_cdef, 2, 7, u32::MAX);
+    let bodies = [Body::Str { slot, at, len }, Body::None, Body::Int(-1), Body::Float(0.5), Body::Bool(true)];
+    for body in bodies {
+        for operation in [Operation::Set, Operation::Add, Operation::Remove, Operation::AddNew] {
+            let entry = ValueEntry { name, operation, body };
+            let bytes = entry.encode();
+            assert_eq!(ValueEntry::decode(&bytes), Ok(entry));
+            let is_set_str = operation == Operation::Set && matches!(body, Body::Str { .. });
+            assert_eq!(StrEntry::decode(&bytes), is_set_str.then_some(StrEntry { name, slot, at, len }));
+        }
+    }
 }

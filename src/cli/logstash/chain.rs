@@ -115,10 +115,13 @@ pub(super) struct Common {
 impl Common {
     /// The end of the chain: Logstash keeps `@metadata` from its outputs; here such fields are fields like others, and are removed.
     pub(super) fn end(mut self) -> Option<Entry> {
+        if self.metadata.is_empty() {
+            return None;
+        }
         self.metadata.sort_unstable();
         self.metadata.dedup();
-        let config = Map::from_iter([("remove_field".to_owned(), Json::from(self.metadata.clone()))]);
-        (!self.metadata.is_empty()).then(|| Entry { filter: "mutate".into(), when: None, config, line: 0 })
+        let config = Map::from_iter([("remove_field".to_owned(), Json::from(self.metadata))]);
+        Some(Entry { filter: "mutate".into(), when: None, config, line: 0 })
     }
 }
 

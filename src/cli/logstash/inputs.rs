@@ -16,7 +16,9 @@ pub(super) const OPTIONS: [&str; 3] = ["type", "tags", "add_field"];
 /// What begins the filters, or what must be said; each with its file.
 #[derive(Debug, PartialEq)]
 pub(super) enum Given {
+    /// Plugins and branches, as if they stood before all filters.
     Items(String, Vec<Item>),
+    /// Where inputs differ, one for each that gives something.
     Notes(Vec<(String, Note)>),
 }
 
@@ -54,14 +56,14 @@ fn items(input: &Plugin, line: usize) -> Vec<Item> {
     items
 }
 
-/// Some of what the input gives, as the options that every filter of Logstash has.
+/// Some of what the input gives, in this order, as the options that every filter of Logstash has.
 fn added(input: &Plugin, options: &[&str]) -> Vec<(String, Value)> {
     let of = |(name, value): &(String, Value)| match name.as_str() {
         "type" => ("add_field".to_owned(), Value::Table(vec![("type".to_owned(), value.clone())])),
         "tags" => ("add_tag".to_owned(), value.clone()),
         name => (name.to_owned(), value.clone()),
     };
-    input.options.iter().filter(|(name, _)| options.contains(&name.as_str())).map(of).collect()
+    options.iter().flat_map(|wanted| input.options.iter().filter(move |(name, _)| name == wanted)).map(of).collect()
 }
 
 fn mutate(options: Vec<(String, Value)>, line: usize) -> Plugin {

@@ -107,7 +107,7 @@ pub fn run(command: LogstashCommand) -> anyhow::Result<()> {
         eprintln!("not translated, for the box takes what your shippers send and keeps it: {}", others.join(", "));
     }
     eprintln!("{translated} of {plugins} plugins became entries of the chain of `{topic}`");
-    if translated == 0 {
+    if translated == 0 || entries.is_empty() {
         bail!("nothing became an entry: there is no chain to print");
     }
     if let Some(said) = too_long(entries.len(), &topic) {

@@ -246,7 +246,10 @@ fn what_all_inputs_give_begins_the_chain() {
         r#"input { file { path => "/var/log/x" tags => ["x", "y"] add_field => { "[a][b]" => "%{host}" } type => "t" } }"#;
     let added = json!({"add_field": {"[a][b]": "%{host}"}, "add_tag": ["x", "y"]});
     let kind = (1, "not type:*".to_owned(), json!({"add_field": {"type": "t"}}));
-    assert_eq!(entries([more, ""]), [kind, (1, String::new(), added)]);
+    let all = [kind, (1, String::new(), added)];
+    assert_eq!(entries([more, ""]), all);
+    let same = r#"input { beats { type => "t" add_field => { "[a][b]" => "%{host}" } tags => ["x", "y"] } }"#;
+    assert_eq!(entries([more, same]), all, "in whatever order");
     assert_eq!(entries(["input { stdin { } }", "filter { mutate { } }"]), []);
 }
 

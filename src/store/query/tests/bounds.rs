@@ -4,6 +4,9 @@ use super::memory::{MemorySource, Style, TestRow};
 use super::tables::{check, eight, every_way};
 use super::*;
 use crate::store::query::figures::Moment;
+use crate::store::query::layers::Layers;
+use crate::store::query::scan::Scan;
+use crate::store::query::split::split;
 use crate::store::query::stats::Grouping;
 use crate::store::query::{Limits, OutValue, Pipe, table};
 
@@ -138,5 +141,21 @@ fn no_pipe_goes_on_once_nobody_listens() {
         cancel.cancel();
         let found = table::run(rows, tail, &asked, &mut Stats::default(), &cancel);
         assert_eq!(found, Err(QueryError::Cancelled), "{pipe}");
+    }
+}
+
+#[test]
+fn another_thread_is_begun_only_where_reading_takes_a_while() {
+    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(MemorySource::new("one", eight(), 3, Style::Sorted))];
+    // The clock stands still: what takes a while here is nothing, or anything.
+    for (alone, threads) in [(Duration::ZERO, 2), (Limits::default().alone, 1)] {
+        let mut asked = request("*");
+        asked.limits.alone = alone;
+        let layers = Layers::new(&sources, &split(&asked).unwrap(), &asked);
+        let cancel = cancel();
+        let scan = Scan::new(&layers, &asked, &cancel);
+        let order: Vec<usize> = (0..scan.work.len()).collect();
+        let groups = scan.each_of_all(&order, || 0, |groups, _| *groups += 1).unwrap();
+        assert_eq!((groups.len(), groups.iter().sum::<usize>()), (threads, 3));
     }
 }
