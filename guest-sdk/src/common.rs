@@ -6,7 +6,7 @@
 //! * `add_field`: names and values; a field that is there becomes a list. Names and texts may hold `%{field}`.
 //! * `remove_field`, `add_tag`, `remove_tag`: one or a list; they may hold `%{field}` too.
 //!
-//! And other options that many of them have, each read in one place: [`tags_on_failure`], [`is_ecs`].
+//! And other options that many of them have, each read in one place: [`tags_on_failure`], [`is_ecs`], [`strings_or`].
 
 use crate::field::{self, Field};
 use crate::guest::Setup;
@@ -200,6 +200,16 @@ pub fn is_ecs(config: &Json) -> Result<bool, String> {
         "v1" | "v8" => Ok(true),
         other => Err(format!("`ecs_compatibility` is \"disabled\", \"v1\" or \"v8\", not \"{other}\"")),
     }
+}
+
+/// The texts of an option; where there are none, the usual ones.
+///
+/// # Errors
+/// The option is something else.
+pub fn strings_or(config: &Json, key: &str, usual: &[&str]) -> Result<Vec<String>, String> {
+    let given = config.strings(key)?;
+    let texts = if given.is_empty() { usual } else { &given };
+    Ok(texts.iter().map(|text| (*text).to_owned()).collect())
 }
 
 /// The tags that say that a filter failed: one or a list.

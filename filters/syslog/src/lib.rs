@@ -41,9 +41,9 @@
 pub mod line;
 pub mod time;
 
-use sawbox_guest::common::{is_ecs, tags_on_failure};
+use sawbox_guest::common::{is_ecs, strings_or, tags_on_failure};
 use sawbox_guest::time::Zone;
-use sawbox_guest::{Field, Filter, Json, Name, OnSuccess, Record, Setup, Value, Verdict, field};
+use sawbox_guest::{Field, Filter, Name, OnSuccess, Record, Setup, Value, Verdict, field};
 
 use line::{Line, Params};
 
@@ -114,8 +114,8 @@ impl Filter for Syslog {
         };
         let has_labels = config.bool_or("use_labels", true)?;
         let has_codes = config.bool_or("codes", false)? || is_ecs || !has_labels;
-        let facilities = labels(config, "facility_labels", &FACILITIES)?;
-        let severities = labels(config, "severity_labels", &SEVERITIES)?;
+        let facilities = strings_or(config, "facility_labels", &FACILITIES)?;
+        let severities = strings_or(config, "severity_labels", &SEVERITIES)?;
         let tags = tags_on_failure(config, "_syslogparsefailure")?;
         let source = field::name(config.str_or("source", "message")?)?;
         let mut named = |plain: &str, ecs: &str| {
@@ -209,12 +209,6 @@ impl Syslog {
         }
         verdict.set(names.message, line.message);
     }
-}
-
-fn labels(config: &Json, key: &str, usual: &[&str]) -> Result<Vec<String>, String> {
-    let given = config.strings(key)?;
-    let labels = if given.is_empty() { usual } else { &given };
-    Ok(labels.iter().map(|label| (*label).to_owned()).collect())
 }
 
 fn set<'a>(verdict: &mut Verdict<'_>, name: Name, value: Option<impl Into<Value<'a>>>) {

@@ -30,7 +30,7 @@
 //! `syslog_pri = "34"` → `syslog_facility_code = 4`, `syslog_severity_code = 2`, `syslog_facility = "security/authorization"`,
 //! `syslog_severity = "critical"`.
 
-use sawbox_guest::common::{is_ecs, tags_on_failure};
+use sawbox_guest::common::{is_ecs, strings_or, tags_on_failure};
 use sawbox_guest::{Field, Filter, Name, OnSuccess, Record, Setup, Value, Verdict, field, number};
 
 const FACILITIES: [&str; 24] = [
@@ -84,14 +84,12 @@ struct Part {
 
 impl Part {
     fn new(setup: &mut Setup<'_>, what: &str, is_ecs: bool, usual: &[&str]) -> Result<Self, String> {
-        let given = setup.config().strings(&format!("{what}_labels"))?;
-        let labels = if given.is_empty() { usual } else { &given };
+        let labels = strings_or(setup.config(), &format!("{what}_labels"), usual)?;
         let (code, name) = if is_ecs {
             (format!("log.syslog.{what}.code"), format!("log.syslog.{what}.name"))
         } else {
             (format!("syslog_{what}_code"), format!("syslog_{what}"))
         };
-        let labels = labels.iter().map(|label| (*label).to_owned()).collect();
         Ok(Self { code: setup.name(&code), name: setup.name(&name), labels })
     }
 
