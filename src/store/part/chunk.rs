@@ -29,6 +29,7 @@
 //! Limits: 8,192 values a chunk; [`CHUNK_BYTES`] of text.
 
 use super::bits::{Reader, pack, packed_len, put_bytes, put_varint, put_zigzag, unpack, unpack_u32, width_of};
+use super::packed;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::Present;
 
@@ -476,7 +477,7 @@ pub fn text(reader: &mut Reader<'_>, encoded: u8, count: usize) -> Option<(Vec<u
         encoding::PLAIN => reader.0.to_vec(),
         encoding::ZSTD => {
             let size = reader.size().filter(|size| *size <= CHUNK_BYTES)?;
-            zstd::bulk::decompress(reader.0, size).ok()?
+            packed::unpack(reader.0, size)?
         }
         _ => return None,
     };

@@ -11,6 +11,7 @@
 
 use super::bits::{Reader, put_varint};
 use super::directory::BlockRef;
+use super::packed;
 use crate::store::source::Dict;
 
 /// Most entries of a dictionary.
@@ -39,38 +40,69 @@ pub fn encode_block<'a>(entries: impl Iterator<Item = (&'a [u8], u64)> + Clone) 
     out
 }
 
-/// Adds a block's entries to `dict` and their counts to `counts`.
-pub fn decode_block(raw: &[u8], entries: usize, dict: &mut Dict, counts: &mut Vec<u64>) -> Option<()> {
-    let mut heads = Reader(raw);
-    heads.at_most(entries, 3).filter(|entries| dict.len() + entries <= ENTRIES)?;
-    let mut reader = heads;
-    for _ in 0..entries * 2 {
-        reader.varint()?;
-    }
-    for _ in 0..entries {
-        counts.push(reader.varint()?);
-    }
-    let mut last = dict.bytes.len()..dict.bytes.len();
-    for _ in 0..entries {
-        let shared = heads.size().filter(|shared| *shared <= last.len())?;
-        let suffix = heads.size()?;
-        let start = dict.bytes.len();
-        dict.bytes.extend_from_within(last.start..last.start + shared);
-        dict.bytes.extend_from_slice(reader.take(suffix)?);
-        if dict.bytes.len() > DICT_BYTES {
-            return None;
+/// The entries of a block, one after the other.
+pub struct Entries<'a> {
+    heads: Reader<'a>,
+    counts: Reader<'a>,
+    suffixes: Reader<'a>,
+    /// How many.
+    pub len: usize,
+    /// Bytes of all of them; not more than a dictionary has.
+    pub bytes: usize,
+}
+
+impl<'a> Entries<'a> {
+    /// So many, of a block that is unpacked.
+    pub fn of(raw: &'a [u8], len: usize) -> Option<Self> {
+        let heads = Reader(raw);
+        heads.at_most(len, 3)?;
+        let (mut counts, mut bytes) = (heads, 0usize);
+        for _ in 0..len {
+            let entry = counts.size()?.checked_add(counts.size()?)?;
+            bytes = bytes.checked_add(entry).filter(|bytes| *bytes <= DICT_BYTES)?;
         }
-        last = start..dict.bytes.len();
-        dict.ends.push(u32::try_from(dict.bytes.len()).ok()?);
+        let mut suffixes = counts;
+        for _ in 0..len {
+            suffixes.varint()?;
+        }
+        Some(Self { heads, counts, suffixes, len, bytes })
     }
-    reader.0.is_empty().then_some(())
+
+    /// Gives each to `see`, and how often it occurs, until that says no.
+    pub fn each(mut self, mut see: impl FnMut(&[u8], u64) -> Option<()>) -> Option<()> {
+        let mut entry = Vec::new();
+        for _ in 0..self.len {
+            let shared = self.heads.size().filter(|shared| *shared <= entry.len())?;
+            let suffix = self.heads.size()?;
+            entry.truncate(shared);
+            entry.extend_from_slice(self.suffixes.take(suffix)?);
+            see(&entry, self.counts.varint()?)?;
+        }
+        self.suffixes.0.is_empty().then_some(())
+    }
+}
+
+/// Adds a block's entries to `dict` and their counts to `counts`; `blocks` such blocks, about, are to come with this one.
+pub fn decode_block(entries: Entries<'_>, blocks: usize, dict: &mut Dict, counts: &mut Vec<u64>) -> Option<()> {
+    let fits = dict.len() + entries.len <= ENTRIES && dict.bytes.len() + entries.bytes <= DICT_BYTES;
+    // Room that has to grow is copied, and to touch memory for the first time costs more than to write to it.
+    dict.bytes.reserve(entries.bytes.saturating_mul(blocks).min(DICT_BYTES));
+    dict.ends.reserve(entries.len.saturating_mul(blocks).min(ENTRIES));
+    counts.reserve(entries.len.saturating_mul(blocks).min(ENTRIES));
+    let mut add = |entry: &[u8], count| {
+        dict.bytes.extend_from_slice(entry);
+        dict.ends.push(u32::try_from(dict.bytes.len()).ok()?);
+        counts.push(count);
+        Some(())
+    };
+    if fits { entries.each(&mut add) } else { None }
 }
 
 /// Unpacks a block.
 pub fn unpack_block(frame: &[u8], block: &BlockRef) -> Option<Vec<u8>> {
     // Heads and counts come on top of the entries: at most ten bytes for each of three numbers.
     let size = usize::try_from(block.unpacked).ok().filter(|size| *size <= DICT_BYTES + BLOCK_ENTRIES * 30)?;
-    zstd::bulk::decompress(frame, size).ok().filter(|raw| raw.len() == size)
+    packed::unpack(frame, size).filter(|raw| raw.len() == size)
 }
 
 #[cfg(test)]
@@ -82,7 +114,7 @@ mod tests {
         let entries: Vec<[u8; 2]> = (0..4096u16).map(u16::to_be_bytes).collect();
         let block = encode_block(entries.iter().map(|entry| (&entry[..], 1)));
         let (mut dict, mut counts) = (Dict::default(), Vec::new());
-        let mut add = || decode_block(&block, BLOCK_ENTRIES, &mut dict, &mut counts);
+        let mut add = || decode_block(Entries::of(&block, BLOCK_ENTRIES)?, 1, &mut dict, &mut counts);
         assert!((0..ENTRIES / BLOCK_ENTRIES).all(|_| add().is_some()));
         assert_eq!(add(), None);
     }

@@ -20,7 +20,7 @@
 use std::sync::Arc;
 
 use super::bits::{Reader, put_bytes, put_varint, put_zigzag};
-use super::{FIRST_FIELD, HEAD_BYTES, MAGIC};
+use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, packed};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Column, Kind};
@@ -151,7 +151,7 @@ pub fn pack_section(raw: &[u8]) -> std::io::Result<Vec<u8>> {
 pub fn unpack_section(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader(bytes);
     let size = usize::try_from(reader.u32()?).ok().filter(|size| *size <= DIRECTORY_BYTES)?;
-    zstd::bulk::decompress(reader.0, size).ok().filter(|raw| raw.len() == size)
+    packed::unpack(reader.0, size).filter(|raw| raw.len() == size)
 }
 
 /// The group table as bytes.

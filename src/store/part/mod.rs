@@ -65,6 +65,7 @@ pub mod json;
 pub mod learn;
 pub mod mixed;
 pub mod out;
+pub mod packed;
 pub mod pairs;
 pub mod payload;
 pub mod ranked;

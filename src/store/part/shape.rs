@@ -353,21 +353,33 @@ impl Shapes {
     pub fn read<'a>(shapes: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
         let mut all = Self::default();
         for shape in shapes {
-            all.starts.push((u32::try_from(all.pieces.len()).ok()?, u32::try_from(all.text.len()).ok()?));
-            let mut rest = shape;
-            while let Some(at) = memchr::memchr(MARK, rest) {
-                all.text.extend_from_slice(&rest[..at]);
-                let class = *rest.get(at + 1)?;
-                if !is_class(class) {
-                    return None;
-                }
-                all.pieces.push((u32::try_from(all.text.len()).ok()?, class));
-                rest = &rest[at + 2..];
-            }
-            all.text.extend_from_slice(rest);
-            all.pieces.push((u32::try_from(all.text.len()).ok()?, 0));
+            all.push(shape)?;
         }
         Some(all)
+    }
+
+    /// Makes room for so many, which have so many bytes.
+    pub fn reserve(&mut self, shapes: usize, bytes: usize) {
+        self.starts.reserve(shapes);
+        self.text.reserve(bytes);
+    }
+
+    /// Adds one; `None` where it is none.
+    pub fn push(&mut self, shape: &[u8]) -> Option<()> {
+        self.starts.push((u32::try_from(self.pieces.len()).ok()?, u32::try_from(self.text.len()).ok()?));
+        let mut rest = shape;
+        while let Some(at) = memchr::memchr(MARK, rest) {
+            self.text.extend_from_slice(&rest[..at]);
+            let class = *rest.get(at + 1)?;
+            if !is_class(class) {
+                return None;
+            }
+            self.pieces.push((u32::try_from(self.text.len()).ok()?, class));
+            rest = &rest[at + 2..];
+        }
+        self.text.extend_from_slice(rest);
+        self.pieces.push((u32::try_from(self.text.len()).ok()?, 0));
+        Some(())
     }
 
     /// How many.

@@ -2,7 +2,8 @@
 //!
 //! A part is mapped for reads here and there ([`Mapped::read_at_random`]): its directory and index are read by pages. Chunks are
 //! not: those of [`WINDOW`] groups of a column, which are neighbours in the file, are asked for at once when one of them is read.
-//! Who goes through the column comes to the next, and for who wants one the time is that of one read from the device.
+//! For who wants one the time is that of one read from the device. Who goes through the column, up or down, has the next window
+//! on its way while he reads one; more than that was measured to gain nothing.
 //!
 //! Asking is a system call that looks at every page, so that a window is asked for again only after [`AGAIN_SECONDS`]: pages that
 //! were evicted sooner come one by one, which costs time and nothing else.
@@ -22,13 +23,18 @@ const AGAIN_SECONDS: u32 = 10;
 /// Most windows of a part that are kept in mind; one that has more is read without this.
 const WINDOWS: usize = 1 << 20;
 
-/// When each window of each column may be asked for again, in seconds since the part was opened.
+/// What is known of each window of each column.
 #[derive(Debug)]
 pub(super) struct Ahead {
     since: Instant,
     windows: usize,
-    again: Vec<AtomicU32>,
+    /// Until when it is taken to be there, in seconds since the part was opened; in the lowest bit whether it was read and not only
+    /// asked for.
+    known: Vec<AtomicU32>,
 }
+
+/// Something of the window was read, and not only asked for.
+const READ: u32 = 1;
 
 impl Ahead {
     #[allow(clippy::disallowed_methods)] // how long the kernel keeps pages is not the box's time, and decides nothing but speed
@@ -37,26 +43,45 @@ impl Ahead {
         let all = windows.saturating_mul(columns);
         // What is in memory anyway is not brought there.
         let all = if matches!(mapped, Mapped::Held(_)) || all > WINDOWS { 0 } else { all };
-        Self { since: Instant::now(), windows, again: (0..all).map(|_| AtomicU32::new(0)).collect() }
+        Self { since: Instant::now(), windows, known: (0..all).map(|_| AtomicU32::new(0)).collect() }
     }
 
     /// Memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        self.again.len() * size_of::<AtomicU32>()
+        self.known.len() * size_of::<AtomicU32>()
     }
 
-    /// Has a chunk brought in that is about to be read, and those that will be read next. `at` says where its column has another
-    /// group's chunk.
+    /// Has a chunk of a column brought in that is about to be read, and those that will be read next. `at` says where the column
+    /// has another group's chunk.
     pub(super) fn read(&self, mapped: &Mapped, group: usize, chunk: &ChunkRef, at: impl Fn(usize) -> Option<ChunkRef>) {
-        let Some(again) = self.again.get(chunk.column as usize * self.windows + group / WINDOW) else { return };
+        let column = chunk.column as usize * self.windows;
+        let Some(windows) = self.known.get(column..column + self.windows) else { return };
         let now = u32::try_from(self.since.elapsed().as_secs()).unwrap_or(u32::MAX);
-        if now < again.load(Ordering::Relaxed) {
+        let known =
+            |window: usize| windows.get(window).map(|known| known.load(Ordering::Relaxed)).filter(|known| known >> 1 > now);
+        let is_read = |window: usize| known(window).is_some_and(|known| known & READ > 0);
+        let window = group / WINDOW;
+        if is_read(window) {
             return;
         }
-        again.store(now.saturating_add(AGAIN_SECONDS), Ordering::Relaxed);
-        let first = group - group % WINDOW;
-        let begin = (first..group).find_map(&at).unwrap_or(*chunk);
-        let end = (group..first + WINDOW).rev().find_map(&at).unwrap_or(*chunk);
-        mapped.will_need(begin.offset, end.offset.saturating_add(end.length).saturating_sub(begin.offset));
+        let bring = |window: usize, read: u32| {
+            if known(window).is_none() {
+                let groups = window * WINDOW..(window + 1) * WINDOW;
+                let Some(begin) = groups.clone().find_map(&at) else { return };
+                let end = groups.rev().find_map(&at).unwrap_or(begin);
+                mapped.will_need(begin.offset, end.offset.saturating_add(end.length).saturating_sub(begin.offset));
+            }
+            if let Some(known) = windows.get(window) {
+                known.store(now.saturating_add(AGAIN_SECONDS) << 1 | read, Ordering::Relaxed);
+            }
+        };
+        bring(window, READ);
+        // Who comes from a neighbour goes on: what is next is on its way while this one is read.
+        let before = window.checked_sub(1);
+        if before.is_some_and(is_read) {
+            bring(window + 1, 0);
+        } else if let Some(before) = before.filter(|_| is_read(window + 1)) {
+            bring(before, 0);
+        }
     }
 }

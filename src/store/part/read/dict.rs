@@ -5,27 +5,39 @@ use std::sync::Arc;
 use super::{PartSource, checked};
 use crate::store::StoreError;
 use crate::store::part::cache::Cached;
-use crate::store::part::dictionary;
+use crate::store::part::dictionary::{self, Entries, decode_block};
 use crate::store::source::Dict;
 
 impl PartSource {
-    /// A dictionary and the counts of its entries, unpacked.
-    pub(super) fn read_dict(&self, column: usize) -> Result<Option<(Dict, Vec<u64>)>, StoreError> {
+    /// Unpacks a column's dictionary block by block, and says how many blocks are left with the one at hand. False where it has none.
+    pub(super) fn each_block(
+        &self,
+        column: usize,
+        mut see: impl FnMut(Entries<'_>, usize) -> Option<()>,
+    ) -> Result<bool, StoreError> {
         let directory = self.directory()?;
-        let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(None) };
-        let mut dict = Dict { sorted: true, ..Dict::default() };
-        let mut counts = Vec::new();
+        let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(false) };
         if let [first, .., last] = dir.blocks.as_slice() {
             let end = last.span.offset.saturating_add(last.span.length);
             directory.mapped.will_need(first.span.offset, end.saturating_sub(first.span.offset));
         }
-        for block in &dir.blocks {
+        for (block, left) in dir.blocks.iter().zip((1..=dir.blocks.len()).rev()) {
             checked(&directory.mapped, block.span.offset, block.span.length)
                 .and_then(|frame| dictionary::unpack_block(frame, block))
-                .and_then(|raw| dictionary::decode_block(&raw, block.entries as usize, &mut dict, &mut counts))
-                .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum"))?;
+                .and_then(|raw| see(Entries::of(&raw, block.entries as usize)?, left))
+                .ok_or_else(|| {
+                    self.file.damaged(block.span.offset, "a dictionary does not fit its checksum, or makes no sense")
+                })?;
         }
-        Ok(Some((dict, counts)))
+        Ok(true)
+    }
+
+    /// A dictionary and the counts of its entries, unpacked.
+    pub(super) fn read_dict(&self, column: usize) -> Result<Option<(Dict, Vec<u64>)>, StoreError> {
+        let mut dict = Dict { sorted: true, ..Dict::default() };
+        let mut counts = Vec::new();
+        let found = self.each_block(column, |entries, left| decode_block(entries, left, &mut dict, &mut counts))?;
+        Ok(found.then_some((dict, counts)))
     }
 
     /// A dictionary and its counts, which both stay in the cache.

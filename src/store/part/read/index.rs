@@ -12,11 +12,12 @@ use crate::base::predicate::{Piece as GlobPiece, Test, Wanted, is_word_byte, wor
 use crate::store::StoreError;
 use crate::store::part::bits::Reader;
 use crate::store::part::chunk::{self, encoding};
+use crate::store::part::dictionary::{self, Entries};
 use crate::store::part::directory::{BlockRef, KEY_BYTES};
 use crate::store::part::pairs::{Segment, Sort};
 use crate::store::part::template::{Piece, Stamp, Template};
-use crate::store::part::{FIRST_FIELD, dictionary, typed};
-use crate::store::source::{Column, Dict, Form, Kind, Source, list_items};
+use crate::store::part::{FIRST_FIELD, typed};
+use crate::store::source::{Column, Form, Kind, Source, list_items};
 
 /// Blocks of a dictionary that are unpacked here at most; where more are left, the whole of it is worth having.
 const BLOCKS: usize = 4;
@@ -306,18 +307,24 @@ impl PartSource {
     ) -> Result<Vec<(u32, u64)>, StoreError> {
         let Some(dir) = directory.dirs.get(column) else { return Ok(Vec::new()) };
         let Some((before, block)) = dir.blocks.get(..block).zip(dir.blocks.get(block)) else { return Ok(Vec::new()) };
-        let (mut dict, mut counts) = (Dict { sorted: true, ..Dict::default() }, Vec::new());
-        super::checked(&directory.mapped, block.span.offset, block.span.length)
-            .and_then(|frame| dictionary::unpack_block(frame, block))
-            .and_then(|raw| dictionary::decode_block(&raw, block.entries as usize, &mut dict, &mut counts))
-            .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum"))?;
         let passes = |entry: &[u8]| match dir.column.kind {
             Kind::List => list_items(entry).any(|item| test.matches_str(item)),
             _ => test.matches_str(entry),
         };
-        let first: u32 = before.iter().map(|block| block.entries).sum::<u32>().saturating_add(1);
-        let entries = (first..).zip(counts).enumerate().filter(|(at, _)| passes(dict.entry(*at)));
-        Ok(entries.map(|(_, counted)| counted).collect())
+        let mut passing = Vec::new();
+        let mut code = before.iter().map(|block| block.entries).sum::<u32>();
+        let see = |entry: &[u8], count| {
+            code = code.checked_add(1)?;
+            if passes(entry) {
+                passing.push((code, count));
+            }
+            Some(())
+        };
+        super::checked(&directory.mapped, block.span.offset, block.span.length)
+            .and_then(|frame| dictionary::unpack_block(frame, block))
+            .and_then(|raw| Entries::of(&raw, block.entries as usize)?.each(see))
+            .ok_or_else(|| self.file.damaged(block.span.offset, "a dictionary does not fit its checksum, or makes no sense"))?;
+        Ok(passing)
     }
 
     /// Blocks of a dictionary that may have all words in one.

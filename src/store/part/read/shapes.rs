@@ -8,6 +8,7 @@ use crate::store::part::FIRST_FIELD;
 use crate::store::part::bits::Reader;
 use crate::store::part::cache::Cached;
 use crate::store::part::chunk::{self, encoding};
+use crate::store::part::dictionary::{DICT_BYTES, ENTRIES};
 use crate::store::part::directory::{ChunkRef, Holds};
 use crate::store::part::shape::Shapes;
 use crate::store::part::split::{self, Split};
@@ -33,9 +34,17 @@ impl PartSource {
         if let Some(Cached::Shapes(found)) = self.file.cache.get(key) {
             return Ok(Some(found));
         }
-        let Some(dict) = self.shape_dict(column)? else { return Ok(None) };
-        let shapes = Shapes::read((0..dict.len()).map(|at| dict.entry(at)));
-        let shapes = Arc::new(shapes.ok_or_else(|| self.file.damaged(0, "shapes that make no sense"))?);
+        let mut shapes = Shapes::default();
+        let has_some = self.has_shapes(column)
+            && self.each_block(column, |entries, left| {
+                let fits = shapes.len() + entries.len <= ENTRIES && shapes.text().len() + entries.bytes <= DICT_BYTES;
+                shapes.reserve(entries.len * left, (entries.bytes * left).min(DICT_BYTES));
+                if fits { entries.each(|shape, _| shapes.push(shape)) } else { None }
+            })?;
+        if !has_some {
+            return Ok(None);
+        }
+        let shapes = Arc::new(shapes);
         self.file.cache.put(key, Cached::Shapes(shapes.clone()), shapes.bytes() + 64);
         Ok(Some(shapes))
     }

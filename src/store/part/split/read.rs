@@ -5,6 +5,7 @@
 use super::{PACKED_VARINTS, VARINTS};
 use crate::store::part::bits::Reader;
 use crate::store::part::chunk::{self, CHUNK_BYTES, encoding};
+use crate::store::part::packed;
 use crate::store::part::shape::{CLASSES, SLOTS, Shapes};
 use crate::store::source::{Chunk, Present};
 
@@ -16,7 +17,7 @@ fn numbers(reader: &mut Reader<'_>, count: usize) -> Option<Vec<i64>> {
         VARINTS => {}
         PACKED_VARINTS => {
             let size = body.size().filter(|size| *size <= count.saturating_mul(10))?;
-            unpacked = zstd::bulk::decompress(body.0, size).ok()?;
+            unpacked = packed::unpack(body.0, size)?;
             body = Reader(&unpacked);
         }
         _ => return chunk::ints(&mut body, encoded, count),
