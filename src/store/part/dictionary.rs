@@ -80,22 +80,23 @@ impl<'a> Entries<'a> {
         }
         self.suffixes.0.is_empty().then_some(())
     }
-}
 
-/// Adds a block's entries to `dict` and their counts to `counts`; `blocks` such blocks, about, are to come with this one.
-pub fn decode_block(entries: Entries<'_>, blocks: usize, dict: &mut Dict, counts: &mut Vec<u64>) -> Option<()> {
-    let fits = dict.len() + entries.len <= ENTRIES && dict.bytes.len() + entries.bytes <= DICT_BYTES;
-    // Room that has to grow is copied, and to touch memory for the first time costs more than to write to it.
-    dict.bytes.reserve(entries.bytes.saturating_mul(blocks).min(DICT_BYTES));
-    dict.ends.reserve(entries.len.saturating_mul(blocks).min(ENTRIES));
-    counts.reserve(entries.len.saturating_mul(blocks).min(ENTRIES));
-    let mut add = |entry: &[u8], count| {
-        dict.bytes.extend_from_slice(entry);
-        dict.ends.push(u32::try_from(dict.bytes.len()).ok()?);
-        counts.push(count);
-        Some(())
-    };
-    if fits { entries.each(&mut add) } else { None }
+    /// Adds all to `dict` and how often they occur to `counts`; about so many blocks are to come, with this one.
+    pub fn add_to(self, dict: &mut Dict, counts: &mut Vec<u64>, blocks: usize) -> Option<()> {
+        if dict.len() + self.len > ENTRIES || dict.bytes.len() + self.bytes > DICT_BYTES {
+            return None;
+        }
+        // Room that has to grow is copied, and to touch memory for the first time costs more than to write to it.
+        dict.bytes.reserve(self.bytes.saturating_mul(blocks).min(DICT_BYTES));
+        dict.ends.reserve(self.len.saturating_mul(blocks).min(ENTRIES));
+        counts.reserve(self.len.saturating_mul(blocks).min(ENTRIES));
+        self.each(|entry, count| {
+            dict.bytes.extend_from_slice(entry);
+            dict.ends.push(u32::try_from(dict.bytes.len()).ok()?);
+            counts.push(count);
+            Some(())
+        })
+    }
 }
 
 /// Unpacks a block.
@@ -114,7 +115,7 @@ mod tests {
         let entries: Vec<[u8; 2]> = (0..4096u16).map(u16::to_be_bytes).collect();
         let block = encode_block(entries.iter().map(|entry| (&entry[..], 1)));
         let (mut dict, mut counts) = (Dict::default(), Vec::new());
-        let mut add = || decode_block(Entries::of(&block, BLOCK_ENTRIES)?, 1, &mut dict, &mut counts);
+        let mut add = || Entries::of(&block, BLOCK_ENTRIES)?.add_to(&mut dict, &mut counts, 1);
         assert!((0..ENTRIES / BLOCK_ENTRIES).all(|_| add().is_some()));
         assert_eq!(add(), None);
     }

@@ -7,7 +7,7 @@ use proptest::collection;
 use proptest::prelude::{ProptestConfig, any, proptest};
 
 use super::super::part::bits::Reader;
-use super::super::part::dictionary::{Entries, decode_block};
+use super::super::part::dictionary::Entries;
 use super::super::part::shape::Shapes;
 use super::super::part::{chunk, directory, ranked, split, typed};
 use super::super::source::{Dict, Present, Source};
@@ -201,7 +201,7 @@ proptest! {
         let _ = directory::decode_lineage(&bytes);
         let _ = directory::decode_footer(&bytes);
         let _ = directory::unpack_section(&bytes);
-        let _ = Entries::of(&bytes, total).map(|entries| decode_block(entries, 3, &mut Dict::default(), &mut Vec::new()));
+        let _ = Entries::of(&bytes, total).and_then(|entries| entries.add_to(&mut Dict::default(), &mut Vec::new(), 3));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use bolero::TypeGenerator;
 
 use super::super::part::bits::Reader;
 use super::super::part::chunk::{CHUNK_BYTES, encoding};
-use super::super::part::dictionary::{DICT_BYTES, Entries, decode_block, encode_block, unpack_block};
+use super::super::part::dictionary::{DICT_BYTES, Entries, encode_block, unpack_block};
 use super::super::part::directory::{
     ChunkRef, ColumnDir, Holds, Span, decode_columns, decode_footer, decode_groups, encode_columns, encode_footer,
     encode_groups, pack_section, unpack_section,
@@ -433,7 +433,7 @@ fn fuzz_dictionaries() {
             sorted.sort_unstable();
             let whole = encode_block(sorted.iter().copied());
             let (mut dict, mut counts) = (Dict::default(), Vec::new());
-            decode_block(Entries::of(&whole, sorted.len()).unwrap(), 2, &mut dict, &mut counts).unwrap();
+            Entries::of(&whole, sorted.len()).unwrap().add_to(&mut dict, &mut counts, 2).unwrap();
             assert!((0..dict.len()).map(|at| (dict.entry(at), counts[at])).eq(sorted.iter().copied()));
             let mut wrong = whole.clone();
             edit(&mut wrong, edits);
@@ -441,7 +441,7 @@ fn fuzz_dictionaries() {
             let count = sorted.len() + usize::from(*more);
             let entries = Entries::of(&wrong, count);
             let bytes = entries.as_ref().map_or(0, |entries| entries.bytes);
-            if entries.and_then(|entries| decode_block(entries, 1, &mut dict, &mut counts)).is_some() {
+            if entries.and_then(|entries| entries.add_to(&mut dict, &mut counts, 1)).is_some() {
                 assert_eq!(dict.bytes.len(), bytes);
                 assert_eq!((dict.len(), counts.len()), (count, count));
                 assert!(dict.ends.is_sorted());

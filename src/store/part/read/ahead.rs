@@ -85,3 +85,47 @@ impl Ahead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::disk::{Disk, RealDisk};
+
+    const WINDOWS: usize = 8;
+
+    #[test]
+    fn who_goes_on_has_the_next_window_on_its_way() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), vec![7; WINDOWS * WINDOW * 100]).unwrap();
+        let mapped = RealDisk::open(dir.path()).unwrap().map("file".as_ref()).unwrap();
+        let chunk = |group: usize| {
+            let offset = group as u64 * 100;
+            (group < WINDOWS * WINDOW).then_some(ChunkRef { column: 1, encoding: 0, offset, length: 96, bounds: None })
+        };
+        let after = |groups: &[usize]| {
+            let ahead = Ahead::new(&mapped, WINDOWS * WINDOW, 2);
+            groups.iter().for_each(|group| ahead.read(&mapped, *group, &chunk(*group).unwrap(), chunk));
+            let known = ahead.known.iter().map(|known| known.load(Ordering::Relaxed));
+            let said: String = known
+                .map(|known| {
+                    if known == 0 {
+                        '.'
+                    } else if known & READ > 0 {
+                        'r'
+                    } else {
+                        'a'
+                    }
+                })
+                .collect();
+            assert_eq!(&said[..WINDOWS], "........", "the other column");
+            said[WINDOWS..].to_owned()
+        };
+        assert_eq!(after(&[0, 15]), "r.......");
+        assert_eq!(after(&[0, 15, 16, 31]), "rra.....");
+        assert_eq!(after(&[0, 16, 32]), "rrra....");
+        assert_eq!(after(&[5, 100]), "r.....r.");
+        assert_eq!(after(&[127, 112, 111]), ".....arr", "downwards");
+        assert_eq!(after(&[16, 0]), "rr......", "nothing is before the first");
+        assert_eq!(after(&[100, 112]), "......rr", "nothing is behind the last");
+    }
+}

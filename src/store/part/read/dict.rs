@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{PartSource, checked};
 use crate::store::StoreError;
 use crate::store::part::cache::Cached;
-use crate::store::part::dictionary::{self, Entries, decode_block};
+use crate::store::part::dictionary::{self, Entries};
 use crate::store::source::Dict;
 
 impl PartSource {
@@ -36,7 +36,7 @@ impl PartSource {
     pub(super) fn read_dict(&self, column: usize) -> Result<Option<(Dict, Vec<u64>)>, StoreError> {
         let mut dict = Dict { sorted: true, ..Dict::default() };
         let mut counts = Vec::new();
-        let found = self.each_block(column, |entries, left| decode_block(entries, left, &mut dict, &mut counts))?;
+        let found = self.each_block(column, |entries, left| entries.add_to(&mut dict, &mut counts, left))?;
         Ok(found.then_some((dict, counts)))
     }
 
