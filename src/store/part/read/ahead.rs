@@ -96,8 +96,9 @@ mod tests {
     #[test]
     fn who_goes_on_has_the_next_window_on_its_way() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("file"), vec![7; WINDOWS * WINDOW * 100]).unwrap();
-        let mapped = RealDisk::open(dir.path()).unwrap().map("file".as_ref()).unwrap();
+        let disk = RealDisk::open(dir.path()).unwrap();
+        disk.open("file".as_ref(), true).unwrap().write_at(&[7; WINDOWS * WINDOW * 100], 0).unwrap();
+        let mapped = disk.map("file".as_ref()).unwrap();
         let chunk = |group: usize| {
             let offset = group as u64 * 100;
             (group < WINDOWS * WINDOW).then_some(ChunkRef { column: 1, encoding: 0, offset, length: 96, bounds: None })
