@@ -98,6 +98,7 @@ LIVE = [
     query("newest 100", "access", "rows", "GET | limit 100", "GET"),
     query("needle", "access", "rows", "reqid:=50efb58cd5da0896"),
     query("count by status", "access", "rows", "* | stats count() by status", "* | stats by (status) count() c"),
+    *(query for query in QUERIES if query.name in ("regex on a field", "… with sum and p99")),
 ]
 
 
