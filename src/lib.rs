@@ -80,6 +80,12 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
     if opened.torn_bytes + opened.damaged_commits + orphans + opened.parts_missing > 0 {
         tracing::warn!(report = ?opened, "the store was not closed cleanly, or its disk lost something");
     }
+    if opened.log_lost {
+        tracing::error!(
+            "store/COMMITS was lost: chains, deletions and replays that it knew are gone, and records are handled again as far as the \
+             queue has them; delete again what was deleted"
+        );
+    }
     if opened.orphans_kept > 0 {
         tracing::error!(
             files = opened.orphans_kept,
@@ -141,7 +147,7 @@ pub async fn start(loaded: &Loaded) -> anyhow::Result<Running> {
         )
         .fallback(web::elastic::no_such_path)
         .method_not_allowed_fallback(web::elastic::no_such_path);
-    let dialect_paths = web::elastic::guarded(&web, both_halves);
+    let dialect_paths = web::elastic::without_last_slash(web::elastic::guarded(&web, both_halves));
     let page_and_api = web
         .router()
         .merge(ingest::http::router(&ingest))

@@ -24,6 +24,11 @@ fn size(space: Space) -> u64 {
     SIZE.min(space.total / SHARE)
 }
 
+/// Whether it is there: then there was a store.
+pub fn is_there(disk: &dyn Disk) -> bool {
+    disk.open(Path::new(PATH), false).is_ok()
+}
+
 /// Lets it go if there is less room than it takes.
 pub fn let_go_if_short(disk: &Arc<dyn Disk>) {
     if disk.space().is_ok_and(|space| space.available < size(space)) {

@@ -1,13 +1,14 @@
 //! Files that a start must not remove though the commit log does not list them: it may have lost the entries that did.
 //!
 //! What the log does not list a start removes: crashes leave it of flushes, merges and replays that were never committed, whose rows
-//! are made again, and of parts whose rows others have by now. But where the log was lost, is empty, is damaged inside, or ends in
-//! an entry that is as long as it should be and not what its checksum says, such a file may be the only copy of its rows. It stays
-//! then, seen by nobody, until `store repair` has found out; and so that no later start forgets, before anything is changed:
+//! are made again, and of parts whose rows others have by now. But where the log was lost, is empty, is damaged inside, ends in
+//! an entry that is as long as it should be and not what its checksum says, or lists parts that are gone, such a file may be the
+//! only copy of its rows. It stays then, seen by nobody, until `store repair` has found out; and so that no later start forgets, before anything is changed:
 //!
 //! ```text
 //! store/DOUBT   JSON: {"v":1,"below":number,"since_ns":time,"marks":count}
-//!               below: unlisted files of lesser numbers stay; since_ns: when that was found; marks: what was seen of it in the log
+//!               below: unlisted files of lesser numbers stay; since_ns: when that was found; marks: what was seen of it in the log,
+//!               and how many of its parts were gone
 //! ```
 //! Invariants: numbers of files only grow, so what crashes leave after that is removed as ever. What was found once in the log is no
 //! news at the next start.
@@ -50,7 +51,9 @@ impl Default for Doubt {
 }
 
 impl Doubt {
-    /// The doubt there is once this log was looked at, beside which there are these files that it does not list, by their numbers.
+    /// The doubt there is once this log was looked at, beside which there are these files that it does not list, by their numbers,
+    /// and not there are so many that it does list: a merge takes away what it was made of when its own entry is durable, so that
+    /// an entry was lost then, wherever the log ends.
     ///
     /// # Errors
     /// The disk's.
@@ -58,10 +61,11 @@ impl Doubt {
         disk: &dyn Disk,
         log: &commits::Look,
         unlisted: &BTreeMap<PathBuf, u64>,
+        missing: usize,
         now_ns: i64,
     ) -> Result<Self, StoreError> {
         let mut doubt = Self::known(disk)?;
-        let marks = log.marks();
+        let marks = log.marks().saturating_add(missing as u64);
         if log.is_empty() || log.journal.found.doubtful || marks > doubt.marks {
             let above = unlisted.values().max().map_or(0, |greatest| greatest.saturating_add(1));
             doubt.below = doubt.below.max(above);

@@ -15,6 +15,7 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::{Condvar, Mutex, RwLock};
 
+use super::ballast;
 use super::commits::{CommitLog, Look, TopicState};
 use super::doubt::Doubt;
 use super::keyed;
@@ -55,6 +56,8 @@ pub struct OpenReport {
     pub rows: u64,
     /// Bytes of a torn commit that were cut off; its rows come again from the queue.
     pub torn_bytes: u64,
+    /// The commit log was lost: it says nothing, and there was a store.
+    pub log_lost: bool,
     /// Damaged commits inside the log, each of which may hide parts.
     pub damaged_commits: u64,
     /// Files of flushes and merges that were never committed, removed.
@@ -116,10 +119,11 @@ impl Store {
             torn_bytes: found.torn_bytes,
             damaged_commits: found.damaged + look.unreadable,
             parts_missing: listed.len() as u64,
+            log_lost: look.is_empty() && (!lying.files.is_empty() || ballast::is_there(&*disk)),
             ..OpenReport::default()
         };
         // Before the log is opened, which cuts off what is doubtful.
-        let mut doubt = Doubt::at(&*disk, &look, &lying.files, clock.now_ns())?;
+        let mut doubt = Doubt::at(&*disk, &look, &lying.files, listed.len(), clock.now_ns())?;
         doubt.expire(clock.now_ns(), config.retention.as_ns());
         let saved = doubt.save(&*disk);
         if let Err(error) = &saved {

@@ -147,6 +147,34 @@ impl Store {
         NoMerge { _one: self.merging.lock() }
     }
 
+    /// Why what a job staged, of so many rows, must not take the place of what is there, though by the log it is under way: the log lost
+    /// what it said of it, or the disk what it staged. No two jobs of the same records are under way at once, so one that is overtaken
+    /// has ended.
+    pub fn why_not_finish(&self, topic: TopicId, job: u64, generation: &GenerationEntry, rows: u64) -> Option<String> {
+        let topic = self.topic(topic)?;
+        let (files, staged) = {
+            let state = topic.state.lock();
+            let touches = |(partition, first, end): &(PartitionId, Offset, Offset)| {
+                generation.ranges.iter().any(|(own, from, to)| own == partition && first < to && from < end)
+            };
+            let mut later = state.durable.generations.iter().filter(|other| other.generation > generation.generation);
+            if let Some(other) = later.find(|other| other.ranges.iter().any(touches)) {
+                return Some(format!(
+                    "rows of generation {} are in the place of its own already: the commit log has lost that it ended",
+                    other.generation
+                ));
+            }
+            let own = state.durable.staged.values().filter(|(owner, _)| *owner == job).map(|(_, part)| part);
+            let files: Vec<_> = own.clone().filter_map(|part| state.staged.get(&part.id).cloned()).collect();
+            (files, own.map(|part| part.rows).sum::<u64>())
+        };
+        if staged < rows {
+            return Some(format!("of {rows} rows that it made {staged} are left"));
+        }
+        let unread = files.iter().find_map(|file| file.directory().err());
+        unread.map(|error| format!("rows that it made cannot be read: {error}"))
+    }
+
     /// Puts what a job staged in the place of what was there: of the generation's ranges only its own rows are seen from here on.
     /// No merge may take parts away that this drops: who calls this has waited for it, before taking locks of its own. Every offset
     /// of the ranges must be below the partition's durable next one. Durable when it returns.

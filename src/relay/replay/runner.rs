@@ -180,6 +180,17 @@ impl Job {
             let chain = serde_json::to_vec(&done.promoted).map_err(|error| RelayError::Config(error.to_string()))?;
             let (generation, from) = (self.generation, std::collections::BTreeMap::new());
             let generation = GenerationEntry { generation, chain: chain.into(), from, ranges: ranges.clone() };
+            let stored = done.parts.iter().map(|part| part.stored).sum();
+            if let Some(why) = shared.store.why_not_finish(topic, self.id, &generation, stored) {
+                drop(record);
+                tracing::error!(topic = %name, replay = self.id, %why, "a replay ends, and what was there before stays");
+                self.become_state(
+                    shared,
+                    ReplayState::Failed,
+                    Some(format!("{why}; what was there before stays, start it again")),
+                )?;
+                return Ok(true);
+            }
             shared.store.finish_job(&no_merge, topic, name, entry, generation)?;
             self.generations.replayed(self.generation, ranges, done.promoted.clone());
         }

@@ -133,6 +133,21 @@ fn a_bit_of_the_last_entry_costs_no_part() {
     }
 }
 
+/// As a copy of a running box's directory may have it, or a log that lost its tail.
+#[test]
+fn a_log_that_is_older_than_its_parts_takes_none_with_it() {
+    let (disk, topic, wanted) = filled(3, false);
+    let older = log_of(&disk);
+    let (store, _) = open(&disk);
+    assert!(store.merge_all().is_ok());
+    drop(store);
+    assert_eq!(parts(&disk).len(), 1, "merged");
+    put(&disk, Path::new(COMMITS), &older);
+    let plan = look(&disk).plan_repair(false, TODAY, &mut |_| {}).unwrap();
+    assert!(plan.steps.iter().any(|step| step.starts_with("take in")), "{:?}", plan.steps);
+    stays_until_repaired(&disk, topic, 1, &wanted);
+}
+
 #[test]
 fn damage_inside_is_remembered_when_the_log_is_written_anew() {
     let (disk, topic, wanted) = filled(4, false);

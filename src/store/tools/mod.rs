@@ -79,10 +79,10 @@ impl Look {
     /// The disk's; [`StoreError::Newer`].
     pub fn at(disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
         let look = commits::Look::at(&*disk)?;
-        let listed = listed(&look.topics);
+        let mut listed = listed(&look.topics);
         let mut unlisted = Lying::at(&*disk).map_err(|error| StoreError::Disk { path: ROOT.into(), error })?.files;
-        unlisted.retain(|path, _| !listed.contains(path));
-        let doubt = Doubt::at(&*disk, &look, &unlisted, i64::MAX)?;
+        unlisted.retain(|path, _| !listed.remove(path));
+        let doubt = Doubt::at(&*disk, &look, &unlisted, listed.len(), i64::MAX)?;
         let log = LogLook {
             is_there: look.is_there,
             entries: look.journal.entries.len() as u64,

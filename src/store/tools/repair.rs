@@ -5,8 +5,8 @@
 //! ```
 //! * A part that cannot be opened, or is not what the log names, is moved aside and no longer named; one that is missing is no longer
 //!   named.
-//! * Where the log itself is damaged, lost or torn inside, parts that it does not name any more are taken in by what their footers
-//!   and lineage say, each row once: what two parts have both is left out of one of them. Of two generations of a record the later counts.
+//! * Where the log itself is damaged, lost, torn inside, or older than its parts, those that it does not name any more are taken in by
+//!   what their footers and lineage say, each row once: what two parts have both is left out of one of them. Of two generations of a record the later counts.
 //! * Asked for it, parts with damaged chunks are written anew without them, so that merges take them again.
 //!
 //! What it cannot know it says: [`Plan::unknown`].
@@ -80,6 +80,9 @@ impl Look {
     /// The disk's; [`StoreError::Newer`] where a newer Sawbox wrote a part.
     pub fn plan_repair(&self, rewrite: bool, now_ns: i64, progress: &mut dyn FnMut(Progress)) -> Result<Plan, StoreError> {
         let mut plan = Plan { topics: self.topics.clone(), ..Plan::default() };
+        let files = self.part_files()?;
+        let adopts = !self.log.is_whole() && (self.log.is_there || !files.is_empty());
+        let but = if adopts { ", but for those that a part has which is taken in" } else { "" };
         for part in self.check_parts(progress) {
             let path = part.path.display().to_string();
             if let Some(version) = part.newer {
@@ -93,9 +96,9 @@ impl Look {
                 let rows = part.meta.rows;
                 if part.is_there {
                     plan.aside.push(part.path.clone());
-                    plan.steps.push(format!("move {path} to {QUARANTINE}/: it cannot be read, its {rows} rows are lost"));
+                    plan.steps.push(format!("move {path} to {QUARANTINE}/: it cannot be read, its {rows} rows are lost{but}"));
                 } else {
-                    plan.steps.push(format!("forget {path}: it is not there, its {rows} rows are lost"));
+                    plan.steps.push(format!("forget {path}: it is not there, its {rows} rows are lost{but}"));
                 }
             } else if rewrite && topic.parts.contains_key(&part.meta.id) {
                 plan.steps.push(format!(
@@ -105,8 +108,7 @@ impl Look {
                 plan.rewrite.push(Rewrite { topic: part.topic, meta: part.meta, only: None });
             }
         }
-        let files = self.part_files()?;
-        if !self.log.is_whole() && (self.log.is_there || !files.is_empty()) {
+        if adopts {
             self.adopt(&mut plan, files, now_ns)?;
         }
         Ok(plan)
