@@ -47,6 +47,54 @@ test('conditions are put in, replaced, and keep what stands beside them', () => 
   ]) assert.equal(language.narrowed(query, field, value, keep), result);
 });
 
+test('a clause goes only where it has to hold by itself', () => {
+  for (const [query, field, value, keep, result] of [
+    ['response:200 or response:503', 'response', 200, true, '(response:200 or response:503) response:200'],
+    ['response:200 or response:503', 'response', 503, false, '(response:200 or response:503) -response:503'],
+    ['response:200 || a | sort b', 'response', 200, true, '(response:200 || a) response:200 | sort b'],
+    ['a response:200 OR b', 'response', 200, false, '(a response:200 OR b) -response:200'],
+    ['_topic:web (response:404 or response:503 or response:200)', 'response', 503, true, '_topic:web (response:404 or response:503 or response:200) response:503'],
+    ['(a response:503 b) c', 'response', 503, false, '(a response:503 b) c -response:503'],
+    ['a:(b app:=shop c)', 'app', 'shop', false, 'a:(b app:=shop c) -app:=shop'],
+    ['not response:503 auth:bob', 'response', 503, true, 'not response:503 auth:bob response:503'],
+    ['a NOT response:503', 'response', 503, true, 'a NOT response:503 response:503'],
+    ['-response:503 a', 'response', 503, true, 'a response:503'],
+    ['not -response:503 a', 'response', 503, true, 'not -response:503 a response:503'],
+    ['-(response:503) a', 'response', 503, false, '-(response:503) a -response:503'],
+    ['x:="two  spaces" user:=bob', 'user', 'bob', false, 'x:="two  spaces" -user:=bob'],
+    ['message:"say app:=shop now"', 'app', 'shop', false, 'message:"say app:=shop now" -app:=shop'],
+    ["'say app:=shop now' b", 'app', 'shop', false, "'say app:=shop now' b -app:=shop"],
+    ['a   app:=shop   b', 'app', 'shop', false, 'a   b -app:=shop'],
+    ['a and app:=shop and b', 'app', 'shop', false, 'a and b -app:=shop'],
+    ['app:=shop && b', 'app', 'shop', false, 'b -app:=shop'],
+    ['a and app:=shop', 'app', 'shop', false, 'a -app:=shop'],
+    ['app:=shop and app:=shop', 'app', 'shop', false, '-app:=shop'],
+    ['-app:=shop a -app:=shop', 'app', 'shop', true, 'a app:=shop'],
+    ['app:=shopping app:=shop* app:=shop"x" (a)app:=shop app:=shop(b)', 'app', 'shop', false, 'app:=shopping app:=shop* app:=shop"x" (a)app:=shop app:=shop(b) -app:=shop'],
+    ['x: app:=shop y', 'app', 'shop', false, 'x: app:=shop y -app:=shop'],
+    ['x:[1 TO n:5 ] y', 'n', 5, false, 'x:[1 TO n:5 ] y -n:5'],
+    ['request:="/a b|c" y', 'request', '/a b|c', false, 'y -request:="/a b|c"'],
+    ['not x:*  a', 'x', null, false, 'a x:*'],
+    ['or:=y n:5', 'n', 5, false, 'or:=y -n:5'],
+    ['n:5 "a | b" | where n:5  or c | eval x = "n:5  |" | limit 3', 'n', 5, false, '"a | b" -n:5 | where n:5  or c | eval x = "n:5  |" | limit 3'],
+    ['(a | b) n:5 | sort n', 'n', 5, false, '(a | b) -n:5 | sort n'],
+  ]) assert.equal(language.narrowed(query, field, value, keep), result, query);
+});
+
+test('what the pipes make of rows', () => {
+  for (const [query, rowByRow, howMany] of [
+    ['a "| sort b" (c | d)', true, false],
+    ['a | where b:c | eval d = round(e / 2) | extract "<f> | sort" | rename f as g | lookup h.json on g | fields _time', true, false],
+    ["a | WHERE b:'c | sort d' | search e", true, false],
+    ['a | sort b', false, false],
+    ['a | where b | dedup c', false, false],
+    ['a |limit 300', false, true],
+    ['a | sort b | Head 5', false, true],
+    ['a | stats count()', false, true],
+    ['a | ', false, false],
+  ]) assert.deepEqual([language.isRowByRow(query), language.saysHowMany(query)], [rowByRow, howMany], query);
+});
+
 test('errors are underlined where the box points, in bytes', () => {
   assert.equal(language.charAt('é:x (', 3), 2);
   assert.deepEqual(language.errorSpan('a (b', 2), [2, 3]);

@@ -132,7 +132,9 @@ export function mock(total = 12_000, { flowing = true } = {}) {
     };
     if (path === 'query') {
       const { pipes, found } = inSpan(params);
-      const out = run(pipes, found).slice(0, Number(params.get('limit') ?? 100));
+      // As in the box, the limit of the request counts where the pipes say nothing of it.
+      const most = pipes.some(({ name }) => ['limit', 'stats'].includes(name)) ? Infinity : Number(params.get('limit') ?? 100);
+      const out = run(pipes, found).slice(0, most);
       response.writeHead(200, { 'content-type': 'application/x-ndjson' });
       for (let at = 0; at < out.length; at += 50) response.write(out.slice(at, at + 50).map((row) => `${JSON.stringify(row)}\n`).join(''));
       return response.end(params.get('stats') ? `${JSON.stringify({ _stats: { rows_scanned: rows.length, groups_skipped: 3 } })}\n` : '');

@@ -140,7 +140,7 @@ export function parse(text) {
   while (at < list.length) {
     at++;
     const name = list[at];
-    if (!name || !['stats', 'sort', 'limit', 'fields'].includes(name.text)) fail('A pipe goes on with stats, sort, limit or fields.', name);
+    if (!name || !['stats', 'sort', 'limit', 'fields', 'where', 'dedup'].includes(name.text)) fail('A pipe goes on with stats, sort, limit, fields, where or dedup.', name);
     at++;
     let rest = '';
     const from = list[at]?.at ?? text.length;
@@ -161,6 +161,8 @@ const FUNCTIONS = {
 export function run(pipes, rows) {
   for (const { name, rest } of pipes) {
     if (name === 'limit') rows = rows.slice(0, Number(rest));
+    if (name === 'where') rows = rows.filter(parse(rest).matches);
+    if (name === 'dedup') rows = [...new Map(rows.map((row) => [row[rest], row]).reverse()).values()].reverse();
     if (name === 'fields') rows = rows.map((row) => Object.fromEntries(rest.split(/\s*,\s*/).filter((field) => field in row).map((field) => [field, row[field]])));
     if (name === 'sort') {
       const down = rest.startsWith('-');

@@ -43,7 +43,7 @@ export function pieces(text: string): Piece[] {
     if (/\s/.test(char)) {
       const end = text.slice(at).search(/\S/);
       push('space', end < 0 ? text.length : at + end);
-    } else if (char === '"' || (char === "'" && (begins || isValue))) {
+    } else if (char === '"' || (char === "'" && (begins || last.kind === 'operator'))) {
       const end = quoteEnd(text, at);
       push(!isValue && OPERATORS.includes(text[end] ?? ' ') ? 'field' : 'string', end);
     } else if (/^(\|\||&&)/.test(text.slice(at))) push('logic', at + 2);
@@ -72,14 +72,23 @@ export function pieces(text: string): Piece[] {
 function kindOf(word: string, found: Piece[], next: string, piped: boolean, inRange: boolean): PieceKind {
   const before = found.findLast((piece) => piece.kind !== 'space');
   if (piped && (before?.kind === 'pipe' ? COMMANDS.has(word) : next === '(')) return 'command';
-  if (before?.kind !== 'operator' && (/^(and|or|not)$/i.test(word) || (piped && /^(by|as|asc|desc|on|of|from|span)$/i.test(word)) || (inRange && /^to$/i.test(word)))) return 'logic';
+  if (before?.kind !== 'operator' && ((/^(and|or|not)$/i.test(word) && !OPERATORS.includes(next)) || (piped && /^(by|as|asc|desc|on|of|from|span)$/i.test(word)) || (inRange && /^to$/i.test(word)))) return 'logic';
   if (/^-?[0-9]+(\.[0-9]+)?$/.test(word)) return 'number';
   return !inRange && OPERATORS.includes(next) && found.at(-1)?.kind !== 'operator' ? 'field' : 'word';
 }
 
+/** The pieces but for blanks, each with how many parentheses it stands in; a parenthesis itself stands outside. */
+function nested(text: string): (Piece & { depth: number })[] {
+  let depth = 0;
+  return pieces(text).filter((piece) => piece.kind !== 'space').map((piece) => {
+    if (piece.text === ')') depth = Math.max(0, depth - 1);
+    return { ...piece, depth: piece.text === '(' ? depth++ : depth };
+  });
+}
+
 /** Where the first pipe stands, or the end of the text. */
 function pipeAt(text: string): number {
-  return pieces(text).find((piece) => piece.kind === 'pipe')?.start ?? text.length;
+  return nested(text).find((piece) => piece.kind === 'pipe' && piece.depth === 0)?.start ?? text.length;
 }
 
 /** The part before the pipes: what decides which rows there are. */
@@ -89,6 +98,19 @@ const pipes = (text: string): string => text.slice(pipeAt(text)).trim();
 export const isTable = (text: string): boolean => /^\|\s*(.*\|\s*)?(stats|timeseries|fields|top|rare|patterns)\b/s.test(pipes(text));
 /** Whether rows as they are stored answer it, one by one: then they can be followed. */
 export const isPlain = (text: string): boolean => pipes(text) === '';
+
+/** What the pipes are called, in their order; the box reads them in any case. */
+function commands(text: string): string[] {
+  const list = nested(text);
+  return list.flatMap((piece, at) => (piece.kind === 'pipe' && piece.depth === 0 ? [list[at + 1]?.text.toLowerCase() ?? ''] : []));
+}
+
+const ROW_BY_ROW = new Set(['where', 'search', 'eval', 'extract', 'rename', 'lookup', 'fields']);
+const HOW_MANY = new Set(['limit', 'head', 'stats', 'timeseries', 'top', 'rare', 'patterns']);
+/** Whether what comes of a row depends on no other row: then the answers for two spans of time make up that for both. */
+export const isRowByRow = (text: string): boolean => commands(text).every((name) => ROW_BY_ROW.has(name));
+/** Whether the pipes say how many rows there are, or make others of them: then the box does not look at the limit of the request. */
+export const saysHowMany = (text: string): boolean => commands(text).some((name) => HOW_MANY.has(name));
 
 /** The fields that the last `stats` of a query groups by, as they were written; null when there is none. */
 export function groupedBy(text: string): string[] | null {
@@ -163,31 +185,36 @@ export function clause(field: string, value: unknown): string {
 
 const negated = (text: string): string => (text.startsWith('not ') ? text.slice(4) : `-${text}`);
 
-/** Takes a clause out of the text where it stands by itself. */
-function without(text: string, piece: string): string {
-  for (let from = 0; ; ) {
-    const at = text.indexOf(piece, from);
-    if (at < 0) return text;
-    const before = text[at - 1];
-    const after = text[at + piece.length];
-    if ((before === undefined || /\s/.test(before)) && (after === undefined || /\s/.test(after))) {
-      return `${text.slice(0, at)}${text.slice(at + piece.length)}`.replace(/\s+/g, ' ').replace(/^\s*and\s+/i, '').trim();
-    }
-    from = at + 1;
+const endOf = (piece: Piece): number => piece.start + piece.text.length;
+const isLogic = (piece: Piece | undefined, words: RegExp): boolean => piece?.kind === 'logic' && words.test(piece.text);
+
+/** Whether the text is one thing or another: a condition beside it would belong to the last of them alone. */
+const isEither = (text: string): boolean => nested(text).some((piece) => piece.depth === 0 && isLogic(piece, /^(or|\|\|)$/i));
+
+/** Takes a clause out where it is one of those that all have to hold. Elsewhere it is part of something else, and stays. */
+function without(text: string, gone: string): string {
+  if (isEither(text)) return text;
+  const list = nested(text);
+  for (const [at, piece] of list.entries()) {
+    if (piece.depth > 0 || !text.startsWith(gone, piece.start)) continue;
+    const end = piece.start + gone.length;
+    const last = list.findIndex((other) => endOf(other) === end);
+    const [before, after] = [list[at - 1], list[last + 1]];
+    if (last < at || (before && endOf(before) === piece.start) || after?.start === end) continue;
+    const joined = isLogic(before, /^(and|&&)$/i);
+    if (before && !joined && (['logic', 'operator'].includes(before.kind) || /^[[{]$/.test(before.text))) continue;
+    // One `and` goes with it, and the blank on that side.
+    const ahead = joined ? list[at - 2] : before;
+    const behind = isLogic(after, /^(and|&&)$/i) ? list[last + 2] : after;
+    return without(ahead ? text.slice(0, endOf(ahead)) + text.slice(end) : text.slice(behind?.start ?? text.length), gone);
   }
+  return text;
 }
 
 /** A predicate as it stands beside others. */
-function besides(head: string): string {
-  let depth = 0;
-  const either = pieces(head).some((piece) => {
-    depth += Number(piece.text === '(') - Number(piece.text === ')');
-    return depth === 0 && piece.kind === 'logic' && /^(or|\|\|)$/i.test(piece.text);
-  });
-  return head === '*' ? '' : either ? `(${head})` : head;
-}
+const besides = (head: string): string => (head === '*' ? '' : isEither(head) ? `(${head})` : head);
 
-/** The query with one more condition: only this value, or not this value. Its opposite goes. */
+/** The query with one more condition: only this value, or not this value. Its opposite goes, where it can. */
 export function narrowed(text: string, field: string, value: unknown, keep: boolean): string {
   const positive = clause(field, value);
   const wanted = keep ? positive : negated(positive);

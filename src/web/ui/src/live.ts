@@ -9,7 +9,7 @@ import { batch, effect, signal, untracked } from '@preact/signals';
 import * as api from './api';
 import type { Row } from './api';
 import { isPlain } from './language';
-import { refreshSideways, rowId, rows, run } from './search';
+import { exhausted, refreshSideways, rowId, rows, run } from './search';
 import * as state from './state';
 
 const KEPT = 2_000;
@@ -40,7 +40,9 @@ function show(): void {
   buffer = [];
   batch(() => {
     waiting.value = 0;
-    if (fresh.length) rows.value = fresh.concat(rows.peek()).slice(0, KEPT);
+    const all = fresh.concat(rows.peek());
+    if (fresh.length) rows.value = all.slice(0, KEPT);
+    if (fresh.length && all.length > KEPT) exhausted.value = false;
   });
 }
 

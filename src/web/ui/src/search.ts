@@ -7,7 +7,7 @@
 import { batch, computed, signal } from '@preact/signals';
 import * as api from './api';
 import type { ApiError, FieldInfo, HistogramAnswer, QueryStats, Row, Span } from './api';
-import { isTable, narrowed, predicate } from './language';
+import { isRowByRow, isTable, narrowed, predicate, saysHowMany } from './language';
 import * as state from './state';
 import type { Range } from './time';
 import { bounds, rowMs } from './time';
@@ -51,6 +51,14 @@ export const tabular = computed(() => {
 const ORIGIN = ['_topic', '_partition', '_offset', '_n'] as const;
 let anonymous = 0;
 const ids = new WeakMap<Row, string>();
+/** What lies below the rows: nothing, older ones that can be asked for, or perhaps some that only another question brings. */
+export const ending = computed<'all' | 'older' | 'cut'>(() => {
+  if (exhausted.value) return 'all';
+  // Older rows are asked for by time and told from those on show by their origin; `fields` may have left these out.
+  const oldest = rows.value.at(-1);
+  return oldest && isRowByRow(state.asked.value) && ['_time', ...ORIGIN].every((name) => name in oldest.data) ? 'older' : 'cut';
+});
+
 /** A row's identity: its origin, which no other row shares. */
 export function rowId(row: Row): string {
   let id = ids.get(row);
@@ -99,7 +107,7 @@ export async function run(quiet = false): Promise<void> {
       rows.value = fresh ?? [];
       phase.value = 'done';
       took.value = performance.now() - started;
-      exhausted.value = (fresh?.length ?? 0) < state.limit.value;
+      exhausted.value = saysHowMany(whole.q) || (fresh?.length ?? 0) < state.limit.value;
     });
     if (!fresh && whole.from !== null) void lookElsewhere(side, mine.signal);
   } catch (error) {
@@ -158,7 +166,7 @@ export function refreshSideways(): void {
 /** Older rows, below the ones that are shown. Asked up to and with the oldest millisecond; rows already here are left out. */
 export async function loadMore(): Promise<void> {
   const oldest = rows.value.at(-1);
-  if (!oldest || loadingMore.value || tabular.value) return;
+  if (!oldest || loadingMore.value || ending.value !== 'older') return;
   const mine = new AbortController();
   more = mine;
   loadingMore.value = true;
@@ -171,7 +179,9 @@ export async function loadMore(): Promise<void> {
       await api.query({ q: currentSpan().q, from: span.value.from, to }, ask, mine.signal, (piece) => {
         all += piece.length;
         found.push(...piece.filter((row) => !known.has(rowId(row))));
-      }, () => undefined);
+      }, (said) => {
+        if (said['partial'] === true) stats.value = { ...stats.value, partial: true, note: said['note'] };
+      });
       if (mine.signal.aborted) return;
       if (found.length) rows.value = rows.value.concat(found);
       if (all < ask) exhausted.value = true;

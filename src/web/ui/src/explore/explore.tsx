@@ -3,10 +3,11 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { count } from '../format';
+import { isPlain } from '../language';
 import { connection } from '../live';
 import { IconButton } from '../parts/bits';
 import { bars, barsPhase, phase, rows, run, stats, tabular, took } from '../search';
-import { LIMITS, limit, live, wrap, writeAddress } from '../state';
+import { LIMITS, asked, limit, live, wrap, writeAddress } from '../state';
 import { FieldPanel, panelOpen } from './fields';
 import { Histogram } from './histogram';
 import { Results } from './rows';
@@ -44,7 +45,7 @@ function Toolbar(): JSX.Element {
       <IconButton class="only-narrow" icon="panel" label="Show the fields" text="Fields" onClick={() => void (panelOpen.value = true)} />
       <p class="figures" title={scanned()} aria-live="polite">
         {phase.value === 'failed' ? <span class="quiet">–</span> : total === undefined ? <span class="quiet">…</span> : <><strong data-total={total}>{count(total)}</strong> {total === 1 ? 'row' : 'rows'}</>}
-        {!tabular.value && phase.value !== 'failed' && shown > 0 && total !== undefined && shown < total && <span class="quiet"> · newest {count(shown)} shown</span>}
+        {!tabular.value && phase.value !== 'failed' && shown > 0 && total !== undefined && shown < total && <span class="quiet"> · {isPlain(asked.value) && 'newest '}{count(shown)} shown</span>}
         {took.value !== null && phase.value === 'done' && !live.value && <span class="quiet wide"> · {took.value < 1000 ? `${Math.max(1, Math.round(took.value))} ms` : `${(took.value / 1000).toFixed(1)} s`}</span>}
         {stats.value?.['partial'] === true && phase.value === 'done' && <span class="warn" title={String(stats.value['note'] ?? 'Something is missing from this answer')}> · partial</span>}
         {busy && <span class="spinner" aria-label="Loading" />}

@@ -5,12 +5,12 @@ import type { JSX } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Row } from '../api';
 import { count, plain } from '../format';
-import { needles } from '../language';
+import { needles, saysHowMany } from '../language';
 import { atTop, catchUp, waiting } from '../live';
 import { Bones, Failed, IconButton } from '../parts/bits';
 import { Icon } from '../parts/icons';
 import { useWindow } from '../parts/window';
-import { exhausted, loadMore, loadingMore, opened, phase, problem, rowId, rows, run, tabular, toggleColumn, toggleRow } from '../search';
+import { ending, loadMore, loadingMore, opened, phase, problem, rowId, rows, run, stats, tabular, toggleColumn, toggleRow } from '../search';
 import { asked, columns, live, wrap } from '../state';
 import { bothZones, rowMs, stamp, utc } from '../time';
 import { Detail } from './detail';
@@ -30,7 +30,7 @@ export function Results({ scroller }: { scroller: { current: HTMLElement | null 
   return (
     <div class="results">
       {failed && <Trouble />}
-      <div class={phase.value === 'loading' || phase.value === 'failed' ? 'stale' : ''}>{tabular.value ? <StatsTable rows={list} /> : <RowList scroller={scroller} list={list} />}</div>
+      <div class={phase.value === 'loading' || phase.value === 'failed' ? 'stale' : ''}>{tabular.value ? <><StatsTable rows={list} />{ending.value === 'cut' && <End shown={list.length} />}</> : <RowList scroller={scroller} list={list} />}</div>
     </div>
   );
 }
@@ -91,14 +91,21 @@ function RowList({ scroller, list }: { scroller: { current: HTMLElement | null }
         })}
         <div style={{ height: `${shown.after}px` }} />
       </div>
-      {!live.value && (
-        <p class="rows-end">
-          {exhausted.value ? `That is all: ${count(list.length)} ${list.length === 1 ? 'row' : 'rows'}.`
-            : <button type="button" class="button" disabled={loadingMore.value} onClick={() => void loadMore()}>{loadingMore.value ? 'Loading …' : 'Load older rows'}</button>}
-        </p>
-      )}
+      <End shown={list.length} />
     </div>
   );
+}
+
+/** What is below the last row; while the answer is not there, nothing is known of that. */
+function End({ shown }: { shown: number }): JSX.Element | null {
+  if (live.value || phase.value !== 'done') return null;
+  const many = `${count(shown)} ${shown === 1 ? 'row' : 'rows'}`;
+  if (ending.value === 'older') {
+    return <p class="rows-end"><button type="button" class="button" disabled={loadingMore.value} onClick={() => void loadMore()}>{loadingMore.value ? 'Loading …' : 'Load older rows'}</button></p>;
+  }
+  if (ending.value === 'cut') return <p class="rows-end" data-cut={shown}>The first {many} are shown; there may be more. Choose more rows above, or end the query with “| limit …”.</p>;
+  if (stats.value?.['partial'] === true) return <p class="rows-end">{many}, and something is missing: {String(stats.value['note'] ?? 'not all could be read')}.</p>;
+  return <p class="rows-end">That is all{saysHowMany(asked.value) ? ' that the query asks for' : ''}: {many}.</p>;
 }
 
 function RowLine({ row, id, cols, open }: { row: Row; id: string; cols: string[]; open: boolean }): JSX.Element {
