@@ -166,6 +166,18 @@ impl Predicate {
         if any.len() > 1 { Self::Or(any) } else { any.pop().unwrap_or_else(Self::none) }
     }
 
+    /// The range of time, both ends in it, outside of which it plainly keeps nothing.
+    pub fn time_bounds(&self) -> (i64, i64) {
+        let open = (i64::MIN, i64::MAX);
+        match self {
+            Self::Leaf(Leaf { test: Test::Time(range), .. }) => (range.from, range.to),
+            Self::And(all) => {
+                all.iter().map(Self::time_bounds).fold(open, |own, other| (own.0.max(other.0), own.1.min(other.1)))
+            }
+            _ => open,
+        }
+    }
+
     /// Rows that this does not keep.
     pub fn negate(self) -> Self {
         Self::Not(Box::new(self))

@@ -440,3 +440,22 @@ proptest! {
         }
     }
 }
+
+/// What one piece of a wildcard took another does not take again.
+#[test]
+fn the_pieces_of_a_wildcard_do_not_overlap() {
+    for (pattern, text, expected) in [
+        ("5*5", "5 of 5", true),
+        ("5*5", "10.0.0.5", false),
+        ("1*1*", "1 and 1", true),
+        ("1*1*", "100ms", false),
+        ("50*0*00", "error 500", false),
+        ("0*00", "shop-00", false),
+        ("10*00ms", "timeout 100ms", false),
+        ("err*r*r", "error", false),
+        ("err*r*r", "error or", true),
+    ] {
+        let Ok(Predicate::Leaf(leaf)) = format!("w:{pattern}").parse::<Predicate>() else { panic!("{pattern}") };
+        assert_eq!(leaf.test.matches_str(text.as_bytes()), expected, "{pattern} in {text}");
+    }
+}

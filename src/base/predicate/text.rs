@@ -259,6 +259,10 @@ impl Glob {
 }
 
 fn expression(pieces: &[Piece], whole: bool) -> String {
+    /// Any character, or byte that is none.
+    const ANY: &str = "(?:(?u:.)|(?-u:.))";
+    /// Any number of them. Bytes alone would do, but `(?-u:.)*` behind something optional finds what is not there (regex 1.13).
+    const ANY_RUN: &str = "(?:(?u:.)|(?-u:.))*?";
     const NO_WORD: &str = r"(?-u:[^0-9A-Za-z_\x80-\xff])";
     let mut out = String::new();
     let edge = |piece: Option<&Piece>, last: bool| match piece {
@@ -279,8 +283,8 @@ fn expression(pieces: &[Piece], whole: bool) -> String {
             // Without Unicode where it isn't needed: otherwise `k` would also be the Kelvin sign.
             Piece::Text(text) if text.is_ascii() => out.push_str(&format!("(?-u:{})", regex::escape(text))),
             Piece::Text(text) => out.push_str(&regex::escape(text)),
-            Piece::Run => out.push_str("(?-u:.)*?"),
-            Piece::One => out.push_str("(?:(?u:.)|(?-u:.))"),
+            Piece::Run => out.push_str(ANY_RUN),
+            Piece::One => out.push_str(ANY),
         }
     }
     if whole {

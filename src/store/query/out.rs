@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::base::predicate::{Field, Leaf, Number, Predicate, Test};
 use crate::base::row;
-use crate::base::time::DAY_NS;
+use crate::base::time::{self, DAY_NS};
 
 /// One row of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,7 +86,11 @@ impl OutValue {
             Self::Int(int) => test.matches_number(Number::Int(*int)),
             Self::Float(float) => test.matches_number(Number::Float(*float)),
             Self::Bool(bool) => test.matches_bool(*bool),
-            Self::Time(ns) => test.matches_time(*ns),
+            Self::Time(ns) => match test {
+                Test::Exists | Test::Time(_) => test.matches_time(*ns),
+                // A computed time is compared as it is shown.
+                _ => test.matches_str(time::format(*ns).as_bytes()),
+            },
         }
     }
 

@@ -118,7 +118,8 @@ pub enum Function {
     Values(String, usize),
     /// `stddev(f)`: how far values lie from their mean (of the population).
     Deviation(String),
-    /// `p99(f)`: the least value that so many hundredths of the values do not exceed; beyond a thousand within 1 %.
+    /// `p99(f)`: the value below which so many hundredths of them are, between two where it falls between their
+    /// places; beyond a thousand within 1 %.
     Percentile(String, f64),
     /// `count_numbers(f)`: numbers, those of lists one by one.
     Numbers(String),

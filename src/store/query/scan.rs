@@ -171,6 +171,26 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Least and greatest time of the groups that may hold kept rows, as far as that is plain before they are read.
+    pub fn span(&self) -> Option<(i64, i64)> {
+        let plain = |stage: &&Stage<'_>| !stage.layer.computed && stage.layer.sources.is_none();
+        let asked = self.stages.iter().filter(plain).map(|stage| stage.layer.predicate.time_bounds());
+        let (from, to) = asked.fold((i64::MIN, i64::MAX), |own, other| (own.0.max(other.0), own.1.min(other.1)));
+        let may = |work: &&Work| {
+            let source = &*self.sources[work.source];
+            work.greatest >= from
+                && work.least <= to
+                && self
+                    .stages
+                    .iter()
+                    .filter(plain)
+                    .all(|stage| stage.selector.may_match(stage.own(work.source), source, work.group))
+        };
+        let mut spans = self.work.iter().filter(may).map(|work| (work.least.max(from), work.greatest.min(to)));
+        let first = spans.next()?;
+        Some(spans.fold(first, |own, other| (own.0.min(other.0), own.1.max(other.1))))
+    }
+
     /// How many threads read so many groups.
     pub fn readers(&self, order: &[usize]) -> usize {
         self.threads.min(order.len().div_ceil(2)).max(1)

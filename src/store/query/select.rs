@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use super::bits::Bits;
 use super::derived;
 use super::mapped::is_equal;
+use super::out::virtual_field;
 use super::search::{DictVerdict, is_same, judge, select_text};
 use super::shaped;
 use super::typed;
@@ -234,8 +235,19 @@ fn number(predicate: &Predicate, leaves: &mut Vec<Leaf>) -> Node {
         Predicate::Or(any) => Node::Or(any.iter().map(|one| number(one, leaves)).collect()),
         Predicate::Not(one) => Node::Not(Box::new(number(one, leaves))),
         Predicate::Leaf(leaf) => {
-            leaves.push(leaf.clone());
-            Node::Leaf(leaves.len() - 1)
+            let mut add = |field: Field| {
+                leaves.push(Leaf { field, ..leaf.clone() });
+                Node::Leaf(leaves.len() - 1)
+            };
+            let own = match &leaf.field {
+                Field::Named(_) => Vec::new(),
+                // The box's own fields are no columns.
+                like => {
+                    virtual_field::ALL.into_iter().filter(|name| like.is(name)).map(|name| Field::Named(name.into())).collect()
+                }
+            };
+            let field = add(leaf.field.clone());
+            if own.is_empty() { field } else { Node::Or(own.into_iter().map(add).chain([field]).collect()) }
         }
     }
 }

@@ -25,8 +25,10 @@ const ROWS: usize = 100_000;
 
 /// The series of stored rows.
 pub fn of_scan(scan: &Scan<'_>, series: &Series, request: &Request, stats: &mut Stats) -> Result<Vec<OutRow>, QueryError> {
-    let least = scan.work.iter().map(|work| work.least).min();
-    let greatest = scan.work.iter().map(|work| work.greatest).max();
+    let (least, greatest) = match scan.span() {
+        Some((least, greatest)) if series.step.is_none() => (Some(least), Some(greatest)),
+        _ => (None, None),
+    };
     let (by, step) = keys(series, least, greatest, request);
     let rows = grouped(scan, (&series.aggs, &by), None, request, stats)?;
     Ok(filled(rows, series, step, request, stats))

@@ -1,5 +1,6 @@
 //! A place in a query's text behind the predicate, and the small pieces that are read there: signs, keywords, names, numbers.
 
+use super::figures::is_figure;
 use crate::base::predicate::ParseError;
 
 /// Most figures, keys or fields in one pipe.
@@ -85,7 +86,11 @@ impl<'a> Cursor<'a> {
 
     /// A number, if one stands here.
     pub fn number_or(&mut self, otherwise: usize) -> Result<usize, ParseError> {
-        if self.at_digit() { self.whole_number() } else { Ok(otherwise) }
+        self.blanks();
+        // `9n` is a name.
+        let behind = self.rest().trim_start_matches(|next: char| next.is_ascii_digit());
+        let is_number = behind.len() < self.rest().len() && !behind.starts_with(is_name_char);
+        if is_number { self.whole_number() } else { Ok(otherwise) }
     }
 
     /// Text in quotes, if it is next. `\` before the quote or another `\` takes it as it is; any other backslash is itself.
@@ -117,8 +122,10 @@ impl<'a> Cursor<'a> {
     pub fn name(&mut self) -> Result<String, ParseError> {
         self.blanks();
         let start = self.at;
-        if let Some(name) = self.quoted('"')? {
-            return Ok(name);
+        for quote in ['"', '\''] {
+            if let Some(name) = self.quoted(quote)? {
+                return Ok(name);
+            }
         }
         let length = self.rest().find(|next| !is_name_char(next)).unwrap_or(self.rest().len());
         if length == 0 {
@@ -136,7 +143,12 @@ impl<'a> Cursor<'a> {
         self.blanks();
         let start = self.at;
         let name = self.name()?;
-        if !self.text[start..].starts_with('"') && self.rest().starts_with('(') {
+        if !self.text[start..].starts_with(['"', '\'']) && self.rest().starts_with('(') {
+            let figure = name.to_ascii_lowercase();
+            if !is_figure(&figure) && !["count", "rate", "bin"].contains(&figure.as_str()) {
+                let message = format!("there is no column `{name}(…)` here; compute it before, as in `eval x = {name}(…)`");
+                return Err(self.error(start, message));
+            }
             let length = self.rest().find(')').ok_or_else(|| self.error(self.at, "this `(` is never closed"))?;
             self.at += length + 1;
             return Ok(self.text[start..self.at].to_owned());

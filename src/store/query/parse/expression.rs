@@ -224,7 +224,7 @@ impl Parser<'_, '_> {
                 let many = match (info.least, info.most) {
                     (1, 1) => "one argument".to_owned(),
                     (least, most) if least == most => format!("{least} arguments"),
-                    (least, _) => format!("{least} arguments or more"),
+                    (least, most) => format!("{least} to {most} arguments"),
                 };
                 return Err(self.cursor.error(start, format!("`{name}` takes {many}, as in `{}`", info.usage)));
             }

@@ -97,7 +97,8 @@ impl Cursor<'_> {
                 }
             },
         };
-        let written = if function == Function::Count { "count()" } else { &self.text[start..end] };
+        let written = &self.text[start..end];
+        let written = if function == Function::Count && !written.contains('(') { "count()" } else { written };
         let name = self.alias(written)?;
         Ok(Agg { function, name })
     }

@@ -323,7 +323,7 @@ fn new_pipes_print_as_they_parse_and_say_what_is_wrong() {
         ("a | eval x = ", 13, "a value is expected"),
         ("a | eval x = lowr(b)", 13, "did you mean `lower`?"),
         ("a | eval x = lower(a, b)", 13, "takes one argument"),
-        ("a | eval x = if(a)", 13, "takes 2 arguments or more"),
+        ("a | eval x = if(a)", 13, "takes 2 to 3 arguments"),
         ("a | eval x = (1", 13, "never closed"),
         ("a | eval x = \"a", 13, "never closed"),
         ("a | eval x = 5 parsecs", 15, "another pipe"),
