@@ -160,7 +160,8 @@ pub fn user(command: &UserCommand) -> anyhow::Result<()> {
             send(remote, "POST", "/api/v1/users", &body)?;
             println!("{name} added");
             if !admin {
-                println!("Next: {} acl grant {name} produce --topic TOPIC", crate::cli::program());
+                let url = crate::cli::url_argument(&remote.url);
+                println!("Next: {} acl grant {name} produce --topic TOPIC{url}", crate::cli::program());
             }
         }
         UserCommand::Ls { json, remote } => {

@@ -26,7 +26,7 @@ use super::counters::Counters;
 use super::gate::{Gate, Pass};
 use super::room::{Arrival, Rooms};
 use crate::base::clock::Clock;
-use crate::base::ids::{Offset, TopicId};
+use crate::base::ids::Offset;
 use crate::queue::batch::{BatchBuilder, Compression};
 use crate::queue::partitioner::partition_of;
 use crate::queue::{Partition, Queue, QueueError, Ticket, Topic};
@@ -110,6 +110,15 @@ impl Door {
             .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
         // It hands what else the thread has to do to another one.
         if many { tokio::task::block_in_place(|| self.queue.ensure_topic(name)) } else { self.queue.ensure_topic(name) }
+    }
+
+    /// Makes a topic; whether it was not there.
+    ///
+    /// # Errors
+    /// As [`Queue::ensure_topic`].
+    pub fn make_topic(&self, name: &str) -> Result<bool, QueueError> {
+        let is_new = self.queue.topic(name).is_none();
+        self.topic(name).map(|_| is_new)
     }
 
     fn builder(&self) -> BatchBuilder {
@@ -308,7 +317,7 @@ impl Gather {
             };
             let mut landed = Landed {
                 batch: bucket.number,
-                topic: TopicId::from_bytes([0; 16]),
+                topic: bucket.name.clone(),
                 partition: 0,
                 records: number,
                 base: Err(QueueError::Closed),
@@ -384,7 +393,7 @@ struct Arriving {
 impl Arriving {
     fn append(&mut self, topic: &Topic) {
         let partition = self.partition.get_or_insert_with(|| topic.next_partition());
-        (self.landed.topic, self.landed.partition) = (topic.id(), partition.id());
+        (self.landed.topic, self.landed.partition) = (topic.name().clone(), partition.id());
         self.ticket = Some(partition.append(self.batch.clone()));
     }
 
@@ -437,8 +446,8 @@ impl Arriving {
 pub struct Landed {
     /// Its number in the gather.
     pub batch: u32,
-    /// The topic.
-    pub topic: TopicId,
+    /// The topic's name.
+    pub topic: Arc<str>,
     /// The partition's number.
     pub partition: u32,
     /// Records in it.

@@ -64,6 +64,7 @@ pub fn router(ingest: &Ingest) -> Router {
         .route("/_license", get(setup::license))
         .route("/_xpack", get(setup::xpack))
         .route("/_cluster/health", get(setup::health))
+        .route("/_cluster/health/{index}", get(setup::health))
         .route("/_nodes", get(setup::nodes))
         .route("/_nodes/{what}", get(setup::nodes))
         .route("/_nodes/{which}/{what}", get(setup::nodes))

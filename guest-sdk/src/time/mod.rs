@@ -141,7 +141,17 @@ pub fn month_of(name: [u8; 3]) -> Option<i64> {
 /// Reads a time, all of the text or nothing.
 pub fn parse(text: &[u8]) -> Option<i64> {
     let text = text.trim_ascii();
-    if text.get(4) == Some(&b'-') { usual(text).or_else(|| rfc3339(text)) } else { epoch(text) }
+    if text.get(4) == Some(&b'-') { usual(text).or_else(|| rfc3339(text)).or_else(|| begun(text)) } else { epoch(text) }
+}
+
+/// When a month, a day or an hour begins that is written as the beginning of [`usual`].
+fn begun(text: &[u8]) -> Option<i64> {
+    let mut whole = *b"0000-01-01T00:00:00Z";
+    if !matches!(text.len(), 7 | 10 | 13) {
+        return None;
+    }
+    whole[..text.len()].copy_from_slice(text);
+    usual(&whole)
 }
 
 /// `2015-05-17T10:05:03Z`, with up to nine digits of a fraction or without, which is what almost everybody writes: read without looking for

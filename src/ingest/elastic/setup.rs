@@ -213,10 +213,22 @@ pub async fn nodes(headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     reply(StatusCode::OK, answer, query.as_deref())
 }
 
-/// `PUT /{index}`: topics are made by the first record.
-pub async fn make_index(Path(index): Path<String>) -> Response {
-    if route::index_topic(&index).is_none() && !index.starts_with('<') {
-        return wrong(StatusCode::BAD_REQUEST, "invalid_index_name_exception", &format!("invalid index name [{index}]"));
+/// `PUT /{index}`: its topic, unless one is configured for all records, or the name is only to be worked out.
+pub async fn make_index(State(elastic): State<Arc<Elastic>>, Path(index): Path<String>) -> Response {
+    match route::index_topic(&index) {
+        None if index.starts_with('<') => {}
+        None => {
+            return wrong(StatusCode::BAD_REQUEST, "invalid_index_name_exception", &format!("invalid index name [{index}]"));
+        }
+        Some(name) => match elastic.door.make_topic(name) {
+            // That of another day is not.
+            Ok(false) if name == index => {
+                let why = format!("index [{index}] already exists");
+                return wrong(StatusCode::BAD_REQUEST, "resource_already_exists_exception", &why);
+            }
+            Ok(_) => {}
+            Err(error) => return wrong(StatusCode::SERVICE_UNAVAILABLE, "exception", &error.to_string()),
+        },
     }
     let answer = json!({ "acknowledged": true, "shards_acknowledged": true, "index": index });
     reply(StatusCode::OK, answer, None)

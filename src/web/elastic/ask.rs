@@ -35,6 +35,7 @@ pub type AskedParams = Parameters<Params>;
 
 /// URL parameters that change nothing here and may be sent.
 const HARMLESS: [&str; 16] = [
+    // No wildcard that finds nothing: see `topics_for`.
     "allow_no_indices",
     "allow_partial_search_results",
     "error_trace",
@@ -173,6 +174,18 @@ pub fn topics_of(web: &Web, index: &str, lenient: bool) -> Result<Vec<String>, N
     Ok(names)
 }
 
+/// The topics that an index pattern means, as the parameters say what becomes of one that means none.
+pub fn topics_for(web: &Web, index: &str, params: &Params) -> Result<Vec<String>, No> {
+    if params.get("expand_wildcards").is_some_and(|how| how.split(',').any(|how| how == "none")) {
+        return Err("`expand_wildcards` none is not supported".to_owned().into());
+    }
+    let topics = topics_of(web, index, param_flag(params, "ignore_unavailable"))?;
+    if topics.is_empty() && params.get("allow_no_indices").is_some_and(|allow| allow == "false") {
+        return Err(No::missing("index_not_found_exception", format!("no such index [{index}]")));
+    }
+    Ok(topics)
+}
+
 /// What was asked, ready to be worked on.
 pub struct Asked {
     /// Of which topics.
@@ -211,29 +224,28 @@ impl Asked {
         Ok(())
     }
 
-    /// Which rows: `query` of the body and `q` of the URL.
+    /// Which rows: `q` of the URL, or else `query` of the body.
     pub fn predicate(&self) -> Result<Predicate, String> {
-        let mut all = Vec::new();
-        if let Some(query) = self.body.get("query").filter(|query| !query.is_null()) {
-            all.push(dsl::predicate(query, self.now_ns)?);
-        }
         if let Some(text) = self.params.get("q").filter(|text| !text.trim().is_empty()) {
             let mut defaults = lucene::Defaults::new(self.now_ns);
             defaults.all = lucene::operator(self.params.get("default_operator").map(String::as_str))?;
             if let Some(field) = self.params.get("df") {
                 defaults.fields = vec![field.clone()];
             }
-            all.push(lucene::query(text, &mut defaults).map_err(|why| format!("q: {why}"))?);
+            return lucene::query(text, &mut defaults).map_err(|why| format!("q: {why}"));
         }
-        Ok(Predicate::and(all))
+        match self.body.get("query").filter(|query| !query.is_null()) {
+            Some(query) => dsl::predicate(query, self.now_ns),
+            None => Ok(Predicate::All),
+        }
     }
 
-    /// A whole number of the body, or of the URL.
+    /// A whole number of the URL, or else of the body.
     pub fn number(&self, name: &str) -> Result<Option<usize>, String> {
-        match (dsl::read::count(&self.body, name)?, self.params.get(name)) {
-            (Some(number), _) => Ok(Some(number)),
-            (None, Some(text)) => text.parse().map(Some).map_err(|_| format!("`{name}` is a whole number")),
-            (None, None) => Ok(None),
+        let own = dsl::read::count(&self.body, name)?;
+        match self.params.get(name) {
+            Some(text) => text.parse().map(Some).map_err(|_| format!("`{name}` is a whole number")),
+            None => Ok(own),
         }
     }
 

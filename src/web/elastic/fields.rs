@@ -13,7 +13,7 @@ use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::ask::{Asked, AskedParams, No, body_of, in_thread, only_params, param_flag, topics_of};
+use super::ask::{Asked, AskedParams, No, body_of, in_thread, only_params, param_flag, topics_for};
 use super::dsl::names::{TIMESTAMP, names_like};
 use super::dsl::read::{each, only, text};
 use super::{dsl, indices};
@@ -82,7 +82,7 @@ pub async fn index(
     in_thread(web, move |web, cancel| {
         only_params(&params, &["flat_settings", "features", "include_defaults"])?;
         let mut answer = Map::new();
-        let topics = topics_of(web, &index, param_flag(&params, "ignore_unavailable"))?;
+        let topics = topics_for(web, &index, &params)?;
         // Whether it is there can be said without looking at its rows.
         for topic in if method == Method::HEAD { Vec::new() } else { topics } {
             let mappings = json!({ "properties": properties(&topic_kinds(web, &topic, &cancel)?, &|_| true) });
@@ -104,7 +104,7 @@ pub async fn mapping(State(web): State<Arc<Web>>, Path(index): Path<String>, Par
     in_thread(web, move |web, cancel| {
         only_params(&params, &[])?;
         let mut answer = Map::new();
-        for topic in topics_of(web, &index, param_flag(&params, "ignore_unavailable"))? {
+        for topic in topics_for(web, &index, &params)? {
             let mappings = json!({ "properties": properties(&topic_kinds(web, &topic, &cancel)?, &|_| true) });
             answer.insert(topic, json!({ "mappings": mappings }));
         }
@@ -128,7 +128,7 @@ pub async fn mapping_of_fields(
         only_params(&params, &["include_defaults"])?;
         let wanted: Vec<Glob> = fields.split(',').map(names_like).collect();
         let mut answer = Map::new();
-        for topic in topics_of(web, &index, param_flag(&params, "ignore_unavailable"))? {
+        for topic in topics_for(web, &index, &params)? {
             let kinds = topic_kinds(web, &topic, &cancel)?;
             let named = kinds.iter().filter(|(name, _)| wanted.iter().any(|glob| glob.matches(name.as_bytes())));
             let mappings: Map<String, Value> = named
@@ -177,7 +177,7 @@ pub async fn capabilities(
         }) {
             return Err(format!("`filters` {filters} is not supported").into());
         }
-        let topics = topics_of(web, &index, param_flag(&params, "ignore_unavailable"))?;
+        let topics = topics_for(web, &index, &params)?;
         let predicate = match body.get("index_filter") {
             Some(filter) => dsl::predicate(filter, web.clock.now_ns())?,
             None => Predicate::All,

@@ -16,7 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::ask::{AskedParams, No, Params, only_params, param_flag, shards, topics_of};
+use super::ask::{AskedParams, No, Params, only_params, param_flag, shards, topics_for, topics_of};
 use super::dsl::names::glob;
 use crate::base::predicate::Glob;
 use crate::base::time;
@@ -157,18 +157,41 @@ fn cat_of(web: &Web, index: &str, params: &Params) -> Result<Response, No> {
     })
 }
 
-/// `_cat/health`, `_cat/aliases` and `_cat/count` are asked by few, and only for whether they answer.
-pub async fn cat_count(State(web): State<Arc<Web>>, Parameters(params): AskedParams) -> Response {
+/// `/_cat/count`
+pub async fn cat_count_of_all(state: State<Arc<Web>>, params: AskedParams) -> Response {
+    cat_count(state, Path("*".to_owned()), params).await
+}
+
+/// `/_cat/count/{index}`
+pub async fn cat_count(State(web): State<Arc<Web>>, Path(index): Path<String>, Parameters(params): AskedParams) -> Response {
     let answer = || -> Result<Response, No> {
         only_params(&params, &["format", "v", "h"])?;
-        let rows: u64 = web.store.stats().iter().filter(|topic| !topic.name.starts_with('_')).map(|topic| topic.rows).sum();
+        let topics = topics_for(&web, &index, &params)?;
+        let counts = |name: &str| topics.iter().any(|topic| topic == name) && !name.starts_with('_');
+        let rows: u64 = web.store.stats().iter().filter(|topic| counts(&topic.name)).map(|topic| topic.rows).sum();
         let seconds = web.clock.now_ns().div_euclid(1_000_000_000);
         let now = time::format(seconds * 1_000_000_000);
         let clock = now.get(11..19).unwrap_or_default();
+        let all = [("epoch", seconds.to_string()), ("timestamp", clock.to_owned()), ("count", rows.to_string())];
+        let wanted = params.get("h").map_or("epoch,timestamp,count", String::as_str).split(',').map(str::trim);
+        let one = |name: &str| {
+            let long = match name {
+                "t" | "time" => "epoch",
+                "ts" | "hms" | "hhmmss" => "timestamp",
+                "dc" | "docs.count" | "docsCount" => "count",
+                name => name,
+            };
+            all.iter().find(|(own, _)| *own == long).cloned().ok_or_else(|| format!("there is no column `{name}`"))
+        };
+        let shown = wanted.map(one).collect::<Result<Vec<_>, _>>()?;
         Ok(if params.get("format").is_some_and(|format| format == "json") {
-            Json(json!([{ "epoch": seconds.to_string(), "timestamp": clock, "count": rows.to_string() }])).into_response()
+            let row: Map<String, Value> = shown.into_iter().map(|(name, cell)| (name.to_owned(), cell.into())).collect();
+            Json(json!([row])).into_response()
         } else {
-            ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], format!("{seconds} {clock} {rows}\n")).into_response()
+            let heads = shown.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
+            let cells = shown.iter().map(|(_, cell)| cell.as_str()).collect::<Vec<_>>().join(" ");
+            let text = if param_flag(&params, "v") { format!("{heads}\n{cells}\n") } else { format!("{cells}\n") };
+            ([(header::CONTENT_TYPE, "text/plain; charset=UTF-8")], text).into_response()
         })
     };
     answer().unwrap_or_else(IntoResponse::into_response)
@@ -178,7 +201,7 @@ pub async fn cat_count(State(web): State<Arc<Web>>, Parameters(params): AskedPar
 pub async fn resolve(State(web): State<Arc<Web>>, Path(index): Path<String>, Parameters(params): AskedParams) -> Response {
     let answer = || -> Result<Value, No> {
         only_params(&params, &[])?;
-        let topics = topics_of(&web, &index, param_flag(&params, "ignore_unavailable"))?;
+        let topics = topics_for(&web, &index, &params)?;
         let named: Vec<Value> = topics.into_iter().map(|topic| json!({ "name": topic, "attributes": ["open"] })).collect();
         Ok(json!({ "indices": named, "aliases": [], "data_streams": [] }))
     };
@@ -194,7 +217,7 @@ pub async fn settings_of_all(state: State<Arc<Web>>, params: AskedParams) -> Res
 pub async fn settings(State(web): State<Arc<Web>>, Path(index): Path<String>, Parameters(params): AskedParams) -> Response {
     let answer = || -> Result<Value, No> {
         only_params(&params, &["flat_settings", "include_defaults"])?;
-        let topics = topics_of(&web, &index, param_flag(&params, "ignore_unavailable"))?;
+        let topics = topics_for(&web, &index, &params)?;
         let flat = param_flag(&params, "flat_settings");
         Ok(Value::Object(
             topics.into_iter().map(|topic| (topic.clone(), json!({ "settings": settings_of(&topic, flat) }))).collect(),

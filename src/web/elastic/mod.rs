@@ -18,9 +18,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Uri;
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
+
+use tower::ServiceExt as _;
 
 use crate::web::{Web, origin};
 
@@ -45,6 +48,22 @@ mod shown;
 mod tests;
 
 pub use indices::{no_such_path, refreshed};
+
+/// `/_bulk/` is `/_bulk`, as to Elasticsearch.
+pub fn without_last_slash(router: Router) -> Router {
+    let bare = |mut request: Request| {
+        let path = request.uri().path();
+        if path.len() > 1 && path.ends_with('/') {
+            let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
+            let bare = format!("{}{query}", path.trim_end_matches('/'));
+            if let Ok(uri) = Uri::from_maybe_shared(bare) {
+                *request.uri_mut() = uri;
+            }
+        }
+        request
+    };
+    Router::new().fallback_service(router.map_request(bare))
+}
 
 /// Lets nobody through to these paths who may not ask ([`origin`]).
 pub fn guarded(web: &Arc<Web>, router: Router) -> Router {
@@ -89,7 +108,8 @@ pub fn router(web: Arc<Web>) -> Router {
         .route("/{index}/_refresh", get(indices::refresh).post(indices::refresh))
         .route("/_cat/indices", get(indices::cat_all))
         .route("/_cat/indices/{index}", get(indices::cat))
-        .route("/_cat/count", get(indices::cat_count))
+        .route("/_cat/count", get(indices::cat_count_of_all))
+        .route("/_cat/count/{index}", get(indices::cat_count))
         .route("/_resolve/index/{name}", get(indices::resolve).post(indices::resolve))
         .route("/_settings", get(indices::settings_of_all))
         .route("/{index}/_settings", get(indices::settings))

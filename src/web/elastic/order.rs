@@ -17,7 +17,7 @@ use super::ask::Asked;
 use super::beyond;
 use super::dates::{Dates, Stretch};
 use super::dsl::names::field_name;
-use super::dsl::read::{each, maybe_text, object, only, text};
+use super::dsl::read::{each, maybe_text, object, one_key, only, text};
 use crate::base::predicate::{Literal, Predicate, Range, Sense, Test};
 use crate::base::row::TIME;
 use crate::store::query::{Bin, OutRow, OutValue, Pick, Pipe, Query, SortKey, SortView};
@@ -55,25 +55,27 @@ pub struct Order {
 }
 
 impl Order {
-    /// `sort` of the body, or of the URL.
+    /// `sort` of the body, and behind it that of the URL.
     ///
     /// # Errors
     /// What is not supported, by name.
     pub fn of(asked: &Asked) -> Result<Self, String> {
         let mut written: Vec<(String, Value)> = Vec::new();
-        for one in asked.params.get("sort").into_iter().flat_map(|text| text.split(',')) {
-            let (name, order) = one.rsplit_once(':').unwrap_or((one, "asc"));
-            written.push((name.to_owned(), order.into()));
-        }
         if let Some(sort) = asked.body.get("sort") {
-            written.clear();
             for one in each(sort) {
                 match one {
                     Value::String(name) => written.push((name.clone(), Value::Null)),
-                    Value::Object(one) => written.extend(one.iter().map(|(name, how)| (name.clone(), how.clone()))),
+                    Value::Object(one) => {
+                        one_key(one, "sort")?;
+                        written.extend(one.iter().map(|(name, how)| (name.clone(), how.clone())));
+                    }
                     _ => return Err("`sort` is names, or objects of names".to_owned()),
                 }
             }
+        }
+        for one in asked.params.get("sort").into_iter().flat_map(|text| text.split(',')) {
+            let (name, order) = one.rsplit_once(':').unwrap_or((one, "asc"));
+            written.push((name.to_owned(), order.into()));
         }
         let mut order = Self::read(&written, asked.now_ns)?;
         if asked.body.contains_key("pit") || !order.is_default() {

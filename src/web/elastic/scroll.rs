@@ -16,7 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use super::ask::{Asked, AskedParams, No, Params, body_of, in_thread, only_params, param_flag, topics_of};
+use super::ask::{Asked, AskedParams, No, Params, body_of, in_thread, only_params, topics_for, topics_of};
 use super::dsl::read::{each, object, only, text};
 use super::order::Order;
 use super::search;
@@ -164,7 +164,7 @@ pub async fn free(body: Bytes) -> Response {
 pub async fn begin_pit(State(web): State<Arc<Web>>, Path(index): Path<String>, Parameters(params): AskedParams) -> Response {
     let pit = || -> Result<Value, No> {
         only_params(&params, &["keep_alive"])?;
-        let topics = topics_of(&web, &index, param_flag(&params, "ignore_unavailable"))?;
+        let topics = topics_for(&web, &index, &params)?;
         Ok(json!({ "id": seal(&json!({ "topics": topics }))?, "_shards": super::ask::shards() }))
     };
     pit().map(Json).into_response()

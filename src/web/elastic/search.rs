@@ -10,7 +10,7 @@ use axum::extract::{Path, Query as Parameters, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::ask::{Asked, AskedParams, No, Params, body_of, in_thread, only_params, param_flag, topics_of};
+use super::ask::{Asked, AskedParams, No, Params, body_of, in_thread, only_params, param_flag, topics_for, topics_of};
 use super::dsl::read::{flag, maybe_text, object, only, text};
 use super::order::Order;
 use super::shown::Shown;
@@ -100,7 +100,7 @@ pub async fn one(State(web): State<Arc<Web>>, Path(index): Path<String>, params:
         let body = body_of(&body)?;
         only_params(&params, &PARAMS)?;
         let pit = body.get("pit").map(scroll::pit_index).transpose()?;
-        let topics = topics_of(web, pit.as_deref().unwrap_or(&index), param_flag(&params, "ignore_unavailable"))?;
+        let topics = topics_for(web, pit.as_deref().unwrap_or(&index), &params)?;
         let asked = Asked::new(web, topics, params, body, cancel);
         if asked.params.contains_key("scroll") {
             return Ok(Json(scroll::begin(web, asked)?).into_response());
@@ -120,9 +120,13 @@ pub async fn count(State(web): State<Arc<Web>>, Path(index): Path<String>, param
     in_thread(web, move |web, cancel| {
         let Parameters(params) = params;
         only_params(&params, &["q", "df", "default_operator", "analyze_wildcard", "lenient", "terminate_after"])?;
-        let topics = topics_of(web, &index, param_flag(&params, "ignore_unavailable"))?;
-        let asked = Asked::new(web, topics, params, body_of(&body)?, cancel);
+        let topics = topics_for(web, &index, &params)?;
+        let mut asked = Asked::new(web, topics, params, body_of(&body)?, cancel);
         only(&asked.body, "_count", &["query"])?;
+        // Here the body counts.
+        if asked.body.contains_key("query") {
+            asked.params.remove("q");
+        }
         let predicate = asked.predicate()?;
         let enough = terminates_after(&asked)?;
         let (count, early) = match enough {
@@ -194,10 +198,10 @@ enum Total {
 
 fn total_of(asked: &Asked) -> Result<Total, String> {
     let wrong = || "`track_total_hits` is true, false or a number".to_owned();
-    let text = match (asked.body.get("track_total_hits"), asked.params.get("track_total_hits")) {
-        (Some(Value::Null), _) | (None, None) => return Ok(Total::Exact),
-        (Some(value), _) => dsl::read::scalar(value, "track_total_hits")?,
-        (None, Some(text)) => text.clone(),
+    let text = match (asked.params.get("track_total_hits"), asked.body.get("track_total_hits")) {
+        (Some(text), _) => text.clone(),
+        (None, Some(Value::Null) | None) => return Ok(Total::Exact),
+        (None, Some(value)) => dsl::read::scalar(value, "track_total_hits")?,
     };
     match text.as_str() {
         "true" | "" => Ok(Total::Exact),

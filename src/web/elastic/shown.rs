@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::ask::Params;
 use super::calendar::iso;
 use super::dates::Dates;
-use super::dsl::names::{names_like, shown_name};
+use super::dsl::names::{KEYWORD, names_like, shown_name};
 use super::dsl::read::{each, maybe_text, object, only, text};
 use super::highlight::Highlight;
 use super::order::Order;
@@ -56,6 +56,14 @@ impl Default for Source {
 struct Wanted {
     names: Glob,
     format: Option<Dates>,
+    /// Whether `.keyword` was behind the names: it is in the answer too.
+    keyword: bool,
+}
+
+impl Wanted {
+    fn new(names: &str, format: Option<Dates>) -> Self {
+        Self { names: names_like(names), format, keyword: names.ends_with(KEYWORD) }
+    }
 }
 
 impl Shown {
@@ -69,7 +77,7 @@ impl Shown {
             shown.fields.extend(wanted(body.get(name), name, now_ns)?);
         }
         if let Some(names) = params.get("docvalue_fields") {
-            shown.fields.extend(names.split(',').map(|name| Wanted { names: names_like(name), format: None }));
+            shown.fields.extend(names.split(',').map(|name| Wanted::new(name, None)));
         }
         let stored: Option<Vec<String>> = match (body.get("stored_fields"), params.get("stored_fields")) {
             (Some(names), _) => Some(
@@ -85,7 +93,7 @@ impl Shown {
             }
             shown.no_id = stored.iter().any(|name| name == "_none_");
             let named = stored.iter().filter(|name| !name.starts_with('_') && **name != "*");
-            shown.fields.extend(named.map(|name| Wanted { names: names_like(name), format: None }));
+            shown.fields.extend(named.map(|name| Wanted::new(name, None)));
         }
         if shown.fields.len() > NAMES {
             return Err(format!("at most {NAMES} fields can be named"));
@@ -163,7 +171,7 @@ impl Shown {
                     OutValue::List(items) => items.iter().map(|item| plain(&OutValue::Str(item.clone()))).collect(),
                     value => vec![plain(value)],
                 };
-                fields.insert(name.to_owned(), values.into());
+                fields.insert(if wanted.keyword { format!("{name}{KEYWORD}") } else { name.to_owned() }, values.into());
             }
         }
         fields
@@ -254,13 +262,13 @@ fn source(written: Option<&Value>, params: &Params) -> Result<Source, String> {
 fn wanted(written: Option<&Value>, what: &str, now_ns: i64) -> Result<Vec<Wanted>, String> {
     let one = |one: &Value| -> Result<Wanted, String> {
         if let Value::String(name) = one {
-            return Ok(Wanted { names: names_like(name), format: None });
+            return Ok(Wanted::new(name, None));
         }
         let how = object(one, what)?;
         only(how, what, &["field", "format", "include_unmapped"])?;
         let format = maybe_text(how, "format")?.filter(|format| *format != "use_field_mapping");
         let format = format.map(|format| Dates::new(now_ns).format(Some(format))).transpose()?;
-        Ok(Wanted { names: names_like(text(how.get("field"), what)?), format })
+        Ok(Wanted::new(text(how.get("field"), what)?, format))
     };
     written.map_or(&[][..], each).iter().map(one).collect()
 }

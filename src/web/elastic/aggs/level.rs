@@ -17,7 +17,7 @@ use super::figures::Figure;
 use super::keyed::{Bucket, By, Keyed, Terms};
 use super::split::Split;
 use super::{Agg, BUCKETS, FIGURES, Kind, pipeline};
-use crate::base::predicate::{Predicate, Test};
+use crate::base::predicate::Predicate;
 use crate::base::row::TIME;
 use crate::store::query::{self, Agg as Column, Function, Key, OutValue, Pipe, Query, SortKey};
 use crate::web::Web;
@@ -325,8 +325,14 @@ impl<'a> Runner<'a> {
             return Err(why);
         }
         let shown: u64 = buckets.iter().map(|bucket| bucket.count).sum();
+        let after = match keyed {
+            Keyed::Composite(composite) => composite.after_key(&buckets),
+            _ => None,
+        };
         let buckets = pipeline::within(&agg.inside, buckets, || self.asked.goes_on());
-        Ok(keyed.write(buckets, rows.saturating_sub(shown)))
+        let mut written = keyed.write(buckets, rows.saturating_sub(shown));
+        written.extend(after.map(|after| ("after_key".to_owned(), after)));
+        Ok(written)
     }
 
     fn split(&self, agg: &Agg, split: &Split, context: &Context, tree: &mut Tree) -> Result<(), No> {
@@ -421,7 +427,7 @@ impl<'a> Runner<'a> {
 
     /// Where the rows lie in time; none, if there are none.
     fn range(&self, context: &Context) -> Result<Option<(i64, i64)>, No> {
-        let (from, to) = bounds(&context.predicate);
+        let (from, to) = context.predicate.time_bounds();
         // Bounds that are far from the rows would make many steps for nothing.
         let ends = [Function::Min(TIME.to_owned()), Function::Max(TIME.to_owned())].map(Column::new).to_vec();
         let query = Query::new(context.predicate.clone()).pipe(Pipe::Stats(ends, Vec::new()));
@@ -429,20 +435,6 @@ impl<'a> Runner<'a> {
             Some([OutValue::Time(least), OutValue::Time(greatest)]) => Some(((*least).max(from), (*greatest).min(to))),
             _ => None,
         })
-    }
-}
-
-/// The range of time outside of which a predicate plainly keeps nothing.
-fn bounds(predicate: &Predicate) -> (i64, i64) {
-    match predicate {
-        Predicate::Leaf(leaf) => match &leaf.test {
-            Test::Time(range) => (range.from, range.to),
-            _ => (i64::MIN, i64::MAX),
-        },
-        Predicate::And(all) => {
-            all.iter().map(bounds).fold((i64::MIN, i64::MAX), |own, other| (own.0.max(other.0), own.1.min(other.1)))
-        }
-        _ => (i64::MIN, i64::MAX),
     }
 }
 

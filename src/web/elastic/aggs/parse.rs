@@ -8,6 +8,7 @@ use super::keyed::Keyed;
 use super::pipeline::{Pipeline, in_order};
 use super::split::Split;
 use super::{Agg, DEPTH, Kind, MOST};
+use crate::base::row::TIME;
 use crate::web::elastic::dsl::names::field_name;
 use crate::web::elastic::dsl::read::{maybe_text, object, text};
 
@@ -122,5 +123,10 @@ pub fn field(word: &str, body: &Map<String, Value>) -> Result<String, String> {
         return Err(format!("`script` of `{word}` is not supported"));
     }
     let field = text(body.get("field"), "field").map_err(|_| format!("`{word}` wants `field`"))?;
-    Ok(field_name(field).to_owned())
+    Ok(match field_name(field) {
+        // Every row has one, and a time.
+        "_id" if word == "value_count" => TIME.to_owned(),
+        "_id" | "_seq_no" => return Err(format!("`{word}` of `{field}` is not supported: it is no field of the rows")),
+        name => name.to_owned(),
+    })
 }

@@ -199,6 +199,12 @@ fn ranges(word: &str, body: &Map<String, Value>, now_ns: i64) -> Result<Split, S
     if parts.is_empty() {
         return Err(format!("`{word}` wants `ranges`"));
     }
+    // By where they begin, then by where they end.
+    let end = |part: &Part, name: &str, open: f64| part.extra.get(name).and_then(Value::as_f64).unwrap_or(open);
+    parts.sort_by(|a, b| {
+        let froms = end(a, "from", f64::NEG_INFINITY).total_cmp(&end(b, "from", f64::NEG_INFINITY));
+        froms.then_with(|| end(a, "to", f64::INFINITY).total_cmp(&end(b, "to", f64::INFINITY)))
+    });
     let shape = if flag(body, "keyed")? == Some(true) { Shape::Named } else { Shape::ListedWithKeys };
     check(parts, shape, word)
 }

@@ -8,7 +8,7 @@ pub const TIMESTAMP: &str = "@timestamp";
 /// What the dialect calls the row's origin.
 pub const ID: &str = "_id";
 /// What it appends to the name of a text to mean the whole value.
-const KEYWORD: &str = ".keyword";
+pub const KEYWORD: &str = ".keyword";
 
 /// What the dialect calls a field, as the store knows it.
 pub fn field_name(name: &str) -> &str {

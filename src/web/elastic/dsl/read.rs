@@ -24,6 +24,14 @@ pub fn only(body: &Map<String, Value>, what: &str, known: &[&str]) -> Result<(),
     }
 }
 
+/// Refuses an object of several keys where their order counts: that of an object's members is not kept.
+pub fn one_key(order: &Map<String, Value>, what: &str) -> Result<(), String> {
+    match order.len() {
+        0 | 1 => Ok(()),
+        _ => Err(format!("`{what}` of several keys is a list, of an object for each: which is first counts")),
+    }
+}
+
 /// A string.
 pub fn text<'a>(value: Option<&'a Value>, what: &str) -> Result<&'a str, String> {
     value.and_then(Value::as_str).ok_or_else(|| format!("`{what}` is a string"))

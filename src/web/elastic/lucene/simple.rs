@@ -16,10 +16,16 @@ pub fn query(written: &str, defaults: &mut Defaults) -> Result<Predicate, String
     }
     let mut letters = Letters::new(written);
     let mut found = Vec::new();
+    let least = defaults.least.take();
     while letters.peek().is_some() {
         // A `)` that closes nothing is passed over.
         found.extend(clauses(&mut letters, defaults, 0)?);
         letters.take(")");
+    }
+    // Of alternatives at the top, as many as are asked for.
+    if let (Some(least), [Predicate::Or(may)]) = (&least, found.as_slice()) {
+        let needed = leaf::needed(least, may.len())?.max(1);
+        return leaf::at_least(needed, may.clone(), &mut defaults.left);
     }
     Ok(if found.is_empty() {
         Predicate::none()

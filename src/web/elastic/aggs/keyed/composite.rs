@@ -193,19 +193,22 @@ impl Composite {
         buckets
     }
 
+    fn key(&self, values: &[OutValue]) -> Value {
+        let named = self.sources.iter().zip(values).map(|(source, value)| (source.name.clone(), source.written(value)));
+        Value::Object(named.collect())
+    }
+
+    /// Where the next page begins, behind all buckets of this one: also behind those that pipelines leave out of it.
+    pub fn after_key(&self, buckets: &[Bucket]) -> Option<Value> {
+        buckets.last().map(|last| self.key(&last.key))
+    }
+
     /// As the dialect writes them.
     pub fn write(&self, buckets: Vec<Bucket>) -> Map<String, Value> {
-        let key = |values: &[OutValue]| -> Value {
-            let named = self.sources.iter().zip(values).map(|(source, value)| (source.name.clone(), source.written(value)));
-            Value::Object(named.collect())
-        };
         let mut out = Map::new();
-        if let Some(last) = buckets.last() {
-            out.insert("after_key".to_owned(), key(&last.key));
-        }
         let written = buckets.into_iter().map(|own| {
             let mut start = Map::new();
-            start.insert("key".to_owned(), key(&own.key));
+            start.insert("key".to_owned(), self.key(&own.key));
             bucket(start, own.count, own.out)
         });
         out.insert("buckets".to_owned(), written.collect());

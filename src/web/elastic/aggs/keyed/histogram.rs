@@ -151,18 +151,32 @@ impl DateBuckets {
         Ok(Self { bins, least, extended, hard, keyed, descending: is_descending(body)?, shown })
     }
 
+    /// Its steps without an offset.
+    fn whole(&self) -> bins::Dates {
+        bins::Dates { offset: 0, ..self.bins.clone() }
+    }
+
+    /// Whether a bucket begins within the hard bounds, which are rounded as buckets are; the greater one is no longer within.
+    fn within(&self, start: i64) -> bool {
+        let (min, max) = self.hard;
+        let round = |ns: i64| self.whole().floor(ns).saturating_add(self.bins.offset);
+        (min == i64::MIN || start >= round(min)) && (max == i64::MAX || start < round(max))
+    }
+
     /// Kept buckets, in order, without gaps.
     pub fn arrange(&self, buckets: Vec<Bucket>, empty: &dyn Fn() -> Map<String, Value>) -> Result<Vec<Bucket>, String> {
         let mut at: BTreeMap<i64, Bucket> = BTreeMap::new();
         for bucket in buckets {
             if let Some(OutValue::Time(ns)) = bucket.key.first()
-                && (self.bins.floor(self.hard.0)..=self.hard.1).contains(ns)
+                && self.within(*ns)
             {
                 at.insert(*ns, bucket);
             }
         }
         if self.least == 0 {
-            let extended = self.extended.map(|(min, max)| (self.bins.floor(min.max(self.hard.0)), max.min(self.hard.1)));
+            // Bounds are rounded as if there were no offset, and moved by it then.
+            let round = |ns: i64| self.whole().floor(ns).saturating_add(self.bins.offset);
+            let extended = self.extended.map(|(min, max)| (round(min), round(max)));
             let first = at.keys().next().copied().into_iter().chain(extended.map(|(min, _)| min)).min();
             let last = at.keys().next_back().copied().into_iter().chain(extended.map(|(_, max)| max)).max();
             if let (Some(first), Some(last)) = (first, last) {
@@ -171,7 +185,9 @@ impl DateBuckets {
                     if at.len() > BUCKETS {
                         return Err(too_many());
                     }
-                    at.entry(start).or_insert_with(|| Bucket { key: vec![OutValue::Time(start)], count: 0, out: empty() });
+                    if self.within(start) {
+                        at.entry(start).or_insert_with(|| Bucket { key: vec![OutValue::Time(start)], count: 0, out: empty() });
+                    }
                     let next = self.bins.next(start);
                     if next <= start {
                         break;
@@ -288,7 +304,7 @@ impl NumberBuckets {
         let mut at: BTreeMap<i64, Bucket> = BTreeMap::new();
         for bucket in buckets {
             let start = bucket.key.first().and_then(OutValue::number).map(|number| number.as_f64());
-            if let Some(start) = start.filter(|start| *start + self.bins.step > self.hard.0 && *start <= self.hard.1) {
+            if let Some(start) = start.filter(|start| (self.hard.0..=self.hard.1).contains(start)) {
                 at.insert(self.bins.index(start), bucket);
             }
         }

@@ -128,7 +128,7 @@ fn in_milliseconds(key: Key) -> Key {
 }
 
 /// Orders keys: as their values are ordered, equal ones by how they are spelt. None are equal but the same.
-fn key_order(a: &OutValue, b: &OutValue) -> Ordering {
+pub fn key_order(a: &OutValue, b: &OutValue) -> Ordering {
     a.order(b).then_with(|| spelling(a).cmp(&spelling(b)))
 }
 

@@ -15,7 +15,7 @@ use crate::store::query::{Function, Key, OutValue};
 use crate::web::elastic::aggs::parse::field;
 use crate::web::elastic::aggs::path::Path;
 use crate::web::elastic::aggs::{Agg, Kind};
-use crate::web::elastic::dsl::read::{count, each, object, only, scalar};
+use crate::web::elastic::dsl::read::{count, each, object, one_key, only, scalar};
 
 /// Most buckets without a word.
 const USUAL: usize = 10;
@@ -261,7 +261,9 @@ pub fn numbers(a: f64, b: f64, descending: bool) -> Ordering {
 fn order(order: Option<&Value>) -> Result<Vec<(By, bool)>, String> {
     let mut all = Vec::new();
     for one in order.map_or(&[][..], each) {
-        for (by, way) in object(one, "order")? {
+        let one = object(one, "order")?;
+        one_key(one, "order")?;
+        for (by, way) in one {
             let descending = match way.as_str() {
                 Some(way) if way.eq_ignore_ascii_case("asc") => false,
                 Some(way) if way.eq_ignore_ascii_case("desc") => true,

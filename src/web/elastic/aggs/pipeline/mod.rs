@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::Agg;
 use super::figures::finite;
-use super::keyed::Bucket;
+use super::keyed::{Bucket, key_order, numbers};
 use super::parse::Place;
 use super::path::Path;
 use super::script::Script;
 use crate::store::query::OutValue;
 use crate::web::elastic::calendar::Unit;
-use crate::web::elastic::dsl::read::{as_number, count, each, maybe_text, object, only, text, whole};
+use crate::web::elastic::dsl::read::{as_number, count, each, maybe_text, object, one_key, only, text, whole};
 
 mod moving;
 
@@ -201,7 +201,9 @@ fn sort_keys(body: &Map<String, Value>) -> Result<Vec<(Path, bool)>, String> {
             keys.push((Path::read(path)?, false));
             continue;
         }
-        for (path, how) in object(one, "sort")? {
+        let one = object(one, "sort")?;
+        one_key(one, "sort")?;
+        for (path, how) in one {
             let order = match how {
                 Value::Object(how) => {
                     only(how, "sort", &["order"])?;
@@ -300,9 +302,10 @@ impl Pipeline {
                 let starts: Vec<Option<f64>> =
                     buckets.iter().map(|bucket| bucket.key.first().and_then(OutValue::number).map(|n| n.as_f64())).collect();
                 let mut last: Option<(f64, Option<f64>)> = None;
-                for (at, value) in values.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
+                for (at, value) in values.iter().enumerate() {
                     let start = starts.get(at).copied().flatten();
                     if let Some((before, begun)) = last {
+                        // Neither a gap nor what comes behind one has a difference.
                         let mut out = json!({ "value": finite(value - before) });
                         if let (Some(unit), Some(start), Some(begun)) = (unit, start, begun) {
                             #[allow(clippy::cast_precision_loss)]
@@ -359,20 +362,24 @@ impl Pipeline {
                 run(script, &params) != 0.0
             }),
             What::Sort { keys, from, size } => {
-                let value = |bucket: &Bucket, path: &Path| match path.first() {
-                    "_key" => bucket.key.first().and_then(OutValue::number).map_or(f64::NAN, |number| number.as_f64()),
-                    _ => self.one(bucket, path),
-                };
+                let by_key = |path: &Path| path.first() == "_key";
                 if !keys.is_empty() {
                     let mut ranked: Vec<(Vec<f64>, Bucket)> = std::mem::take(buckets)
                         .into_iter()
-                        .map(|bucket| (keys.iter().map(|(path, _)| value(&bucket, path)).collect(), bucket))
+                        .map(|bucket| (keys.iter().map(|(path, _)| self.one(&bucket, path)).collect(), bucket))
                         .collect();
-                    ranked.sort_by(|(a, _), (b, _)| {
-                        let orders = keys
-                            .iter()
-                            .enumerate()
-                            .map(|(at, (_, descending))| super::keyed::numbers(a[at], b[at], *descending));
+                    // What has no place in the order is left out.
+                    ranked.retain(|(values, _)| {
+                        keys.iter().zip(values).any(|((path, _), value)| by_key(path) || !value.is_nan())
+                    });
+                    ranked.sort_by(|(a, one), (b, other)| {
+                        let orders = keys.iter().enumerate().map(|(at, (path, descending))| match (&*one.key, &*other.key) {
+                            ([one, ..], [other, ..]) if by_key(path) => {
+                                let order = key_order(one, other);
+                                if *descending { order.reverse() } else { order }
+                            }
+                            _ => numbers(a[at], b[at], *descending),
+                        });
                         orders.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
                     });
                     *buckets = ranked.into_iter().map(|(_, bucket)| bucket).collect();
