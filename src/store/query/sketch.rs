@@ -350,7 +350,7 @@ mod tests {
             .collect();
         let mut forth = Quantiles::default();
         numbers.iter().for_each(|number| forth.add(*number));
-        let mut back = vec![Quantiles::default(), Quantiles::default(), Quantiles::default()];
+        let mut back = [Quantiles::default(), Quantiles::default(), Quantiles::default()];
         numbers.iter().rev().enumerate().for_each(|(at, number)| back[at % 3].add(*number));
         let mut all = Quantiles::default();
         back.iter().for_each(|some| all.merge(some));
