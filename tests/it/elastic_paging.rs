@@ -112,6 +112,24 @@ fn pages_of_rows_are_the_whole_list() {
 }
 
 #[test]
+fn keys_of_one_object_count_as_written() {
+    let elastic = start();
+    let sorted = |sort: &str| {
+        let body = format!(r#"{{"sort":{sort},"size":1000}}"#);
+        let (status, text) =
+            elastic.sawbox.send("POST", &format!("{}/page-*/_search", elastic.url), "application/json", body.as_bytes());
+        assert_eq!(status, 200, "{sort}: {text}");
+        ids(&serde_json::from_str(&text).unwrap())
+    };
+    let g_first = sorted(r#"[{"g":"desc"},{"@timestamp":"asc"}]"#);
+    let time_first = sorted(r#"[{"@timestamp":"asc"},{"g":"desc"}]"#);
+    assert_ne!(g_first, time_first);
+    assert_eq!(sorted(r#"{"g":"desc","@timestamp":{"order":"asc"}}"#), g_first);
+    assert_eq!(sorted(r#"{"@timestamp":{"order":"asc"},"g":"desc"}"#), time_first);
+    assert_eq!(sorted(r#"[{"g":"desc","@timestamp":"asc"},"_doc"]"#), g_first);
+}
+
+#[test]
 fn decimals_of_requests_are_those_of_rows() {
     let elastic = start();
     for decimal in DECIMALS {

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,9 +13,11 @@ use axum::Json;
 use axum::extract::Query as Parameters;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value, json};
 
-use super::dsl::read::maybe_text;
+use super::dsl::read::{each, maybe_text};
 use super::indices::Pattern;
 use super::{dsl, lucene};
 use crate::base::predicate::Predicate;
@@ -107,10 +110,65 @@ pub fn body_of(body: &[u8]) -> Result<Map<String, Value>, String> {
     match body.trim_ascii() {
         b"" => Ok(Map::new()),
         body => match serde_json::from_slice(body) {
-            Ok(Value::Object(body)) => Ok(body),
+            Ok(Value::Object(mut members)) => {
+                if members.get("sort").is_some_and(several_keys) {
+                    let Sorted { sort: Keys(keys) } =
+                        serde_json::from_slice(body).map_err(|error| format!("`sort`: {error}"))?;
+                    members.insert("sort".to_owned(), keys.into());
+                }
+                Ok(members)
+            }
             Ok(_) => Err("the body is an object".to_owned()),
             Err(error) => Err(format!("the body is no JSON: {error}")),
         },
+    }
+}
+
+/// Whether the order of an object's members counts.
+fn several_keys(sort: &Value) -> bool {
+    each(sort).iter().any(|one| one.as_object().is_some_and(|one| one.len() > 1))
+}
+
+/// A body's `sort`, an object for each key. Grafana sends one object of two keys, of which the first counts first; an object
+/// that is read as a `Value` does not keep which it was.
+#[derive(Deserialize)]
+struct Sorted {
+    sort: Keys,
+}
+
+struct Keys(Vec<Value>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = Keys;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("names, or objects of names")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Keys, E> {
+                Ok(Keys(vec![name.into()]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some((name, how)) = members.next_entry::<String, Value>()? {
+                    keys.push(json!({ name: how }));
+                }
+                Ok(Keys(keys))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Keys, A::Error> {
+                let mut keys = Vec::new();
+                while let Some(Keys(one)) = list.next_element()? {
+                    keys.extend(one);
+                }
+                Ok(Keys(keys))
+            }
+        }
+        from.deserialize_any(Each)
     }
 }
 

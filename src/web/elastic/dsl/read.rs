@@ -24,7 +24,7 @@ pub fn only(body: &Map<String, Value>, what: &str, known: &[&str]) -> Result<(),
     }
 }
 
-/// Refuses an object of several keys where their order counts: that of an object's members is not kept.
+/// Refuses an object of several keys where their order counts, which is kept of a body's own `sort` only.
 pub fn one_key(order: &Map<String, Value>, what: &str) -> Result<(), String> {
     match order.len() {
         0 | 1 => Ok(()),
