@@ -12,6 +12,7 @@ use crate::cli::Remote;
 use crate::cli::ahead::Ahead;
 use crate::cli::client::{Client, Refused, segment};
 use crate::cli::outlet::{self, line};
+use crate::cli::topics::word;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -172,9 +173,8 @@ fn in_context(client: &Client, rows: impl BufRead, beside: usize, as_text: bool)
         }
         for one in fresh {
             if as_text {
-                let text = |name: &str| line(one[name].as_str().unwrap_or_default());
                 let mark = if place(&one) == place(&row) { '>' } else { ' ' };
-                writeln!(out, "{mark} {} {} {}", text("_time"), text("_topic"), text("message"))?;
+                writeln!(out, "{mark} {}", as_line(&one))?;
             } else {
                 writeln!(out, "{one}")?;
             }
@@ -198,6 +198,23 @@ pub fn tail(arguments: &TailArguments) -> anyhow::Result<()> {
     print_rows(rows.map_err(|error| pointed(error, &arguments.query))?, arguments.text, true)
 }
 
+/// `time topic message`, as far as a row has them; for a message that it has not, its other fields.
+fn as_line(row: &Value) -> String {
+    let text = |name: &str| row[name].as_str().map(line);
+    let fields = |own: bool| {
+        let fields = row.as_object().into_iter().flatten().filter(move |(name, _)| own || !name.starts_with('_'));
+        fields.map(|(name, value)| format!("{}={}", line(name), word(value))).collect::<Vec<_>>()
+    };
+    let (time, topic) = (text("_time"), text("_topic"));
+    let rest = match text("message") {
+        Some(message) => vec![message],
+        // What `stats` made has nothing that every row has.
+        None if time.is_none() => return fields(true).join(" "),
+        None => fields(false),
+    };
+    time.into_iter().chain(topic).chain(rest).collect::<Vec<_>>().join(" ")
+}
+
 /// `at_once`: each row is written when it comes, not when a buffer is full.
 fn print_rows(rows: impl BufRead, as_text: bool, at_once: bool) -> anyhow::Result<()> {
     let mut out = outlet::stdout();
@@ -213,8 +230,7 @@ fn print_rows(rows: impl BufRead, as_text: bool, at_once: bool) -> anyhow::Resul
         }
         if as_text {
             let row: Value = serde_json::from_str(&row).context("the box sent something that is not JSON")?;
-            let text = |name: &str| line(row[name].as_str().unwrap_or_default());
-            writeln!(out, "{} {} {}", text("_time"), text("_topic"), text("message"))?;
+            writeln!(out, "{}", as_line(&row))?;
         } else {
             writeln!(out, "{row}")?;
         }

@@ -164,7 +164,8 @@ impl Memtable {
                 let number = self.number(TIME_CLAIMED);
                 self.push(&mut group, row, number, Value::Str(time::format(head.time_ns).as_bytes()));
             }
-            group.add_raw(raw_bytes(message, cells));
+            let payload = rows.payloads.get(at).copied().flatten();
+            group.add_raw(payload.map_or_else(|| raw_bytes(message, cells), <[u8]>::len));
         }
         self.open.insert(partition, group);
         self.scratch = scratch;
@@ -349,7 +350,7 @@ fn slot(value: Value<'_>) -> Slot {
     }
 }
 
-/// What a row was made of: its message where it has one, else its values.
+/// What a row was made of where its payload is not at hand: its message where it has one, else its values.
 fn raw_bytes(message: Option<u32>, cells: &[Cell<'_>]) -> usize {
     let size = |cell: &Cell<'_>| match cell.value {
         Value::Str(bytes) => bytes.len(),

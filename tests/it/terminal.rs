@@ -53,4 +53,11 @@ fn what_others_sent_is_shown_and_does_nothing() {
             assert!(said.trim_end().ends_with(written), "{said}");
         }
     }
+    // Rows without a message are their fields.
+    assert_eq!(shown(&page, &["query", "esc | stats count() by _topic", "--text"]), "_topic=esc count()=1\n");
+    let said = shown(
+        &page,
+        &["query", "esc | fields _time, _topic, _offset, message | eval n = 1 | fields _time, _topic, n", "--text"],
+    );
+    assert!(said.ends_with("Z esc n=1\n"), "{said}");
 }

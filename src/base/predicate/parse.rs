@@ -368,6 +368,9 @@ impl Parser<'_> {
 
     fn ns(&self, word: &Word) -> Result<i64, ParseError> {
         let text = word.text();
+        if let Some(TimeRange { from, .. }) = named(&text) {
+            return Ok(from);
+        }
         let relative = text.starts_with("now") || text.starts_with(['-', '+']);
         let ns = match self.now_ns {
             Some(now_ns) => time::parse_relative(&text, now_ns),
@@ -380,19 +383,8 @@ impl Parser<'_> {
 
     /// An instant, or all of the day, hour, minute or second that is named.
     fn instant(&self, word: &Word) -> Result<Test, ParseError> {
-        let text = word.text();
-        let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
-        let (whole, length_s) = match shape.trim_end_matches('Z').replace(' ', "T").as_str() {
-            "0000-00-00" => (format!("{text}T00:00:00"), 86_400),
-            "0000-00-00T00" => (format!("{}:00:00", text.trim_end_matches('Z')), 3600),
-            "0000-00-00T00:00" => (format!("{}:00", text.trim_end_matches('Z')), 60),
-            "0000-00-00T00:00:00" => (text.clone(), 1),
-            _ => (String::new(), 0),
-        };
-        if length_s > 0
-            && let Some(from) = time::parse(&whole)
-        {
-            return Ok(Test::Time(TimeRange { from, to: from.saturating_add(length_s * 1_000_000_000 - 1) }));
+        if let Some(range) = named(&word.text()) {
+            return Ok(Test::Time(range));
         }
         let ns = self.ns(word)?;
         Ok(Test::Time(TimeRange { from: ns, to: ns }))
@@ -407,4 +399,18 @@ impl Parser<'_> {
         }
         Ok(Predicate::Leaf(Leaf { field, test }))
     }
+}
+
+/// All of the day, hour, minute or second that a text names.
+fn named(text: &str) -> Option<TimeRange> {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let (whole, length_s) = match shape.trim_end_matches('Z').replace(' ', "T").as_str() {
+        "0000-00-00" => (format!("{text}T00:00:00"), 86_400),
+        "0000-00-00T00" => (format!("{}:00:00", text.trim_end_matches('Z')), 3600),
+        "0000-00-00T00:00" => (format!("{}:00", text.trim_end_matches('Z')), 60),
+        "0000-00-00T00:00:00" => (text.to_owned(), 1),
+        _ => return None,
+    };
+    let from = time::parse(&whole)?;
+    Some(TimeRange { from, to: from.saturating_add(length_s * 1_000_000_000 - 1) })
 }

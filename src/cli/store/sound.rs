@@ -38,7 +38,9 @@ pub fn verify(as_json: bool, source: &Source) -> anyhow::Result<()> {
     } else {
         for finding in &report.findings {
             let mark = if finding.is_damage { "DAMAGED" } else { "note   " };
-            println!("{mark}  {} at byte {}: {}", line(&finding.path), finding.at, line(&finding.what));
+            // A file as a whole has no place.
+            let at = if finding.at > 0 { format!(" at byte {}", finding.at) } else { String::new() };
+            println!("{mark}  {}{at}: {}", line(&finding.path), line(&finding.what));
             println!("         costs {}", line(&finding.costs));
         }
         println!("{} entries of the log and {} parts of {} read", report.entries, report.parts, bytes(&report.bytes.into()));

@@ -106,6 +106,10 @@ fn kept(records: &[Record], keep: KeepPayload) -> (Seen, u64) {
     let merged = seen(&store.snapshot(None, None, None));
     assert_eq!(in_memory, in_parts);
     assert_eq!(in_parts, merged);
+    let raw: usize = records.iter().map(|record| record.payload.len()).sum();
+    let said = store.stats()[0].raw_bytes;
+    // A group that is cut by days is shared out by rows, rounded.
+    assert!(said.abs_diff(raw as u64) < 16, "rows were made of {raw} bytes, kept or not, not of {said}");
     for (offset, payload) in &merged {
         assert_eq!(payload, &records[usize::try_from(*offset).unwrap()].payload, "of row {offset}");
     }

@@ -24,7 +24,7 @@ pub struct Finding {
     pub path: String,
     /// The topic, where it is known.
     pub topic: String,
-    /// The byte where it begins.
+    /// The byte where it begins; 0 where it is the file as a whole.
     pub at: u64,
     /// What is wrong.
     pub what: String,

@@ -329,8 +329,10 @@ fn round(value: &Val<'_>, places: &Val<'_>) -> Val<'static> {
             whole((number.as_f64() / scale).round() * scale)
         }
         Some(number) => {
-            let scale = 10f64.powi(places);
-            Val::float((number.as_f64() * scale).round() / scale)
+            let (number, scale) = (number.as_f64(), 10f64.powi(places));
+            let scaled = number * scale;
+            // What is too great to be scaled has no places.
+            Val::float(if scaled.is_finite() { scaled.round() / scale } else { number })
         }
         None => Val::Null,
     }

@@ -267,6 +267,7 @@ fn expressions_mean_what_they_say() {
         ("number(\"0x\")", none),
         ("int(-2.7)", "-2"),
         ("round(2.345, 2)", "2.35"),
+        ("round(1e300, 9)", "1e300"),
         ("round(1250, -2)", "1300"),
         ("floor(-0.5)", "-1"),
         ("ceil(0.5)", "1"),
