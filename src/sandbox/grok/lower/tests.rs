@@ -24,7 +24,22 @@ fn lowered_agrees(lowered: &Lowered, regex: &regex::bytes::Regex, text: &[u8]) -
         Outcome::Found => Some((1..regex.captures_len()).map(|group| memory.get(group)).collect()),
     };
     let theirs = by_automaton(regex, text);
-    if ours == theirs { Ok(outcome) } else { Err(format!("{regex} on {text:?}: {ours:?}, the automaton says {theirs:?}")) }
+    // The crate (1.13) finds what is not there where a run stands before its own end, as in the test below. From the front, it
+    // does not.
+    let from_the_front = || by_automaton(&automaton(&format!(r"\A(?s-u:.)*?(?:{regex})"), false).unwrap(), text);
+    if ours == theirs || ours == from_the_front() {
+        return Ok(outcome);
+    }
+    Err(format!("{regex} on {text:?}: {ours:?}, the automaton says {theirs:?}"))
+}
+
+#[test]
+fn one_colon_is_not_two() {
+    let expression = r"[ab]:(?:\\.|[^:\\])*:";
+    let (regex, lowered) = (automaton(expression, false).unwrap(), Lowered::new(expression).unwrap());
+    for (text, found) in [("\naa:", Outcome::NotFound), ("\naa::", Outcome::Found), ("a:b\\::", Outcome::Found)] {
+        assert_eq!(lowered_agrees(&lowered, &regex, text.as_bytes()), Ok(found), "{text}");
+    }
 }
 
 /// Expressions over a small alphabet, with everything that can be lowered, and some that cannot.
