@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::cli::Source;
 use crate::config::{Config, Loaded, Problem};
@@ -132,14 +134,26 @@ pub async fn stopped() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Human on a terminal, JSON otherwise; `SAWBOX_LOG` sets what is said (`info`, `debug`, `sawbox::queue=trace` …).
+/// Human on a terminal, JSON otherwise; `SAWBOX_LOG` sets what is said (`info`, `debug`, `info,sawbox::relay=debug` …).
 pub fn start_logging() {
-    let filter = EnvFilter::try_from_env("SAWBOX_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    /// Below `info` the compiler of filters says ten thousand lines: only where it is asked for by name.
+    const COMPILER: [&str; 2] = ["cranelift", "wasmtime"];
+    let asked = std::env::var("SAWBOX_LOG").ok().filter(|asked| !asked.is_empty());
+    let (asked, mistake) = match asked.as_deref().unwrap_or("info").parse::<Targets>() {
+        Ok(asked) => (asked, None),
+        Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
+    };
+    let level = asked.default_level().unwrap_or(LevelFilter::OFF);
+    let compiler = COMPILER.map(|target| (target, level.min(LevelFilter::INFO)));
+    let shown = Targets::new().with_default(level).with_targets(compiler).with_targets(asked);
+    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
-        lines.compact().with_target(false).init();
+        lines.compact().with_target(false).finish().with(shown).init();
     } else {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().with(shown).init();
+    }
+    if let Some(error) = mistake {
+        tracing::warn!(%error, "SAWBOX_LOG is not understood: what is said is `info`");
     }
 }
 

@@ -24,21 +24,19 @@ fn lowered_agrees(lowered: &Lowered, regex: &regex::bytes::Regex, text: &[u8]) -
         Outcome::Found => Some((1..regex.captures_len()).map(|group| memory.get(group)).collect()),
     };
     let theirs = by_automaton(regex, text);
-    // The crate (1.13) finds what is not there where a run stands before its own end, as in the test below. From the front, it
-    // does not.
-    let from_the_front = || by_automaton(&automaton(&format!(r"\A(?s-u:.)*?(?:{regex})"), false).unwrap(), text);
-    if ours == theirs || ours == from_the_front() {
-        return Ok(outcome);
-    }
-    Err(format!("{regex} on {text:?}: {ours:?}, the automaton says {theirs:?}"))
+    if ours == theirs { Ok(outcome) } else { Err(format!("{regex} on {text:?}: {ours:?}, the automaton says {theirs:?}")) }
 }
 
+/// The automaton finds what is not there where a crate makes the regex crate's `dfa-build` part of the program (0.4.19).
 #[test]
 fn one_colon_is_not_two() {
-    let expression = r"[ab]:(?:\\.|[^:\\])*:";
-    let (regex, lowered) = (automaton(expression, false).unwrap(), Lowered::new(expression).unwrap());
-    for (text, found) in [("\naa:", Outcome::NotFound), ("\naa::", Outcome::Found), ("a:b\\::", Outcome::Found)] {
-        assert_eq!(lowered_agrees(&lowered, &regex, text.as_bytes()), Ok(found), "{text}");
+    for (expression, text, found) in [
+        (r"[ab]:(?:\\.|[^:\\])*:", "\naa:", false),
+        (r"[ab]:(?:\\.|[^:\\])*:", "\naa::", true),
+        (r"[ab]:[^:]*:", "\naa:", false),
+        (r"(?s-u)(?:^|[^0-9A-Za-z_])?5.*?5", "10.0.0.5", false),
+    ] {
+        assert_eq!(automaton(expression, false).unwrap().is_match(text.as_bytes()), found, "{expression} in {text:?}");
     }
 }
 
