@@ -8,6 +8,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::base::low;
 use crate::cli::Source;
 use crate::config::{Config, Loaded, Problem};
 
@@ -113,6 +114,7 @@ pub fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::R
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("network")
+        .on_thread_start(low::prompt)
         .enable_all()
         .build()
         .context("cannot start the network threads")?;

@@ -149,7 +149,7 @@ impl Request {
 pub struct Limits {
     /// Threads that read.
     pub threads: usize,
-    /// How long one of them reads alone: another must be begun, and waited for where all cores are busy.
+    /// How long one of them reads alone: another must be begun. Where all cores are busy, longer.
     pub alone: Duration,
     /// Groups of rows that `stats` may tell apart.
     pub groups: usize,

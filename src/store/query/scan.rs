@@ -16,8 +16,12 @@ use super::layers::{Layer, Layers};
 use super::select::{Selector, SourceSelector};
 use super::view::GroupView;
 use super::{QueryError, Request, Stats};
+use crate::base::low;
 use crate::base::predicate::Predicate;
 use crate::store::source::Source;
+
+/// After how many times [`super::Limits::alone`] another thread is begun though no core is idle.
+const PATIENCE: u32 = 25;
 
 /// A row group that may hold kept rows.
 #[derive(Clone, Copy, Debug)]
@@ -351,11 +355,21 @@ impl<'a> Scan<'a> {
         let (read, begun) = (&read, self.cancel.elapsed());
         let results = std::thread::scope(|scope| {
             let mut threads = Vec::new();
+            let mut ask = self.alone;
             // Others are worth their beginning where this takes a while, and as much is left as was read.
             let mut between = || {
-                if threads.is_empty() && deal.is_young() && self.cancel.elapsed().saturating_sub(begun) >= self.alone {
+                if !threads.is_empty() || !deal.is_young() {
+                    return;
+                }
+                let took = self.cancel.elapsed().saturating_sub(begun);
+                if took < ask {
+                    return;
+                }
+                // Who is begun is waited for. On a busy machine that is longer than a short query.
+                if took >= self.alone * PATIENCE || low::has_idle_core() {
                     threads.extend((1..=helpers).map(|thread| scope.spawn(move || read(thread, &mut || ()))));
                 }
+                ask = took * 2;
             };
             let mut results = vec![read(0, &mut between)];
             for thread in threads {
