@@ -11,6 +11,7 @@ import argparse
 import itertools
 import json
 import math
+import multiprocessing
 import os
 import pathlib
 import platform
@@ -204,7 +205,8 @@ class Bench:
 
     def live(self, side, file, rows):
         before = side.count()
-        sender = threading.Thread(target=side.send_file, args=("access2", file))
+        # A process of its own: beside a thread that sends, who asks would wait for the interpreter, too.
+        sender = multiprocessing.get_context("fork").Process(target=side.send_file, args=("access2", file))
         connection, took = side.connect(), {query.name: [] for query in queries.LIVE}
         sender.start()
         while sender.is_alive():
@@ -212,6 +214,8 @@ class Bench:
                 took[query.name].append(side.timed(asks(query, side), query.limit, connection) * 1e3)
             time.sleep(0.05)
         sender.join()
+        if sender.exitcode:
+            raise Failed(f"{side.name}: sending beside queries failed")
         side.wait_for(before + rows)
         time.sleep(2 if self.args.quick else 20)
         found, big = {}, {}

@@ -194,6 +194,7 @@ fn rows_are_ordered_and_paged() {
     let aggs = json!({ "terminate_after": 2, "aggs": { "a": { "avg": { "field": "took" } } } });
     elastic.refuses("/web/_search", aggs, "terminate_after");
     elastic.refuses("/web/_search?scroll=1m", json!({ "terminate_after": 2 }), "terminate_after");
+    elastic.refuses("/web/_search?scroll=1m&from=3", json!({}), "from");
     let named = |many: usize| elastic.send("GET", &format!("/{}/_count", vec!["we*"; many].join(",")));
     assert_eq!((named(10_000).1["count"].clone(), named(10_001).0), (json!(7), 400));
 }
@@ -380,6 +381,7 @@ fn indices_and_fields() {
     let (_, table) = elastic.send("GET", "/_cat/indices/web?v&h=i,health");
     assert_eq!(table, "index health\nweb   green\n");
     assert_eq!(elastic.send("GET", "/_cat/indices?h=nonsense").0, 400);
+    assert_eq!(["none", "none*"].map(|name| elastic.send("GET", &format!("/_cat/indices/{name}")).0), [404, 200]);
     let (_, resolved) = elastic.send("GET", "/_resolve/index/w*");
     assert_eq!(resolved["indices"][0]["name"], "web");
     let (_, whole) = elastic.send("GET", "/web");

@@ -84,7 +84,7 @@ fn size(bytes: u64, unit: Option<&str>) -> Result<String, String> {
 fn cat_of(web: &Web, index: &str, params: &Params) -> Result<Response, No> {
     let known = ["format", "h", "v", "s", "bytes", "time", "health", "pri", "help", "include_unloaded_segments"];
     only_params(params, &known)?;
-    let topics = topics_of(web, index, true)?;
+    let topics = topics_of(web, index, false)?;
     let columns: Vec<usize> = match params.get("h") {
         None => (0..USUAL).collect(),
         Some(named) => {

@@ -44,8 +44,11 @@ fn open(id: &str) -> Result<Map<String, Value>, No> {
 /// # Errors
 /// What is not supported, by name.
 pub fn begin(web: &Web, asked: Asked) -> Result<Value, No> {
-    for name in ["from", "search_after", "pit"] {
-        if asked.body.get(name).is_some_and(|value| value.as_u64() != Some(0)) {
+    if asked.number("from")?.is_some_and(|from| from > 0) {
+        return Err("`from` is not supported beside `scroll`".to_owned().into());
+    }
+    for name in ["search_after", "pit"] {
+        if asked.body.contains_key(name) {
             return Err(format!("`{name}` is not supported beside `scroll`").into());
         }
     }
