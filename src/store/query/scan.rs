@@ -358,11 +358,8 @@ impl<'a> Scan<'a> {
             let mut ask = self.alone;
             // Others are worth their beginning where this takes a while, and as much is left as was read.
             let mut between = || {
-                if !threads.is_empty() || !deal.is_young() {
-                    return;
-                }
                 let took = self.cancel.elapsed().saturating_sub(begun);
-                if took < ask {
+                if took < ask || !threads.is_empty() || !deal.is_young() {
                     return;
                 }
                 // Who is begun is waited for. On a busy machine that is longer than a short query.
