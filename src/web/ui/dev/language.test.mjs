@@ -6,9 +6,12 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-const entry = join(dirname(fileURLToPath(import.meta.url)), '../src/language.ts');
-const built = await build({ entryPoints: [entry], bundle: true, write: false, format: 'esm', logLevel: 'error' });
-const language = await import(`data:text/javascript;base64,${Buffer.from(built.outputFiles[0].contents).toString('base64')}`);
+const load = async (file) => {
+  const entry = join(dirname(fileURLToPath(import.meta.url)), '../src', file);
+  const built = await build({ entryPoints: [entry], bundle: true, write: false, format: 'esm', logLevel: 'error' });
+  return import(`data:text/javascript;base64,${Buffer.from(built.outputFiles[0].contents).toString('base64')}`);
+};
+const [language, { marked }] = [await load('language.ts'), await load('explore/rowmodel.ts')];
 const kinds = (text) => language.pieces(text).filter((piece) => piece.kind !== 'space').map((piece) => `${piece.kind} ${piece.text}`);
 
 test('pieces cover the text, whatever it is', () => {
@@ -132,5 +135,15 @@ test('a line of stats leads to the rows that it counts', () => {
 });
 
 test('what is marked in the message', () => {
-  assert.deepEqual(language.needles('timeout "connection reset" -noise not x:drop verb:GET bytes>5000 path:/a*'), ['timeout', 'connection reset', 'GET', '/a']);
+  for (const [query, message, ...hits] of [
+    ['timeout "connection reset" -noise not x:drop bytes>5000', 'Timeout: connection reset, noise drop 5000', 'Timeout', 'connection reset'],
+    ['verb:GET path:/a*', 'GET /about /b', 'GET', '/a'],
+    ['web', 'web.example/x.webp cobweb web', 'web', 'web'],
+    ['web*', 'x.webp cobweb', 'web'],
+    ['*web or ünder', 'cobweb webp wunder ünder', 'web', 'ünder'],
+    ['"*x*"', '*x* x', '*x*'],
+    ['a\\*', 'a* ab', 'a*'],
+    ['_topic:web _partition:10 10', 'web 10', '10'],
+    ['a?c /', 'abc /'],
+  ]) assert.deepEqual(marked(message, language.needles(query)).filter((_, at) => at % 2), hits, query);
 });

@@ -223,18 +223,28 @@ export function narrowed(text: string, field: string, value: unknown, keep: bool
   return [[besides(head), wanted].filter(Boolean).join(' '), pipes(text)].filter(Boolean).join(' ');
 }
 
-/** Words and phrases the query looks for, to be marked in the message. */
-export function needles(text: string): string[] {
+/** What is to be marked in the message; whether it stands for itself there, or other characters of a word may go before or after it. */
+export interface Needle {
+  text: string;
+  openBefore: boolean;
+  openAfter: boolean;
+}
+
+/** Words, phrases and values the query looks for, but for the origin's: that is not in the message. */
+export function needles(text: string): Needle[] {
   const solid = pieces(predicate(text)).filter((piece) => piece.kind !== 'space');
-  const found: string[] = [];
+  const found: Needle[] = [];
   solid.forEach((piece, at) => {
     if (!['word', 'string', 'number'].includes(piece.kind)) return;
     const operator = solid[at - 1]?.kind === 'operator' ? solid[at - 1] : undefined;
     const before = solid[operator ? at - 3 : at - 1];
     if (before?.kind === 'logic' && /^(-|!|not)$/i.test(before.text)) return;
-    if (operator && !/^:?=?$/.test(operator.text)) return;
-    const plain = (piece.kind === 'string' ? unquoted(piece.text) : piece.text).replace(/\\(.)/g, '$1').replace(/^\*+|\*+$/g, '');
-    if (plain.length > 1 && !(piece.kind !== 'string' && /[*?]/.test(plain))) found.push(plain);
+    if (operator && (!/^:?=?$/.test(operator.text) || solid[at - 2]?.text.startsWith('_'))) return;
+    const quoted = piece.kind === 'string';
+    const bare = quoted ? '' : piece.text.replace(/^\*+|(?<!\\)\*+$/g, '');
+    const plain = quoted ? unquoted(piece.text) : bare.replace(/\\(.)/g, '$1');
+    if (plain.length < 2 || /(?<!\\)[*?]/.test(bare)) return;
+    found.push({ text: plain, openBefore: !quoted && piece.text.startsWith('*'), openAfter: !quoted && /(?<!\\)\*$/.test(piece.text) });
   });
   return found;
 }

@@ -1,6 +1,7 @@
 // What a row shows of itself before it is opened: how bad it is, its tags, its line, and where the query's words stand in it.
 
 import { plain } from '../format';
+import type { Needle } from '../language';
 
 /** Names that a row has beside its own fields. */
 export const ORIGIN_FIELDS = new Set(['_time', '_topic', '_partition', '_offset', '_n', '_generation']);
@@ -49,11 +50,19 @@ export function line(data: Record<string, unknown>): { text: string; made: boole
 
 export const TOO_LONG = 4_000;
 
+/** What the box takes for a part of a word. */
+const WORD = '[0-9A-Za-z_\\u0080-\\u{10ffff}]';
+
 /** The text cut where the needles stand: every odd piece is a hit. */
-export function marked(text: string, needles: string[]): string[] {
+export function marked(text: string, needles: Needle[]): string[] {
   if (!needles.length) return [text];
-  const escaped = needles.map((needle) => needle.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).sort((a, b) => b.length - a.length);
-  return text.split(new RegExp(`(${escaped.join('|')})`, 'giu'));
+  const expression = ({ text, openBefore, openAfter }: Needle): string => {
+    const before = !openBefore && new RegExp(`^${WORD}`, 'u').test(text) ? `(?<!${WORD})` : '';
+    const after = !openAfter && new RegExp(`${WORD}$`, 'u').test(text) ? `(?!${WORD})` : '';
+    return before + text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') + after;
+  };
+  const longestFirst = needles.toSorted((a, b) => b.text.length - a.text.length);
+  return text.split(new RegExp(`(${longestFirst.map(expression).join('|')})`, 'giu'));
 }
 
 /** A stable hue out of eight for a topic's name. */
