@@ -104,6 +104,7 @@ function TopicDetail({ topic }: { topic: TopicState }): JSX.Element {
           {!topic.internal && <IconButton icon="pen" label="Change the chain" text="Change the chain" onClick={() => setEditing(true)} />}
           <IconButton icon="search" label="Search its rows" text="Search its rows" onClick={search} />
         </div>
+        <p class="quiet">Since the box’s start:</p>
         <dl class="counters">
           {([['records taken', counters?.records], ['rows stored', counters?.stored], ['dropped', counters?.dropped], ['failed', counters?.failed]] as const).map(([name, value]) => <div key={name} class={name === 'failed' && value ? 'bad' : ''}><dt>{name}</dt><dd>{value === undefined ? '–' : count(value)}</dd></div>)}
         </dl>

@@ -32,7 +32,7 @@ export function Chains({ topics, stale }: { topics: TopicState[]; stale: string 
       {shown.length > 0 && (
         <div class="table-scroll">
           <table class="grid">
-            <thead><tr><th>Topic</th><th class="number">Generation</th><th>Chain</th><th class="number">Records</th><th class="number">Stored</th><th class="number">Dropped</th><th class="number">Failed</th></tr></thead>
+            <thead><tr><th>Topic</th><th class="number">Generation</th><th>Chain</th><th class="number" title="taken since the box’s start, as the figures behind it">Records</th><th class="number">Stored</th><th class="number">Dropped</th><th class="number">Failed</th></tr></thead>
             <tbody>{shown.map((topic) => <ChainRow key={topic.id} topic={topic} />)}</tbody>
           </table>
         </div>
