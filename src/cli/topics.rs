@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use anyhow::Context;
+use clap::ArgGroup;
 use serde_json::Value;
 
 use crate::cli::Remote;
@@ -80,12 +81,13 @@ pub enum TopicCommand {
     #[command(after_help = "Examples:
   sawbox topic trim web --older-than 2h
   sawbox topic trim web --before 120000 --partition 0
-  sawbox topic trim web --before latest            # all that there are now")]
+  sawbox topic trim web --before latest            # all that there are now",
+        group = ArgGroup::new("which").args(["before", "older_than"]).required(true))]
     Trim {
         /// The topic
         topic: String,
         /// Those below this offset, or `latest`
-        #[arg(long, required_unless_present = "older_than", conflicts_with = "older_than")]
+        #[arg(long, value_name = "OFFSET")]
         before: Option<String>,
         /// Those that came longer ago than this
         #[arg(long, value_name = "SPAN")]

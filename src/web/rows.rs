@@ -143,7 +143,12 @@ pub async fn query(State(web): State<Arc<Web>>, Parameters(asked): Parameters<As
             ControlFlow::Continue(())
         });
         let last = match ended {
-            Ok(stats) if asked.stats => Some(json!({ "_stats": stats })),
+            Ok(stats) if asked.stats => {
+                let mut told = json!({ "_stats": stats });
+                // What it came to: less than was asked for, where the configuration allows no more.
+                told["_stats"]["limit"] = request.limit.into();
+                Some(told)
+            }
             Ok(_) => None,
             Err(error) => Some(json!({ "error": { "message": error.to_string() } })),
         };

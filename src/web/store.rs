@@ -157,7 +157,7 @@ fn run(
     let sources = web.store.snapshot(request.from_ns, request.to_ns, request.topics.as_deref()).sources;
     let missing = "rows that were not on the disk before the restart are being made again";
     let done = if behind && !takes_partial {
-        Err(ExportError::Refused(format!("{missing}; ask again in a moment, or add partial=true")))
+        Err(ExportError::Refused(format!("{missing}; ask again in a moment, or for what there is (`partial`)")))
     } else {
         let out = BufWriter::with_capacity(PIECE_BYTES, Sending(&mut pieces));
         export(&sources, request, cancel, format, out)
@@ -165,7 +165,7 @@ fn run(
     let failed = match done {
         Ok(Exported { stats, .. }) if !takes_partial && (stats.partial || stats.damaged > 0) => {
             let why = stats.note.unwrap_or("some chunks are damaged (`sawbox store verify` says which)");
-            Some(ExportError::Refused(format!("{why}; with partial=true comes what there is")))
+            Some(ExportError::Refused(format!("{why}; `partial` takes what there is")))
         }
         Ok(_) => None,
         Err(error) => Some(error),

@@ -8,6 +8,18 @@ use serde_json::Value;
 use crate::support::TestBox;
 
 #[test]
+fn an_answer_of_fewer_rows_than_were_asked_for_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let sawbox = TestBox::start_with(dir.path(), "web.query_rows = 3\n", "");
+    sawbox.ingest("web", "a\nb\nc\nd\n");
+    for (asked, came) in [("10", 3), ("2", 2)] {
+        let (_, text) = sawbox.get("/api/v1/query", &[("q", "*"), ("limit", asked), ("stats", "true"), ("wait", "9s")]);
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((lines.len(), &lines[came]["_stats"]["limit"]), (came + 1, &came.into()), "{text}");
+    }
+}
+
+#[test]
 fn a_query_is_explained_completed_and_set_in_context() {
     let dir = tempfile::tempdir().unwrap();
     let sawbox = TestBox::start(dir.path(), "");

@@ -105,7 +105,11 @@ fn from_box(arguments: &ExportArguments, format: Format, out: &mut (dyn Write + 
     let mut rows = Client::new(&arguments.place.remote.url)
         .stream("/api/v1/export", &pairs)
         .map_err(|error| crate::cli::search::pointed(error, &arguments.query))?;
-    io::copy(&mut rows, out).context("the answer broke off; the box's log says why")?;
+    let broke_off = match arguments.partial {
+        true => "the answer broke off; the box's log says why",
+        false => "the answer broke off; the box's log says why. If rows are missing, --partial takes what there is",
+    };
+    io::copy(&mut rows, out).context(broke_off)?;
     Ok(())
 }
 

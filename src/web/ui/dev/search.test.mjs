@@ -20,9 +20,16 @@ globalThis.innerWidth = 1200;
 const ask = globalThis.fetch;
 let asked = [];
 let last = null;
+let allowed = Infinity;
 globalThis.fetch = async (path, init) => {
   const isRows = path.startsWith('/api/v1/query');
   if (isRows) asked.push(new URL(path, 'http://page').searchParams);
+  if (isRows && allowed < Infinity) {
+    const params = asked.at(-1);
+    const limit = Math.min(allowed, Number(params.get('limit')));
+    last = { limit };
+    path = `/api/v1/query?${new URLSearchParams({ ...Object.fromEntries(params), limit })}`;
+  }
   const response = await ask(`http://127.0.0.1:${server.address().port}${path}`, init);
   return isRows && last ? new Response(`${(await response.text()).trim()}\n${JSON.stringify({ _stats: last })}\n`) : response;
 };
@@ -52,6 +59,15 @@ test('rows as they are stored, and those of pipes that go row by row, go on to t
     assert.equal(new Set(search.rows.value.map(search.rowId)).size, search.rows.value.length, q);
     assert.equal(search.ending.value, 'all');
   }
+});
+
+test('a box that gives fewer rows than it is asked for does not end them', async () => {
+  allowed = 150;
+  assert.deepEqual(await show('response:200'), [150, 'older']);
+  while (search.ending.value === 'older') await search.loadMore();
+  const paged = search.rows.value.length;
+  allowed = Infinity;
+  assert.deepEqual(await show('response:200', 5000), [paged, 'all']);
 });
 
 test('where rows depend on one another they are not paged', async () => {

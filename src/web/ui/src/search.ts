@@ -69,6 +69,9 @@ export function rowId(row: Row): string {
   return id;
 }
 
+/** How many rows the box gives: fewer than it was asked for, where its configuration allows no more. */
+const atMost = (asked: number, said: api.QueryStats): number => (typeof said['limit'] === 'number' ? Math.min(asked, said['limit']) : asked);
+
 let running: AbortController | null = null;
 let more: AbortController | null = null;
 let sideways: AbortController | null = null;
@@ -98,16 +101,20 @@ export async function run(quiet = false): Promise<void> {
   void runSideways(side, quiet);
   const started = performance.now();
   let fresh: Row[] | null = null;
+  let most = state.limit.value;
   try {
-    await api.query(whole, state.limit.value, mine.signal, (piece) => {
+    await api.query(whole, most, mine.signal, (piece) => {
       fresh = fresh ? fresh.concat(piece) : piece;
       if (!quiet) rows.value = fresh;
-    }, (found) => void (stats.value = found));
+    }, (found) => {
+      stats.value = found;
+      most = atMost(most, found);
+    });
     batch(() => {
       rows.value = fresh ?? [];
       phase.value = 'done';
       took.value = performance.now() - started;
-      exhausted.value = saysHowMany(whole.q) || (fresh?.length ?? 0) < state.limit.value;
+      exhausted.value = saysHowMany(whole.q) || (fresh?.length ?? 0) < most;
     });
     if (!fresh && whole.from !== null) void lookElsewhere(side, mine.signal);
   } catch (error) {
@@ -175,17 +182,18 @@ export async function loadMore(): Promise<void> {
       const known = new Set(rows.value.map(rowId));
       const to = new Date(Math.floor(rowMs(oldest.data['_time'])) + 1).toISOString();
       const found: Row[] = [];
-      let all = 0;
+      let [all, most] = [0, ask];
       await api.query({ q: currentSpan().q, from: span.value.from, to }, ask, mine.signal, (piece) => {
         all += piece.length;
         found.push(...piece.filter((row) => !known.has(rowId(row))));
       }, (said) => {
+        most = atMost(most, said);
         if (said['partial'] === true) stats.value = { ...stats.value, partial: true, note: said['note'] };
       });
       if (mine.signal.aborted) return;
       if (found.length) rows.value = rows.value.concat(found);
-      if (all < ask) exhausted.value = true;
-      if (found.length || all < ask || ask > 50_000) break;
+      if (all < most) exhausted.value = true;
+      if (found.length || all < most || ask > 50_000) break;
     }
   } catch (error) {
     if (!api.isAbort(error)) problem.value = error instanceof api.ApiError ? error : new api.ApiError(api.sentence(error), 0);
