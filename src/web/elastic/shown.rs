@@ -235,6 +235,9 @@ fn source(written: Option<&Value>, params: &Params) -> Result<Source, String> {
             .map(names_like)
             .collect()
     };
+    // What the URL says counts, whatever the body does.
+    let by_url = ["_source", "_source_includes", "_source_excludes"].iter().any(|name| params.contains_key(*name));
+    let written = written.filter(|_| !by_url);
     let (mut include, mut exclude) = (listed("_source_includes"), listed("_source_excludes"));
     match (written, params.get("_source").map(String::as_str)) {
         (Some(Value::Bool(false)), _) | (None, Some("false")) => return Ok(Source::None),
@@ -278,8 +281,13 @@ mod tests {
     use super::*;
 
     fn check(names: &[&str], options: Value, expected: Value) {
+        check_with(names, options, &[], expected);
+    }
+
+    fn check_with(names: &[&str], options: Value, url: &[(&str, &str)], expected: Value) {
         let Value::Object(options) = options else { panic!("{options}") };
-        let shown = Shown::read(&options, &Params::new(), 0).unwrap();
+        let params: Params = url.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let shown = Shown::read(&options, &params, 0).unwrap();
         for names in [names.to_vec(), names.iter().rev().copied().collect()] {
             let fields = names.iter().map(|name| ((*name).into(), OutValue::Bool(true))).collect();
             assert_eq!(Value::Object(shown.source(&OutRow { fields })), expected, "{names:?} {options:?}");
@@ -314,6 +322,8 @@ mod tests {
             json!({ "host": { "name": true }, "hosts": true }),
         );
         check(&names, json!({ "_source": { "excludes": "host" } }), json!({ "hosts": true, "app": true }));
+        check_with(&names, json!({ "_source": false }), &[("_source_includes", "ap*")], json!({ "app": true }));
+        check_with(&names, json!({ "_source": "host" }), &[("_source", "app,hosts")], json!({ "app": true, "hosts": true }));
         // A value that is not shown is in nobody's way.
         check(&["a", "a.b"], json!({ "_source": ["a.*"] }), json!({ "a": { "b": true } }));
     }
