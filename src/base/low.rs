@@ -15,44 +15,75 @@ pub const LANES: i32 = 5;
 pub const HISTORY: i32 = 15;
 /// How far compiling steps back: the most there is.
 const NICE: i32 = 19;
+/// Bytes of what the kernel is told of a thread.
+#[cfg(target_os = "linux")]
+const SIZE: u32 = 48;
+#[cfg(target_os = "linux")]
+const _: () = assert!(size_of::<libc::sched_attr>() == SIZE as usize);
 
 /// Lowers the priority of the thread that calls it, for good.
 pub fn lower(nice: i32) {
     // On Linux this is the thread's own. Elsewhere it is the process's: better to leave that alone.
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(None, nice) {
-        tracing::debug!(%error, "the priority of a thread stays as it is");
+    {
+        if let Err(error) = rustix::process::setpriority_process(None, nice) {
+            tracing::debug!(%error, "the priority of a thread stays as it is");
+        }
+        // Who was begun by a prompt thread has its slices, and would go before others when woken.
+        slice(0);
     }
 }
 
-/// Has the thread that calls it run as soon as it is woken, before those that are at work, as far as it had less of the core than
-/// they. Others run for milliseconds before the system asks who is next, several times while a query of one millisecond is answered.
+/// Has the thread that calls it, and those that it begins, run as soon as they are woken, before those that are at work, as far as
+/// they had less of the core. Others run for milliseconds before the system asks who is next, several times while a query of one
+/// millisecond is answered.
 ///
 /// Linux since 6.12; elsewhere it changes nothing.
 pub fn prompt() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = set_slice(100_000) {
-        tracing::debug!(%error, "the slice of a thread stays as it is");
+    slice(100_000);
+}
+
+/// How long the thread that calls it runs before the system asks who is next, ns, or 0 for as long as usual; who has shorter slices
+/// goes first when woken.
+#[cfg(target_os = "linux")]
+fn slice(ns: u64) {
+    let set = attributes().and_then(|own| match i32::try_from(own.sched_policy) {
+        Ok(libc::SCHED_OTHER | libc::SCHED_BATCH) => set_attributes(&libc::sched_attr { sched_runtime: ns, ..own }),
+        // Whoever runs the box chose another policy, in which the figure means something else.
+        _ => Ok(()),
+    });
+    if let Err(error) = set {
+        tracing::debug!(%error, "the slices of a thread stay as they are");
     }
 }
 
-/// How long the thread that calls it runs before the system asks who is next, ns; who has shorter slices goes first when woken.
+/// How the system shares cores out to the thread that calls it.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)] // no dependency that is built here has a safe form of it
-fn set_slice(ns: u64) -> std::io::Result<()> {
-    let nice = rustix::process::getpriority_process(None)?;
-    let size = u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0);
-    let wanted = libc::sched_attr {
-        size,
-        sched_policy: libc::SCHED_OTHER.unsigned_abs(),
+fn attributes() -> std::io::Result<libc::sched_attr> {
+    let mut own = libc::sched_attr {
+        size: SIZE,
+        sched_policy: 0,
         sched_flags: 0,
-        sched_nice: nice,
+        sched_nice: 0,
         sched_priority: 0,
-        sched_runtime: ns,
+        sched_runtime: 0,
         sched_deadline: 0,
         sched_period: 0,
     };
-    // SAFETY: sched_setattr(2) reads as many bytes of `wanted` as its first field says, and writes nothing; 0 is this thread.
+    // SAFETY: sched_getattr(2) writes at most the bytes that it is told are there; the first 0 is this thread.
+    match unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut own, SIZE, 0) } {
+        0 => Ok(own),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)] // as above
+fn set_attributes(own: &libc::sched_attr) -> std::io::Result<()> {
+    let wanted = libc::sched_attr { size: SIZE, ..*own };
+    // SAFETY: sched_setattr(2) reads as many bytes of `wanted` as its first field says, and writes nothing; the first 0 is this thread.
     match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) } {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
@@ -109,11 +140,16 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn the_system_takes_the_slice() {
-        let nice = || rustix::process::getpriority_process(None).unwrap();
-        let before = nice();
-        super::set_slice(100_000).unwrap();
-        assert_eq!(nice(), before);
+    fn slices_are_short_until_a_thread_steps_back() {
+        let own = || super::attributes().map(|own| (own.sched_policy, own.sched_nice, own.sched_runtime));
+        // Some sandboxes have none of it, and Linux before 6.12 says 0 of every slice.
+        let Ok((policy, nice, usual)) = own() else { return };
+        let short = usual.min(100_000);
+        super::prompt();
+        assert_eq!(own().unwrap(), (policy, nice, short));
+        let begun = std::thread::spawn(move || (own().unwrap().2, super::lower(super::HISTORY), own().unwrap()));
+        let (inherited, (), lowered) = begun.join().unwrap();
+        assert_eq!((inherited, lowered), (short, (policy, super::HISTORY, usual)));
     }
 
     #[test]
