@@ -355,18 +355,19 @@ impl<'a> Scan<'a> {
         let (read, begun) = (&read, self.cancel.elapsed());
         let results = std::thread::scope(|scope| {
             let mut threads = Vec::new();
-            let mut ask = self.alone;
+            let mut ask = if helpers > 0 { self.alone } else { Duration::MAX };
             // Others are worth their beginning where this takes a while, and as much is left as was read.
             let mut between = || {
                 let took = self.cancel.elapsed().saturating_sub(begun);
-                if took < ask || !threads.is_empty() || !deal.is_young() {
+                if took < ask || !deal.is_young() {
                     return;
                 }
+                ask = took * 2;
                 // Who is begun is waited for. On a busy machine that is longer than a short query.
                 if took >= self.alone * PATIENCE || low::has_idle_core() {
                     threads.extend((1..=helpers).map(|thread| scope.spawn(move || read(thread, &mut || ()))));
+                    ask = Duration::MAX;
                 }
-                ask = took * 2;
             };
             let mut results = vec![read(0, &mut between)];
             for thread in threads {
