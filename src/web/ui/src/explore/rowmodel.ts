@@ -53,17 +53,20 @@ export const TOO_LONG = 4_000;
 /** What the box takes for a part of a word. */
 const WORD = '[0-9A-Za-z_\\u0080-\\u{10ffff}]';
 
-/** The text cut where the needles stand: every odd piece is a hit. */
-export function marked(text: string, needles: Needle[]): string[] {
-  if (!needles.length) return [text];
+/** What finds the needles in any text. */
+export function finder(needles: Needle[]): RegExp | null {
+  if (!needles.length) return null;
   const expression = ({ text, openBefore, openAfter }: Needle): string => {
     const before = !openBefore && new RegExp(`^${WORD}`, 'u').test(text) ? `(?<!${WORD})` : '';
     const after = !openAfter && new RegExp(`${WORD}$`, 'u').test(text) ? `(?!${WORD})` : '';
     return before + text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&') + after;
   };
-  const longestFirst = needles.toSorted((a, b) => b.text.length - a.text.length);
-  return text.split(new RegExp(`(${longestFirst.map(expression).join('|')})`, 'giu'));
+  const longestFirst = [...needles].sort((a, b) => b.text.length - a.text.length);
+  return new RegExp(`(${longestFirst.map(expression).join('|')})`, 'giu');
 }
+
+/** The text cut where the needles stand: every odd piece is a hit. */
+export const marked = (text: string, finder: RegExp | null): string[] => (finder ? text.split(finder) : [text]);
 
 /** A stable hue out of eight for a topic's name. */
 export function hue(name: string): number {

@@ -15,10 +15,10 @@ import { asked, columns, live, wrap } from '../state';
 import { bothZones, rowMs, stamp, utc } from '../time';
 import { Detail } from './detail';
 import { NoRows } from './empty';
-import { grade, hue, line, marked, tags, TOO_LONG } from './rowmodel';
+import { finder, grade, hue, line, marked, tags, TOO_LONG } from './rowmodel';
 import { StatsTable } from './statstable';
 
-const found = computed(() => needles(asked.value));
+const found = computed(() => finder(needles(asked.value)));
 
 export function Results({ scroller }: { scroller: { current: HTMLElement | null } }): JSX.Element {
   const list = rows.value;
