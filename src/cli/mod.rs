@@ -60,7 +60,7 @@ Start here:
 Environment:
   SAWBOX_URL         the box that query, tail, send, topic, filter, explain, dead, replay, user and acl speak to
   SAWBOX_CONFIG      configuration file of run and check
-  SAWBOX_LOG         what run and demo log: info, debug, info,sawbox::relay=debug …
+  SAWBOX_LOG         what run and demo log, as info or debug or info,sawbox::relay=debug
 
 Exit codes: 0 done, 1 could not, 2 wrong arguments."
 )]

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -138,16 +138,11 @@ pub async fn stopped() -> anyhow::Result<()> {
 
 /// Human on a terminal, JSON otherwise; `SAWBOX_LOG` sets what is said (`info`, `debug`, `info,sawbox::relay=debug` …).
 pub fn start_logging() {
-    /// Below `info` the compiler of filters says ten thousand lines: only where it is asked for by name.
-    const COMPILER: [&str; 2] = ["cranelift", "wasmtime"];
-    let asked = std::env::var("SAWBOX_LOG").ok().filter(|asked| !asked.is_empty());
-    let (asked, mistake) = match asked.as_deref().unwrap_or("info").parse::<Targets>() {
-        Ok(asked) => (asked, None),
+    let asked = std::env::var("SAWBOX_LOG").unwrap_or_default();
+    let (shown, mistake) = match shown(&asked) {
+        Ok(shown) => (shown, None),
         Err(error) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
     };
-    let level = asked.default_level().unwrap_or(LevelFilter::OFF);
-    let compiler = COMPILER.map(|target| (target, level.min(LevelFilter::INFO)));
-    let shown = Targets::new().with_default(level).with_targets(compiler).with_targets(asked);
     let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         lines.compact().with_target(false).finish().with(shown).init();
@@ -157,6 +152,16 @@ pub fn start_logging() {
     if let Some(error) = mistake {
         tracing::warn!(%error, "SAWBOX_LOG is not understood: what is said is `info`");
     }
+}
+
+/// What is said, as `SAWBOX_LOG` asks for it; `info` where it asks for nothing.
+fn shown(asked: &str) -> Result<Targets, ParseError> {
+    /// Below `info` the compiler of filters says ten thousand lines: only where it is asked for by name.
+    const COMPILER: [&str; 2] = ["cranelift", "wasmtime"];
+    let asked: Targets = if asked.is_empty() { "info" } else { asked }.parse()?;
+    let level = asked.default_level().unwrap_or(LevelFilter::OFF);
+    let compiler = COMPILER.map(|target| (target, level.min(LevelFilter::INFO)));
+    Ok(Targets::new().with_default(level).with_targets(compiler).with_targets(asked))
 }
 
 /// Why the command failed. Where JSON was logged this is a line of it, too, however many lines the sentence has.
@@ -204,4 +209,38 @@ pub fn banner(config: &Config, running: &crate::Running) {
 
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::filter::LevelFilter;
+
+    #[test]
+    fn what_is_said_goes_by_name_and_level() {
+        for (asked, own, relay, compiler) in [
+            ("", "info", "info", "info"),
+            ("debug", "debug", "debug", "info"),
+            ("warn", "warn", "warn", "warn"),
+            ("off", "off", "off", "off"),
+            ("sawbox::relay=trace", "off", "trace", "off"),
+            ("info,sawbox::relay=debug", "info", "debug", "info"),
+            ("debug,cranelift=trace", "debug", "debug", "trace"),
+        ] {
+            let shown = super::shown(asked).unwrap();
+            for (target, least) in [("sawbox", own), ("sawbox::relay::lane", relay), ("cranelift_codegen::context", compiler)] {
+                let least: LevelFilter = least.parse().unwrap();
+                let levels = [
+                    tracing::Level::ERROR,
+                    tracing::Level::WARN,
+                    tracing::Level::INFO,
+                    tracing::Level::DEBUG,
+                    tracing::Level::TRACE,
+                ];
+                for level in levels {
+                    assert_eq!(shown.would_enable(target, &level), level <= least, "{asked}: {target} {level}");
+                }
+            }
+        }
+        assert!(super::shown("sawbox=zz").is_err());
+    }
 }
