@@ -267,7 +267,8 @@ fn expressions_mean_what_they_say() {
         ("number(\"0x\")", none),
         ("int(-2.7)", "-2"),
         ("round(2.345, 2)", "2.35"),
-        ("round(1250, -2) + 0 * round(1e300, 9)", "1300.0"),
+        ("round(1e300, 9)", "1e300"),
+        ("round(1250, -2)", "1300"),
         ("floor(-0.5)", "-1"),
         ("ceil(0.5)", "1"),
         ("abs(-3)", "3"),
@@ -347,12 +348,10 @@ fn new_pipes_print_as_they_parse_and_say_what_is_wrong() {
             }
         }
     }
-    let deep = format!("a | eval x = {}1{}", "(".repeat(500), ")".repeat(500));
-    assert!(parse(&deep).is_err() && parse(&format!("a | eval x = 1{}", "+1".repeat(5000))).is_err());
-    assert!(
-        parse(&format!("a | eval x = {}1", "-".repeat(5000))).is_err()
-            && parse(&format!("a | eval x = {}1", "not ".repeat(5000))).is_err()
-    );
+    for (before, many, after) in [("(", 500, ")"), ("", 5000, "+1"), ("-", 5000, ""), ("not ", 5000, "")] {
+        let deep = format!("a | eval x = {}1{}", before.repeat(many), after.repeat(many));
+        assert!(parse(&deep).is_err(), "{many} of {before}{after}");
+    }
 }
 
 #[test]
