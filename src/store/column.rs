@@ -8,7 +8,7 @@
 //! Limits: a group's strings of one column stay below 4 GiB because groups are sealed by bytes too (`group.rs`).
 
 use std::hash::Hasher;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHasher;
 
@@ -16,6 +16,8 @@ use super::source::{Chunk, Dict, Present};
 
 /// Values after which a column of a group shows whether it repeats.
 pub const PROBE: usize = 512;
+/// A group counts the values of a column where there are so many at most: of more it is no less work to read the rows.
+const COUNTED: usize = 256;
 
 /// Hash of a string; only ever used in memory.
 pub fn hash(bytes: &[u8]) -> u64 {
@@ -281,7 +283,7 @@ impl OpenColumn {
         let values = match &self.values {
             OpenValues::Unused => SealedValues::Bool(Vec::new()),
             OpenValues::Dict { codes, interner } => {
-                SealedValues::Dict { codes: codes.clone(), dict: Arc::new(interner.dict.clone()) }
+                SealedValues::Dict { codes: codes.clone(), dict: Arc::new(interner.dict.clone()), counts: OnceLock::new() }
             }
             OpenValues::Text { ends, bytes } => SealedValues::Text { ends: ends.clone(), bytes: bytes.clone() },
             OpenValues::Int(values) => SealedValues::Int(values.clone()),
@@ -300,7 +302,7 @@ impl OpenColumn {
                 codes.shrink_to_fit();
                 dict.ends.shrink_to_fit();
                 dict.bytes.shrink_to_fit();
-                SealedValues::Dict { codes, dict: Arc::new(dict) }
+                SealedValues::Dict { codes, dict: Arc::new(dict), counts: OnceLock::new() }
             }
             OpenValues::Text { mut ends, mut bytes } => {
                 ends.shrink_to_fit();
@@ -335,8 +337,16 @@ pub struct SealedColumn {
 
 #[derive(Clone, Debug)]
 enum SealedValues {
-    Dict { codes: Vec<u16>, dict: Arc<Dict> },
-    Text { ends: Vec<u32>, bytes: Vec<u8> },
+    Dict {
+        codes: Vec<u16>,
+        dict: Arc<Dict>,
+        /// Rows by entry, once somebody asked.
+        counts: OnceLock<Box<[u16]>>,
+    },
+    Text {
+        ends: Vec<u32>,
+        bytes: Vec<u8>,
+    },
     Int(Vec<i64>),
     Float(Vec<f64>),
     Bool(Vec<bool>),
@@ -347,7 +357,9 @@ impl SealedColumn {
     pub fn bytes(&self) -> usize {
         let rows = self.rows.as_ref().map_or(0, |rows| rows.len() * 2);
         let values = match &self.values {
-            SealedValues::Dict { codes, dict } => codes.len() * 2 + dict.ends.len() * 4 + dict.bytes.len(),
+            SealedValues::Dict { codes, dict, .. } => {
+                codes.len() * 2 + dict.ends.len() * 4 + dict.bytes.len() + 2 * dict.len().min(COUNTED)
+            }
             SealedValues::Text { ends, bytes } => ends.len() * 4 + bytes.len(),
             SealedValues::Int(values) => values.len() * 8,
             SealedValues::Float(values) => values.len() * 8,
@@ -385,7 +397,7 @@ impl SealedColumn {
     /// The column as queries and part writers read it.
     pub fn chunk(&self, rows: usize) -> Chunk {
         match &self.values {
-            SealedValues::Dict { codes, dict } => {
+            SealedValues::Dict { codes, dict, .. } => {
                 let codes = match &self.rows {
                     None => codes.iter().map(|code| u32::from(*code) + 1).collect(),
                     Some(at) => {
@@ -419,6 +431,19 @@ impl SealedColumn {
             SealedValues::Float(values) => Chunk::Float { values: self.spread(rows, values), present: self.present(rows) },
             SealedValues::Bool(values) => Chunk::Bool { values: self.spread(rows, values), present: self.present(rows) },
         }
+    }
+
+    /// Its strings, and how many rows have each, where they are few. They are counted when first asked for: a page that is looked at
+    /// asks again and again.
+    pub fn counts(&self) -> Option<(&Dict, &[u16])> {
+        let SealedValues::Dict { codes, dict, counts } = &self.values else { return None };
+        let count = || {
+            let mut counts = vec![0; dict.len()];
+            // A group has fewer rows than would be too many.
+            codes.iter().for_each(|code| counts[usize::from(*code)] += 1);
+            counts.into()
+        };
+        (dict.len() <= COUNTED).then(|| (&**dict, &**counts.get_or_init(count)))
     }
 
     /// Its strings back to back, or those of its dictionary.

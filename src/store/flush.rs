@@ -21,7 +21,7 @@ use parking_lot::MutexGuard;
 use super::commits::{PartMeta, TopicChange};
 use super::group::{GROUP_BYTES, GROUP_ROWS, SealedGroup};
 use super::keyed::KeyedFile;
-use super::memtable::MemSource;
+use super::look::MemSource;
 use super::open::part_path;
 use super::part::job::{Input, Job, Piece};
 use super::part::read::PartFile;

@@ -219,7 +219,8 @@ impl SealedGroup {
         (self.head.partition, self.head.offsets.first().copied().unwrap_or(0))
     }
 
-    fn column(&self, number: usize) -> Option<&SealedColumn> {
+    /// One column, if a row has a value there.
+    pub fn column(&self, number: usize) -> Option<&SealedColumn> {
         let at = self.columns.binary_search_by_key(&number, |column| column.0).ok()?;
         self.columns.get(at).map(|column| &column.1)
     }

@@ -46,6 +46,7 @@ mod flush;
 mod group;
 mod keyed;
 mod list;
+mod look;
 pub mod mask;
 mod memtable;
 mod merge;

@@ -64,12 +64,27 @@ impl Dict {
         self.ends.is_empty()
     }
 
+    /// Adds an entry.
+    pub fn push(&mut self, entry: &[u8]) {
+        self.bytes.extend_from_slice(entry);
+        self.ends.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+    }
+
     /// One entry; empty where there is none (damage is caught by checksums before).
     pub fn entry(&self, index: usize) -> &[u8] {
         let start = if index == 0 { 0 } else { self.ends.get(index - 1).copied().unwrap_or(0) as usize };
         let end = self.ends.get(index).copied().unwrap_or(0) as usize;
         self.bytes.get(start..end).unwrap_or(&[])
     }
+}
+
+/// Strings, and how many rows have each.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// The strings, each once.
+    pub dict: Arc<Dict>,
+    /// By entry.
+    pub counts: Vec<u64>,
 }
 
 /// What strings of one length are that are kept as raw bytes.
@@ -371,6 +386,15 @@ pub trait Source: Send + Sync + Debug {
     /// Damage.
     fn dict_counts(&self, _column: usize) -> Result<Option<Vec<u64>>, StoreError> {
         Ok(None)
+    }
+    /// The strings of a column, and how many rows of the whole source have each, where that is known without reading rows. They need
+    /// not be those of [`Source::dict`].
+    ///
+    /// # Errors
+    /// Damage.
+    fn value_counts(&self, column: usize) -> Result<Option<Counted>, StoreError> {
+        let Some(counts) = self.dict_counts(column)? else { return Ok(None) };
+        Ok(self.dict(column)?.filter(|dict| dict.len() == counts.len()).map(|dict| Counted { dict, counts }))
     }
     /// Codes of the entries of [`Source::dict`] that pass, ascending, and how many rows have each, deleted ones too; `None` where no
     /// index saves it from trying most entries. `wanted` is what the test wants of every string.

@@ -9,7 +9,7 @@ use super::read::PartSource;
 use super::template::Template;
 use crate::base::ids::TopicId;
 use crate::store::StoreError;
-use crate::store::memtable::MemSource;
+use crate::store::look::MemSource;
 use crate::store::source::{Chunk, Source};
 
 /// Where rows come from.

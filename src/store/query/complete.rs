@@ -15,7 +15,7 @@ use super::parse::{FIGURES, PIPE_NAMES, SPECIAL};
 use super::view::{GroupView, virtual_reader};
 use super::{QueryError, Request, virtual_field};
 use crate::base::predicate::TEXT_BYTES;
-use crate::store::source::{Chunk, Column, Dict, Kind, Source};
+use crate::store::source::{Chunk, Column, Counted, Kind, Source};
 
 /// Most names of fields that are gathered.
 const FIELDS: usize = 20_000;
@@ -325,20 +325,18 @@ fn values(
             }
         };
         let columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *field);
-        let known = |(column, own): (usize, &Column)| -> Option<(Arc<Dict>, Vec<u64>)> {
-            let dict = source.dict(column).ok().flatten().filter(|_| own.kind == Kind::Str)?;
-            let counts = source.dict_counts(column).ok().flatten()?;
-            (dict.len() == counts.len()).then_some((dict, counts))
+        let known = |(column, own): (usize, &Column)| {
+            source.value_counts(column).ok().flatten().filter(|_| own.kind == Kind::Str)
         };
         let known: Option<Vec<_>> = columns.map(known).collect();
         let known = known.filter(|known| {
-            let more: usize = known.iter().map(|(dict, _)| dict.len()).sum();
+            let more: usize = known.iter().map(|own| own.dict.len()).sum();
             virtual_reader(field).is_none() && entries + more <= ENTRIES
         });
         let unread = known.is_none();
-        for (dict, known) in known.into_iter().flatten() {
+        for Counted { dict, counts } in known.into_iter().flatten() {
             entries += dict.len();
-            known.iter().enumerate().for_each(|(entry, rows)| count(dict.entry(entry), *rows));
+            counts.iter().enumerate().for_each(|(entry, rows)| count(dict.entry(entry), *rows));
         }
         if unread {
             groups += read_values(&**source, field, GROUPS - groups.min(GROUPS), &mut count);

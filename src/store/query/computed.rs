@@ -26,7 +26,7 @@ use crate::store::StoreError;
 use crate::store::part::envelope::Envelopes;
 use crate::store::part::shape::Shapes;
 use crate::store::part::split::Split;
-use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made as Piece, Run, Source};
+use crate::store::source::{Chunk, Column, Counted, Dict, Kind, Lineage, Made as Piece, Run, Source};
 
 /// Groups of which is known which rows matter.
 const NARROWED: usize = 64;
@@ -337,6 +337,10 @@ impl Source for Computed {
 
     fn dict_counts(&self, column: usize) -> Result<Option<Vec<u64>>, StoreError> {
         self.inner_of(column).map_or(Ok(None), |inner| self.inner.dict_counts(inner))
+    }
+
+    fn value_counts(&self, column: usize) -> Result<Option<Counted>, StoreError> {
+        self.inner_of(column).map_or(Ok(None), |inner| self.inner.value_counts(inner))
     }
 
     fn groups_with(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<u64>>, StoreError> {

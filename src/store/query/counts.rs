@@ -30,7 +30,7 @@ use super::scan::{Found, Scan};
 use super::view::virtual_reader;
 use super::{Limits, QueryError, Stats};
 use crate::base::predicate::Number;
-use crate::store::source::{Chunk, Dict, Kind};
+use crate::store::source::{Chunk, Counted, Dict, Kind};
 
 /// Bytes of values that a thread collects before it puts them into tables, partition by partition: many for each, since
 /// a table comes into the processor's cache once for all of them.
@@ -405,12 +405,7 @@ impl Plan {
                     left.lock().push((source, column));
                     continue;
                 }
-                let read = || {
-                    let source = &scan.sources[source];
-                    let counts = source.dict_counts(column).ok().flatten()?;
-                    Some((source.dict(column).ok().flatten().filter(|dict| dict.len() == counts.len())?, counts))
-                };
-                let Some((dict, counts)) = read() else {
+                let Some(Counted { dict, counts }) = scan.sources[source].value_counts(column).ok().flatten() else {
                     left.lock().push((source, column));
                     continue;
                 };

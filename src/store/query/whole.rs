@@ -1,15 +1,13 @@
 //! Sources that are counted by their dictionaries: where every row is kept, the counts of a column's values tell how many rows have
 //! each, and which there are, without reading any.
 
-use std::sync::Arc;
-
 use super::QueryError;
 use super::key_table::NONE;
 use super::plan::{Agg, Function, Key};
 use super::scan::{Scan, Work};
 use super::stats::Grouping;
 use super::view::virtual_reader;
-use crate::store::source::{Dict, Kind};
+use crate::store::source::{Counted, Kind};
 
 /// A source of which every row is kept, and whose dictionary may tell how many rows have each value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,17 +16,6 @@ pub struct WholeSource {
     column: usize,
     /// Its part of [`Scan::work`].
     pub work: std::ops::Range<usize>,
-}
-
-/// What a dictionary tells.
-#[derive(Debug)]
-pub struct Counted {
-    /// The key's values.
-    pub dict: Arc<Dict>,
-    /// Rows that have each.
-    pub counts: Vec<u64>,
-    /// Rows that have none.
-    pub missing: usize,
 }
 
 impl WholeSource {
@@ -45,15 +32,14 @@ impl WholeSource {
         whole.then_some(Self { source: index, column, work })
     }
 
-    /// Reads the dictionary; `None` if that can't be done, and the rows must be read. Not kept for all sources: there may be
-    /// thousands of them.
-    pub fn read(&self, scan: &Scan<'_>) -> Option<Counted> {
+    /// Reads the key's values and how many rows have each, and says how many have none; `None` if that can't be done, and the rows
+    /// must be read. Not kept for all sources: there may be thousands of them.
+    pub fn read(&self, scan: &Scan<'_>) -> Option<(Counted, usize)> {
         let source = &scan.sources[self.source];
-        let counts = source.dict_counts(self.column).ok().flatten()?;
-        let dict = source.dict(self.column).ok().flatten().filter(|dict| dict.len() == counts.len())?;
+        let counted = source.value_counts(self.column).ok().flatten()?;
         let rows: usize = self.work.clone().map(|at| source.rows(scan.work[at].group)).sum();
-        let having = counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
-        Some(Counted { dict, counts, missing: rows.checked_sub(having)? })
+        let having = counted.counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
+        Some((counted, rows.checked_sub(having)?))
     }
 
     /// Says that its rows were counted.
@@ -120,12 +106,12 @@ impl Grouping {
 
     /// Counts a source by its dictionary's counts; `None` if that can't be done. `one`: into one group.
     fn count_source(&mut self, scan: &Scan<'_>, own: &WholeSource, key: &Key, one: bool) -> Option<()> {
-        let counted = own.read(scan)?;
+        let (counted, missing) = own.read(scan)?;
         self.share();
         let values = counted.counts.iter().enumerate().filter(|(_, count)| **count > 0);
         let values =
             values.map(|(entry, &count)| (Some(counted.dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX)));
-        let missing = (counted.missing > 0 && !key.skip_missing).then_some((None, counted.missing));
+        let missing = (missing > 0 && !key.skip_missing).then_some((None, missing));
         for (entry, count) in values.chain(missing) {
             let number = match (self.keys.first_mut(), entry) {
                 (None, _) if one => 0,

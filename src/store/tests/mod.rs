@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Snapshot;
-use super::source::{Chunk, Source, list_items};
+use super::source::{Chunk, Counted, Source, list_items};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::row::{Cell, RowHead, Rows, TIME_CLAIMED, Value, is_stores_own};
 use crate::base::time::{self, DAY_NS};
@@ -145,6 +145,7 @@ pub fn read(snapshot: &Snapshot) -> SeenRows {
 }
 
 fn read_source(source: &dyn Source, all: &mut SeenRows) {
+    let mut counted: Vec<BTreeMap<Vec<u8>, u64>> = vec![BTreeMap::new(); source.columns().len()];
     for group in 0..source.groups() {
         let count = source.rows(group);
         assert!((1..=8192).contains(&count));
@@ -159,6 +160,9 @@ fn read_source(source: &dyn Source, all: &mut SeenRows) {
             let Some(chunk) = source.column(group, number).unwrap() else { continue };
             for (row, fields) in fields.iter_mut().enumerate() {
                 let Some(value) = value(&chunk, row, column.kind) else { continue };
+                if let Some(text) = chunk.text_of(row, &mut Vec::new()) {
+                    *counted[number].entry(text.to_vec()).or_default() += 1;
+                }
                 if let (Seen::Int(value), Some((least, greatest))) = (&value, source.int_bounds(group, number)) {
                     assert!((least..=greatest).contains(value));
                 }
@@ -171,6 +175,12 @@ fn read_source(source: &dyn Source, all: &mut SeenRows) {
             let seen = SeenRow { time_ns: times[row], generation: lineage.generations[row], fields };
             assert!(all.insert(place, seen).is_none(), "{place:?} is seen twice");
         }
+    }
+    for (number, rows) in counted.into_iter().enumerate() {
+        // What is known without reading rows is what they say.
+        let Some(Counted { dict, counts }) = source.value_counts(number).unwrap() else { continue };
+        let entries = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        assert_eq!(entries.map(|(at, count)| (dict.entry(at).to_vec(), *count)).collect::<BTreeMap<_, _>>(), rows);
     }
 }
 

@@ -57,6 +57,14 @@ fn full_groups_text_and_dictionaries_survive_flush_and_merge() {
         }
     }
     assert_eq!(read(&store.snapshot(None, None, None)), expected(topic, &all));
+    let known = |source: &Arc<dyn Source>, name: &str| {
+        let number = source.columns().iter().position(|column| *column.name == *name).unwrap();
+        source.value_counts(number).unwrap().map(|own| own.counts.len())
+    };
+    let both = |source: Arc<dyn Source>| (known(&source, "app"), known(&source, "user"));
+    let counted: BTreeSet<_> = store.snapshot(None, None, None).sources.into_iter().map(both).collect();
+    // The memtable counts few values, a part many too.
+    assert_eq!(counted, BTreeSet::from([(Some(3), None), (Some(3), Some(4000))]));
     store.flush_all().unwrap();
     let column = |source: &dyn Source, name: &str| {
         let number = source.columns().iter().position(|column| *column.name == *name).unwrap();
