@@ -8,6 +8,8 @@
 use std::num::NonZero;
 use std::sync::OnceLock;
 
+use tokio::runtime::RuntimeFlavor;
+
 /// How far lanes step back, and what writes their rows: a third of what a thread gets that answers somebody. Queries are asked
 /// while records come in as fast as they can, and have milliseconds to do.
 pub const LANES: i32 = 5;
@@ -88,6 +90,13 @@ fn set_attributes(own: &libc::sched_attr) -> std::io::Result<()> {
         0 => Ok(()),
         _ => Err(std::io::Error::last_os_error()),
     }
+}
+
+/// Works on a thread of the network while another takes over what else that has to do; it must not be kept otherwise for as long as a
+/// request takes. Handing over costs some microseconds.
+pub fn aside<T>(work: impl FnOnce() -> T) -> T {
+    let others = tokio::runtime::Handle::try_current().is_ok_and(|own| own.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if others { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Whether a core has nothing to do just now: a thread that is begun then begins at once. Yes where the system does not say.

@@ -27,6 +27,7 @@ use super::gate::{Gate, Pass};
 use super::room::{Arrival, Rooms};
 use crate::base::clock::Clock;
 use crate::base::ids::Offset;
+use crate::base::low;
 use crate::queue::batch::{BatchBuilder, Compression};
 use crate::queue::partitioner::partition_of;
 use crate::queue::{Partition, Queue, QueueError, Ticket, Topic};
@@ -106,10 +107,7 @@ impl Door {
         if let Some(topic) = self.queue.topic(name) {
             return Ok(topic);
         }
-        let many = tokio::runtime::Handle::try_current()
-            .is_ok_and(|runtime| runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
-        // It hands what else the thread has to do to another one.
-        if many { tokio::task::block_in_place(|| self.queue.ensure_topic(name)) } else { self.queue.ensure_topic(name) }
+        low::aside(|| self.queue.ensure_topic(name))
     }
 
     /// Makes a topic; whether it was not there.
@@ -332,7 +330,13 @@ impl Gather {
             }
             // Counted uncompressed: the queue's reader will need it so, and the ratio is not known before.
             let permit = permits(&self.door.in_flight, length, self.door.in_flight_kib).await;
-            let batch = bucket.builder.finish(if length < COMPRESS_FROM { Compression::None } else { Compression::Lz4 });
+            let builder = &mut bucket.builder;
+            let batch = match length {
+                ..COMPRESS_FROM => builder.finish(Compression::None),
+                ..SMALLEST => builder.finish(Compression::Lz4),
+                // A millisecond where it is large, in which nobody else's requests would be read.
+                _ => low::aside(|| builder.finish(Compression::Lz4)),
+            };
             self.door.give_back(bucket.builder);
             let mut arriving = Arriving {
                 landed,

@@ -26,7 +26,13 @@ pub struct MemSource {
 }
 
 impl MemSource {
-    pub(super) fn new(topic: TopicId, topic_name: Arc<str>, columns: Vec<Column>, mut groups: Groups, payloads: Arc<[Template]>) -> Self {
+    pub(super) fn new(
+        topic: TopicId,
+        topic_name: Arc<str>,
+        columns: Vec<Column>,
+        mut groups: Groups,
+        payloads: Arc<[Template]>,
+    ) -> Self {
         groups.sort_by_key(|group| group.order());
         Self { topic, topic_name, columns, groups, payloads }
     }

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 
 use super::commits::{PartMeta, TopicState};
 use super::keyed::Delta;
-use super::mask::{self, Masks, ToCome};
 use super::look::MemSource;
+use super::mask::{self, Masks, ToCome};
 use super::memtable::Memtable;
 use super::part::read::{PartFile, PartSource};
 use super::source::Source;
