@@ -121,12 +121,15 @@ class Side:
 
     def timed(self, text, limit, connection):
         """Seconds from asking to the last byte."""
-        path = self.query_path(text, limit)
+        return self.answered(self.query_path(text, limit), connection)
+
+    def answered(self, path, connection):
+        """The same of any path."""
         begun = time.perf_counter()
         status, _body = self.get(path, connection)
         took = time.perf_counter() - begun
         if status != 200:
-            raise Failed(f"{self.name}: {text}: {status}")
+            raise Failed(f"{self.name}: {path}: {status}")
         return took
 
     def send(self, topic, body, connection):
