@@ -4,6 +4,7 @@
 //! so that a test can put faults under everything above.
 
 pub mod clock;
+pub mod dated;
 pub mod disk;
 pub mod ids;
 pub mod journal;

@@ -196,6 +196,9 @@ async fn one(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
+    if let Some(refused) = bulk::refused(query.as_deref()) {
+        return refused;
+    }
     let find = |name: &str| names.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
     let (index, mut id) = (find("index").unwrap_or_default(), find("id"));
     id = id.or_else(|| {

@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::base::dated::without_date;
 use crate::base::limits;
 
 /// Whether a client may name this topic.
@@ -66,20 +67,10 @@ impl Route {
     }
 }
 
-/// The topic of an Elasticsearch index: its name without the day or month at its end, for a topic is not made anew each day.
+/// The topic of an Elasticsearch index: its name without the day or month at its end.
 pub fn index_topic(index: &str) -> Option<&str> {
-    let topic = without_date(index, 11).or_else(|| without_date(index, 8)).unwrap_or(index);
+    let topic = without_date(index).unwrap_or(index);
     may_name(topic).then_some(topic)
-}
-
-fn without_date(index: &str, length: usize) -> Option<&str> {
-    let (topic, date) = index.split_at_checked(index.len().checked_sub(length)?)?;
-    let shaped = date.bytes().enumerate().all(|(at, byte)| match at {
-        0 => byte == b'-',
-        5 | 8 => byte == b'.' || byte == b'-' && length == 11 && date.as_bytes()[5] == byte,
-        _ => byte.is_ascii_digit(),
-    });
-    (shaped && !topic.is_empty()).then_some(topic)
 }
 
 /// A string, number or boolean of a JSON document, by dotted name: `a.b` is the key `a.b`, or `b` in `a`.
@@ -163,17 +154,15 @@ mod tests {
         for (index, topic) in [
             ("logs", Some("logs")),
             ("logstash-2026.11.20", Some("logstash")),
-            ("logstash-2026.11", Some("logstash")),
-            ("logstash-2026-11-20", Some("logstash")),
             ("filebeat-8.12.0", Some("filebeat-8.12.0")),
-            ("filebeat-8.12.0-2026.11.20", Some("filebeat-8.12.0")),
             ("logs-nginx.access-default", Some("logs-nginx.access-default")),
             ("-2026.11.20", Some("-2026.11.20")),
-            ("x-2026.1a.20", Some("x-2026.1a.20")),
             ("é-2026.11.20", None),
             ("_own", None),
             ("_own-2026.11.20", None),
-            ("<logs-{now/d}>", None),
+            ("<logs-{now/d}>", Some("logs")),
+            ("<_own-{now/d}>", None),
+            ("<logs>", None),
             ("a b", None),
             ("..", None),
             ("", None),

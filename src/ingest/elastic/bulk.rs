@@ -29,6 +29,7 @@ use crate::ingest::counters::Counters;
 use crate::ingest::door::{Flight, Gather, Landed, Seat};
 use crate::ingest::http::{Refusal, refusal};
 use crate::ingest::lines::{Line, Lines};
+use crate::ingest::query;
 use crate::ingest::route;
 use crate::queue::QueueError;
 
@@ -67,12 +68,47 @@ impl Op {
     }
 }
 
-#[derive(Deserialize)]
+/// What an action line says beside the action, and the query string of a request.
+#[derive(Default, Deserialize)]
 struct Meta {
     #[serde(rename = "_index")]
     index: Option<String>,
     #[serde(rename = "_id")]
     id: Option<Value>,
+    // What cannot be promised here: nothing is replaced, and there are no aliases.
+    if_seq_no: Option<Value>,
+    if_primary_term: Option<Value>,
+    version: Option<Value>,
+    version_type: Option<Value>,
+    require_alias: Option<Value>,
+}
+
+impl Meta {
+    /// The first thing asked that cannot be promised.
+    fn unkept(&self) -> Option<&'static str> {
+        let all = [
+            ("if_seq_no", &self.if_seq_no),
+            ("if_primary_term", &self.if_primary_term),
+            ("version", &self.version),
+            ("version_type", &self.version_type),
+            ("require_alias", &self.require_alias),
+        ];
+        let is_asked = |value: &Value| !matches!(value, Value::Bool(false)) && value != "false";
+        all.into_iter().find(|(_, value)| value.as_ref().is_some_and(is_asked)).map(|(name, _)| name)
+    }
+}
+
+/// Why a write that asks for this is refused.
+fn not_kept(name: &str) -> String {
+    format!("`{name}` is not supported: documents are appended, none is replaced, and there are no aliases")
+}
+
+/// Why a write with this query string is refused, if it is.
+pub fn refused(query: Option<&str>) -> Option<Response> {
+    let pairs = query::pairs(query.unwrap_or_default()).into_iter();
+    let asked: serde_json::Map<String, Value> = pairs.map(|(name, value)| (name, Value::String(value))).collect();
+    let name = serde_json::from_value::<Meta>(Value::Object(asked)).unwrap_or_default().unkept()?;
+    Some(wrong(StatusCode::BAD_REQUEST, "illegal_argument_exception", &not_kept(name)))
 }
 
 /// An action line, read.
@@ -84,6 +120,8 @@ pub struct Action {
     pub index: Option<String>,
     /// With which id, if it says.
     pub id: Option<String>,
+    /// What it asks that cannot be promised.
+    pub unkept: Option<&'static str>,
 }
 
 /// Reads an action line.
@@ -100,12 +138,13 @@ pub fn action(line: &[u8], number: u64) -> Result<Action, String> {
     };
     let expected = || malformed(&format!("expected field [create], [delete], [index] or [update] but found [{name}]"));
     let op = Op::read(&name).ok_or_else(expected)?;
+    let unkept = meta.unkept();
     let id = match meta.id {
         None | Some(Value::Null) => None,
         Some(Value::String(id)) => Some(id),
         Some(other) => Some(other.to_string()),
     };
-    Ok(Action { op, index: meta.index, id })
+    Ok(Action { op, index: meta.index, id, unkept })
 }
 
 /// A bulk on its way.
@@ -231,6 +270,9 @@ enum Broken {
 
 /// Takes a whole bulk and answers it.
 pub async fn take(elastic: &Arc<Elastic>, index: Option<String>, query: Option<&str>, request: Request) -> Response {
+    if let Some(refused) = refused(query) {
+        return refused;
+    }
     let _open = elastic.counters.open();
     let began = elastic.door.clock().monotonic();
     let mut bulk = Bulk::new(elastic, body::peer(request.extensions()));
@@ -290,6 +332,10 @@ async fn read(bulk: &mut Bulk<'_>, default: Option<&str>, request: Request) -> R
                 asked = false;
                 let (op, index, id) = parts_of(known.1.as_ref(), default, number)?;
                 match (op, line) {
+                    _ if let Some(name) = known.1.as_ref().and_then(|action| action.unkept) => {
+                        let at = bulk.topic(index).0;
+                        bulk.refuse(op, at, id, "illegal_argument_exception", not_kept(name));
+                    }
                     (Op::Update, _) => {
                         let at = bulk.topic(index).0;
                         bulk.refuse(op, at, id, "illegal_argument_exception", "documents are never changed: no update".into());
@@ -357,8 +403,9 @@ mod tests {
 
     #[test]
     fn action_lines() {
-        let read =
-            |op, index: Option<&str>, id: Option<&str>| Ok(Action { op, index: index.map(Into::into), id: id.map(Into::into) });
+        let read = |op, index: Option<&str>, id: Option<&str>| {
+            Ok(Action { op, index: index.map(Into::into), id: id.map(Into::into), unkept: None })
+        };
         for (line, wanted) in [
             (r#"{"create":{}}"#, read(Op::Create, None, None)),
             (r#"{"index":{"_index":"a","_id":"7","routing":"x"}}"#, read(Op::Index, Some("a"), Some("7"))),
@@ -382,6 +429,23 @@ mod tests {
             let reason = action(line.as_bytes(), 3).unwrap_err();
             assert!(reason.starts_with("Malformed action/metadata line [3], "), "{line}: {reason}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_promised_is_named() {
+        for (meta, url, name) in [
+            (r#""if_seq_no":3,"if_primary_term":1"#, "if_seq_no=3&if_primary_term=1", Some("if_seq_no")),
+            (r#""if_primary_term":1"#, "refresh=true&if_primary_term=1", Some("if_primary_term")),
+            (r#""version":7"#, "version=7", Some("version")),
+            (r#""version_type":"external""#, "version_type=external", Some("version_type")),
+            (r#""require_alias":true"#, "require_alias", Some("require_alias")),
+            (r#""require_alias":false,"if_seq_no":null"#, "require_alias=false", None),
+            (r#""routing":"a","pipeline":"b""#, "routing=a&pipeline=b&timeout=1m&refresh", None),
+        ] {
+            assert_eq!(action(format!(r#"{{"index":{{{meta}}}}}"#).as_bytes(), 1).unwrap().unkept, name, "{meta}");
+            assert_eq!(refused(Some(url)).map(|answer| answer.status()), name.map(|_| StatusCode::BAD_REQUEST), "{url}");
+        }
+        assert!(refused(None).is_none());
     }
 
     proptest! {

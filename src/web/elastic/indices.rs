@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 use super::ask::{AskedParams, No, Params, only_params, param_flag, shards, topics_for, topics_of};
 use super::dsl::names::glob;
+use crate::base::dated::without_date;
 use crate::base::predicate::Glob;
 use crate::base::time;
 use crate::web::{Web, fresh};
@@ -312,22 +313,11 @@ pub struct Pattern {
     hidden: bool,
 }
 
-/// What stands before `-2026.11.22`, `-2026-11-22` or `-2026.11`.
-fn dateless(pattern: &str, length: usize) -> Option<&str> {
-    let (bare, date) = pattern.split_at_checked(pattern.len().checked_sub(length)?)?;
-    let is_date = date.bytes().enumerate().all(|(at, byte)| match at {
-        0 => byte == b'-',
-        5 | 8 => byte == b'.' || (byte == b'-' && length == 11),
-        _ => byte.is_ascii_digit(),
-    });
-    (is_date && !bare.is_empty()).then_some(bare)
-}
-
 impl Pattern {
     /// Of this text.
     pub fn new(pattern: &str) -> Self {
         let pattern = if pattern == "_all" { "*" } else { pattern };
-        let bare = pattern.strip_suffix("-*").or_else(|| dateless(pattern, 11)).or_else(|| dateless(pattern, 8));
+        let bare = pattern.strip_suffix("-*").or_else(|| without_date(pattern));
         Self { whole: glob(pattern), bare: bare.map(glob), hidden: pattern.starts_with('_') }
     }
 
@@ -356,6 +346,8 @@ mod tests {
             ("web-*", "web-shop", true),
             ("web-2026.11.22", "web", true),
             ("web-2026.11.22", "web-2026.11.22", true),
+            ("<web-{now/d}>", "web", true),
+            ("<web-{now/d}>", "shop", false),
             ("web-1", "web", false),
             ("*", "_dead.web", false),
             ("_all", "web", true),
