@@ -41,6 +41,9 @@ fn buckets_by_values() {
     assert_eq!(buckets(&missing, &["/key", "/doc_count"]), rows(json!([["nobody", 5], ["ann", 1], ["bob", 1]])));
     let chosen = terms(json!({ "field": "app", "include": "s.*|a.*", "exclude": ["api"] }), json!({}));
     assert_eq!((buckets(&chosen, &["/key"]), &chosen["sum_other_doc_count"]), (rows(json!([["shop"]])), &json!(0)));
+    // In Lucene's grammar: `^` is a letter, `@` any letters.
+    let like = terms(json!({ "field": "app", "include": "^api|sh@" }), json!({}));
+    assert_eq!(buckets(&like, &["/key"]), rows(json!([["shop"]])));
     let first = terms(json!({ "field": "app", "include": ["shop", "api"], "size": 1 }), json!({}));
     assert_eq!((buckets(&first, &["/key"]), &first["sum_other_doc_count"]), (rows(json!([["shop"]])), &json!(2)));
     let lists = terms(json!({ "field": "tags" }), json!({}));

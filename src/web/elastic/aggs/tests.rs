@@ -22,6 +22,8 @@ fn what_is_not_supported_is_named() {
     refused(json!({ "a": { "terms": { "field": "x", "order": { "_count": "up" } } } }), "up");
     refused(json!({ "a": { "terms": { "field": "x", "size": 0 } } }), "size");
     refused(json!({ "a": { "terms": { "script": "doc.x" } } }), "script");
+    refused(json!({ "a": { "terms": { "field": "x", "include": "~(web)" } } }), "operator `~`");
+    refused(json!({ "a": { "terms": { "field": "x", "exclude": "a|<1-9>" } } }), "`exclude`: the operator `<`");
     refused(json!({ "a": { "date_histogram": { "field": "@timestamp", "calendar_interval": "2M" } } }), "2M");
     refused(json!({ "a": { "date_histogram": { "field": "born", "fixed_interval": "1d" } } }), "@timestamp");
     refused(

@@ -119,7 +119,7 @@ pub fn regexp(name: &str, expression: &str, any_case: bool) -> Result<Predicate,
 }
 
 /// Lucene's expressions as ours: without anchors, and with operators of its own, which are refused.
-fn from_lucene(expression: &str) -> Result<String, String> {
+pub fn from_lucene(expression: &str) -> Result<String, String> {
     let mut out = String::with_capacity(expression.len() + 8);
     let mut letters = expression.chars().peekable();
     let mut class = false;

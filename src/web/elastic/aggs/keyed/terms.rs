@@ -15,6 +15,7 @@ use crate::store::query::{Function, Key, OutValue};
 use crate::web::elastic::aggs::parse::field;
 use crate::web::elastic::aggs::path::Path;
 use crate::web::elastic::aggs::{Agg, Kind};
+use crate::web::elastic::dsl::leaf::from_lucene;
 use crate::web::elastic::dsl::read::{count, each, object, one_key, only, scalar};
 
 /// Most buckets without a word.
@@ -62,7 +63,8 @@ impl Names {
     fn read(written: &Value, what: &str) -> Result<Self, String> {
         match written {
             Value::String(expression) => {
-                let whole = format!("^(?s:{expression})$");
+                let inner = from_lucene(expression).map_err(|why| format!("`{what}`: {why}"))?;
+                let whole = format!("^(?s:{inner})$");
                 let regex = regex::bytes::RegexBuilder::new(&whole).size_limit(REGEX_BYTES).build();
                 regex.map(Self::Like).map_err(|_| format!("the expression `{expression}` of `{what}` is not understood"))
             }
