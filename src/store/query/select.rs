@@ -6,6 +6,7 @@
 //!    Texts that are split are asked by their shapes first, and messages by the fields that they are made of.
 //! 4. `and` asks its cheap parts first, and asks the others only about rows that are left.
 
+mod count;
 mod why;
 
 use std::sync::{Arc, OnceLock};
@@ -120,21 +121,6 @@ impl Selector {
     /// Whether every row of the group is sure to be kept.
     pub fn keeps_all(&self, own: &SourceSelector, source: &dyn Source, group: usize) -> bool {
         self.foresee(&self.root, own, source, group) == Foresight::All
-    }
-
-    /// How many rows of a whole source are kept, where a dictionary's counts tell it.
-    pub fn count(&self, own: &SourceSelector, source: &dyn Source) -> Option<usize> {
-        let Node::Leaf(index) = &self.root else { return None };
-        let LeafPlan::Columns(columns) = own.leaves.get(*index)? else { return None };
-        let [column] = columns.as_slice() else { return None };
-        let asked = self.leaves.get(*index)?;
-        if let Some(passing) = column.passing(asked, source) {
-            return usize::try_from(passing.iter().map(|(_, rows)| rows).sum::<u64>()).ok();
-        }
-        let verdict = column.whole(asked, source)?;
-        let counts = source.dict_counts(column.column).ok().flatten().filter(|counts| counts.len() == verdict.dict.len())?;
-        let kept = counts.iter().zip(verdict.by_code.iter().skip(1)).filter(|(_, yes)| **yes != 0);
-        usize::try_from(kept.map(|(count, _)| count).sum::<u64>()).ok()
     }
 
     fn foresee(&self, node: &Node, own: &SourceSelector, source: &dyn Source, group: usize) -> Foresight {
