@@ -330,13 +330,10 @@ impl Gather {
             }
             // Counted uncompressed: the queue's reader will need it so, and the ratio is not known before.
             let permit = permits(&self.door.in_flight, length, self.door.in_flight_kib).await;
-            let builder = &mut bucket.builder;
-            let batch = match length {
-                ..COMPRESS_FROM => builder.finish(Compression::None),
-                ..SMALLEST => builder.finish(Compression::Lz4),
-                // A millisecond where it is large, in which nobody else's requests would be read.
-                _ => low::aside(|| builder.finish(Compression::Lz4)),
-            };
+            let mut finish =
+                || bucket.builder.finish(if length < COMPRESS_FROM { Compression::None } else { Compression::Lz4 });
+            // A millisecond where it is large, in which nobody else's requests would be read.
+            let batch = if length < SMALLEST { finish() } else { low::aside(finish) };
             self.door.give_back(bucket.builder);
             let mut arriving = Arriving {
                 landed,
