@@ -162,6 +162,20 @@ def test_python_looks_at_indices(elastic):
     assert "<em>failed</em>" in marked["hits"]["hits"][0]["highlight"]["message"][0]
 
 
+def test_python_names_indices_by_dates_and_is_told_what_no_write_can_promise(elastic):
+    stored = helpers.bulk(elastic, [{"_index": "<dated-{now/d}>", "n": 1}, {"_index": "dated-2026.11.23", "n": 2}], refresh=True)
+    assert stored == (2, [])
+    assert elastic.count(index="<dated-{now/M{yyyy.MM}}>")["count"] == elastic.count(index="dated")["count"] == 2
+    for asked in [{"if_seq_no": 1, "if_primary_term": 1}, {"version": 3, "version_type": "external"}, {"require_alias": True}]:
+        with pytest.raises(BadRequestError, match=next(iter(asked))):
+            elastic.index(index="dated", id="1", document={"n": 3}, **asked)
+    conditional = {"index": {"_index": "dated", "_id": "1", "if_seq_no": 1, "if_primary_term": 1}}
+    items = elastic.bulk(operations=[conditional, {"n": 3}, {"index": {"_index": "dated"}}, {"n": 4}], refresh=True)["items"]
+    assert [item["index"]["status"] for item in items] == [400, 201]
+    assert "if_seq_no" in items[0]["index"]["error"]["reason"]
+    assert elastic.count(index="dated")["count"] == 3
+
+
 def test_the_javascript_client(shared_box):
     command = ["node", HERE / "elasticjs/client.js", f"http://127.0.0.1:{shared_box.elastic}", "from-js"]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=120, check=True)
