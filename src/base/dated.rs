@@ -18,11 +18,13 @@ fn written(index: &str, length: usize) -> Option<&str> {
 
 fn reckoned(index: &str) -> Option<&str> {
     let (topic, date) = index.strip_prefix('<')?.strip_suffix("}>")?.split_once("-{")?;
-    let format = date.strip_prefix("now")?.split_once('{');
-    let is_date = match format {
-        Some((_, format)) => format.strip_suffix('}').is_some_and(|format| !format.contains(['{', '}'])),
-        None => !date.contains('}'),
+    let (maths, format) = match date.split_once('{') {
+        Some((maths, format)) => (maths, format.strip_suffix('}')?),
+        None => (date, ""),
     };
+    let steps = maths.strip_prefix("now")?;
+    let is_date =
+        (steps.is_empty() || steps.starts_with(['+', '-', '/'])) && !steps.contains('}') && !format.contains(['{', '}']);
     (is_date && !topic.is_empty()).then_some(topic)
 }
 
@@ -47,6 +49,10 @@ mod tests {
             ("<logs-{now/d}-{now/M}>", None),
             ("<logs-{now/d{yyyy}>", None),
             ("<logs-{today}>", None),
+            ("<logs-{nowhere}>", None),
+            ("<logs-{now|abc}>", None),
+            ("<logs-{now}>", Some("logs")),
+            ("<logs-{now{yyyy}}>", Some("logs")),
             ("<-{now/d}>", None),
             ("<logs>", None),
             ("<", None),

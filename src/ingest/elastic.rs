@@ -196,15 +196,15 @@ async fn one(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    if let Some(refused) = bulk::refused(query.as_deref()) {
-        return refused;
-    }
     let find = |name: &str| names.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
     let (index, mut id) = (find("index").unwrap_or_default(), find("id"));
     id = id.or_else(|| {
         query::pairs(query.as_deref().unwrap_or_default()).into_iter().find(|(name, _)| name == "id").map(|(_, id)| id)
     });
     let _open = elastic.counters.open();
+    if let Some(refused) = bulk::refused(&elastic, query.as_deref()) {
+        return refused;
+    }
     let (parts, body) = request.into_parts();
     let whole = match body::Reader::new(&parts.headers, body, RECORD_BYTES as u64) {
         Ok(reader) => reader.whole().await,

@@ -18,6 +18,8 @@ use super::source::{Chunk, Dict, Present};
 pub const PROBE: usize = 512;
 /// A group counts the values of a column where there are so many at most: of more it is no less work to read the rows.
 const COUNTED: usize = 256;
+/// And where they have so many bytes at most: those of all groups are put together.
+const COUNTED_BYTES: usize = 16 << 10;
 
 /// Hash of a string; only ever used in memory.
 pub fn hash(bytes: &[u8]) -> u64 {
@@ -358,7 +360,8 @@ impl SealedColumn {
         let rows = self.rows.as_ref().map_or(0, |rows| rows.len() * 2);
         let values = match &self.values {
             SealedValues::Dict { codes, dict, .. } => {
-                codes.len() * 2 + dict.ends.len() * 4 + dict.bytes.len() + 2 * dict.len().min(COUNTED)
+                let counts = if self.is_counted() { 2 * dict.len() } else { 0 };
+                codes.len() * 2 + dict.ends.len() * 4 + dict.bytes.len() + counts
             }
             SealedValues::Text { ends, bytes } => ends.len() * 4 + bytes.len(),
             SealedValues::Int(values) => values.len() * 8,
@@ -433,17 +436,22 @@ impl SealedColumn {
         }
     }
 
-    /// Its strings, and how many rows have each, where they are few. They are counted when first asked for: a page that is looked at
-    /// asks again and again.
+    /// Whether [`Self::counts`] tells something.
+    pub fn is_counted(&self) -> bool {
+        matches!(&self.values, SealedValues::Dict { dict, .. } if dict.len() <= COUNTED && dict.bytes.len() <= COUNTED_BYTES)
+    }
+
+    /// Its strings (or lists), and how many rows have each, where they are few and short. They are counted when first asked for: a page
+    /// that is looked at asks again and again.
     pub fn counts(&self) -> Option<(&Dict, &[u16])> {
         let SealedValues::Dict { codes, dict, counts } = &self.values else { return None };
         let count = || {
             let mut counts = vec![0; dict.len()];
-            // A group has fewer rows than would be too many.
+            // The 8,192 rows of a group are no more than a count can be.
             codes.iter().for_each(|code| counts[usize::from(*code)] += 1);
             counts.into()
         };
-        (dict.len() <= COUNTED).then(|| (&**dict, &**counts.get_or_init(count)))
+        self.is_counted().then(|| (&**dict, &**counts.get_or_init(count)))
     }
 
     /// Its strings back to back, or those of its dictionary.

@@ -1,12 +1,14 @@
 //! A look at a memtable: what queries and flushes read of it, which later rows do not change.
 //!
-//! Each group has a dictionary of its own; strings of few values are counted group by group, once.
+//! Each group has a dictionary of its own; where they are small, their strings are counted group by group, once. Looks share what full
+//! groups have counted.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use super::StoreError;
+use super::column::SealedColumn;
 use super::group::{Groups, SealedGroup};
 use super::part::derive::Fields;
 use super::part::envelope::Envelopes;
@@ -14,6 +16,9 @@ use super::part::template::Template;
 use super::source::{Chunk, Column, Counted, Dict, Lineage, Source};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Needle, Test, Wanted};
+
+/// Most strings that are counted of all groups together, but for those of one: a megabyte or so.
+const COUNTED: usize = 16 << 10;
 
 /// Groups of a memtable that no longer change, in lane order.
 #[derive(Debug)]
@@ -96,11 +101,17 @@ impl Source for MemSource {
     }
 
     fn value_counts(&self, column: usize) -> Result<Option<Counted>, StoreError> {
+        // Before any are counted.
+        if self.groups.iter().filter_map(|group| group.column(column)).any(|own| !own.is_counted()) {
+            return Ok(None);
+        }
         let (mut dict, mut counts) = (Dict::default(), Vec::new());
         let mut numbers: FxHashMap<&[u8], usize> = FxHashMap::default();
         for group in &self.groups {
-            let Some(own) = group.column(column) else { continue };
-            let Some((strings, rows)) = own.counts() else { return Ok(None) };
+            let Some((strings, rows)) = group.column(column).and_then(SealedColumn::counts) else { continue };
+            if counts.len() > COUNTED {
+                return Ok(None);
+            }
             for (entry, rows) in rows.iter().enumerate().filter(|(_, rows)| **rows > 0) {
                 let string = strings.entry(entry);
                 let number = *numbers.entry(string).or_insert_with(|| {

@@ -20,7 +20,7 @@ use super::commits::PartMeta;
 use super::part::envelope::Envelopes;
 use super::part::shape::Shapes;
 use super::part::split::Split;
-use super::source::{Chunk, Column, Dict, Lineage, Made, Run, Source};
+use super::source::{Chunk, Column, Counted, Dict, Lineage, Made, Run, Source};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
 use crate::base::predicate::{Test, Wanted};
 
@@ -352,7 +352,11 @@ impl Source for Masked {
         self.inner.dict(column)
     }
 
-    // No `dict_counts`: they count rows that are not to be seen.
+    // No `dict_counts`, and so no counts of values: they count rows that are not to be seen.
+
+    fn value_counts(&self, _column: usize) -> Result<Option<Counted>, StoreError> {
+        Ok(None)
+    }
 
     fn dict_passing(&self, column: usize, test: &Test, wanted: &Wanted) -> Result<Option<Vec<(u32, u64)>>, StoreError> {
         self.inner.dict_passing(column, test, wanted)

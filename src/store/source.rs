@@ -387,8 +387,8 @@ pub trait Source: Send + Sync + Debug {
     fn dict_counts(&self, _column: usize) -> Result<Option<Vec<u64>>, StoreError> {
         Ok(None)
     }
-    /// The strings of a column, and how many rows of the whole source have each, where that is known without reading rows. They need
-    /// not be those of [`Source::dict`].
+    /// The strings (or lists) of a column, and how many rows of the whole source have each, where that is known without reading rows.
+    /// They need not be those of [`Source::dict`].
     ///
     /// # Errors
     /// Damage.

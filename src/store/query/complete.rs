@@ -325,8 +325,10 @@ fn values(
             }
         };
         let columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *field);
-        let known =
-            |(column, own): (usize, &Column)| source.value_counts(column).ok().flatten().filter(|_| own.kind == Kind::Str);
+        let known = |(column, own): (usize, &Column)| match own.kind {
+            Kind::Str => source.value_counts(column).ok().flatten(),
+            _ => None,
+        };
         let known: Option<Vec<_>> = columns.map(known).collect();
         let known = known.filter(|known| {
             let more: usize = known.iter().map(|own| own.dict.len()).sum();

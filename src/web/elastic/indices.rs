@@ -291,7 +291,8 @@ pub async fn refreshed(State(web): State<Arc<Web>>, request: Request, next: Next
         return next.run(request).await;
     }
     let index = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let index = if index.starts_with('_') { "*" } else { index }.to_owned();
+    // A name is encoded where it has a date to be reckoned; then all topics are waited for.
+    let index = if index.starts_with('_') || index.contains('%') { "*" } else { index }.to_owned();
     let response = next.run(request).await;
     if let Ok(topics) = topics_of(&web, &index, true) {
         caught_up(&web, &topics).await;

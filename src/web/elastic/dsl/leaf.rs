@@ -122,7 +122,7 @@ pub fn regexp(name: &str, expression: &str, any_case: bool) -> Result<Predicate,
 pub fn from_lucene(expression: &str) -> Result<String, String> {
     let mut out = String::with_capacity(expression.len() + 8);
     let mut letters = expression.chars().peekable();
-    let mut class = false;
+    let (mut class, mut open) = (false, 0usize);
     while let Some(letter) = letters.next() {
         match letter {
             '\\' => {
@@ -145,6 +145,8 @@ pub fn from_lucene(expression: &str) -> Result<String, String> {
                 class = false;
                 out.push(']');
             }
+            // Two of them would take what follows from the class.
+            '-' if class && out.ends_with('-') => out.push_str("\\-"),
             // What our classes would read as more than themselves.
             '[' | '&' | '~' | '^' if class => {
                 out.push('\\');
@@ -157,6 +159,16 @@ pub fn from_lucene(expression: &str) -> Result<String, String> {
             }
             '@' => out.push_str(".*"),
             '(' if letters.peek() == Some(&'?') => return Err("`(?` of an expression is not supported".to_owned()),
+            '(' => {
+                open += 1;
+                out.push('(');
+            }
+            // It would end what the expression is wrapped in.
+            ')' if open == 0 => return Err("a `)` of an expression ends nothing".to_owned()),
+            ')' => {
+                open -= 1;
+                out.push(')');
+            }
             '~' | '&' | '<' | '#' | '"' => {
                 return Err(format!("the operator `{letter}` of an expression is not supported; `\\{letter}` is the letter"));
             }

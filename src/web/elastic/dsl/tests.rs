@@ -132,6 +132,7 @@ fn what_is_not_understood_is_named() {
         (json!({ "match_phrase": { "a": { "query": "b c", "slop": 2 } } }), "slop"),
         (json!({ "regexp": { "a": "~(b)" } }), "~"),
         (json!({ "regexp": { "a": "(?i)b" } }), "(?"),
+        (json!({ "regexp": { "a": "a)|(b" } }), "ends nothing"),
         (json!({ "terms": { "a": { "index": "i", "id": "1", "path": "p" } } }), "look-up"),
         (json!({ "query_string": { "query": "a~2" } }), "~"),
         (json!({ "query_string": { "query": "a", "frobnicate": 1 } }), "frobnicate"),
