@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHasher;
 
+use super::few::{self, Few};
 use super::source::{Chunk, Dict, Present};
 
 /// Values after which a column of a group shows whether it repeats.
@@ -283,14 +284,14 @@ impl OpenColumn {
     /// The column as it stands, for a group of `rows` rows; `self` is left as it is.
     pub fn frozen(&self, rows: usize) -> SealedColumn {
         let values = match &self.values {
-            OpenValues::Unused => SealedValues::Bool(Vec::new()),
+            OpenValues::Unused => SealedValues::Bool(Vec::new(), OnceLock::new()),
             OpenValues::Dict { codes, interner } => {
                 SealedValues::Dict { codes: codes.clone(), dict: Arc::new(interner.dict.clone()), counts: OnceLock::new() }
             }
             OpenValues::Text { ends, bytes } => SealedValues::Text { ends: ends.clone(), bytes: bytes.clone() },
-            OpenValues::Int(values) => SealedValues::Int(values.clone()),
+            OpenValues::Int(values) => SealedValues::Int(values.clone(), OnceLock::new()),
             OpenValues::Float(values) => SealedValues::Float(values.clone()),
-            OpenValues::Bool(values) => SealedValues::Bool(values.clone()),
+            OpenValues::Bool(values) => SealedValues::Bool(values.clone(), OnceLock::new()),
         };
         SealedColumn { rows: (self.rows.len() != rows).then(|| self.rows.clone()), values }
     }
@@ -299,7 +300,7 @@ impl OpenColumn {
     pub fn sealed(self, rows: usize) -> SealedColumn {
         let Self { rows: mut at, values } = self;
         let values = match values {
-            OpenValues::Unused => SealedValues::Bool(Vec::new()),
+            OpenValues::Unused => SealedValues::Bool(Vec::new(), OnceLock::new()),
             OpenValues::Dict { mut codes, interner: Interner { mut dict, .. } } => {
                 codes.shrink_to_fit();
                 dict.ends.shrink_to_fit();
@@ -313,7 +314,7 @@ impl OpenColumn {
             }
             OpenValues::Int(mut values) => {
                 values.shrink_to_fit();
-                SealedValues::Int(values)
+                SealedValues::Int(values, OnceLock::new())
             }
             OpenValues::Float(mut values) => {
                 values.shrink_to_fit();
@@ -321,7 +322,7 @@ impl OpenColumn {
             }
             OpenValues::Bool(mut values) => {
                 values.shrink_to_fit();
-                SealedValues::Bool(values)
+                SealedValues::Bool(values, OnceLock::new())
             }
         };
         at.shrink_to_fit();
@@ -349,9 +350,24 @@ enum SealedValues {
         ends: Vec<u32>,
         bytes: Vec<u8>,
     },
-    Int(Vec<i64>),
+    Int(Vec<i64>, FewCounts),
     Float(Vec<f64>),
-    Bool(Vec<bool>),
+    Bool(Vec<bool>, FewCounts),
+}
+
+/// Values that are few, and the rows of each, once somebody asked; `None` where they are not few.
+type FewCounts = OnceLock<Option<Box<(Dict, Box<[u16]>)>>>;
+
+/// Counts values if that was not done before; `count` says no where they are not few.
+fn of_few(counts: &FewCounts, count: impl FnOnce(&mut Few) -> bool) -> Option<(&Dict, &[u16])> {
+    let few = || {
+        let mut few = Few::default();
+        let (dict, counts) = count(&mut few).then(|| few.into_entries())?;
+        // As above: a group has no more rows.
+        let counts = counts.into_iter().map(|count| u16::try_from(count).unwrap_or(u16::MAX)).collect();
+        Some(Box::new((dict, counts)))
+    };
+    counts.get_or_init(few).as_deref().map(|(dict, counts)| (dict, &**counts))
 }
 
 impl SealedColumn {
@@ -364,9 +380,10 @@ impl SealedColumn {
                 codes.len() * 2 + dict.ends.len() * 4 + dict.bytes.len() + counts
             }
             SealedValues::Text { ends, bytes } => ends.len() * 4 + bytes.len(),
-            SealedValues::Int(values) => values.len() * 8,
+            // What counts take is most where there is a value in every row; it is not worth asking before.
+            SealedValues::Int(values, _) => values.len() * 8 + values.len().min(few::MOST) * 16,
             SealedValues::Float(values) => values.len() * 8,
-            SealedValues::Bool(values) => values.len(),
+            SealedValues::Bool(values, _) => values.len() + 64,
         };
         size_of::<Self>() + 64 + rows + values
     }
@@ -430,28 +447,38 @@ impl SealedColumn {
                 };
                 Chunk::Text { ends, bytes: bytes.clone(), present: self.present(rows) }
             }
-            SealedValues::Int(values) => Chunk::Int { values: self.spread(rows, values), present: self.present(rows) },
+            SealedValues::Int(values, _) => Chunk::Int { values: self.spread(rows, values), present: self.present(rows) },
             SealedValues::Float(values) => Chunk::Float { values: self.spread(rows, values), present: self.present(rows) },
-            SealedValues::Bool(values) => Chunk::Bool { values: self.spread(rows, values), present: self.present(rows) },
+            SealedValues::Bool(values, _) => Chunk::Bool { values: self.spread(rows, values), present: self.present(rows) },
         }
     }
 
-    /// Whether [`Self::counts`] tells something.
+    /// Whether [`Self::counts`] tells something, as far as that is known before it is asked.
     pub fn is_counted(&self) -> bool {
-        matches!(&self.values, SealedValues::Dict { dict, .. } if dict.len() <= COUNTED && dict.bytes.len() <= COUNTED_BYTES)
+        match &self.values {
+            SealedValues::Dict { dict, .. } => dict.len() <= COUNTED && dict.bytes.len() <= COUNTED_BYTES,
+            SealedValues::Int(_, counts) | SealedValues::Bool(_, counts) => counts.get().is_none_or(Option::is_some),
+            SealedValues::Text { .. } | SealedValues::Float(_) => false,
+        }
     }
 
-    /// Its strings (or lists), and how many rows have each, where they are few and short. They are counted when first asked for: a page
-    /// that is looked at asks again and again.
+    /// Its values (strings, lists, or what `few.rs` says), and how many rows have each, where they are few and short. They are counted
+    /// when first asked for: a page that is looked at asks again and again.
     pub fn counts(&self) -> Option<(&Dict, &[u16])> {
-        let SealedValues::Dict { codes, dict, counts } = &self.values else { return None };
-        let count = || {
-            let mut counts = vec![0; dict.len()];
-            // The 8,192 rows of a group are no more than a count can be.
-            codes.iter().for_each(|code| counts[usize::from(*code)] += 1);
-            counts.into()
-        };
-        self.is_counted().then(|| (&**dict, &**counts.get_or_init(count)))
+        match &self.values {
+            SealedValues::Dict { codes, dict, counts } => {
+                let count = || {
+                    let mut counts = vec![0; dict.len()];
+                    // The 8,192 rows of a group are no more than a count can be.
+                    codes.iter().for_each(|code| counts[usize::from(*code)] += 1);
+                    counts.into()
+                };
+                self.is_counted().then(|| (&**dict, &**counts.get_or_init(count)))
+            }
+            SealedValues::Int(values, counts) => of_few(counts, |few| few.add_ints(values.iter().copied())),
+            SealedValues::Bool(values, counts) => of_few(counts, |few| few.add_bools(values.iter().copied())),
+            SealedValues::Text { .. } | SealedValues::Float(_) => None,
+        }
     }
 
     /// Its strings back to back, or those of its dictionary.
@@ -466,7 +493,7 @@ impl SealedColumn {
     /// Least and greatest whole number.
     pub fn int_bounds(&self) -> Option<(i64, i64)> {
         match &self.values {
-            SealedValues::Int(values) => Some((*values.iter().min()?, *values.iter().max()?)),
+            SealedValues::Int(values, _) => Some((*values.iter().min()?, *values.iter().max()?)),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! A look at a memtable: what queries and flushes read of it, which later rows do not change.
 //!
-//! Each group has a dictionary of its own; where they are small, their strings are counted group by group, once. Looks share what full
+//! Each group has a dictionary of its own; where they are small, their values are counted group by group, once. Looks share what full
 //! groups have counted.
 
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::StoreError;
-use super::column::SealedColumn;
 use super::group::{Groups, SealedGroup};
 use super::part::derive::Fields;
 use super::part::envelope::Envelopes;
@@ -108,10 +107,8 @@ impl Source for MemSource {
         let (mut dict, mut counts) = (Dict::default(), Vec::new());
         let mut numbers: FxHashMap<&[u8], usize> = FxHashMap::default();
         for group in &self.groups {
-            let Some((strings, rows)) = group.column(column).and_then(SealedColumn::counts) else { continue };
-            if counts.len() > COUNTED {
-                return Ok(None);
-            }
+            let Some(own) = group.column(column) else { continue };
+            let Some((strings, rows)) = own.counts().filter(|_| counts.len() <= COUNTED) else { return Ok(None) };
             for (entry, rows) in rows.iter().enumerate().filter(|(_, rows)| **rows > 0) {
                 let string = strings.entry(entry);
                 let number = *numbers.entry(string).or_insert_with(|| {

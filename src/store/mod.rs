@@ -42,6 +42,7 @@ mod commits;
 pub mod config;
 mod doubt;
 pub mod export;
+pub mod few;
 mod flush;
 mod group;
 mod keyed;

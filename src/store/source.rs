@@ -78,10 +78,10 @@ impl Dict {
     }
 }
 
-/// Strings, and how many rows have each.
+/// Values, and how many rows have each.
 #[derive(Clone, Debug)]
 pub struct Counted {
-    /// The strings, each once.
+    /// The values, each once.
     pub dict: Arc<Dict>,
     /// By entry.
     pub counts: Vec<u64>,
@@ -375,7 +375,8 @@ pub trait Source: Send + Sync + Debug {
     fn number_bounds(&self, _group: usize, _column: usize) -> Option<(i64, i64, u8)> {
         None
     }
-    /// The dictionary of a column that has one for the whole source.
+    /// The dictionary of a column that has one for the whole source. That of numbers has them as they are written, and no chunk has
+    /// its codes.
     ///
     /// # Errors
     /// Damage.
@@ -387,8 +388,8 @@ pub trait Source: Send + Sync + Debug {
     fn dict_counts(&self, _column: usize) -> Result<Option<Vec<u64>>, StoreError> {
         Ok(None)
     }
-    /// The strings (or lists) of a column, and how many rows of the whole source have each, where that is known without reading rows.
-    /// They need not be those of [`Source::dict`].
+    /// The values of a column (numbers as they are written), and how many rows of the whole source have each, where that is known
+    /// without reading rows. They need not be those of [`Source::dict`].
     ///
     /// # Errors
     /// Damage.

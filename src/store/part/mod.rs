@@ -19,10 +19,12 @@
 //! Column after column, not group after group: a query reads a few columns of many groups, and a writer holds one column's
 //! dictionary at a time. Codes and bits are read from the mapping; compressed chunks are unpacked whole.
 //!
+//! Columns of numbers that have few values have these in a dictionary too, for its counts; their chunks do without it (`write/few.rs`).
+//!
 //! Invariants: written once, synced, named in its directory durably, then committed; never changed after. Groups have at most
 //! 8,192 rows. Dictionary entries are sorted bytewise and each is used by `count` > 0 rows of the part.
-//! What is damaged costs itself: a chunk its column in its group, a dictionary its column, the directory the part; each is an
-//! error to who reads it, and never a panic.
+//! What is damaged costs itself: a chunk its column in its group, a dictionary its column (of numbers only the counts), the directory
+//! the part; each is an error to who reads it, and never a panic.
 //!
 //! # Where the bytes are drawn
 //! | what | where |
@@ -82,8 +84,8 @@ pub mod write;
 /// First and last bytes of a part.
 pub const MAGIC: [u8; 8] = *b"SWBPART1";
 /// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 31, 52, 60 and 100 to 118 (`chunk.rs`),
-/// strings of one field in up to three columns (`mixed.rs`), texts as shapes (`split.rs`), and pairs (`pairs/`); all else is as
-/// in version 1.
+/// strings of one field in up to three columns (`mixed.rs`), texts as shapes (`split.rs`), dictionaries of numbers, and pairs
+/// (`pairs/`); all else is as in version 1.
 pub const VERSION: u16 = 2;
 /// Bytes before the column data.
 pub const HEAD_BYTES: u64 = 16;

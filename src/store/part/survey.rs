@@ -216,9 +216,13 @@ impl PartSource {
                     group.chunks.binary_search_by_key(&column, |chunk| chunk.column).is_ok()
                 });
                 let (at, what) = parts_of(&error);
-                let rows = concerned.map(|group| group.rows as u64).sum();
+                // Numbers stand in their chunks: without their dictionary they are read, not lost.
+                let is_needed = matches!(dir.column.kind, Kind::Str | Kind::List);
+                let rows = if is_needed { concerned.map(|group| group.rows as u64).sum() } else { 0 };
                 found.push(Damage { at, what, field: Some(dir.column.name.clone()), rows, is_whole_part: false });
-                lost.insert(number);
+                if is_needed {
+                    lost.insert(number);
+                }
             }
             read(total(dir.blocks.iter().map(|block| block.span.length)));
         }

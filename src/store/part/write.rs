@@ -31,6 +31,7 @@ use crate::base::row::MESSAGE;
 use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
 
+mod few;
 mod free;
 mod index;
 mod payload;
@@ -250,6 +251,9 @@ impl Writer<'_> {
         } else {
             self.columns.push(ColumnDir { column, blocks: Vec::new(), holds: Holds::Values });
             self.values(place + FIRST_FIELD, kind, mapping)?;
+            if matches!(kind, Kind::Int | Kind::Bool) && self.columns.len() > at {
+                self.few(at, mapping)?;
+            }
         }
         self.index(at, kind, mapping)?;
         Ok((self.columns.len() > at).then_some(place))

@@ -326,8 +326,8 @@ fn values(
         };
         let columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *field);
         let known = |(column, own): (usize, &Column)| match own.kind {
-            Kind::Str => source.value_counts(column).ok().flatten(),
-            _ => None,
+            Kind::Str | Kind::Int | Kind::Bool => source.value_counts(column).ok().flatten(),
+            Kind::List | Kind::Float => None,
         };
         let known: Option<Vec<_>> = columns.map(known).collect();
         let known = known.filter(|known| {

@@ -8,7 +8,7 @@ use super::key_table::NONE;
 use super::numbers::{Numbers, Parsed};
 use super::out::{OutValue, SortView};
 use super::plan::{Agg, Function};
-use super::sketch::{Distinct, Quantiles, hash};
+use super::sketch::{Distinct, Quantiles};
 use super::sums::{Spread, Sum};
 use super::view::{Datum, FieldReader, GroupView, each_number};
 use crate::base::predicate::Number;
@@ -144,12 +144,13 @@ impl Figure {
         }
     }
 
-    /// Counts so many rows of one group that have this string, or nothing, as the field's value.
-    pub fn count_entry(&mut self, group: u32, entry: Option<&[u8]>, rows: usize) {
+    /// Counts so many rows of one group that have this one value, or nothing, as the field's value.
+    pub fn count_entry(&mut self, group: u32, entry: Datum<'_>, rows: usize) {
         match (&mut self.state, entry) {
-            (State::CountOf(counts) | State::Items(counts), Some(_)) => *at(counts, group) += rows as u64,
-            (State::Distinct(sets), Some(entry)) => {
-                self.room.grown(at(sets, group), Distinct::bytes, |set| set.add(hash(entry)));
+            (State::CountOf(_) | State::Items(_) | State::Distinct(_), Datum::Missing) => {}
+            (State::CountOf(counts) | State::Items(counts), _) => *at(counts, group) += rows as u64,
+            (State::Distinct(sets), entry) => {
+                self.room.grown(at(sets, group), Distinct::bytes, |set| each_hash(entry, |hash| set.add(hash)));
             }
             _ => self.count_many(group, rows),
         }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::bits::Bits;
-use super::view::text_value;
-use crate::base::predicate::Test;
+use super::view::{Datum, text_value};
+use crate::base::predicate::{Number, Test};
 use crate::store::source::{Dict, Kind, list_items};
 
 /// What a test said of each entry of a dictionary.
@@ -80,6 +80,13 @@ pub fn judge(test: &Test, kind: Kind, dict: Arc<Dict>) -> DictVerdict {
                 }
             }
             kept
+        }
+        None if matches!(kind, Kind::Int | Kind::Bool) => {
+            Bits::pick(&Bits::all(entries), |entry| match Datum::of_entry(kind, dict.entry(entry)) {
+                Datum::Int(int) => test.matches_number(Number::Int(int)),
+                Datum::Bool(bool) => test.matches_bool(bool),
+                _ => false,
+            })
         }
         None => select_text(test, kind, &dict.ends, &dict.bytes, &Bits::all(entries)),
     };

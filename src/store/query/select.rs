@@ -350,13 +350,15 @@ fn foresee_leaf(asked: &Asked, plan: &LeafPlan, source: &dyn Source, group: usiz
             let may = |column: &ColumnPlan| match column.kind {
                 Kind::Int => {
                     source.int_bounds(group, column.column).is_none_or(|(least, greatest)| test.may_match_int(least, greatest))
+                        && column.whole(asked, source).is_none_or(|verdict| verdict.matching > 0)
                 }
                 Kind::Str | Kind::List => {
                     column.may_be_in(asked, source, group)
                         && column.whole(asked, source).is_none_or(|verdict| verdict.matching > 0)
                         && source.number_bounds(group, column.column).is_none_or(|bounds| typed::may_match(test, bounds))
                 }
-                Kind::Float | Kind::Bool => true,
+                Kind::Bool => column.whole(asked, source).is_none_or(|verdict| verdict.matching > 0),
+                Kind::Float => true,
             };
             if columns.iter().any(may) { Foresight::Some } else { Foresight::None }
         }

@@ -59,6 +59,19 @@ pub enum Datum<'a> {
     Time(i64),
 }
 
+impl<'a> Datum<'a> {
+    /// What an entry of a dictionary is in a column of this kind.
+    pub fn of_entry(kind: Kind, entry: &'a [u8]) -> Self {
+        let number = || std::str::from_utf8(entry).ok()?.parse().ok().map(Self::Int);
+        match kind {
+            Kind::Str | Kind::Float => Self::Str(entry),
+            Kind::List => Self::List(entry),
+            Kind::Int => number().unwrap_or(Self::Missing),
+            Kind::Bool => Self::Bool(entry == b"true"),
+        }
+    }
+}
+
 /// Texts of chunks, one after the other; they stay where they are while more come.
 #[derive(Debug, Default)]
 struct Texts(OnceCell<Box<Written>>);

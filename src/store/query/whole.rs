@@ -6,14 +6,15 @@ use super::key_table::NONE;
 use super::plan::{Agg, Function, Key};
 use super::scan::{Scan, Work};
 use super::stats::Grouping;
-use super::view::virtual_reader;
+use super::view::{Datum, virtual_reader};
 use crate::store::source::{Counted, Kind};
 
 /// A source of which every row is kept, and whose dictionary may tell how many rows have each value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholeSource {
     source: usize,
-    column: usize,
+    /// Those of the field: a row has a value in one of them at most.
+    columns: Vec<(usize, Kind)>,
     /// Its part of [`Scan::work`].
     pub work: std::ops::Range<usize>,
 }
@@ -25,20 +26,24 @@ impl WholeSource {
         if !key.is_plain() || virtual_reader(&key.field).is_some() || work.len() != source.groups() {
             return None;
         }
-        let mut columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
-        let (column, kind) = columns.next().map(|(column, own)| (column, own.kind))?;
+        let columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *key.field);
+        let columns: Vec<(usize, Kind)> = columns.map(|(number, column)| (number, column.kind)).collect();
+        let are_counted =
+            columns.iter().all(|(_, kind)| matches!(kind, Kind::Str | Kind::Int | Kind::Bool)) && !columns.is_empty();
         let is_whole = |work: &Work| scan.keeps_all(work) && source.deleted(work.group).is_none();
-        let whole = columns.next().is_none() && kind == Kind::Str && scan.work.get(work.clone())?.iter().all(is_whole);
-        whole.then_some(Self { source: index, column, work })
+        let whole = are_counted && scan.work.get(work.clone())?.iter().all(is_whole);
+        whole.then_some(Self { source: index, columns, work })
     }
 
     /// Reads the key's values and how many rows have each, and says how many have none; `None` if that can't be done, and the rows
     /// must be read. Not kept for all sources: there may be thousands of them.
-    pub fn read(&self, scan: &Scan<'_>) -> Option<(Counted, usize)> {
+    pub fn read(&self, scan: &Scan<'_>) -> Option<(Vec<(Kind, Counted)>, usize)> {
         let source = &scan.sources[self.source];
-        let counted = source.value_counts(self.column).ok().flatten()?;
+        let counted = |&(column, kind): &(usize, Kind)| Some((kind, source.value_counts(column).ok().flatten()?));
+        let counted = self.columns.iter().map(counted).collect::<Option<Vec<_>>>()?;
         let rows: usize = self.work.clone().map(|at| source.rows(scan.work[at].group)).sum();
-        let having = counted.counts.iter().try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
+        let mut counts = counted.iter().flat_map(|(_, own)| &own.counts);
+        let having = counts.try_fold(0usize, |sum, &count| sum.checked_add(usize::try_from(count).ok()?))?;
         Some((counted, rows.checked_sub(having)?))
     }
 
@@ -108,16 +113,18 @@ impl Grouping {
     fn count_source(&mut self, scan: &Scan<'_>, own: &WholeSource, key: &Key, one: bool) -> Option<()> {
         let (counted, missing) = own.read(scan)?;
         self.share();
-        let values = counted.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        let values =
-            values.map(|(entry, &count)| (Some(counted.dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX)));
-        let missing = (missing > 0 && !key.skip_missing).then_some((None, missing));
+        let values = counted.iter().flat_map(|(kind, Counted { dict, counts })| {
+            let values = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+            values.map(|(entry, &count)| {
+                (Datum::of_entry(*kind, dict.entry(entry)), usize::try_from(count).unwrap_or(usize::MAX))
+            })
+        });
+        let missing = (missing > 0 && !key.skip_missing).then_some((Datum::Missing, missing));
         for (entry, count) in values.chain(missing) {
-            let number = match (self.keys.first_mut(), entry) {
-                (None, _) if one => 0,
-                (None, _) => NONE,
-                (Some(keys), Some(entry)) => keys.of_str(entry),
-                (Some(keys), None) => keys.of_missing(),
+            let number = match self.keys.first_mut() {
+                None if one => 0,
+                None => NONE,
+                Some(keys) => keys.of(entry),
             };
             if number == NONE {
                 self.lost = true;

@@ -160,8 +160,13 @@ fn read_source(source: &dyn Source, all: &mut SeenRows) {
             let Some(chunk) = source.column(group, number).unwrap() else { continue };
             for (row, fields) in fields.iter_mut().enumerate() {
                 let Some(value) = value(&chunk, row, column.kind) else { continue };
-                if let Some(text) = chunk.text_of(row, &mut Vec::new()) {
-                    *counted[number].entry(text.to_vec()).or_default() += 1;
+                let text = match &value {
+                    Seen::Int(int) => Some(int.to_string().into_bytes()),
+                    Seen::Bool(bool) => Some(bool.to_string().into_bytes()),
+                    _ => chunk.text_of(row, &mut Vec::new()).map(<[u8]>::to_vec),
+                };
+                if let Some(text) = text {
+                    *counted[number].entry(text).or_default() += 1;
                 }
                 if let (Seen::Int(value), Some((least, greatest))) = (&value, source.int_bounds(group, number)) {
                     assert!((least..=greatest).contains(value));

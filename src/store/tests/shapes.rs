@@ -92,6 +92,60 @@ fn full_groups_text_and_dictionaries_survive_flush_and_merge() {
 }
 
 #[test]
+fn few_numbers_are_counted_where_they_lie() {
+    let disk = SimDisk::new(3);
+    let (store, _) = store_on(&disk, Config { merge_parts: 2, ..Config::default() });
+    let all: Vec<TestRow> = (0..30_000u64)
+        .map(|i| {
+            let mut cells = vec![
+                ("status".into(), Owned::Int([200, 404, -1, i64::MIN][(i % 4) as usize])),
+                ("bytes".into(), Owned::Int(i as i64 * 37)),
+                ("ok".into(), Owned::Bool(i % 4 == 0)),
+                ("share".into(), Owned::Float(0.5)),
+            ];
+            // Few at first, then too many; and in some rows only.
+            cells.extend((i % 3 == 0).then(|| ("port".into(), Owned::Int(if i < 15_000 { 80 } else { i as i64 }))));
+            row(i, TODAY + i as i64 * 1_000_000, cells)
+        })
+        .collect();
+    let topic = TopicId::new();
+    let known = || {
+        let mut all = BTreeSet::new();
+        for source in store.snapshot(None, None, None).sources {
+            for (number, column) in source.columns().iter().enumerate() {
+                let counts = source.value_counts(number).unwrap().map(|own| (own.counts.len(), own.counts.iter().sum::<u64>()));
+                all.insert((column.name.to_string(), counts));
+            }
+        }
+        all
+    };
+    let of = |names: &[(&str, Option<(usize, u64)>)]| -> BTreeSet<_> {
+        names.iter().map(|(name, counts)| ((*name).to_owned(), *counts)).collect()
+    };
+    store.append(topic, "t", 0, 1, &rows(&all[..15_000]), 15_000).unwrap();
+    let half = of(&[
+        ("status", Some((4, 15_000))),
+        ("bytes", None),
+        ("ok", Some((2, 15_000))),
+        ("share", None),
+        ("port", Some((1, 5000))),
+    ]);
+    assert_eq!(known(), half, "in the memtable");
+    store.flush_all().unwrap();
+    assert_eq!(known(), half, "in a part");
+    store.append(topic, "t", 0, 1, &rows(&all[15_000..]), 30_000).unwrap();
+    store.flush_all().unwrap();
+    store.merge_all().unwrap();
+    let whole = [("status", Some((4, 30_000))), ("bytes", None), ("ok", Some((2, 30_000))), ("share", None), ("port", None)];
+    assert_eq!(known(), of(&whole), "in what parts were merged into");
+    // `read` compares counts with what rows say.
+    assert_eq!(read(&store.snapshot(None, None, None)), expected(topic, &all));
+    store.append(topic, "t", 0, 1, &rows(&many(30_000, 30_050)), 30_050).unwrap();
+    store.flush_all().unwrap();
+    assert!(known().contains(&("late".into(), None)), "too few rows to be worth a dictionary");
+}
+
+#[test]
 fn a_snapshot_stands_still_while_rows_and_merges_go_on() {
     let disk = SimDisk::new(4);
     let (store, _) = store_on(&disk, Config { merge_parts: 2, ..Config::default() });

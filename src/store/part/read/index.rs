@@ -13,7 +13,7 @@ use crate::store::StoreError;
 use crate::store::part::bits::Reader;
 use crate::store::part::chunk::{self, encoding};
 use crate::store::part::dictionary::{self, Entries};
-use crate::store::part::directory::{BlockRef, KEY_BYTES};
+use crate::store::part::directory::{BlockRef, ColumnDir, KEY_BYTES};
 use crate::store::part::pairs::{Segment, Sort};
 use crate::store::part::template::{Piece, Stamp, Template};
 use crate::store::part::{FIRST_FIELD, typed};
@@ -289,7 +289,8 @@ impl PartSource {
         test: &Test,
         wanted: &Wanted,
     ) -> Result<Option<Vec<usize>>, StoreError> {
-        let Some(dir) = directory.dirs.get(column).filter(|dir| !dir.blocks.is_empty()) else { return Ok(None) };
+        let is_asked = |dir: &&ColumnDir| !dir.blocks.is_empty() && matches!(dir.column.kind, Kind::Str | Kind::List);
+        let Some(dir) = directory.dirs.get(column).filter(is_asked) else { return Ok(None) };
         Ok(match sorted_prefix(test).filter(|_| dir.column.kind == Kind::Str) {
             Some((prefix, whole)) => Some(blocks_from(&dir.blocks, prefix, whole).collect()),
             None if wanted.is_empty() => None,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Foresight, LeafPlan, Node, Selector, SourceSelector, judge};
+use super::{Asked, ColumnPlan, Foresight, LeafPlan, Node, Selector, SourceSelector, judge};
+use crate::base::predicate::Field;
 use crate::store::source::{Counted, Source};
 
 impl Selector {
@@ -10,23 +11,12 @@ impl Selector {
     pub fn count(&self, own: &SourceSelector, source: &dyn Source) -> Option<usize> {
         let index = self.deciding(own, source)?;
         let LeafPlan::Columns(columns) = own.leaves.get(index)? else { return None };
-        let [column] = columns.as_slice() else { return None };
         let asked = self.leaves.get(index)?;
-        if let Some(passing) = column.passing(asked, source) {
-            return usize::try_from(passing.iter().map(|(_, rows)| rows).sum::<u64>()).ok();
+        // Of several fields a row may have what passes in more than one; of one field's columns it has a value in one at most.
+        if columns.len() > 1 && !matches!(asked.leaf.field, Field::Named(_)) {
+            return None;
         }
-        let (verdict, counts) = match column.whole(asked, source) {
-            Some(verdict) => {
-                let counts = source.dict_counts(column.column).ok().flatten();
-                (Arc::clone(verdict), counts.filter(|counts| counts.len() == verdict.dict.len())?)
-            }
-            None => {
-                let Counted { dict, counts } = source.value_counts(column.column).ok().flatten()?;
-                (Arc::new(judge(&asked.leaf.test, column.kind, dict)), counts)
-            }
-        };
-        let kept = counts.iter().zip(verdict.by_code.iter().skip(1)).filter(|(_, yes)| **yes != 0);
-        usize::try_from(kept.map(|(count, _)| count).sum::<u64>()).ok()
+        columns.iter().map(|column| column.count(asked, source)).sum()
     }
 
     /// The one test that tells which rows of a source are kept; all others say yes to every row, as a time does of what is within it.
@@ -44,5 +34,26 @@ impl Selector {
             }
             _ => None,
         }
+    }
+}
+
+impl ColumnPlan {
+    /// How many rows of a whole source have a value that passes.
+    fn count(&self, asked: &Asked, source: &dyn Source) -> Option<usize> {
+        if let Some(passing) = self.passing(asked, source) {
+            return usize::try_from(passing.iter().map(|(_, rows)| rows).sum::<u64>()).ok();
+        }
+        let (verdict, counts) = match self.whole(asked, source) {
+            Some(verdict) => {
+                let counts = source.dict_counts(self.column).ok().flatten();
+                (Arc::clone(verdict), counts.filter(|counts| counts.len() == verdict.dict.len())?)
+            }
+            None => {
+                let Counted { dict, counts } = source.value_counts(self.column).ok().flatten()?;
+                (Arc::new(judge(&asked.leaf.test, self.kind, dict)), counts)
+            }
+        };
+        let kept = counts.iter().zip(verdict.by_code.iter().skip(1)).filter(|(_, yes)| **yes != 0);
+        usize::try_from(kept.map(|(count, _)| count).sum::<u64>()).ok()
     }
 }

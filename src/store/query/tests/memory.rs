@@ -64,6 +64,8 @@ fn entry_of(value: &OutValue) -> Vec<u8> {
             items.iter().for_each(|item| push_list_item(&mut entry, item));
             entry
         }
+        OutValue::Int(int) => int.to_string().into_bytes(),
+        OutValue::Bool(bool) => bool.to_string().into_bytes(),
         other => panic!("no string: {other:?}"),
     }
 }
@@ -96,7 +98,7 @@ impl MemorySource {
         source.dicts = (0..source.columns.len())
             .map(|column| {
                 let kind = source.columns[column].kind;
-                if style != Style::Sorted || !matches!(kind, Kind::Str | Kind::List) {
+                if style != Style::Sorted || kind == Kind::Float {
                     return None;
                 }
                 let all: BTreeSet<Vec<u8>> =

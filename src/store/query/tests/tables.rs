@@ -413,7 +413,11 @@ fn what_need_not_be_read_is_not() {
         ("* | limit 2", 2),
         ("absent:x", 0),
         ("app:absent | stats count()", 0),
-        ("status>=600 | stats count()", 2), // where no number is, bounds are not known
+        ("status:503", 4), // where no number is, bounds are not known
+        ("status>=600 | stats count()", 0),
+        ("status:200 | stats count()", 0), // in one row a string
+        ("* | stats count() by status", 0),
+        ("* | stats count_distinct(status), count_values(status)", 0),
         ("_time<2015-05-17T10:02:00Z | stats count()", 2),
         ("_topic:other | stats count()", 0),
     ] {
