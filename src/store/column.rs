@@ -12,8 +12,10 @@ use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHasher;
 
-use super::few::{self, Few};
+use super::bounds;
+use super::few::{self, FewCounts, of_few};
 use super::source::{Chunk, Dict, Present};
+use crate::base::predicate::Number;
 
 /// Values after which a column of a group shows whether it repeats.
 pub const PROBE: usize = 512;
@@ -355,21 +357,6 @@ enum SealedValues {
     Bool(Vec<bool>, FewCounts),
 }
 
-/// Values that are few, and the rows of each, once somebody asked; `None` where they are not few.
-type FewCounts = OnceLock<Option<Box<(Dict, Box<[u16]>)>>>;
-
-/// Counts values if that was not done before; `count` says no where they are not few.
-fn of_few(counts: &FewCounts, count: impl FnOnce(&mut Few) -> bool) -> Option<(&Dict, &[u16])> {
-    let few = || {
-        let mut few = Few::default();
-        let (dict, counts) = count(&mut few).then(|| few.into_entries())?;
-        // As above: a group has no more rows.
-        let counts = counts.into_iter().map(|count| u16::try_from(count).unwrap_or(u16::MAX)).collect();
-        Some(Box::new((dict, counts)))
-    };
-    counts.get_or_init(few).as_deref().map(|(dict, counts)| (dict, &**counts))
-}
-
 impl SealedColumn {
     /// Memory it holds.
     pub fn bytes(&self) -> usize {
@@ -490,10 +477,13 @@ impl SealedColumn {
         }
     }
 
-    /// Least and greatest whole number.
-    pub fn int_bounds(&self) -> Option<(i64, i64)> {
+    /// Least and greatest number; `None` where one is NaN.
+    pub fn bounds(&self) -> Option<(Number, Number)> {
         match &self.values {
-            SealedValues::Int(values, _) => Some((*values.iter().min()?, *values.iter().max()?)),
+            SealedValues::Int(values, _) => Some((Number::Int(*values.iter().min()?), Number::Int(*values.iter().max()?))),
+            SealedValues::Float(values) => {
+                bounds::of_floats(values).map(|(least, greatest)| (Number::Float(least), Number::Float(greatest)))
+            }
             _ => None,
         }
     }

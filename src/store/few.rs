@@ -5,6 +5,8 @@
 //!
 //! Values stand as they are written: in decimal, `true`, `false`. Limits: [`MOST`] values.
 
+use std::sync::OnceLock;
+
 use rustc_hash::FxHashMap;
 
 use super::source::{Chunk, Dict};
@@ -73,4 +75,19 @@ impl Few {
         let counts = entries.iter().map(|(text, count)| (dict.push(text.as_bytes()), *count).1).collect();
         (dict, counts)
     }
+}
+
+/// Values of a group that are few, and the rows of each, once somebody asked; `None` where they are not few.
+pub type FewCounts = OnceLock<Option<Box<(Dict, Box<[u16]>)>>>;
+
+/// Counts values if that was not done before; `count` says no where they are not few.
+pub fn of_few(counts: &FewCounts, count: impl FnOnce(&mut Few) -> bool) -> Option<(&Dict, &[u16])> {
+    let few = || {
+        let mut few = Few::default();
+        let (dict, counts) = count(&mut few).then(|| few.into_entries())?;
+        // The 8,192 rows of a group are no more than a count can be.
+        let counts = counts.into_iter().map(|count| u16::try_from(count).unwrap_or(u16::MAX)).collect();
+        Some(Box::new((dict, counts)))
+    };
+    counts.get_or_init(few).as_deref().map(|(dict, counts)| (dict, &**counts))
 }

@@ -235,11 +235,6 @@ impl SealedGroup {
         self.column(number)?.strings()
     }
 
-    /// Bounds of a column of whole numbers.
-    pub fn int_bounds(&self, number: usize) -> Option<(i64, i64)> {
-        self.column(number)?.int_bounds()
-    }
-
     /// Where the rows came from.
     pub fn lineage(&self) -> Lineage {
         let rows = self.rows();

@@ -14,7 +14,7 @@ use super::part::envelope::Envelopes;
 use super::part::template::Template;
 use super::source::{Chunk, Column, Counted, Dict, Lineage, Source};
 use crate::base::ids::TopicId;
-use crate::base::predicate::{Needle, Test, Wanted};
+use crate::base::predicate::{Needle, Number, Test, Wanted};
 
 /// Most strings that are counted of all groups together, but for those of one: a megabyte or so.
 const COUNTED: usize = 16 << 10;
@@ -90,8 +90,8 @@ impl Source for MemSource {
         Ok(self.group(group).and_then(|group| group.chunk(column)))
     }
 
-    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
-        self.group(group)?.int_bounds(column)
+    fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)> {
+        self.group(group)?.column(column)?.bounds()
     }
 
     fn dict(&self, _column: usize) -> Result<Option<Arc<Dict>>, StoreError> {

@@ -22,7 +22,7 @@ use super::part::shape::Shapes;
 use super::part::split::Split;
 use super::source::{Chunk, Column, Counted, Dict, Lineage, Made, Run, Source};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
-use crate::base::predicate::{Test, Wanted};
+use crate::base::predicate::{Number, Test, Wanted};
 
 /// Most stretches of a topic that a deletion may bring about: they are kept in memory and gone through by who reads.
 pub const MASKS: usize = 1_000_000;
@@ -340,8 +340,8 @@ impl Source for Masked {
         self.inner.column(group, column)
     }
 
-    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
-        self.inner.int_bounds(group, column)
+    fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)> {
+        self.inner.bounds(group, column)
     }
 
     fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {

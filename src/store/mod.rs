@@ -37,6 +37,7 @@ use crate::base::ids::{Offset, PartitionId, TopicId};
 
 mod append;
 mod ballast;
+mod bounds;
 mod column;
 mod commits;
 pub mod config;

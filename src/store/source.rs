@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
-use crate::base::predicate::{Test, Wanted};
+use crate::base::predicate::{Number, Test, Wanted};
 use crate::store::StoreError;
 pub use crate::store::list::{ListItems, list_items, push_list_item};
 use crate::store::part::envelope::Envelopes;
@@ -369,8 +369,8 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// Damage.
     fn column(&self, group: usize, column: usize) -> Result<Option<Chunk>, StoreError>;
-    /// Least and greatest value of an integer column in a group, where known without decoding.
-    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)>;
+    /// Least and greatest value of a column of numbers in a group, where known without decoding; then none of them is NaN.
+    fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)>;
     /// The same of a column of strings that are numbers, and how many digits after the point its strings have there.
     fn number_bounds(&self, _group: usize, _column: usize) -> Option<(i64, i64, u8)> {
         None

@@ -130,12 +130,11 @@ impl Range {
         self.lower.as_ref().is_none_or(above) && self.upper.as_ref().is_none_or(below)
     }
 
-    /// Whether some whole number of `[least, greatest]` may lie in it.
-    fn overlaps(&self, least: i64, greatest: i64) -> bool {
+    /// Whether some number of `[least, greatest]` may lie in it.
+    fn overlaps(&self, least: Number, greatest: Number) -> bool {
         let lower = Self { lower: self.lower.clone(), upper: None };
         let upper = Self { lower: None, upper: self.upper.clone() };
-        lower.holds(|literal| literal.order_of_number(Number::Int(greatest)))
-            && upper.holds(|literal| literal.order_of_number(Number::Int(least)))
+        lower.holds(|literal| literal.order_of_number(greatest)) && upper.holds(|literal| literal.order_of_number(least))
     }
 }
 
@@ -203,6 +202,15 @@ fn greatest_int(number: Number, inclusive: bool) -> Option<i64> {
             Some(down as i64 - i64::from(down == float && !inclusive))
         }
         Number::Float(_) => None,
+    }
+}
+
+/// A number as a double, where it is one.
+#[allow(clippy::cast_precision_loss)]
+fn exact_float(number: Number) -> Option<f64> {
+    match number {
+        Number::Int(int) => (int.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS).then_some(int as f64),
+        Number::Float(float) => Some(float),
     }
 }
 
@@ -303,6 +311,32 @@ impl Test {
         }
     }
 
+    /// The decimals that pass, both ends included; `None` where there is no such range, or NaN passes.
+    pub fn float_range(&self) -> Option<(f64, f64)> {
+        const NONE: (f64, f64) = (1.0, 0.0);
+        match self {
+            Self::Words(_, number) | Self::Exact(Exact { number, .. }) => {
+                number.map_or(Some(NONE), |number| exact_float(number).map(|float| (float, float)))
+            }
+            Self::Range(Range { lower: None, upper: None }) => None,
+            Self::Range(range) => {
+                let end = |end: &Option<(Literal, bool)>, open: f64, beyond: fn(f64) -> f64| match end {
+                    None => Some(open),
+                    Some((Literal { sense: Sense::Number(number), .. }, inclusive)) => {
+                        let float = exact_float(*number)?;
+                        // Nothing is beyond the infinite.
+                        if *inclusive { Some(float) } else { Some(beyond(float)).filter(|beyond| *beyond != float) }
+                    }
+                    Some(_) => None,
+                };
+                let lower = end(&range.lower, f64::NEG_INFINITY, f64::next_up)?;
+                Some((lower, end(&range.upper, f64::INFINITY, f64::next_down)?))
+            }
+            Self::Net(_) | Self::Time(_) => Some(NONE),
+            Self::Exists | Self::Like(_) | Self::Regex(_) => None,
+        }
+    }
+
     /// Text without which no string passes.
     pub fn needle(&self) -> Option<&Needle> {
         match self {
@@ -313,16 +347,85 @@ impl Test {
         }
     }
 
-    /// Whether some whole number of `[least, greatest]` may pass.
-    pub fn may_match_int(&self, least: i64, greatest: i64) -> bool {
+    /// Whether some number of `[least, greatest]` may pass.
+    pub fn may_match_numbers(&self, least: Number, greatest: Number) -> bool {
         match self {
             Self::Words(_, number) | Self::Exact(Exact { number, .. }) => number.is_some_and(|number| {
-                number.compare(Number::Int(least)) != Some(Ordering::Less)
-                    && number.compare(Number::Int(greatest)) != Some(Ordering::Greater)
+                number.compare(least) != Some(Ordering::Less) && number.compare(greatest) != Some(Ordering::Greater)
             }),
             Self::Range(range) => range.overlaps(least, greatest),
             Self::Exists | Self::Like(_) | Self::Regex(_) => true,
             Self::Net(_) | Self::Time(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::predicate::{Leaf, Predicate, parse};
+
+    /// Numbers at the ends of what types can say, and near to each other.
+    const ENDS: [&str; 22] = [
+        "0",
+        "-0.0",
+        "1",
+        "1.5",
+        "-1",
+        "5e-324",
+        "-5e-324",
+        "0.1",
+        "200",
+        "200.0",
+        "9007199254740992",
+        "9007199254740993",
+        "9007199254740994",
+        "-9007199254740993",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "1e19",
+        "1.7976931348623157e308",
+        "-1.7976931348623157e308",
+        "1e400",
+        "-1e400",
+    ];
+
+    #[test]
+    fn ranges_of_numbers_are_what_passes() {
+        let ints: Vec<i64> = ENDS.iter().filter_map(|end| end.parse().ok()).chain([2, 199, 201]).collect();
+        let odd = [f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.000_000_1, 9.3e18];
+        let floats: Vec<f64> = ENDS.iter().filter_map(|end| end.parse().ok()).chain(odd).collect();
+        let pairs = ENDS.iter().flat_map(|lower| ENDS.iter().map(move |upper| format!("a:[{lower} TO {upper}]")));
+        let single = ["inf", "nan", "x", "10.0.0.1"].iter().chain(&ENDS);
+        let one = single.flat_map(|end| ["a:", "a:=", "a:>", "a:>=", "a:<", "a:<="].map(|way| format!("{way}{end}")));
+        let mut ranges = 0;
+        for text in pairs.chain(one).chain(["a:*".into(), "a:10.0.0.0/8".into(), "a:2*".into(), "a:/5/".into()]) {
+            let Ok(Predicate::Leaf(Leaf { test, .. })) = parse(&text) else { continue };
+            if let Some((least, greatest)) = test.int_range() {
+                ranges += 1;
+                for &int in &ints {
+                    assert_eq!(test.matches_number(Number::Int(int)), (least..=greatest).contains(&int), "{text} of {int}");
+                }
+            }
+            if let Some((least, greatest)) = test.float_range() {
+                ranges += 1;
+                for &float in &floats {
+                    let inside = least <= float && float <= greatest;
+                    assert_eq!(test.matches_number(Number::Float(float)), inside, "{text} of {float}");
+                }
+            }
+            let numbers = ints.iter().map(|int| Number::Int(*int)).chain(floats.iter().map(|float| Number::Float(*float)));
+            let numbers: Vec<Number> = numbers.filter(|number| !number.as_f64().is_nan()).collect();
+            for (least, greatest) in numbers.iter().flat_map(|least| numbers.iter().map(move |greatest| (*least, *greatest))) {
+                let within = |number: &&Number| number.order(least).is_ge() && number.order(greatest).is_le();
+                let passes = numbers.iter().filter(within).find(|number| test.matches_number(**number));
+                assert!(
+                    passes.is_none() || test.may_match_numbers(least, greatest),
+                    "{text} of {passes:?} in {least:?} to {greatest:?}"
+                );
+            }
+        }
+        assert!(ranges > 500, "{ranges}");
     }
 }

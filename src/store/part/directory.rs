@@ -5,6 +5,7 @@
 //!
 //! groups:  count, then each: rows, least time zigzag, greatest - least, unpacked bytes, chunks, then each chunk:
 //!          column - previous column, encoding u8, bounded u8, offset, length; if bounded: least zigzag, greatest - least
+//!          (of decimals their bits, since version 2)
 //! columns: count, then each: name (length, bytes), kind u8 (0 string, 1 list, 2 whole, 3 decimal, 4 bool; since version 2
 //!          5 string whose dictionary is of shapes, 6 payloads), blocks,
 //!          then each dictionary block: offset, length, unpacked size, entries, first key (length, at most 64 bytes of it)
@@ -55,7 +56,7 @@ pub struct ChunkRef {
     pub offset: u64,
     /// Its bytes without the checksum.
     pub length: u64,
-    /// Least and greatest whole number.
+    /// Least and greatest number; of decimals their bits.
     pub bounds: Option<(i64, i64)>,
 }
 

@@ -84,8 +84,8 @@ pub mod write;
 /// First and last bytes of a part.
 pub const MAGIC: [u8; 8] = *b"SWBPART1";
 /// What this Sawbox writes, and the newest that it reads. Version 2 has the encodings 4, 31, 52, 60 and 100 to 118 (`chunk.rs`),
-/// strings of one field in up to three columns (`mixed.rs`), texts as shapes (`split.rs`), dictionaries of numbers, and pairs
-/// (`pairs/`); all else is as in version 1.
+/// strings of one field in up to three columns (`mixed.rs`), texts as shapes (`split.rs`), dictionaries of numbers, bounds of
+/// decimals, and pairs (`pairs/`); all else is as in version 1.
 pub const VERSION: u16 = 2;
 /// Bytes before the column data.
 pub const HEAD_BYTES: u64 = 16;

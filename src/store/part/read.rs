@@ -21,11 +21,11 @@ use super::template::Template;
 use super::{FIRST_FIELD, TIME_COLUMN, derive, ranked, split, typed};
 use crate::base::disk::Disk;
 use crate::base::ids::TopicId;
-use crate::base::predicate::{Test, Wanted};
-use crate::store::StoreError;
+use crate::base::predicate::{Number, Test, Wanted};
 use crate::store::commits::PartMeta;
 use crate::store::group::GROUP_ROWS;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Made, Run, Source};
+use crate::store::{StoreError, bounds};
 
 mod ahead;
 mod dict;
@@ -362,9 +362,15 @@ impl Source for PartSource {
         }
     }
 
-    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
+    fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)> {
         let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
-        self.opened()?.chunk_ref(group, number)?.bounds
+        let directory = self.opened()?;
+        let (least, greatest) = directory.chunk_ref(group, number)?.bounds?;
+        match directory.columns.get(column)?.kind {
+            Kind::Int => Some((Number::Int(least), Number::Int(greatest))),
+            Kind::Float => bounds::from_bits((least, greatest)),
+            _ => None,
+        }
     }
 
     fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {

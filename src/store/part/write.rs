@@ -28,8 +28,8 @@ use super::{FIRST_FIELD, HEAD_BYTES, MAGIC, N_COLUMN, OFFSET_COLUMN, TIME_COLUMN
 use crate::base::disk::Disk;
 use crate::base::ids::{Offset, PartitionId};
 use crate::base::row::MESSAGE;
-use crate::store::StoreError;
 use crate::store::source::{Chunk, Column, Kind};
+use crate::store::{StoreError, bounds};
 
 mod few;
 mod free;
@@ -326,7 +326,8 @@ impl Writer<'_> {
                         _ => None,
                     })?;
                     if !dense.rows.is_empty() {
-                        self.put_chunk(group, number, &dense, None, chunk::put_floats)?;
+                        let bounds = bounds::of_floats(&dense.values).map(bounds::to_bits);
+                        self.put_chunk(group, number, &dense, bounds, chunk::put_floats)?;
                     }
                 }
                 Kind::Bool => {

@@ -21,7 +21,7 @@ use super::mapped::{Mapped, MappedOutput, OnlyDict, only_dict};
 use super::program::{Binding, Program, Step};
 use super::view::{FieldReader, GroupView, virtual_reader};
 use crate::base::ids::TopicId;
-use crate::base::predicate::{Test, Wanted};
+use crate::base::predicate::{Number, Test, Wanted};
 use crate::store::StoreError;
 use crate::store::part::envelope::Envelopes;
 use crate::store::part::shape::Shapes;
@@ -319,8 +319,8 @@ impl Source for Computed {
         }
     }
 
-    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
-        self.inner.int_bounds(group, self.inner_of(column)?)
+    fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)> {
+        self.inner.bounds(group, self.inner_of(column)?)
     }
 
     fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {

@@ -67,9 +67,9 @@ pub fn of_group(source: &dyn Source, group: usize, field: &str, descending: bool
     }
     let columns = source.columns().iter().enumerate().filter(|(_, column)| *column.name == *field);
     let merits = columns.map(|(column, own)| match own.kind {
-        Kind::Int => source
-            .int_bounds(group, column)
-            .map_or(ANY, |(least, greatest)| of_number(Number::Int(best(least, greatest)), descending)),
+        Kind::Int | Kind::Float => source
+            .bounds(group, column)
+            .map_or(ANY, |(least, greatest)| of_number(if descending { greatest } else { least }, descending)),
         Kind::Str => source
             .number_bounds(group, column)
             .map_or(ANY, |(least, greatest, digits)| of_number(as_number(best(least, greatest), digits), descending)),

@@ -339,7 +339,7 @@ fn foresee_leaf(asked: &Asked, plan: &LeafPlan, source: &dyn Source, group: usiz
             let Ok(runs) = source.runs(group) else { return Foresight::Some };
             let whole = |offset: u64| i64::try_from(offset).unwrap_or(i64::MAX);
             let may = runs.iter().filter(|run| run.rows > 0).any(|run| match which {
-                PerRow::Offset => test.may_match_int(whole(run.first), whole(run.last)),
+                PerRow::Offset => test.may_match_numbers(Number::Int(whole(run.first)), Number::Int(whole(run.last))),
                 PerRow::Partition => test.matches_number(Number::Int(run.partition.into())),
                 PerRow::Generation => test.matches_number(Number::Int(run.generation.into())),
                 PerRow::N | PerRow::Time => true,
@@ -348,8 +348,8 @@ fn foresee_leaf(asked: &Asked, plan: &LeafPlan, source: &dyn Source, group: usiz
         }
         LeafPlan::Columns(columns) => {
             let may = |column: &ColumnPlan| match column.kind {
-                Kind::Int => {
-                    source.int_bounds(group, column.column).is_none_or(|(least, greatest)| test.may_match_int(least, greatest))
+                Kind::Int | Kind::Float => {
+                    source.bounds(group, column.column).is_none_or(|(least, greatest)| test.may_match_numbers(least, greatest))
                         && column.whole(asked, source).is_none_or(|verdict| verdict.matching > 0)
                 }
                 Kind::Str | Kind::List => {
@@ -358,7 +358,6 @@ fn foresee_leaf(asked: &Asked, plan: &LeafPlan, source: &dyn Source, group: usiz
                         && source.number_bounds(group, column.column).is_none_or(|bounds| typed::may_match(test, bounds))
                 }
                 Kind::Bool => column.whole(asked, source).is_none_or(|verdict| verdict.matching > 0),
-                Kind::Float => true,
             };
             if columns.iter().any(may) { Foresight::Some } else { Foresight::None }
         }
@@ -464,9 +463,15 @@ fn select_chunk(asked: &Asked, column: &ColumnPlan, chunk: &Chunk, view: &GroupV
                 values.get(row).is_some_and(|&value| test.matches_number(Number::Int(value)))
             }),
         },
-        Chunk::Float { values, present } => Bits::pick(&only_present(among.clone(), present), |row| {
-            values.get(row).is_some_and(|&value| test.matches_number(Number::Float(value)))
-        }),
+        Chunk::Float { values, present } => match test.float_range() {
+            Some((least, greatest)) => only_present(
+                Bits::fill(among, |row| values.get(row).is_some_and(|value| least <= *value && *value <= greatest)),
+                present,
+            ),
+            None => Bits::pick(&only_present(among.clone(), present), |row| {
+                values.get(row).is_some_and(|&value| test.matches_number(Number::Float(value)))
+            }),
+        },
         Chunk::Bool { values, present } => {
             let (yes, no) = (test.matches_bool(true), test.matches_bool(false));
             only_present(Bits::fill(among, |row| values.get(row).is_some_and(|&value| if value { yes } else { no })), present)

@@ -303,7 +303,7 @@ fn read_all(source: &dyn Source) -> u64 {
             let _listed = envelopes.listed(rows);
         }
         for column in 0..source.columns().len() {
-            let _bounds = source.int_bounds(group, column);
+            let _bounds = source.bounds(group, column);
             if let Ok(Some(chunk)) = source.column(group, column) {
                 is_well_shaped(&chunk, rows);
                 good += 1;

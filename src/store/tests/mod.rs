@@ -28,6 +28,7 @@ use std::sync::Arc;
 use super::Snapshot;
 use super::source::{Chunk, Counted, Source, list_items};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::predicate::Number;
 use crate::base::row::{Cell, RowHead, Rows, TIME_CLAIMED, Value, is_stores_own};
 use crate::base::time::{self, DAY_NS};
 
@@ -168,8 +169,14 @@ fn read_source(source: &dyn Source, all: &mut SeenRows) {
                 if let Some(text) = text {
                     *counted[number].entry(text).or_default() += 1;
                 }
-                if let (Seen::Int(value), Some((least, greatest))) = (&value, source.int_bounds(group, number)) {
-                    assert!((least..=greatest).contains(value));
+                let number_of = |value: &Seen| match value {
+                    Seen::Int(int) => Some(Number::Int(*int)),
+                    Seen::Float(bits) => Some(Number::Float(f64::from_bits(*bits))),
+                    _ => None,
+                };
+                if let (Some(own), Some((least, greatest))) = (number_of(&value), source.bounds(group, number)) {
+                    let order = (least.compare(own), own.compare(greatest));
+                    assert!(order.0.is_some_and(|order| order.is_le()) && order.1.is_some_and(|order| order.is_le()));
                 }
                 let before = fields.insert(column.name.to_string(), value);
                 assert_eq!(before, None, "{} twice in one row", column.name);

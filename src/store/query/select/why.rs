@@ -30,7 +30,9 @@ impl Selector {
                     let test = self.leaves.get(*index).map(|asked| &asked.leaf.test);
                     let beyond = |bounds| test.is_some_and(|test| !typed::may_match(test, bounds));
                     let bounded = |column: &ColumnPlan| {
-                        source.int_bounds(group, column.column).is_some()
+                        source
+                            .bounds(group, column.column)
+                            .is_some_and(|(least, greatest)| test.is_some_and(|test| !test.may_match_numbers(least, greatest)))
                             || source.number_bounds(group, column.column).is_some_and(beyond)
                     };
                     let texts = !columns.iter().any(bounded);

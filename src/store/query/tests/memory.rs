@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::ids::TopicId;
+use crate::base::predicate::Number;
 use crate::store::StoreError;
 use crate::store::part::bits::Reader;
 use crate::store::part::typed::{self, Class, Values};
@@ -243,14 +244,18 @@ impl Source for MemorySource {
         }))
     }
 
-    fn int_bounds(&self, group: usize, column: usize) -> Option<(i64, i64)> {
-        let ints = || {
-            self.groups[group].iter().filter_map(|row| match self.value(row, column) {
-                Some(OutValue::Int(int)) => Some(*int),
-                _ => None,
-            })
-        };
-        Some((ints().min()?, ints().max()?))
+    fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)> {
+        let numbers = self.groups[group].iter().filter_map(|row| match self.value(row, column) {
+            Some(OutValue::Int(int)) => Some(Number::Int(*int)),
+            Some(OutValue::Float(float)) => Some(Number::Float(*float)),
+            _ => None,
+        });
+        let mut numbers: Vec<Number> = numbers.collect();
+        if numbers.iter().any(|number| number.as_f64().is_nan()) {
+            return None;
+        }
+        numbers.sort_by(|a, b| a.compare(*b).unwrap());
+        Some((*numbers.first()?, *numbers.last()?))
     }
 
     fn number_bounds(&self, group: usize, column: usize) -> Option<(i64, i64, u8)> {

@@ -380,6 +380,7 @@ fn the_plan_says_what_was_not_read() {
     assert_eq!(explain("absent:x").stats.left_out.of(Why::Absent), 8);
     assert_eq!(explain("_topic:other").stats.left_out.of(Why::Topic), 8);
     assert_eq!(explain("_offset:3").stats.left_out.of(Why::Bounds), 7);
+    assert_eq!(explain("reqtime>1").stats.left_out.of(Why::Bounds), 5);
     assert_eq!(explain("_time<2015-05-17T10:02:00Z | stats count()").stats.left_out.of(Why::Time), 6);
     let mut few = request("* | limit 2");
     few.limits.threads = 1;

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::base::ids::TopicId;
+use crate::base::predicate::Number;
 use crate::store::StoreError;
 use crate::store::query::histogram_of;
 use crate::store::source::{Chunk, Column, Dict, Kind, Lineage, Present};
@@ -115,8 +116,8 @@ impl Source for Synthetic {
         Ok(Some(self.chunks[group % DIFFERENT][column].clone()))
     }
 
-    fn int_bounds(&self, _group: usize, _column: usize) -> Option<(i64, i64)> {
-        Some((200, 503))
+    fn bounds(&self, _group: usize, _column: usize) -> Option<(Number, Number)> {
+        Some((Number::Int(200), Number::Int(503)))
     }
 
     fn dict(&self, column: usize) -> Result<Option<Arc<Dict>>, StoreError> {

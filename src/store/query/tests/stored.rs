@@ -113,6 +113,17 @@ fn answers_do_not_depend_on_where_rows_lie() {
     if measured {
         answers(&store, Some("again"));
     }
+    // The directory says that no decimal is as large, or as small.
+    for (query, groups) in [
+        ("reqtime>4.999", 0),
+        ("reqtime<0", 0),
+        ("reqtime>=0 | limit 1000000", total.div_ceil(8192)),
+        ("reqtime>4.999 or bytes<0", 0),
+    ] {
+        let stats = run(&store, &request(query), &cancel(), &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(stats.groups_scanned, groups, "{query}: {stats:?}");
+        assert_eq!(stats.left_out.of(Why::Bounds), stats.groups_skipped, "{query}: {stats:?}");
+    }
     // Columns that are computed leave the others their indexes.
     for query in ["trace:=000000000000002a", "googlebot", "bytes>99990"] {
         let scanned = |pipes: &str| {
