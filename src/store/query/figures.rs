@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::distinct::{Known, codes_of, each_hash, values_in};
+use super::distinct::{Known, Repeating, each_hash, values_in};
 use super::kept::{Kept, Room, keep, keep_one, texts};
 use super::key_table::NONE;
 use super::numbers::{Numbers, Parsed};
@@ -152,6 +152,8 @@ impl Figure {
             (State::Distinct(sets), entry) => {
                 self.room.grown(at(sets, group), Distinct::bytes, |set| each_hash(entry, |hash| set.add(hash)));
             }
+            // To them a value says the same however often it is met.
+            (State::Values { .. } | State::Least(_) | State::Greatest(_), entry) => self.add(group, entry),
             _ => self.count_many(group, rows),
         }
     }
@@ -241,11 +243,11 @@ impl Figure {
         if let State::Distinct(sets) = &mut self.state
             && let FieldReader::Chunks(chunks) = reader
             && let Some(most) = groups.iter().copied().filter(|&group| group != NONE).max()
-            && let Some(columns) = chunks.iter().map(codes_of).collect::<Option<Vec<_>>>()
+            && let Some(columns) = chunks.iter().map(Repeating::of).collect::<Option<Vec<_>>>()
         {
             at(sets, most);
-            for (codes, dict) in columns {
-                self.known.each_new(dict, codes, (rows, groups), |group, hash| {
+            for column in columns {
+                self.known.each_new(column, (rows, groups), |group, hash| {
                     if let Some(set) = sets.get_mut(group as usize) {
                         self.room.grown(set, Distinct::bytes, |set| set.add(hash));
                     }

@@ -81,7 +81,12 @@ fn counted_field(aggs: &[Agg], by: &[Key]) -> Option<Key> {
             let field = fields.next()?;
             let is_counted = |agg: &Agg| match &agg.function {
                 Function::Count => true,
-                Function::CountOf(own) | Function::Items(own) | Function::Distinct(own) => own == field,
+                Function::CountOf(own)
+                | Function::Items(own)
+                | Function::Distinct(own)
+                | Function::Values(own, _)
+                | Function::Min(own)
+                | Function::Max(own) => own == field,
                 _ => false,
             };
             aggs.iter().all(is_counted).then(|| Key::field(field))

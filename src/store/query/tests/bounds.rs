@@ -84,6 +84,11 @@ fn dictionaries_tell_how_many_values_there_are() {
     let expected = [r#"{"count_distinct(app)":3,"count(app)":8,"count_values(app)":8,"n":8}"#];
     let found: Vec<String> = rows.iter().map(OutRow::to_json).collect();
     assert_eq!((found.as_slice(), stats.groups_scanned), (expected.map(str::to_owned).as_slice(), 0));
+    let (rows, stats) = rows_of(&sources, &request("* | stats values(app), min(app), max(app)"));
+    assert_eq!(
+        (rows[0].to_json().as_str(), stats.groups_scanned),
+        (r#"{"values(app)":["blog","proxy","shop"],"min(app)":null,"max(app)":null}"#, 0)
+    );
     let (_, stats) = rows_of(&sources, &request("* | stats count_distinct(ip), count(ip), count() as n"));
     assert_eq!((stats.groups_scanned, stats.rows_matched), (0, 8));
     check("* | stats count_distinct(ip), count(ip), count() as n", &[r#"{"count_distinct(ip)":4,"count(ip)":6,"n":8}"#]);

@@ -237,6 +237,8 @@ proptest! {
         for last in [
             "stats count(), values(c), values(b, 2), first(b), last(a), rate(), rate(b) by a",
             "stats count(), first(c), last(c), median(b) by c, bin(1s)",
+            "stats count(), values(a), min(a), max(a), count_distinct(a)",
+            "stats values(b, 2), count_distinct(b), min(b)",
             "timeseries span 2s count(), sum(b) by a",
             "top 3 c, a",
             "rare 3 b",

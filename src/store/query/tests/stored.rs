@@ -12,7 +12,7 @@ use crate::base::row::{Cell, RowHead, Rows, Value};
 use crate::store::query::run;
 use crate::store::{Config, Store};
 
-const QUERIES: [&str; 16] = [
+const QUERIES: [&str; 18] = [
     "* | stats count()",
     "* | stats count() by status",
     "* | top 10 path",
@@ -29,6 +29,8 @@ const QUERIES: [&str; 16] = [
     "googlebot | limit 100",
     "* | sort -reqtime | limit 100",
     "* | fields _time, reqtime | sort -reqtime | limit 100",
+    "* | stats values(status), min(status), max(status), count_distinct(status)",
+    "reqtime<2 | stats count_distinct(reqtime), min(reqtime), max(reqtime)",
 ];
 
 #[allow(clippy::disallowed_methods, clippy::print_stdout)]
@@ -108,6 +110,12 @@ fn answers_do_not_depend_on_where_rows_lie() {
     let in_memory = answers(&store, measured.then_some("memory"));
     assert_eq!(in_memory[0], [format!(r#"{{"count()":{total}}}"#)]);
     assert_eq!((in_memory[10].len(), in_memory[12].len(), in_memory[14].len()), (1, 100, 100));
+    let statuses =
+        r#"{"values(status)":["200","304","404","503"],"min(status)":200,"max(status)":503,"count_distinct(status)":4}"#;
+    let different =
+        (0..total).map(|at| mix(at) % 5000).filter(|ms| *ms < 2000).collect::<std::collections::BTreeSet<u64>>().len();
+    let times = format!(r#"{{"count_distinct(reqtime)":{different},"min(reqtime)":0.0,"max(reqtime)":1.999}}"#);
+    assert_eq!(&in_memory[16..], [[statuses.to_owned()], [times]]);
     store.flush_all().unwrap();
     let in_parts = answers(&store, measured.then_some("parts"));
     if measured {
