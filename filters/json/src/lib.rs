@@ -21,6 +21,7 @@
 //! * the first of `@timestamp`, `_time`, `timestamp`, `time`, `ts` that is a time ([`sawbox_guest::time::parse`]) is the row's time;
 //! * the first of `message`, `_msg`, `msg`, `log` that is a string is the message (of `log`, without the line feed that
 //!   container runtimes leave on it); a `message` that is a number or a boolean is one too, as it was written;
+//! * the items of `tags` are added to those that the record has; a tag is there once;
 //! * `@metadata` is for the shipper's own use and is left out;
 //! * a name that the box itself uses (`_topic`, `_offset`, `_peer` …) goes under `json.`, so nobody forges an origin.
 //!
@@ -209,14 +210,12 @@ impl JsonFilter {
                 continue;
             } else if plain == b"tags" {
                 is_plain = false;
+                // Others may have tagged the record: a tag is added, not put in place of theirs.
                 match value {
-                    // Others may have tagged the record: a tag is added, not put in place of theirs.
-                    Value::Str(tag) if let Ok(tag) = core::str::from_utf8(tag) => {
-                        verdict.tag(tag);
-                        continue;
-                    }
-                    _ => plain,
+                    Value::Str(tag) if let Ok(tag) = core::str::from_utf8(tag) => verdict.tag(tag),
+                    _ => verdict.add(plain, value),
                 }
+                continue;
             } else if is_reserved(plain) {
                 prefixed(name, b"json.", plain)
             } else {

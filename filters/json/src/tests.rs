@@ -176,6 +176,9 @@ fn configuration_is_honoured() {
 fn tags_and_fields_that_came_before() {
     let outcome = run("{}", Input::new(r#"{"host":"b","tags":["x","y"]}"#).field("host", "a").field("tags", "x"));
     assert_eq!(show(&outcome), r#"tags="x" host="b" tags="y""#);
+    check(r#"{"tags":["secret",7]}"#, r#"tags="secret" tags=7"#);
+    check(r#"{"tags":["x",true,"y","x",1.5]}"#, r#"tags="x" tags=true tags="y" tags=1.5"#);
+    check(r#"{"tags":7}"#, "tags=7");
 }
 
 #[test]
