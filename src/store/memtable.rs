@@ -22,6 +22,7 @@ use super::look::MemSource;
 use super::payload::{self, Finder};
 use super::source::{Column, Kind, push_list_item};
 use crate::base::ids::{Generation, PartitionId, TopicId};
+use crate::base::predicate::Number;
 use crate::base::record::RecordView;
 use crate::base::row::{Cell, KeepPayload, MESSAGE, Rows, TIME_CLAIMED, Value, is_stores_own};
 use crate::base::time::{self, DAY_NS};
@@ -281,7 +282,7 @@ impl Memtable {
                 match cell.value {
                     Value::Str(bytes) => push_list_item(&mut entry, bytes.get(..VALUE_BYTES).unwrap_or(bytes)),
                     Value::Int(value) => push_list_item(&mut entry, value.to_string().as_bytes()),
-                    Value::Float(value) => push_list_item(&mut entry, value.to_string().as_bytes()),
+                    Value::Float(value) => push_list_item(&mut entry, Number::text_of(value).as_bytes()),
                     Value::Bool(value) => push_list_item(&mut entry, if value { b"true" } else { b"false" }),
                 }
             }

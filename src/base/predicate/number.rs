@@ -39,6 +39,12 @@ impl Number {
         text.parse::<f64>().ok().filter(|float| float.is_finite()).map(Self::Float)
     }
 
+    /// A decimal as text: in digits, or with an exponent where those are too many to be read as a number again.
+    pub fn text_of(float: f64) -> String {
+        let digits = float.to_string();
+        if digits.len() <= LONGEST { digits } else { format!("{float:e}") }
+    }
+
     /// Compares two numbers; `None` with NaN.
     pub fn compare(self, other: Self) -> Option<Ordering> {
         match (self, other) {
@@ -105,6 +111,14 @@ mod tests {
         ] {
             assert_eq!(Number::parse(text.as_bytes()), number, "{text}");
         }
+        for float in
+            [0.0, -0.0, 5.0, 0.1, 1e39, 1e40, -1e300, 1e-38, 1e-40, 1.000_000_000_000_000_2e-25, f64::MAX, f64::MIN_POSITIVE]
+        {
+            let text = Number::text_of(float);
+            let back = Number::parse(text.as_bytes()).map(|number| number.compare(Number::Float(float)));
+            assert_eq!(back, Some(Some(Ordering::Equal)), "{text}");
+        }
+        assert_eq!([5.0, 1e20, 1e300, -1e-40].map(Number::text_of), ["5", "100000000000000000000", "1e300", "-1e-40"]);
         let big = (1i64 << 53) + 1;
         assert_eq!(Number::Int(big).compare(Number::Float(9_007_199_254_740_992.0)), Some(Ordering::Greater));
         assert_eq!(Number::Int(-1).compare(Number::Float(-1.5)), Some(Ordering::Greater));

@@ -121,20 +121,24 @@ impl Literal {
 
 impl Range {
     fn holds(&self, order: impl Fn(&Literal) -> Option<Ordering>) -> bool {
-        let above = |(literal, inclusive): &(Literal, bool)| {
+        self.is_above(&order) && self.is_below(&order)
+    }
+
+    fn is_above(&self, order: impl Fn(&Literal) -> Option<Ordering>) -> bool {
+        self.lower.as_ref().is_none_or(|(literal, inclusive)| {
             order(literal).is_some_and(|order| order == Ordering::Greater || (*inclusive && order == Ordering::Equal))
-        };
-        let below = |(literal, inclusive): &(Literal, bool)| {
+        })
+    }
+
+    fn is_below(&self, order: impl Fn(&Literal) -> Option<Ordering>) -> bool {
+        self.upper.as_ref().is_none_or(|(literal, inclusive)| {
             order(literal).is_some_and(|order| order == Ordering::Less || (*inclusive && order == Ordering::Equal))
-        };
-        self.lower.as_ref().is_none_or(above) && self.upper.as_ref().is_none_or(below)
+        })
     }
 
     /// Whether some number of `[least, greatest]` may lie in it.
     fn overlaps(&self, least: Number, greatest: Number) -> bool {
-        let lower = Self { lower: self.lower.clone(), upper: None };
-        let upper = Self { lower: None, upper: self.upper.clone() };
-        lower.holds(|literal| literal.order_of_number(greatest)) && upper.holds(|literal| literal.order_of_number(least))
+        self.is_above(|literal| literal.order_of_number(greatest)) && self.is_below(|literal| literal.order_of_number(least))
     }
 }
 
@@ -254,7 +258,7 @@ impl Test {
             Self::Range(range) => range.holds(|literal| literal.order_of_number(value)),
             Self::Like(_) | Self::Regex(_) => match value {
                 Number::Int(int) => self.matches_str(int.to_string().as_bytes()),
-                Number::Float(float) => self.matches_str(float.to_string().as_bytes()),
+                Number::Float(float) => self.matches_str(Number::text_of(float).as_bytes()),
             },
             Self::Net(_) | Self::Time(_) => false,
         }

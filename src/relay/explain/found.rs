@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::{LOOKUP, Place, SHOWN_BYTES};
 use crate::base::ids::{Generation, Offset, PartitionId, TopicId};
+use crate::base::predicate::Number;
 use crate::base::row::{PAYLOAD, TIME, Value};
 use crate::queue::Topic;
 use crate::relay::{Relay, shown};
@@ -169,7 +170,7 @@ fn is_same(made: &[Value<'_>], stored: &OutValue) -> bool {
             let is_item = |(made, stored): (&Value<'_>, &[u8])| match made {
                 Value::Str(made) => **made == *stored,
                 Value::Int(made) => made.to_string().as_bytes() == stored,
-                Value::Float(made) => made.to_string().as_bytes() == stored,
+                Value::Float(made) => Number::text_of(*made).as_bytes() == stored,
                 Value::Bool(made) => made.to_string().as_bytes() == stored,
             };
             many.len() == items.len() && many.iter().zip(items.iter().map(|item| &**item)).all(is_item)

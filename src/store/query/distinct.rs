@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::key_table::NONE;
 use super::sketch::hash;
 use super::view::Datum;
+use crate::base::predicate::Number;
 use crate::store::source::{Chunk, Dict, Kind, Present, list_items};
 use crate::store::typed::put_number;
 
@@ -57,7 +58,7 @@ impl Digits {
                 put_number(&mut text, value, places);
                 hash(&text)
             }
-            Self::Decimal(bits) => hash(f64::from_bits(bits).to_string().as_bytes()),
+            Self::Decimal(bits) => hash(Number::text_of(f64::from_bits(bits)).as_bytes()),
         }
     }
 }

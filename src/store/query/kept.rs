@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::figures::Moment;
 use super::out::OutValue;
 use super::view::Datum;
+use crate::base::predicate::Number;
 use crate::base::time;
 use crate::store::source::list_items;
 use crate::store::typed::put_number;
@@ -48,7 +49,7 @@ pub fn texts(datum: Datum<'_>, mut take: impl FnMut(&[u8])) {
             take(&text);
         }
         Datum::Int(int) => take(int.to_string().as_bytes()),
-        Datum::Float(float) => take(float.to_string().as_bytes()),
+        Datum::Float(float) => take(Number::text_of(float).as_bytes()),
         Datum::Bool(bool) => take(if bool { b"true" } else { b"false" }),
         Datum::Time(ns) => take(time::format(ns).as_bytes()),
     }

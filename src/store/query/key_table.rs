@@ -186,7 +186,7 @@ impl KeyTable {
             Datum::List(entry) => self.of_text(entry, Shape::List),
             Datum::Number(value, digits) => self.of_number(value, digits),
             Datum::Int(int) => self.of_int(int),
-            Datum::Float(float) => self.of_text(float.to_string().as_bytes(), Shape::Float),
+            Datum::Float(float) => self.of_text(Number::text_of(float).as_bytes(), Shape::Float),
             Datum::Bool(bool) => self.of_text(if bool { b"true" } else { b"false" }, Shape::Bool),
             Datum::Time(ns) => self.of_time(ns),
         }

@@ -106,7 +106,7 @@ fn text(value: Owned) -> Vec<u8> {
     match value {
         Owned::Str(bytes) => bytes,
         Owned::Int(value) => value.to_string().into_bytes(),
-        Owned::Float(value) => value.to_string().into_bytes(),
+        Owned::Float(value) => Number::text_of(value).into_bytes(),
         Owned::Bool(value) => value.to_string().into_bytes(),
     }
 }

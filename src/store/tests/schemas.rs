@@ -18,6 +18,7 @@ use super::{Owned, Place, Seen, SeenRow, SeenRows, TODAY, TestRow, rows, value};
 use crate::base::clock::SimClock;
 use crate::base::disk::sim::SimDisk;
 use crate::base::ids::TopicId;
+use crate::base::predicate::Number;
 use crate::base::time::DAY_NS;
 
 /// A die whose throws follow from its seed.
@@ -300,7 +301,7 @@ impl World {
             Some(Seen::Str(bytes)) => String::from_utf8_lossy(bytes).chars().take(60).collect(),
             Some(Seen::List(items)) => String::from_utf8_lossy(&items[dice.index(items.len())]).into_owned(),
             Some(Seen::Int(int)) => int.to_string(),
-            Some(Seen::Float(bits)) => f64::from_bits(*bits).to_string(),
+            Some(Seen::Float(bits)) => Number::text_of(f64::from_bits(*bits)),
             Some(Seen::Bool(bool)) => bool.to_string(),
             None => WORDS[dice.index(WORDS.len())].to_owned(),
         };

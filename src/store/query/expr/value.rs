@@ -77,7 +77,7 @@ impl<'a> Val<'a> {
             Self::Null | Self::List(_) => return None,
             Self::Str(bytes) => Cow::Borrowed(bytes),
             Self::Int(int) => Cow::Owned(int.to_string().into_bytes()),
-            Self::Float(float) => Cow::Owned(float.to_string().into_bytes()),
+            Self::Float(float) => Cow::Owned(Number::text_of(*float).into_bytes()),
             Self::Bool(bool) => Cow::Borrowed(if *bool { b"true" } else { b"false" }),
             Self::Time(ns) => Cow::Owned(time::format(*ns).into_bytes()),
         })

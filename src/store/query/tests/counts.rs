@@ -221,3 +221,21 @@ fn groups_that_cannot_hold_the_first_are_not_read_to_sort() {
         assert!(stats.groups_scanned <= 3, "{query}: {stats:?}");
     }
 }
+
+#[test]
+fn keys_of_any_size_are_sorted_as_numbers() {
+    let keys = [1e300, -1e300, 5.0, 1e-40, 1e40, 0.1, 1.000_000_000_000_000_2e-25, 5e-324];
+    let mut sorted = keys;
+    sorted.sort_by(f64::total_cmp);
+    let rows: Vec<TestRow> = (0u64..).zip(keys).map(|(at, key)| row(at, TEN, vec![("k", OutValue::Float(key))])).collect();
+    let sources: Vec<Arc<dyn Source>> = vec![Arc::new(MemorySource::new("one", rows, 3, Style::Text))];
+    for most in [1, 3, 8] {
+        for query in
+            ["stats count() by k | sort k", "stats count() by k", "top 8 k", "eval k = k * 1 | stats count() by k | sort k"]
+        {
+            let (found, _) = rows_of(&sources, &request(&format!("* | {query} | limit {most}")));
+            let found: Vec<OutValue> = found.iter().filter_map(|row| row.get("k").cloned()).collect();
+            assert_eq!(found, sorted.map(OutValue::Float)[..most], "{query}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use proptest::sample::select;
 
 use super::memory::{MemorySource, Style, TestRow};
 use super::*;
+use crate::base::predicate::Number;
 use crate::store::query::{OutValue, histogram_of};
 
 fn value() -> impl Strategy<Value = OutValue> {
@@ -146,7 +147,7 @@ pub fn key_texts(value: Option<&OutValue>) -> Vec<String> {
         }
         Some(OutValue::Str(bytes)) => vec![String::from_utf8_lossy(bytes).into_owned()],
         Some(OutValue::Int(int) | OutValue::Time(int)) => vec![int.to_string()],
-        Some(OutValue::Float(float)) => vec![float.to_string()],
+        Some(OutValue::Float(float)) => vec![Number::text_of(*float)],
         Some(OutValue::Bool(bool)) => vec![bool.to_string()],
     }
 }

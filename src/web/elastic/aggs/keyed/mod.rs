@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::bins;
 use super::parse::Place;
+use crate::base::predicate::Number;
 use crate::base::row::TIME;
 use crate::store::query::{Bin, Key, OutValue};
 use crate::web::rows::plain;
@@ -137,7 +138,7 @@ fn spelling(key: &OutValue) -> Cow<'_, [u8]> {
     match key {
         OutValue::Str(bytes) => Cow::Borrowed(bytes),
         OutValue::Int(int) => Cow::Owned(int.to_string().into_bytes()),
-        OutValue::Float(float) => Cow::Owned(float.to_string().into_bytes()),
+        OutValue::Float(float) => Cow::Owned(Number::text_of(*float).into_bytes()),
         OutValue::Bool(_) | OutValue::List(_) | OutValue::Null | OutValue::Time(_) => Cow::Borrowed(b""),
     }
 }
