@@ -4,6 +4,9 @@
 
 use crate::base::predicate::Number;
 
+/// Those of a group in which no row has a number: the least is the greater, and nothing lies between them.
+pub const NOWHERE: (Number, Number) = (Number::Float(f64::INFINITY), Number::Float(f64::NEG_INFINITY));
+
 /// Least and greatest; `None` of no values, or where one is NaN, which is neither.
 pub fn of_floats(values: &[f64]) -> Option<(f64, f64)> {
     let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);

@@ -368,7 +368,7 @@ impl SealedColumn {
             }
             SealedValues::Text { ends, bytes } => ends.len() * 4 + bytes.len(),
             // What counts take is most where there is a value in every row; it is not worth asking before.
-            SealedValues::Int(values, _) => values.len() * 8 + values.len().min(few::MOST) * 16,
+            SealedValues::Int(values, _) => values.len() * 8 + values.len().min(few::MOST) * 24,
             SealedValues::Float(values) => values.len() * 8,
             SealedValues::Bool(values, _) => values.len() + 64,
         };

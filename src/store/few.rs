@@ -73,6 +73,8 @@ impl Few {
         entries.sort_unstable();
         let mut dict = Dict { sorted: true, ..Dict::default() };
         let counts = entries.iter().map(|(text, count)| (dict.push(text.as_bytes()), *count).1).collect();
+        dict.ends.shrink_to_fit();
+        dict.bytes.shrink_to_fit();
         (dict, counts)
     }
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::StoreError;
+use super::column::SealedColumn;
 use super::group::{Groups, SealedGroup};
 use super::part::derive::Fields;
 use super::part::envelope::Envelopes;
 use super::part::template::Template;
 use super::source::{Chunk, Column, Counted, Dict, Lineage, Source};
+use super::{StoreError, bounds};
 use crate::base::ids::TopicId;
 use crate::base::predicate::{Needle, Number, Test, Wanted};
 
@@ -91,7 +92,7 @@ impl Source for MemSource {
     }
 
     fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)> {
-        self.group(group)?.column(column)?.bounds()
+        self.group(group)?.column(column).map_or(Some(bounds::NOWHERE), SealedColumn::bounds)
     }
 
     fn dict(&self, _column: usize) -> Result<Option<Arc<Dict>>, StoreError> {

@@ -369,7 +369,8 @@ pub trait Source: Send + Sync + Debug {
     /// # Errors
     /// Damage.
     fn column(&self, group: usize, column: usize) -> Result<Option<Chunk>, StoreError>;
-    /// Least and greatest value of a column of numbers in a group, where known without decoding; then none of them is NaN.
+    /// Least and greatest value of a column of numbers in a group, where known without decoding; then none of them is NaN. Where no
+    /// row has a value, the least is the greater.
     fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)>;
     /// The same of a column of strings that are numbers, and how many digits after the point its strings have there.
     fn number_bounds(&self, _group: usize, _column: usize) -> Option<(i64, i64, u8)> {
@@ -484,6 +485,10 @@ pub trait Source: Send + Sync + Debug {
     /// Damage.
     fn envelopes(&self, _group: usize) -> Result<Option<Envelopes>, StoreError> {
         Ok(None)
+    }
+    /// Whether it cannot be opened: then no more is known of it than its one group's rows and time.
+    fn is_shut(&self) -> bool {
+        false
     }
     /// Rows of a group that are deleted and must not be seen: set bits as in [`Present`]; `None` where there are none.
     fn deleted(&self, group: usize) -> Option<Arc<[u64]>>;

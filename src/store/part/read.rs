@@ -365,10 +365,13 @@ impl Source for PartSource {
     fn bounds(&self, group: usize, column: usize) -> Option<(Number, Number)> {
         let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
         let directory = self.opened()?;
-        let (least, greatest) = directory.chunk_ref(group, number)?.bounds?;
-        match directory.columns.get(column)?.kind {
-            Kind::Int => Some((Number::Int(least), Number::Int(greatest))),
-            Kind::Float => bounds::from_bits((least, greatest)),
+        let kind = directory.columns.get(column)?.kind;
+        let Some(chunk) = directory.chunk_ref(group, number) else {
+            return matches!(kind, Kind::Int | Kind::Float).then_some(bounds::NOWHERE);
+        };
+        match (kind, chunk.bounds?) {
+            (Kind::Int, (least, greatest)) => Some((Number::Int(least), Number::Int(greatest))),
+            (Kind::Float, bits) => bounds::from_bits(bits),
             _ => None,
         }
     }
@@ -440,6 +443,10 @@ impl Source for PartSource {
 
     fn envelopes(&self, group: usize) -> Result<Option<Envelopes>, StoreError> {
         self.envelopes_of(group)
+    }
+
+    fn is_shut(&self) -> bool {
+        self.opened().is_none()
     }
 
     fn deleted(&self, _group: usize) -> Option<Arc<[u64]>> {

@@ -297,6 +297,10 @@ impl Source for Computed {
         self.inner.rows(group)
     }
 
+    fn is_shut(&self) -> bool {
+        self.inner.is_shut()
+    }
+
     fn time_bounds(&self, group: usize) -> (i64, i64) {
         self.inner.time_bounds(group)
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::computed::Computed;
 use super::made::Shared;
-use super::scan::within;
 use super::split::{Stage, Steps};
 use super::{Request, Stats};
 use crate::base::predicate::Predicate;
@@ -75,4 +74,14 @@ impl Layers {
             stats.miss("some computed texts did not fit into memory; they are left out");
         }
     }
+}
+
+/// A predicate and a range of time `[from, to)`.
+fn within(predicate: Predicate, from: Option<i64>, to: Option<i64>) -> Predicate {
+    let range = match (from, to) {
+        (None, None) => return predicate,
+        (_, Some(i64::MIN)) => return Predicate::none(),
+        (from, to) => Predicate::time(from.unwrap_or(i64::MIN), to.map_or(i64::MAX, |to| to - 1)),
+    };
+    if predicate == Predicate::All { range } else { Predicate::And(vec![range, predicate]) }
 }

@@ -17,7 +17,6 @@ use super::select::{Selector, SourceSelector};
 use super::view::GroupView;
 use super::{QueryError, Request, Stats};
 use crate::base::low;
-use crate::base::predicate::Predicate;
 use crate::store::source::Source;
 
 /// After how many times [`super::Limits::alone`] another thread is begun though no core is idle.
@@ -388,23 +387,25 @@ impl<'a> Scan<'a> {
                 counter.fetch_add(more as u64, Ordering::Relaxed);
             }
         };
+        let is_shut = self.sources[work.source].is_shut();
         for stage in &self.stages {
             let (own, source) = (stage.own(work.source), &*stage.sources[work.source]);
             if !stage.selector.may_match(own, source, work.group) {
-                count(&self.groups_skipped, 1);
-                if !again {
-                    self.left_out(stage.selector.why_not(own, source, work.group), 1);
+                let why = stage.selector.why_not(own, source, work.group);
+                if is_shut && !matches!(why, Why::Topic | Why::Time) {
+                    break;
                 }
+                count(&self.groups_skipped, 1);
+                self.left_out(why, u64::from(!again));
                 return;
             }
         }
+        if is_shut {
+            // To show rows of which nothing is known helps nobody.
+            return count(&self.damaged, 1);
+        }
         let begin = self.cancel.elapsed();
         let view = self.view(work.source, work.group);
-        if view.source.columns().is_empty() && !view.has_times() {
-            // Nothing of this source can be read: to show rows of which nothing is known helps nobody.
-            self.note_damage(&view);
-            return;
-        }
         let computed = self.layers.computed.get(work.source);
         let mut rows = self.alive(&work);
         for (index, stage) in self.stages.iter().enumerate() {
@@ -487,14 +488,4 @@ pub enum Want {
     Skip,
     /// Neither this nor any after it.
     Done,
-}
-
-/// A predicate and a range of time `[from, to)`.
-pub fn within(predicate: Predicate, from: Option<i64>, to: Option<i64>) -> Predicate {
-    let range = match (from, to) {
-        (None, None) => return predicate,
-        (_, Some(i64::MIN)) => return Predicate::none(),
-        (from, to) => Predicate::time(from.unwrap_or(i64::MIN), to.map_or(i64::MAX, |to| to - 1)),
-    };
-    if predicate == Predicate::All { range } else { Predicate::And(vec![range, predicate]) }
 }

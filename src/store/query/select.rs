@@ -1,6 +1,6 @@
 //! Which rows of a group a predicate keeps, with as little decoding as it takes.
 //!
-//! 1. Time bounds, bounds of integers, absent columns and dictionaries without a match rule whole groups out ([`Selector::may_match`]).
+//! 1. Time bounds, bounds of numbers, absent columns and dictionaries without a match rule whole groups out ([`Selector::may_match`]).
 //! 2. A dictionary's entries are tried once for the source; rows then only look their code up.
 //! 3. Text is searched as one run of bytes for what a match must hold, and only rows that are hit are looked at.
 //!    Texts that are split are asked by their shapes first, and messages by the fields that they are made of.
@@ -297,7 +297,7 @@ impl ColumnPlan {
             if passing.is_some_and(<[_]>::is_empty) {
                 return Some(Arc::new(DictVerdict::of(Arc::default(), &[])));
             }
-            // A damaged dictionary is found (and counted) again when its chunks are read.
+            // A damaged dictionary is found (and counted) again when its chunks are read; those of numbers do without.
             let dict = source.dict(self.column).ok().flatten()?;
             Some(Arc::new(match passing {
                 Some(passing) => DictVerdict::of(dict, passing),

@@ -145,13 +145,6 @@ impl<'a> GroupView<'a> {
         }
     }
 
-    /// Whether the rows' times can be read.
-    pub fn has_times(&self) -> bool {
-        let before = self.damaged.get();
-        self.times();
-        self.damaged.get() == before
-    }
-
     /// The rows' times; where they are damaged, the group's earliest time for all.
     pub fn times(&self) -> &[i64] {
         self.times.get_or_init(|| {

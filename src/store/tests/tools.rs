@@ -1,11 +1,13 @@
 //! The tools: what they list adds up to what is there, every flipped bit is found, and what a repair leaves is sound.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::super::query::{Cancel, Request, parse, search};
 use super::super::tools::{Look, State, repair};
 use super::super::{Config, Snapshot, Store};
 use super::fixtures::{bytes_of, fill};
@@ -33,6 +35,7 @@ fn row(offset: u64, time_ns: i64) -> TestRow {
         ("message".to_owned(), Owned::Str(format!("{:x} of {offset}", noise >> 20).into_bytes())),
         ("app".to_owned(), Owned::Str([b"shop", b"cart"][(noise >> 60 & 1) as usize].to_vec())),
         ("size".to_owned(), Owned::Int(i64::try_from(noise >> 50).unwrap())),
+        ("code".to_owned(), Owned::Int(200 + i64::try_from(noise >> 62).unwrap())),
         ("tags".to_owned(), Owned::Str(b"a".to_vec())),
         ("tags".to_owned(), Owned::Str(b"b".to_vec())),
     ];
@@ -223,6 +226,38 @@ fn a_part_that_cannot_be_opened_moves_aside() {
 }
 
 #[test]
+fn a_part_that_cannot_be_opened_is_told_of_by_any_query() {
+    let (disk, topic) = (SimDisk::new(7), TopicId::new());
+    days(&disk, topic);
+    let parts = look(&disk).parts().unwrap();
+    let path = PathBuf::from(&parts[0].path);
+    let mut bytes = bytes_of(&*disk, &path);
+    let end = bytes.len() - 30;
+    bytes[end] ^= 1;
+    put(&disk, &path, &bytes);
+    let store = open(&disk);
+    for (text, told) in [
+        ("*", 1),
+        ("* | stats count()", 1),
+        ("app:shop", 1),
+        ("app:shop | stats count()", 1),
+        ("app:shop | stats count() by code", 1),
+        ("not app:shop | limit 500", 1),
+        ("none:x", 1),
+        ("* | eval big = size > 5 | where big:true", 1),
+        ("* | sort -size | limit 3", 1),
+        ("_topic:other app:shop", 0),
+        ("_time<2001-01-01T00:00:00Z app:shop", 0),
+    ] {
+        let cancel = Cancel::new(Arc::new(SimClock::at(TODAY)));
+        let request = Request { limit: 1000, ..Request::new(parse(text).unwrap()) };
+        let sources = store.snapshot(None, None, None).sources;
+        let stats = search(&sources, &request, &cancel, &mut |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!((stats.damaged, stats.partial), (told, told > 0), "{text}: {stats:?}");
+    }
+}
+
+#[test]
 fn what_a_newer_sawbox_wrote_is_left_alone() {
     let (disk, topic) = (SimDisk::new(5), TopicId::new());
     days(&disk, topic);
@@ -272,7 +307,44 @@ fn damaged_chunks_cost_their_values_and_no_more() {
         }
         state.iter().for_each(|(path, bytes)| put(&disk, path, bytes));
     }
-    assert!(kinds.contains("message") && kinds.contains("app") && kinds.contains("rows"), "{kinds:?}");
+    for kind in ["message", "app", "rows", "code"] {
+        assert!(kinds.contains(kind), "{kinds:?}");
+    }
+}
+
+#[test]
+fn damaged_counts_of_numbers_cost_no_row() {
+    let disk = SimDisk::new(8);
+    let code = |offset: u64| Owned::Int(200 + i64::try_from(offset % 3).unwrap());
+    let row = |offset: u64| TestRow { cells: vec![("code".into(), code(offset))], ..row(offset, TODAY) };
+    let store = open(&disk);
+    store.append(TopicId::new(), "web", 0, 1, &rows(&(0..600).map(row).collect::<Vec<_>>()), 600).unwrap();
+    store.flush_all().unwrap();
+    drop(store);
+    let path = PathBuf::from(&look(&disk).parts().unwrap()[0].path);
+    let whole = bytes_of(&*disk, &path);
+    let mut counts = 0;
+    for at in 16..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        put(&disk, &path, &bytes);
+        let found = look(&disk).verify(&mut |_| {}).unwrap().findings;
+        assert!(found.iter().all(|one| !one.costs.contains("in up to 0 rows")), "{found:?}");
+        if found.iter().any(|one| one.costs.starts_with("no rows: what is counted of `code`")) {
+            let cancel = Cancel::new(Arc::new(SimClock::at(TODAY)));
+            let request = Request::new(parse("* | stats count() by code | sort code").unwrap());
+            let mut answer = String::new();
+            let sources = open(&disk).snapshot(None, None, None).sources;
+            let stats = search(&sources, &request, &cancel, &mut |row| {
+                answer.push_str(&row.to_json());
+                ControlFlow::Continue(())
+            });
+            assert_eq!(answer, r#"{"code":200,"count()":200}{"code":201,"count()":200}{"code":202,"count()":200}"#);
+            assert_eq!(stats.unwrap().damaged, 0);
+            counts += 1;
+        }
+    }
+    assert!(counts > 10, "{counts}");
 }
 
 #[derive(Clone, Debug)]

@@ -184,12 +184,13 @@ impl Look {
         for damage in &part.damages {
             let costs = match &damage.field {
                 _ if damage.is_whole_part => whole(String::new()).costs,
+                Some(field) if damage.rows == 0 => format!("no rows: what is counted of `{field}` is counted by reading them"),
                 Some(field) => format!("the values of `{field}` in up to {} rows", damage.rows),
                 None if damage.rows == 0 => "no rows: searches read what its pairs would have let them leave out".to_owned(),
                 None => format!("{} rows: when they were, or where they came from", damage.rows),
             };
             let rows_lost = if damage.field.is_none() { damage.rows } else { 0 };
-            let field = damage.field.clone().map(|field| (field, damage.rows));
+            let field = damage.field.clone().filter(|_| damage.rows > 0).map(|field| (field, damage.rows));
             report.findings.push(Finding { at: damage.at, costs, rows_lost, field, ..whole(damage.what.clone()) });
         }
     }

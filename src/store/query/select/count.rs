@@ -16,7 +16,9 @@ impl Selector {
         if columns.len() > 1 && !matches!(asked.leaf.field, Field::Named(_)) {
             return None;
         }
-        columns.iter().map(|column| column.count(asked, source)).sum()
+        let rows: usize = (0..source.groups()).map(|group| source.rows(group)).sum();
+        // More than there are: then what was read is not what was counted.
+        columns.iter().map(|column| column.count(asked, source)).sum::<Option<usize>>().filter(|kept| *kept <= rows)
     }
 
     /// The one test that tells which rows of a source are kept; all others say yes to every row, as a time does of what is within it.
