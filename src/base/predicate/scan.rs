@@ -210,10 +210,16 @@ impl<'a> Scanner<'a> {
         if open == 0 || !rest[open..].starts_with('(') {
             return None;
         }
-        let close = open + rest[open..].find([')', '"', '|', ':', '\\'])?;
+        let arguments = &rest[open + 1..];
+        let close = open
+            + 1
+            + match arguments.strip_prefix('"') {
+                Some(quoted) => quoted.find(['"', '\\'])? + 2,
+                None => arguments.find([')', '"', '|', ':', '\\', '('])?,
+            };
         let after = rest.get(close + 1..)?.trim_start();
         let compared = ["<", ">", "=", ":", "!=", "!~"].iter().any(|sign| after.starts_with(sign));
-        if !rest[close..].starts_with(')') || !compared || rest[open + 1..close].contains('(') {
+        if !rest[close..].starts_with(')') || !compared {
             return None;
         }
         let word = Word {

@@ -36,6 +36,7 @@ fn access() -> Vec<(&'static str, Value<'static>)> {
         ("bad", Value::Str(b"\xff\xfe ok")),
         ("count()", Value::Int(9)),
         ("p99(reqtime)", Value::Float(1.5)),
+        ("sum(\"a-b (c)\")", Value::Int(7)),
     ]
 }
 
@@ -199,6 +200,8 @@ fn what_a_row_passes() {
         // columns of stats
         "count()>5",
         "count() >= 9",
+        "sum(\"a-b (c)\")>6",
+        "(sum(\"a-b (c)\") = 7)",
         "p99(reqtime)<2",
         "\"count()\":9",
         "(count()>5)",

@@ -245,6 +245,10 @@ fn figures_are_grouped_by_value() {
             vec![r#"{"app":"shop","count()":5}"#, r#"{"app":"blog","count()":2}"#],
         ),
         (
+            "* | rename app as \"the app\" | stats count(\"the app\") by status | where count(\"the app\")>=3 status:*",
+            vec![r#"{"status":200,"count(\"the app\")":4}"#],
+        ),
+        (
             "* | stats count() by app, status | stats count() as kinds, sum(count()) as rows by app",
             vec![
                 r#"{"app":"blog","kinds":2,"rows":2}"#,
