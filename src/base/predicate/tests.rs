@@ -68,6 +68,11 @@ fn what_a_row_passes() {
         "'Connection reset'",
         "app:'shop'",
         "who:'Änne'",
+        "who:=?nne",
+        "who:=????",
+        "who:?nne",
+        "bad:=??\\ ok",
+        "bad:=*?ok",
         "'get' or \"get\"",
         "'odd name':x",
         "status:'503'",
@@ -213,6 +218,10 @@ fn what_a_row_passes() {
 #[test]
 fn what_a_row_fails() {
     for text in [
+        "who:=??nne",
+        "who:=?????",
+        "who:??nne",
+        "bad:=???\\ ok",
         "'get'",
         "'connection reset'",
         "app:'Shop'",

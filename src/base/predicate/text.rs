@@ -172,7 +172,8 @@ pub enum Piece {
 pub struct Glob {
     pieces: Box<[Piece]>,
     whole: bool,
-    regex: Option<Regex>,
+    /// The second: of values that are not UTF-8, where `?` may be a byte.
+    regex: Option<Box<(Regex, Option<Regex>)>>,
     needle: Option<Needle>,
 }
 
@@ -210,12 +211,16 @@ impl Glob {
         });
         let needle =
             longest.max_by_key(|text| text.len()).map(|text| if whole { Needle::bytes(text) } else { Needle::any_case(text) });
-        let regex = RegexBuilder::new(&expression(&joined, whole))
-            .case_insensitive(!whole)
-            .dot_matches_new_line(true)
-            .size_limit(REGEX_BYTES)
-            .build()
-            .ok();
+        let regex = |one: &str| {
+            RegexBuilder::new(&expression(&joined, whole, one))
+                .case_insensitive(!whole)
+                .dot_matches_new_line(true)
+                .size_limit(REGEX_BYTES)
+                .build()
+                .ok()
+        };
+        let odd = joined.contains(&Piece::One).then(|| regex("(?:(?u:.)|(?-u:.))")).flatten();
+        let regex = regex("(?u:.)").map(|regex| Box::new((regex, odd)));
         Self { pieces: joined.into(), whole, regex, needle }
     }
 
@@ -253,14 +258,16 @@ impl Glob {
             ([Piece::Run], _) => true,
             ([Piece::Text(text), Piece::Run], true) => value.starts_with(text.as_bytes()),
             ([Piece::Run, Piece::Text(text)], true) => value.ends_with(text.as_bytes()),
-            _ => self.regex.as_ref().is_some_and(|regex| regex.is_match(value)),
+            _ => {
+                let Some((regex, odd)) = self.regex.as_deref() else { return false };
+                odd.as_ref().filter(|_| std::str::from_utf8(value).is_err()).unwrap_or(regex).is_match(value)
+            }
         }
     }
 }
 
-fn expression(pieces: &[Piece], whole: bool) -> String {
-    /// Any character, or byte that is none.
-    const ANY: &str = "(?:(?u:.)|(?-u:.))";
+/// `one`: what is said of one character.
+fn expression(pieces: &[Piece], whole: bool, one: &str) -> String {
     /// Any number of them: as many bytes.
     const ANY_RUN: &str = "(?-u:.)*?";
     const NO_WORD: &str = r"(?-u:[^0-9A-Za-z_\x80-\xff])";
@@ -284,7 +291,7 @@ fn expression(pieces: &[Piece], whole: bool) -> String {
             Piece::Text(text) if text.is_ascii() => out.push_str(&format!("(?-u:{})", regex::escape(text))),
             Piece::Text(text) => out.push_str(&regex::escape(text)),
             Piece::Run => out.push_str(ANY_RUN),
-            Piece::One => out.push_str(ANY),
+            Piece::One => out.push_str(one),
         }
     }
     if whole {
