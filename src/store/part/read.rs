@@ -122,6 +122,10 @@ impl PartFile {
             return Ok(found);
         }
         let directory = Arc::new(self.read()?);
+        // Tools that take in what the log does not name know of no rows.
+        if self.meta.rows > 0 && (directory.footer.part, directory.footer.rows) != (self.meta.id, self.meta.rows) {
+            return Err(self.damaged(0, "it is another part than the log names"));
+        }
         self.cache.put(key, Cached::Directory(directory.clone()), directory.bytes());
         Ok(directory)
     }

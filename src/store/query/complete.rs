@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
+use super::bits::Bits;
 use super::cancel::{Cancel, Go};
 use super::expr::FUNCTIONS;
 use super::parse::{FIGURES, PIPE_NAMES, SPECIAL};
@@ -311,6 +312,7 @@ fn values(
             }
             Go::Cancelled => return Err(QueryError::Cancelled),
         }
+        partial |= source.is_shut();
         let mut count = |text: &[u8], rows: u64| {
             let fits = text.len() <= VALUE_BYTES && std::str::from_utf8(text).is_ok_and(|text| rank(text, typed).is_some());
             if rows == 0 || !fits {
@@ -332,7 +334,8 @@ fn values(
         let known: Option<Vec<_>> = columns.map(known).collect();
         let known = known.filter(|known| {
             let more: usize = known.iter().map(|own| own.dict.len()).sum();
-            virtual_reader(field).is_none() && entries + more <= ENTRIES
+            let whole = (0..source.groups()).all(|group| source.deleted(group).is_none());
+            whole && virtual_reader(field).is_none() && entries + more <= ENTRIES
         });
         let unread = known.is_none();
         for Counted { dict, counts } in known.into_iter().flatten() {
@@ -358,16 +361,21 @@ fn read_values(source: &dyn Source, field: &str, most: usize, count: &mut dyn Fn
     for group in (first..groups).rev() {
         let view = GroupView::new(source, source.topic_name(), group);
         let reader = view.field(field);
+        let mut alive = Bits::all(view.rows);
+        if let Some(deleted) = source.deleted(group) {
+            alive.and_not_words(&deleted);
+        }
         if let super::view::FieldReader::Chunks(chunks) = &reader
             && let [(Kind::Str, chunk)] = chunks.as_slice()
             && let Chunk::Dict { codes, dict } = &**chunk
         {
             let mut by_code: FxHashMap<u32, u64> = FxHashMap::default();
-            codes.iter().filter(|code| **code > 0).for_each(|code| *by_code.entry(*code).or_default() += 1);
+            let codes = alive.iter().filter_map(|row| codes.get(row));
+            codes.filter(|code| **code > 0).for_each(|code| *by_code.entry(*code).or_default() += 1);
             by_code.into_iter().for_each(|(code, rows)| count(dict.entry(code as usize - 1), rows));
             continue;
         }
-        for row in 0..view.rows {
+        for row in alive.iter() {
             let value = super::expr::Val::from(view.get(&reader, row));
             if let Some(text) = value.text() {
                 count(&text, 1);

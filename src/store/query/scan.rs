@@ -206,10 +206,11 @@ impl<'a> Scan<'a> {
 
     /// Whether it is plain, without reading anything, that every row of the group is kept.
     pub fn keeps_all(&self, work: &Work) -> bool {
-        self.stages.iter().all(|stage| {
+        let keeps = |stage: &Stage<'_>| {
             stage.selector.is_plain()
                 && stage.selector.keeps_all(stage.own(work.source), &*stage.sources[work.source], work.group)
-        })
+        };
+        !self.sources[work.source].is_shut() && self.stages.iter().all(keeps)
     }
 
     /// The parts of the predicates in the order in which they are asked.
@@ -470,7 +471,7 @@ impl<'a> Scan<'a> {
         stats.spent.gather += Duration::from_nanos(self.gather_ns.load(Ordering::Relaxed));
         self.layers.finish(stats);
         if stats.damaged > 0 {
-            stats.miss("some stored bytes are damaged; their values are left out");
+            stats.miss("some stored bytes are damaged; their values are left out, and for a time that of other rows stands");
         }
         if self.late.load(Ordering::Relaxed) {
             stats.miss("the time for this query was up before all was read");

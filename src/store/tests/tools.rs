@@ -244,6 +244,10 @@ fn a_part_that_cannot_be_opened_is_told_of_by_any_query() {
         ("app:shop | stats count() by code", 1),
         ("not app:shop | limit 500", 1),
         ("none:x", 1),
+        ("* | top 3 code", 1),
+        ("* | stats count() by code", 1),
+        ("* | stats count() by code | sort -count() | limit 3", 1),
+        ("not app:none | stats count()", 1),
         ("* | eval big = size > 5 | where big:true", 1),
         ("* | sort -size | limit 3", 1),
         ("_topic:other app:shop", 0),
@@ -255,6 +259,47 @@ fn a_part_that_cannot_be_opened_is_told_of_by_any_query() {
         let stats = search(&sources, &request, &cancel, &mut |_| ControlFlow::Continue(())).unwrap();
         assert_eq!((stats.damaged, stats.partial), (told, told > 0), "{text}: {stats:?}");
     }
+}
+
+#[test]
+fn a_part_in_the_place_of_another_is_damaged() {
+    let disk = SimDisk::new(9);
+    let store = open(&disk);
+    for (name, count) in [("web", 100u64), ("api", 100), ("shop", 300)] {
+        let some: Vec<TestRow> = (0..count).map(|offset| row(offset, TODAY)).collect();
+        store.append(TopicId::new(), name, 0, 1, &rows(&some), count).unwrap();
+    }
+    store.flush_all().unwrap();
+    drop(store);
+    let parts = look(&disk).parts().unwrap();
+    let [one, two] = [&parts[0], &parts[1]].map(|part| PathBuf::from(&part.path));
+    let (first, second) = (bytes_of(&*disk, &one), bytes_of(&*disk, &two));
+    put(&disk, &one, &second);
+    put(&disk, &two, &first);
+    let cancel = Cancel::new(Arc::new(SimClock::at(TODAY)));
+    let request = Request { limit: 1000, ..Request::new(parse("*").unwrap()) };
+    let mut seen = 0;
+    let sources = open(&disk).snapshot(None, None, None).sources;
+    let stats = search(&sources, &request, &cancel, &mut |_| {
+        seen += 1;
+        ControlFlow::Continue(())
+    });
+    let stats = stats.unwrap();
+    assert_eq!((seen, stats.damaged, stats.partial), (500 - parts[0].rows - parts[1].rows, 2, true));
+}
+
+#[test]
+fn a_repair_says_which_rows_it_costs() {
+    let (disk, topic) = (SimDisk::new(10), TopicId::new());
+    days(&disk, topic);
+    let part = look(&disk).parts().unwrap().remove(0);
+    let path = PathBuf::from(&part.path);
+    let mut bytes = bytes_of(&*disk, &path);
+    // The first chunk of a part is of times.
+    bytes[16] ^= 1;
+    put(&disk, &path, &bytes);
+    let steps = repaired(&disk, true).0.join("; ");
+    assert!(steps.contains(&format!("without {} rows of which nobody knows", part.rows)), "{steps}");
 }
 
 #[test]

@@ -101,8 +101,16 @@ impl Look {
                     plan.steps.push(format!("forget {path}: it is not there, its {rows} rows are lost{but}"));
                 }
             } else if rewrite && topic.parts.contains_key(&part.meta.id) {
+                let lost: u64 = part.damages.iter().filter(|damage| damage.field.is_none()).map(|damage| damage.rows).sum();
+                let rows = match lost {
+                    0 => String::new(),
+                    lost => format!(
+                        ", and without {} rows of which nobody knows when they were, or where they came from",
+                        lost.min(part.meta.rows)
+                    ),
+                };
                 plan.steps.push(format!(
-                    "write {path} anew without {} damaged pieces; the old file moves to {QUARANTINE}/",
+                    "write {path} anew without {} damaged pieces{rows}; the old file moves to {QUARANTINE}/",
                     part.damages.len()
                 ));
                 plan.rewrite.push(Rewrite { topic: part.topic, meta: part.meta, only: None });

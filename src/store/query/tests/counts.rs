@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::memory::{MemorySource, Style, TestRow};
 use super::*;
-use crate::store::query::{OutValue, top_values_of};
+use crate::store::query::{OutValue, complete_of, top_values_of};
 
 const STYLES: [Style; 3] = [Style::Sorted, Style::PerGroup, Style::Text];
 
@@ -237,5 +237,23 @@ fn keys_of_any_size_are_sorted_as_numbers() {
             let found: Vec<OutValue> = found.iter().filter_map(|row| row.get("k").cloned()).collect();
             assert_eq!(found, sorted.map(OutValue::Float)[..most], "{query}");
         }
+    }
+}
+
+#[test]
+fn what_is_deleted_is_not_proposed() {
+    for style in STYLES {
+        let rows = vec![
+            row(0, TEN, vec![("user", str("alice"))]),
+            row(1, TEN, vec![("user", str("bob"))]),
+            row(2, TEN, vec![("user", str("albert"))]),
+        ];
+        let mut source = MemorySource::new("one", rows, 2, style);
+        source.deleted = [0].into();
+        let sources: Vec<Arc<dyn Source>> = vec![Arc::new(source)];
+        let found = complete_of(&sources, &request("*"), "user:", 5, &cancel()).unwrap();
+        let mut texts: Vec<&str> = found.items.iter().map(|hint| hint.text.as_str()).collect();
+        texts.sort_unstable();
+        assert_eq!(texts, ["albert", "bob"], "{style:?}");
     }
 }
