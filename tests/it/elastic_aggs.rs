@@ -46,6 +46,15 @@ fn buckets_by_values() {
     assert_eq!(buckets(&like, &["/key"]), rows(json!([["shop"]])));
     let first = terms(json!({ "field": "app", "include": ["shop", "api"], "size": 1 }), json!({}));
     assert_eq!((buckets(&first, &["/key"]), &first["sum_other_doc_count"]), (rows(json!([["shop"]])), &json!(2)));
+    // A number is meant however it is spelt.
+    for (field, wanted, found) in
+        [("status", json!([404.0, "5e2"]), json!([[404], [500]])), ("took", json!([0.50]), json!([[0.5]]))]
+    {
+        let some = terms(json!({ "field": field, "include": wanted, "order": { "_key": "asc" } }), json!({}));
+        assert_eq!(buckets(&some, &["/key"]), rows(found), "{wanted}");
+    }
+    let others = terms(json!({ "field": "status", "exclude": ["200.0", 301], "order": { "_key": "asc" } }), json!({}));
+    assert_eq!(buckets(&others, &["/key"]), rows(json!([[404], [500]])));
     let lists = terms(json!({ "field": "tags" }), json!({}));
     assert_eq!(buckets(&lists, &["/key", "/doc_count"]), rows(json!([["slow", 2], ["retry", 1]])));
     // A row of a list is in several, and so among the others too.

@@ -91,7 +91,7 @@ pub struct Agg {
     pub name: String,
 }
 
-/// What is computed. Numbers are those of the field's values and of strings that read as numbers.
+/// What is computed. Numbers are those of the field's values and of strings that read as numbers; yes is 1 and no is 0.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Function {
     /// `count()`: rows.

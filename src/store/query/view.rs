@@ -320,7 +320,7 @@ impl<'a> Datum<'a> {
     }
 }
 
-/// The numbers in an answer's value or a stored one: of a list, each item that reads as one.
+/// The numbers in an answer's value or a stored one: of a list, each item that reads as one; yes is 1 and no is 0.
 pub fn each_number(datum: Datum<'_>, mut see: impl FnMut(Number)) {
     match datum {
         Datum::Number(value, digits) => see(as_number(value, digits)),
@@ -332,6 +332,7 @@ pub fn each_number(datum: Datum<'_>, mut see: impl FnMut(Number)) {
             }
         }
         Datum::List(entry) => list_items(entry).filter_map(Number::parse).for_each(see),
-        Datum::Bool(_) | Datum::Missing => {}
+        Datum::Bool(bool) => see(Number::Int(i64::from(bool))),
+        Datum::Missing => {}
     }
 }

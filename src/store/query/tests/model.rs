@@ -157,6 +157,7 @@ fn numbers(value: Option<&OutValue>) -> Vec<f64> {
     match value {
         Some(OutValue::Int(int)) => vec![f64::from(i32::try_from(*int).unwrap())],
         Some(OutValue::Float(float)) => vec![*float],
+        Some(OutValue::Bool(bool)) => vec![f64::from(u8::from(*bool))],
         Some(OutValue::Str(text)) => read(text).into_iter().collect(),
         Some(OutValue::List(items)) => items.iter().filter_map(|item| read(item)).collect(),
         _ => Vec::new(),

@@ -28,6 +28,14 @@ fn numbers(value: Option<&OutValue>) -> Vec<Number> {
     }
 }
 
+/// What figures are made of: to them yes is 1 and no is 0.
+fn figured(value: Option<&OutValue>) -> Vec<Number> {
+    match value {
+        Some(OutValue::Bool(bool)) => vec![Number::Int(i64::from(*bool))],
+        value => numbers(value),
+    }
+}
+
 /// Multiples of a step at or below a value's numbers, as texts; `null` without.
 fn bins(value: Option<&OutValue>, step: i64) -> Vec<String> {
     let floor = |number: &Number| match number {
@@ -117,7 +125,7 @@ fn firsts(mut rows: Vec<OutRow>, sort: &str) -> Vec<OutRow> {
 type Figures = (usize, usize, f64, Option<f64>, Option<f64>);
 
 fn figures(rows: &[&OutRow]) -> Figures {
-    let all: Vec<f64> = rows.iter().flat_map(|row| numbers(row.get("b"))).map(Number::as_f64).collect();
+    let all: Vec<f64> = rows.iter().flat_map(|row| figured(row.get("b"))).map(Number::as_f64).collect();
     let (least, greatest) = (all.iter().copied().reduce(f64::min), all.iter().copied().reduce(f64::max));
     (rows.len(), all.len(), all.iter().sum(), least, greatest)
 }

@@ -21,6 +21,8 @@ fn what_is_not_supported_is_named() {
     refused(json!({ "a": { "terms": { "field": "x", "sizzle": 1 } } }), "sizzle");
     refused(json!({ "a": { "terms": { "field": "x", "order": { "_count": "up" } } } }), "up");
     refused(json!({ "a": { "terms": { "field": "x", "size": 0 } } }), "size");
+    let histogram = json!({ "field": "@timestamp", "fixed_interval": "1d", "order": { "_key": "up" } });
+    refused(json!({ "a": { "date_histogram": histogram } }), "`order`");
     refused(json!({ "a": { "terms": { "script": "doc.x" } } }), "script");
     refused(json!({ "a": { "terms": { "field": "x", "include": "~(web)" } } }), "operator `~`");
     refused(json!({ "a": { "terms": { "field": "x", "exclude": "a|<1-9>" } } }), "`exclude`: the operator `<`");

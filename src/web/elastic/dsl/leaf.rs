@@ -42,7 +42,11 @@ pub fn phrase(name: &str, text: &str, dates: &mut Dates) -> Result<Predicate, St
     if field_name(name) == TIME || name == ID || is_keyword(name) {
         return term(name, text, false, dates);
     }
-    Ok(Predicate::words(field(name), text))
+    let words = Predicate::words(field(name), text);
+    Ok(match Net::parse(text).filter(|_| !is_text(field_name(name))) {
+        Some(net) => Predicate::Or(vec![words, Predicate::leaf(field(name), Test::Net(net))]),
+        None => words,
+    })
 }
 
 /// A phrase whose last word goes on.

@@ -138,6 +138,11 @@ impl Reader {
                 self.spend(PATTERN)?;
                 let known = ["value", "flags", "boost", "case_insensitive", "max_determinized_states", "rewrite", "_name"];
                 let (field, value, options) = one_field(body, kind, &known, "value")?;
+                let flags = options.and_then(|options| options.get("flags")).filter(|flags| !flags.is_null());
+                // Without them signs that mean something would be letters.
+                if flags.is_some_and(|flags| flags != "ALL") && value.contains(['@', '~', '&', '#', '<', '>']) {
+                    return Err("`flags` of `regexp` is supported as ALL alone".to_owned());
+                }
                 leaf::regexp(field, &value, any_case(options)?)
             }
             "range" => self.range(object(body, kind)?),

@@ -21,6 +21,11 @@ fn the_dsl_is_the_native_language_in_other_clothes() {
     check(json!({ "term": { "verb.keyword": { "value": "GET" } } }), "verb:=GET");
     check(json!({ "term": { "message": "reset" } }), "reset");
     check(json!({ "term": { "ip": "10.0.0.0/8" } }), "ip:=\"10.0.0.0/8\" or ip:10.0.0.0/8");
+    for kind in ["match", "match_phrase"] {
+        check(json!({ kind: { "ip": "10.0.0.0/8" } }), "ip:\"10.0.0.0/8\" or ip:10.0.0.0/8");
+        check(json!({ kind: { "message": "10.0.0.0/8" } }), "message:\"10.0.0.0/8\"");
+    }
+    check(json!({ "regexp": { "ip": { "value": "a.b", "flags": "NONE" } } }), "ip:~\"(?s)^(?:a.b)$\"");
     check(json!({ "term": { "app": { "value": "a.b", "case_insensitive": true } } }), r#"app:~"(?is)^(?:a\.b)$""#);
     check(json!({ "terms": { "app": ["shop", "api"], "boost": 2 } }), "app:=shop or app:=api");
     check(json!({ "exists": { "field": "auth" } }), "auth:* or auth.*:*");

@@ -32,7 +32,11 @@ fn is_descending(body: &Map<String, Value>) -> Result<bool, String> {
         Some(order) => {
             let order = object(order, "order")?;
             only(order, "order", &["_key"])?;
-            Ok(order.get("_key").and_then(Value::as_str).is_some_and(|way| way.eq_ignore_ascii_case("desc")))
+            match maybe_text(order, "_key")?.map(str::to_ascii_lowercase).as_deref() {
+                None | Some("asc") => Ok(false),
+                Some("desc") => Ok(true),
+                _ => Err("`order` is {\"_key\": \"asc\"} or {\"_key\": \"desc\"}".to_owned()),
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use regex::bytes::Regex;
 use serde_json::{Map, Value, json};
 
 use super::{Bucket, bucket, key_of, out_value};
-use crate::base::predicate::{Predicate, REGEX_BYTES};
+use crate::base::predicate::{Number, Predicate, REGEX_BYTES};
 use crate::store::query::{Function, Key, OutValue};
 use crate::web::elastic::aggs::parse::field;
 use crate::web::elastic::aggs::path::Path;
@@ -56,7 +56,18 @@ pub enum By {
 #[derive(Clone, Debug)]
 enum Names {
     Like(Regex),
-    These(HashSet<String>),
+    /// As they are written, and numbers among them in the one way of [`number`].
+    These(HashSet<String>, HashSet<String>),
+}
+
+/// A number as every spelling of it is told: `3`, `3.0` and `3e0` are one.
+fn number(number: Number) -> String {
+    #[allow(clippy::cast_possible_truncation)]
+    match number {
+        Number::Float(float) if float.fract() == 0.0 && float.abs() < 9e18 => (float as i64).to_string(),
+        Number::Float(float) => Number::text_of(float),
+        Number::Int(int) => int.to_string(),
+    }
 }
 
 impl Names {
@@ -69,7 +80,9 @@ impl Names {
                 regex.map(Self::Like).map_err(|_| format!("the expression `{expression}` of `{what}` is not understood"))
             }
             Value::Array(values) if values.len() <= VALUES => {
-                values.iter().map(|value| scalar(value, what)).collect::<Result<_, _>>().map(Self::These)
+                let texts = values.iter().map(|value| scalar(value, what)).collect::<Result<HashSet<_>, _>>()?;
+                let numbers = texts.iter().filter_map(|text| Number::parse(text.as_bytes())).map(number).collect();
+                Ok(Self::These(texts, numbers))
             }
             Value::Array(_) => Err(format!("`{what}` has at most {VALUES} values")),
             _ => Err(format!("`{what}` is an expression or a list of values; partitions are not supported")),
@@ -86,7 +99,11 @@ impl Names {
         };
         match self {
             Self::Like(regex) => regex.is_match(&text),
-            Self::These(values) => std::str::from_utf8(&text).is_ok_and(|text| values.contains(text)),
+            Self::These(texts, numbers) => match key {
+                OutValue::Int(int) if numbers.contains(&number(Number::Int(*int))) => true,
+                OutValue::Float(float) if numbers.contains(&number(Number::Float(*float))) => true,
+                _ => std::str::from_utf8(&text).is_ok_and(|text| texts.contains(text)),
+            },
         }
     }
 }
@@ -161,7 +178,7 @@ impl Terms {
     /// Rows that have one of the values that are wanted, where those are few.
     pub fn chosen(&self) -> Option<Predicate> {
         match (&self.include, &self.missing) {
-            (Some(Names::These(values)), None) if values.len() <= CHOSEN => {
+            (Some(Names::These(values, _)), None) if values.len() <= CHOSEN => {
                 Some(Predicate::or(values.iter().map(|value| Predicate::exact(self.field.as_str(), value)).collect()))
             }
             _ => None,
