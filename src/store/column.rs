@@ -19,9 +19,7 @@ use crate::base::predicate::Number;
 
 /// Values after which a column of a group shows whether it repeats.
 pub const PROBE: usize = 512;
-/// A group counts the values of a column where there are so many at most: of more it is no less work to read the rows.
-const COUNTED: usize = 256;
-/// And where they have so many bytes at most: those of all groups are put together.
+/// A group counts the strings of a column where there are [`few::MOST`] of so many bytes at most: those of all groups are put together.
 const COUNTED_BYTES: usize = 16 << 10;
 
 /// Hash of a string; only ever used in memory.
@@ -443,7 +441,7 @@ impl SealedColumn {
     /// Whether [`Self::counts`] tells something, as far as that is known before it is asked.
     pub fn is_counted(&self) -> bool {
         match &self.values {
-            SealedValues::Dict { dict, .. } => dict.len() <= COUNTED && dict.bytes.len() <= COUNTED_BYTES,
+            SealedValues::Dict { dict, .. } => dict.len() <= few::MOST && dict.bytes.len() <= COUNTED_BYTES,
             SealedValues::Int(_, counts) | SealedValues::Bool(_, counts) => counts.get().is_none_or(Option::is_some),
             SealedValues::Text { .. } | SealedValues::Float(_) => false,
         }

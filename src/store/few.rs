@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::source::{Chunk, Dict};
 
-/// More values than this are not few.
+/// More values than this are not few: it is no less work then to read the rows.
 pub const MOST: usize = 256;
 
 /// Values, and how many rows have each.
@@ -19,18 +19,16 @@ pub const MOST: usize = 256;
 pub struct Few {
     counts: FxHashMap<i64, u64>,
     is_bool: bool,
-    rows: u64,
 }
 
 impl Few {
     /// How many rows have a value.
     pub fn rows(&self) -> u64 {
-        self.rows
+        self.counts.values().sum()
     }
 
     /// Counts a row's value; says no where they are too many.
     fn add(&mut self, value: i64) -> bool {
-        self.rows += 1;
         if let Some(count) = self.counts.get_mut(&value) {
             *count += 1;
             return true;

@@ -432,6 +432,25 @@ fn only_present(mut bits: Bits, present: &Present) -> Bits {
     bits
 }
 
+/// The rows whose number passes: by comparing, where what passes is a range.
+fn select_numbers<T: Copy + PartialOrd>(
+    test: &Test,
+    values: &[T],
+    range: Option<(T, T)>,
+    number: fn(T) -> Number,
+    present: &Present,
+    among: &Bits,
+) -> Bits {
+    let passes = |row: usize| values.get(row).is_some_and(|&value| test.matches_number(number(value)));
+    match range {
+        Some((least, greatest)) => {
+            let lies = |row: usize| values.get(row).is_some_and(|value| least <= *value && *value <= greatest);
+            only_present(Bits::fill(among, lies), present)
+        }
+        None => Bits::pick(&only_present(among.clone(), present), passes),
+    }
+}
+
 fn select_chunk(asked: &Asked, column: &ColumnPlan, chunk: &Chunk, view: &GroupView<'_>, among: &Bits) -> Bits {
     let test = &asked.leaf.test;
     match chunk {
@@ -454,24 +473,8 @@ fn select_chunk(asked: &Asked, column: &ColumnPlan, chunk: &Chunk, view: &GroupV
             let asked = only_present(among.clone(), present);
             typed::select_fixed(test, *form, bytes, &asked).unwrap_or_else(|| typed::select_written(test, chunk, &asked))
         }
-        Chunk::Int { values, present } => match test.int_range() {
-            Some((least, greatest)) => only_present(
-                Bits::fill(among, |row| values.get(row).is_some_and(|value| least <= *value && *value <= greatest)),
-                present,
-            ),
-            None => Bits::pick(&only_present(among.clone(), present), |row| {
-                values.get(row).is_some_and(|&value| test.matches_number(Number::Int(value)))
-            }),
-        },
-        Chunk::Float { values, present } => match test.float_range() {
-            Some((least, greatest)) => only_present(
-                Bits::fill(among, |row| values.get(row).is_some_and(|value| least <= *value && *value <= greatest)),
-                present,
-            ),
-            None => Bits::pick(&only_present(among.clone(), present), |row| {
-                values.get(row).is_some_and(|&value| test.matches_number(Number::Float(value)))
-            }),
-        },
+        Chunk::Int { values, present } => select_numbers(test, values, test.int_range(), Number::Int, present, among),
+        Chunk::Float { values, present } => select_numbers(test, values, test.float_range(), Number::Float, present, among),
         Chunk::Bool { values, present } => {
             let (yes, no) = (test.matches_bool(true), test.matches_bool(false));
             only_present(Bits::fill(among, |row| values.get(row).is_some_and(|&value| if value { yes } else { no })), present)

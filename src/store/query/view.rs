@@ -60,15 +60,17 @@ pub enum Datum<'a> {
 }
 
 impl<'a> Datum<'a> {
-    /// What an entry of a dictionary is in a column of this kind.
+    /// What an entry of a dictionary is in a column of this kind; missing where it is nothing of it.
     pub fn of_entry(kind: Kind, entry: &'a [u8]) -> Self {
-        let number = || std::str::from_utf8(entry).ok()?.parse().ok().map(Self::Int);
-        match kind {
-            Kind::Str | Kind::Float => Self::Str(entry),
-            Kind::List => Self::List(entry),
-            Kind::Int => number().unwrap_or(Self::Missing),
-            Kind::Bool => Self::Bool(entry == b"true"),
-        }
+        let text = || std::str::from_utf8(entry).ok();
+        let value = match kind {
+            Kind::Str => Some(Self::Str(entry)),
+            Kind::List => Some(Self::List(entry)),
+            Kind::Int => text().and_then(|text| text.parse().ok()).map(Self::Int),
+            Kind::Float => text().and_then(|text| text.parse().ok()).map(Self::Float),
+            Kind::Bool => text().and_then(|text| text.parse().ok()).map(Self::Bool),
+        };
+        value.unwrap_or(Self::Missing)
     }
 }
 

@@ -105,7 +105,7 @@ impl Look {
                 let rows = match lost {
                     0 => String::new(),
                     lost => format!(
-                        ", and without {} rows of which nobody knows when they were, or where they came from",
+                        ", and without up to {} rows of which nobody knows when they were, or where they came from",
                         lost.min(part.meta.rows)
                     ),
                 };

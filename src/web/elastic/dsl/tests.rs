@@ -121,6 +121,7 @@ fn ranges_are_of_numbers_or_of_times() {
 #[test]
 fn what_is_not_understood_is_named() {
     for (query, name) in [
+        (json!({ "regexp": { "a": { "value": "x@", "flags": "NONE" } } }), "`flags`"),
         (json!({ "fuzzy": { "a": "b" } }), "fuzzy"),
         (json!({ "nested": { "path": "a", "query": { "match_all": {} } } }), "nested"),
         (json!({ "bool": { "musst": [] } }), "musst"),

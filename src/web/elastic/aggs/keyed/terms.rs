@@ -56,8 +56,12 @@ pub enum By {
 #[derive(Clone, Debug)]
 enum Names {
     Like(Regex),
-    /// As they are written, and numbers among them in the one way of [`number`].
-    These(HashSet<String>, HashSet<String>),
+    These {
+        /// As they are written.
+        texts: HashSet<String>,
+        /// The numbers among them, in the one way of [`number`].
+        numbers: HashSet<String>,
+    },
 }
 
 /// A number as every spelling of it is told: `3`, `3.0` and `3e0` are one.
@@ -82,7 +86,7 @@ impl Names {
             Value::Array(values) if values.len() <= VALUES => {
                 let texts = values.iter().map(|value| scalar(value, what)).collect::<Result<HashSet<_>, _>>()?;
                 let numbers = texts.iter().filter_map(|text| Number::parse(text.as_bytes())).map(number).collect();
-                Ok(Self::These(texts, numbers))
+                Ok(Self::These { texts, numbers })
             }
             Value::Array(_) => Err(format!("`{what}` has at most {VALUES} values")),
             _ => Err(format!("`{what}` is an expression or a list of values; partitions are not supported")),
@@ -99,9 +103,9 @@ impl Names {
         };
         match self {
             Self::Like(regex) => regex.is_match(&text),
-            Self::These(texts, numbers) => match key {
-                OutValue::Int(int) if numbers.contains(&number(Number::Int(*int))) => true,
-                OutValue::Float(float) if numbers.contains(&number(Number::Float(*float))) => true,
+            Self::These { texts, numbers } => match key {
+                OutValue::Int(int) => numbers.contains(&number(Number::Int(*int))),
+                OutValue::Float(float) => numbers.contains(&number(Number::Float(*float))),
                 _ => std::str::from_utf8(&text).is_ok_and(|text| texts.contains(text)),
             },
         }
@@ -178,8 +182,8 @@ impl Terms {
     /// Rows that have one of the values that are wanted, where those are few.
     pub fn chosen(&self) -> Option<Predicate> {
         match (&self.include, &self.missing) {
-            (Some(Names::These(values, _)), None) if values.len() <= CHOSEN => {
-                Some(Predicate::or(values.iter().map(|value| Predicate::exact(self.field.as_str(), value)).collect()))
+            (Some(Names::These { texts, .. }), None) if texts.len() <= CHOSEN => {
+                Some(Predicate::or(texts.iter().map(|value| Predicate::exact(self.field.as_str(), value)).collect()))
             }
             _ => None,
         }
