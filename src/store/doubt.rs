@@ -3,7 +3,8 @@
 //! What the log does not list a start removes: crashes leave it of flushes, merges and replays that were never committed, whose rows
 //! are made again, and of parts whose rows others have by now. But where the log was lost, is empty, is damaged inside, ends in
 //! an entry that is as long as it should be and not what its checksum says, or lists parts that are gone, such a file may be the
-//! only copy of its rows. It stays then, seen by nobody, until `store repair` has found out; and so that no later start forgets, before anything is changed:
+//! only copy of its rows. It stays then, unseen (`unseen.rs` tells queries), until `store repair` has found out; and so that no later start
+//! forgets, before anything is changed:
 //!
 //! ```text
 //! store/DOUBT   JSON: {"v":1,"below":number,"since_ns":time,"marks":count}

@@ -66,6 +66,7 @@ mod tests;
 pub mod tools;
 mod topic;
 pub mod typed;
+mod unseen;
 pub mod watch;
 
 pub use append::Given;
@@ -176,6 +177,8 @@ pub struct Store {
     counters: Counters,
     /// Most bytes of a section of a part's directory; that of `part/directory.rs` but in tests.
     directory_bytes: usize,
+    /// Files that are kept for doubt and have rows which nothing else has.
+    unseen: RwLock<unseen::Look>,
     /// Lanes that have not yet made again what a crash took from the memtable.
     behind: AtomicUsize,
 }

@@ -24,6 +24,7 @@ use super::part::directory::DIRECTORY_BYTES;
 use super::part::read::PartFile;
 use super::stats::Counters;
 use super::topic::TopicStore;
+use super::unseen::{self, Kept};
 use super::{Config, Store, StoreError};
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
@@ -153,7 +154,7 @@ impl Store {
             report.topics += 1;
             topics.insert(*id, Arc::new(TopicStore::from_log(*id, state.clone(), files, staged)));
         }
-        lying.sweep(&*disk, &doubt, &mut report).map_err(|error| refused(root, error))?;
+        let kept = lying.sweep(&*disk, &doubt, &mut report).map_err(|error| refused(root, error))?;
         let parts = log.topics.values().flat_map(|topic| topic.parts.keys().chain(topic.staged.keys()).copied());
         let pieces = log.topics.values().flat_map(|topic| topic.keyed.values().flatten()).filter_map(|piece| piece.file);
         let named = parts.chain(pieces).max();
@@ -177,6 +178,7 @@ impl Store {
             watchers: Arc::default(),
             next_part: AtomicU64::new(greatest.max(named.unwrap_or(0)).saturating_add(1)),
             behind: AtomicUsize::new(0),
+            unseen: RwLock::new(unseen::Look::of(kept)),
             flush_asked: AtomicBool::new(false),
             retry_at: AtomicU64::new(0),
             merge_at: AtomicU64::new(0),
@@ -213,6 +215,10 @@ impl Store {
         let dropped = if due { self.drop_old().map(drop) } else { Ok(()) };
         if number == 0 {
             self.open_newest();
+        }
+        // Now, and after one minute, two, four and so on: what is looked at may be all there is.
+        if number == 0 || (number.is_multiple_of(DROP_TICKS) && (number / DROP_TICKS).is_power_of_two()) {
+            self.look_at_kept();
         }
         self.write_due().and(dropped)
     }
@@ -344,7 +350,8 @@ impl Lying {
                     all.empty.push(day);
                     continue;
                 }
-                for file in files {
+                // What is no file is not the store's.
+                for file in files.into_iter().filter(|entry| !entry.is_dir) {
                     let number = file.name.strip_suffix(".part").or_else(|| file.name.strip_suffix(".state"));
                     if let Some(number) = number.and_then(|number| u64::from_str_radix(number, 16).ok()) {
                         all.files.insert(day.join(&file.name), number);
@@ -355,9 +362,9 @@ impl Lying {
         Ok(all)
     }
 
-    /// Removes the files, of which the log lists none, but for those in doubt.
-    fn sweep(&self, disk: &dyn Disk, doubt: &Doubt, report: &mut OpenReport) -> std::io::Result<()> {
-        let mut changed = BTreeSet::new();
+    /// Removes the files, of which the log lists none, but for those in doubt; which of these are parts.
+    fn sweep(&self, disk: &dyn Disk, doubt: &Doubt, report: &mut OpenReport) -> std::io::Result<Vec<Kept>> {
+        let (mut changed, mut kept) = (BTreeSet::new(), Vec::new());
         // Days that retention emptied: a directory a topic and day would add up.
         for day in &self.empty {
             disk.remove_dir_all(day)?;
@@ -366,6 +373,7 @@ impl Lying {
         for (path, number) in &self.files {
             if doubt.keeps(*number) {
                 report.orphans_kept += 1;
+                kept.extend(Kept::at(path, *number));
             } else {
                 disk.remove_file(path)?;
                 report.orphans_removed += 1;
@@ -373,6 +381,7 @@ impl Lying {
             }
         }
         // Before somebody makes such names again.
-        changed.into_iter().try_for_each(|path| disk.sync_dir(path))
+        changed.into_iter().try_for_each(|path| disk.sync_dir(path))?;
+        Ok(kept)
     }
 }

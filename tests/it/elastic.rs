@@ -226,6 +226,9 @@ fn documents_are_shown_as_asked() {
     assert_eq!(fields["fields"], json!({ "tags": ["slow", "retry"], "@timestamp": ["1763632830000"] }));
     let doc_values = hit(json!({ "docvalue_fields": ["@timestamp", "took"] }));
     assert_eq!(doc_values["fields"], json!({ "@timestamp": ["2025-11-20T10:00:30.000Z"], "took": [1.5] }));
+    let numbers = json!([{ "field": "took", "format": "0.000" }, { "field": "status", "format": "#,##0.0" }, { "field": "app", "format": "0" }]);
+    let shown = hit(json!({ "docvalue_fields": numbers }));
+    assert_eq!(shown["fields"], json!({ "took": ["1.500"], "status": ["500.0"], "app": ["shop"] }));
     let none = hit(json!({ "stored_fields": "_none_" }));
     assert_eq!((none.get("_source"), none.get("_id")), (None, None));
     // A list of one is a list where the store can tell: tags.
@@ -238,6 +241,17 @@ fn documents_are_shown_as_asked() {
     let marked = elastic.search(marked);
     let highlight = json!({ "app": ["<b>shop</b>"], "message": ["POST /cart failed: connection <b>reset</b>"] });
     assert_eq!(marked["hits"]["hits"][0]["highlight"], highlight);
+    let beginnings = json!({
+        "query": { "query_string": { "query": "reset AND app:shop" } },
+        "highlight": { "fields": { "*": {} }, "max_analyzed_offset": 20 },
+    });
+    assert_eq!(elastic.search(beginnings)["hits"]["hits"][0]["highlight"], json!({ "app": ["<em>shop</em>"] }));
+    for (key, says) in [("long", Some("numeric_type")), ("date_nanos", Some("numeric_type")), ("double", None)] {
+        let sorted = json!({ "sort": [{ "took": { "order": "asc", "numeric_type": key } }] });
+        let (status, answer) = elastic.post("/web/_search", &sorted);
+        assert_eq!(status, if says.is_some() { 400 } else { 200 }, "{answer}");
+        assert!(says.is_none_or(|says| answer.to_string().contains(says)), "{answer}");
+    }
 
     let (status, document) = elastic.send("GET", "/web/_doc/web-0-2-0");
     assert_eq!((status, document["found"].as_bool(), document["_source"]["app"].as_str()), (200, Some(true), Some("api")));

@@ -112,6 +112,7 @@ pub use tops::{Top, Tops};
 use crate::base::ids::TopicId;
 use crate::store::Store;
 use crate::store::source::Source;
+use crate::store::unseen::Told;
 
 /// What is asked, of when, and how much of it.
 #[derive(Clone, Debug)]
@@ -239,7 +240,7 @@ pub fn run(
     cancel: &Cancel,
     emit: &mut dyn FnMut(OutRow) -> ControlFlow<()>,
 ) -> Result<Stats, QueryError> {
-    let whole = Whole::of(store);
+    let whole = Whole::of(store, request);
     Ok(whole.mark(search(&sources(store, request), request, cancel, emit)?))
 }
 
@@ -248,7 +249,7 @@ pub fn run(
 /// # Errors
 /// As [`run`].
 pub fn histogram(store: &Store, request: &Request, buckets: usize, cancel: &Cancel) -> Result<Histogram, QueryError> {
-    let whole = Whole::of(store);
+    let whole = Whole::of(store, request);
     let mut histogram = histogram_of(&sources(store, request), request, buckets, cancel)?;
     histogram.stats = whole.mark(histogram.stats);
     Ok(histogram)
@@ -265,7 +266,7 @@ pub fn top_values(
     limit: usize,
     cancel: &Cancel,
 ) -> Result<TopValues, QueryError> {
-    let whole = Whole::of(store);
+    let whole = Whole::of(store, request);
     let mut top = top_values_of(&sources(store, request), request, field, limit, cancel)?;
     top.stats = whole.mark(top.stats);
     Ok(top)
@@ -276,7 +277,7 @@ pub fn top_values(
 /// # Errors
 /// As [`run`].
 pub fn fields(store: &Store, request: &Request, cancel: &Cancel) -> Result<(Vec<FieldSummary>, Stats), QueryError> {
-    let whole = Whole::of(store);
+    let whole = Whole::of(store, request);
     let (fields, stats) = fields_of(&sources(store, request), request, cancel)?;
     Ok((fields, whole.mark(stats)))
 }
@@ -289,7 +290,7 @@ pub use explain::explain_of;
 /// # Errors
 /// As [`run`].
 pub fn tops(store: &Store, request: &Request, top: &Top, cancel: &Cancel) -> Result<Tops, QueryError> {
-    let whole = Whole::of(store);
+    let whole = Whole::of(store, request);
     let mut found = tops_of(&sources(store, request), request, top, cancel)?;
     found.stats = whole.mark(found.stats);
     Ok(found)
@@ -303,7 +304,7 @@ pub use tops::tops_of;
 /// # Errors
 /// As [`run`].
 pub fn explain(store: &Store, request: &Request, cancel: &Cancel) -> Result<Explanation, QueryError> {
-    let whole = Whole::of(store);
+    let whole = Whole::of(store, request);
     let mut explanation = explain_of(&sources(store, request), request, cancel)?;
     explanation.stats = whole.mark(explanation.stats);
     Ok(explanation)
@@ -325,18 +326,30 @@ pub fn complete(store: &Store, request: &Request, text: &str, at: usize, cancel:
     complete_of(&sources(store, request), request, text, at, cancel)
 }
 
-/// Whether the store had all rows when a query began; asked before its snapshot is taken.
+/// What the store lacked when a query began; asked before its snapshot is taken.
 #[derive(Clone, Copy)]
-struct Whole(bool);
+struct Whole {
+    is_behind: bool,
+    unseen: Told,
+}
 
 impl Whole {
-    fn of(store: &Store) -> Self {
-        Self(store.lanes_behind() == 0)
+    fn of(store: &Store, request: &Request) -> Self {
+        let unseen = store.unseen((request.from_ns, request.to_ns), request.topics.as_deref(), request.topic_id);
+        Self { is_behind: store.lanes_behind() > 0, unseen }
     }
 
     fn mark(self, mut stats: Stats) -> Stats {
-        if !self.0 {
+        if self.is_behind {
             stats.miss("rows that were not on the disk before the restart are being made again; ask again in a moment");
+        }
+        match self.unseen {
+            Told::Nothing => {}
+            Told::Unknown => stats.miss("files that store/COMMITS may have lost are being looked at; ask again in a moment"),
+            Told::Unseen => stats.miss(
+                "store/COMMITS lost entries, and files that they named have rows which are not seen: stop the box and run `sawbox \
+                 store repair`",
+            ),
         }
         stats
     }

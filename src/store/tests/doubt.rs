@@ -1,10 +1,13 @@
 //! A log that lost entries: what they may have named stays, over starts, commits and checkpoints, until a repair takes it in.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::query::{self, Cancel, Request, parse};
+use super::super::unseen::Told;
 use super::super::{Config, OpenReport, Store};
 use super::fixtures::bytes_of;
 use super::tools::{content, look, put, repaired};
@@ -59,6 +62,14 @@ fn is_doubted(disk: &SimDisk) -> bool {
     disk.files().iter().any(|(path, _)| path == Path::new(DOUBT))
 }
 
+/// What queries say of rows that are not seen: before kept files are looked at, and afterwards.
+fn told(store: &Store) -> (Told, Told) {
+    let tell = || store.unseen((None, None), None, None);
+    let before = tell();
+    store.look_at_kept();
+    (before, tell())
+}
+
 /// Where each entry of the log begins, and where the last one ends.
 fn entries(disk: &SimDisk) -> Vec<usize> {
     let look = JournalLook::at(disk, Path::new(COMMITS)).unwrap();
@@ -75,6 +86,7 @@ fn stays_until_repaired(disk: &Arc<SimDisk>, topic: TopicId, kept: u64, wanted: 
     assert!(!look(disk).log().is_whole(), "a repair before the start has something to do");
     let (store, report) = open(disk);
     assert_eq!((report.orphans_kept, report.orphans_removed), (kept, 0), "{report:?}");
+    assert_eq!(told(&store), (Told::Unknown, Told::Unseen), "queries say so");
     flush(&store, topic, 1000);
     store.log.lock().checkpoint().unwrap();
     drop(store);
@@ -94,6 +106,7 @@ fn stays_until_repaired(disk: &Arc<SimDisk>, topic: TopicId, kept: u64, wanted: 
     repaired(disk, false);
     let (store, report) = open(disk);
     assert_eq!((report.orphans_kept, report.orphans_removed, report.parts_missing), (0, 0, 0), "{report:?}");
+    assert_eq!(told(&store), (Told::Nothing, Told::Nothing));
     let seen = read(&store.snapshot(None, None, None));
     assert!(wanted.iter().all(|(place, row)| seen.get(place) == Some(row)), "{} rows of {}", seen.len(), wanted.len() + 10);
     assert_eq!(seen.len(), wanted.len() + 10, "none twice");
@@ -193,6 +206,78 @@ fn ordinary_crashes_leave_nothing() {
     }
 }
 
+#[test]
+fn queries_say_that_rows_are_not_seen_where_these_would_be() {
+    let (disk, topic, _) = filled(2, false);
+    disk.remove_file(Path::new(COMMITS)).unwrap();
+    let (store, _) = open(&disk);
+    let ask = |change: &dyn Fn(&mut Request)| {
+        let mut request = Request::new(parse("*").unwrap());
+        change(&mut request);
+        let stats =
+            query::run(&store, &request, &Cancel::new(Arc::new(SimClock::at(TODAY))), &mut |_| ControlFlow::Continue(()))
+                .unwrap();
+        (stats.partial, stats.note.unwrap_or_default())
+    };
+    assert!(ask(&|_| ()).1.contains("looked at"));
+    store.look_at_kept();
+    let (is_partial, note) = ask(&|_| ());
+    assert!(is_partial && note.contains("`sawbox store repair`"), "{note}");
+    assert!(ask(&|request| request.topic_id = Some(topic)).0 && !ask(&|request| request.topic_id = Some(TopicId::new())).0);
+    assert!(ask(&|request| request.topics = Some(vec!["t".to_owned()])).0);
+    assert!(!ask(&|request| request.topics = Some(vec!["other".to_owned()])).0);
+    assert!(ask(&|request| request.from_ns = Some(TODAY)).0 && !ask(&|request| request.from_ns = Some(TODAY + 1)).0);
+    assert!(!ask(&|request| request.to_ns = Some(TODAY)).0 && ask(&|request| request.to_ns = Some(TODAY + 1)).0);
+    // A lane makes the records again that the queue still has: first those of one part, then the others, then by a later filter.
+    flush(&store, topic, 0);
+    assert_eq!(told(&store), (Told::Unseen, Told::Unseen));
+    flush(&store, topic, 10);
+    assert_eq!(told(&store), (Told::Unseen, Told::Nothing));
+    assert!(!ask(&|_| ()).0);
+}
+
+#[test]
+fn rows_that_were_deleted_or_that_others_have_are_not_missed() {
+    // An entry of a merge was lost, and all it was made of is there.
+    let (disk, ..) = filled(3, false);
+    let before = content(&disk);
+    let (store, _) = open(&disk);
+    store.merge_all().unwrap();
+    drop(store);
+    let places = entries(&disk);
+    let lost = places[places.len() - 2] as u64;
+    for (path, bytes) in before.into_iter().filter(|(path, _)| path.extension().is_some_and(|kind| kind == "part")) {
+        put(&disk, &path, &bytes);
+    }
+    disk.flip_bit(Path::new(COMMITS), (lost + 30) * 8);
+    let (store, report) = open(&disk);
+    assert_eq!((report.orphans_kept, report.orphans_removed, report.parts_missing), (1, 0, 0));
+    assert_eq!(told(&store), (Told::Unknown, Told::Nothing));
+    drop(store);
+    // The entry of a flush was lost, and its rows are deleted before anybody looks.
+    let (disk, topic, _) = filled(3, false);
+    let lost = entries(&disk)[1] as u64;
+    disk.flip_bit(Path::new(COMMITS), (lost + 30) * 8);
+    let (store, _) = open(&disk);
+    assert_eq!(told(&store), (Told::Unknown, Told::Unseen));
+    store.delete_rows(topic, "t", &[(0, 0, 9)]).unwrap();
+    assert_eq!(told(&store), (Told::Unseen, Told::Unseen), "one is left");
+    store.delete_rows(topic, "t", &[(0, 9, 10)]).unwrap();
+    assert_eq!(told(&store), (Told::Unseen, Told::Nothing));
+}
+
+#[test]
+fn a_kept_file_that_cannot_be_read_may_hold_anything() {
+    let (disk, ..) = filled(2, false);
+    disk.remove_file(Path::new(COMMITS)).unwrap();
+    for path in parts(&disk) {
+        put(&disk, &path, b"nothing of a part");
+    }
+    let (store, _) = open(&disk);
+    assert_eq!(told(&store), (Told::Unknown, Told::Unseen));
+    assert_eq!(store.unseen((Some(TODAY + 1), None), Some(&["other".to_owned()]), None), Told::Unseen);
+}
+
 fn log_of(disk: &SimDisk) -> Vec<u8> {
     bytes_of(disk, Path::new(COMMITS))
 }
@@ -220,6 +305,23 @@ fn a_doubt_that_makes_no_sense_keeps_all() {
     put(&disk, Path::new(DOUBT), b"{\"v\":1,\"bel");
     let (_, report) = open(&disk);
     assert_eq!((report.orphans_kept, report.orphans_removed), (1, 0));
+}
+
+#[test]
+fn a_directory_in_place_of_a_part_is_no_reason_not_to_start() {
+    let (disk, topic, _) = filled(2, false);
+    let path = parts(&disk).into_iter().next().unwrap();
+    disk.remove_file(&path).unwrap();
+    disk.create_dir_all(&path).unwrap();
+    for repaired in [false, true] {
+        let (store, report) = open(&disk);
+        assert_eq!((report.parts_missing, report.orphans_removed), (u64::from(!repaired), 0));
+        drop(store);
+        super::tools::repaired(&disk, false);
+    }
+    let (store, _) = open(&disk);
+    assert_eq!(store.cursor(topic, 0), Some(20));
+    assert_eq!(read(&store.snapshot(None, None, None)).len(), 10);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::store::query::{OutRow, OutValue};
 /// Most marks in a string.
 const MARKS: usize = 1000;
 /// Options that choose between ways to do it, of which we have one.
-const HARMLESS: [&str; 14] = [
+const HARMLESS: [&str; 13] = [
     "type",
     "order",
     "no_match_size",
@@ -27,7 +27,6 @@ const HARMLESS: [&str; 14] = [
     "fragmenter",
     "fragment_offset",
     "matched_fields",
-    "max_analyzed_offset",
     "phrase_limit",
     "tags_schema",
 ];
@@ -49,6 +48,8 @@ struct How {
     fragments: usize,
     same_field: bool,
     html: bool,
+    /// Marks end before that byte, if it is said.
+    upto: Option<usize>,
 }
 
 /// Something that was looked for.
@@ -102,6 +103,7 @@ fn how(options: &Map<String, Value>, outer: Option<&How>) -> Result<How, String>
         fragments: count(options, "number_of_fragments")?.unwrap_or(outer.map_or(5, |outer| outer.fragments)),
         same_field: flag(options, "require_field_match")?.unwrap_or(outer.is_none_or(|outer| outer.same_field)),
         html,
+        upto: count(options, "max_analyzed_offset")?.or(outer.and_then(|outer| outer.upto)),
     })
 }
 
@@ -111,7 +113,16 @@ impl Highlight {
     /// # Errors
     /// What is not supported, by name.
     pub fn read(written: &Value) -> Result<Self, String> {
-        let own = ["fields", "pre_tags", "post_tags", "fragment_size", "number_of_fragments", "require_field_match", "encoder"];
+        let own = [
+            "fields",
+            "pre_tags",
+            "post_tags",
+            "fragment_size",
+            "number_of_fragments",
+            "require_field_match",
+            "encoder",
+            "max_analyzed_offset",
+        ];
         let known: Vec<&str> = own.into_iter().chain(HARMLESS).collect();
         let body = object(written, "highlight")?;
         only(body, "highlight", &known)?;
@@ -223,7 +234,8 @@ fn found(bytes: &[u8], marks: &[&Mark]) -> Vec<Range<usize>> {
 }
 
 fn show(bytes: &[u8], marks: &[&Mark], how: &How, out: &mut Vec<Value>) {
-    let hits = found(bytes, marks);
+    let mut hits = found(bytes, marks);
+    hits.retain(|hit| how.upto.is_none_or(|upto| hit.end <= upto));
     if hits.is_empty() {
         return;
     }

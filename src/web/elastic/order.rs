@@ -105,6 +105,13 @@ impl Order {
                 Value::Null => None,
                 _ => maybe_text(options, "order")?,
             };
+            let format = maybe_text(options, "format")?;
+            match maybe_text(options, "numeric_type")? {
+                None | Some("double" | "date") => {}
+                // It asks for another value beside each hit; where that is written out it is the same.
+                Some("date_nanos") if format.is_some() => {}
+                Some(other) => return Err(format!("`numeric_type` {other} of `sort` is not supported; double and date are")),
+            }
             let descending = match order {
                 None => name == "_score",
                 Some(order) if order.eq_ignore_ascii_case("asc") => false,
@@ -134,8 +141,7 @@ impl Order {
                             return Err(format!("`missing` {other} of `sort` is not supported; _first and _last are"));
                         }
                     };
-                    let format =
-                        maybe_text(options, "format")?.map(|format| Dates::new(now_ns).format(Some(format))).transpose()?;
+                    let format = format.map(|format| Dates::new(now_ns).format(Some(format))).transpose()?;
                     let name = field_name(name).to_owned();
                     if name == TIME {
                         newest_first.get_or_insert(descending);

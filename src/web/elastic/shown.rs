@@ -9,10 +9,10 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value, json};
 
+use super::aggs::format::Format;
 use super::ask::Params;
 use super::calendar::iso;
-use super::dates::Dates;
-use super::dsl::names::{KEYWORD, names_like, shown_name};
+use super::dsl::names::{KEYWORD, TIMESTAMP, names_like, shown_name};
 use super::dsl::read::{each, maybe_text, object, only, text};
 use super::highlight::Highlight;
 use super::order::Order;
@@ -55,13 +55,13 @@ impl Default for Source {
 #[derive(Clone, Debug)]
 struct Wanted {
     names: Glob,
-    format: Option<Dates>,
+    format: Option<Format>,
     /// Whether `.keyword` was behind the names: it is in the answer too.
     keyword: bool,
 }
 
 impl Wanted {
-    fn new(names: &str, format: Option<Dates>) -> Self {
+    fn new(names: &str, format: Option<Format>) -> Self {
         Self { names: names_like(names), format, keyword: names.ends_with(KEYWORD) }
     }
 }
@@ -165,11 +165,15 @@ impl Shown {
                 }
                 let values = match value {
                     OutValue::Time(ns) => match &wanted.format {
-                        Some(dates) => vec![dates.clone().write(*ns).into()],
-                        None => vec![iso(*ns, &mut sawbox_guest::time::Zone::utc(), true).into()],
+                        Some(Format::Date(dates)) => vec![dates.clone().write(*ns).into()],
+                        _ => vec![iso(*ns, &mut sawbox_guest::time::Zone::utc(), true).into()],
                     },
                     OutValue::List(items) => items.iter().map(|item| plain(&OutValue::Str(item.clone()))).collect(),
-                    value => vec![plain(value)],
+                    value => {
+                        let value = plain(value);
+                        let number = wanted.format.as_ref().filter(|format| matches!(format, Format::Number(_)));
+                        vec![number.and_then(|format| format.text(&value)).unwrap_or(value)]
+                    }
                 };
                 fields.insert(if wanted.keyword { format!("{name}{KEYWORD}") } else { name.to_owned() }, values.into());
             }
@@ -270,8 +274,9 @@ fn wanted(written: Option<&Value>, what: &str, now_ns: i64) -> Result<Vec<Wanted
         let how = object(one, what)?;
         only(how, what, &["field", "format", "include_unmapped"])?;
         let format = maybe_text(how, "format")?.filter(|format| *format != "use_field_mapping");
-        let format = format.map(|format| Dates::new(now_ns).format(Some(format))).transpose()?;
-        Ok(Wanted::new(text(how.get("field"), what)?, format))
+        let name = text(how.get("field"), what)?;
+        let is_date = (name == TIMESTAMP).then_some(true);
+        Ok(Wanted::new(name, format.map(|format| Format::read(format, is_date, now_ns)).transpose()?))
     };
     written.map_or(&[][..], each).iter().map(one).collect()
 }

@@ -46,7 +46,8 @@ impl Format {
         Decimal::read(pattern).map(Self::Number)
     }
 
-    fn text(&self, value: &Value) -> Option<Value> {
+    /// A number as text.
+    pub fn text(&self, value: &Value) -> Option<Value> {
         let number = value.as_f64()?;
         Some(match self {
             #[allow(clippy::cast_possible_truncation)]

@@ -19,7 +19,7 @@ use crate::web::Web;
 
 mod bins;
 mod figures;
-mod format;
+pub mod format;
 mod keyed;
 mod level;
 mod parse;

@@ -3,6 +3,7 @@
 //! Every field is text and keyword at once: `match` asks for words in any case, `term` for the whole value. Of the message, which
 //! is text alone, a term is a word, and patterns begin and end where words do.
 
+use crate::base::dated::without_date;
 use crate::base::predicate::{Field, Glob, Net, Piece, Predicate, Test};
 use crate::base::row::TIME;
 use crate::web::elastic::dates::{Dates, Stretch, is_maths};
@@ -30,6 +31,12 @@ pub fn term(name: &str, value: &str, any_case: bool, dates: &mut Dates) -> Resul
         return Predicate::regex(field(name), &format!("(?is)^(?:{})$", regex::escape(value)));
     }
     let exact = Predicate::exact(field(name), value);
+    // As in an index that is asked for by its name, a date behind it says nothing.
+    if own == "_topic"
+        && let Some(bare) = without_date(value)
+    {
+        return Ok(Predicate::Or(vec![exact, Predicate::exact(field(name), bare)]));
+    }
     Ok(match Net::parse(value) {
         // Of addresses, a network is a term.
         Some(net) => Predicate::Or(vec![exact, Predicate::leaf(field(name), Test::Net(net))]),

@@ -161,6 +161,10 @@ impl Reader {
         all.extend(clauses("filter")?);
         let should = clauses("should")?;
         let excluded = clauses("must_not")?;
+        let is_pure = all.is_empty() && should.is_empty() && !excluded.is_empty();
+        if is_pure && flag(body, "adjust_pure_negative")? == Some(false) {
+            return Ok(Predicate::none());
+        }
         let needed = match body.get("minimum_should_match") {
             None | Some(Value::Null) => 0,
             Some(written) => leaf::needed(&scalar(written, "minimum_should_match")?, should.len())?,

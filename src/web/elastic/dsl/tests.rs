@@ -82,6 +82,14 @@ fn bool_joins_clauses() {
         check(json!({ "bool": { "minimum_should_match": none } }), "*");
     }
     check(json!({ "bool": {} }), "*");
+    let without = |pure: Value| json!({ "bool": { "must_not": { "term": { "b": 2 } }, "adjust_pure_negative": pure } });
+    check(without(json!(true)), "-b:=2");
+    check(without(json!(false)), "not *");
+    let one = json!({ "term": { "a": 1 } });
+    check(
+        json!({ "bool": { "filter": one, "must_not": { "term": { "b": 2 } }, "adjust_pure_negative": false } }),
+        "a:=1 -b:=2",
+    );
     check(json!({ "bool": { "filter": [{ "match_all": {} }, { "term": { "a": 1 } }] } }), "a:=1");
 }
 
@@ -115,6 +123,7 @@ fn ranges_are_of_numbers_or_of_times() {
     time(json!({ "gt": "2015-05-16", "lte": "2015-05-17" }), "_time:[2015-05-17T00:00:00Z TO 2015-05-18T00:00:00Z}");
     time(json!({ "gte": "2015-05-17", "time_zone": "+02:00" }), "_time>=2015-05-16T22:00:00Z");
     time(json!({ "gte": "17.05.2015", "format": "dd.MM.yyyy" }), "_time>=2015-05-17T00:00:00Z");
+    check(json!({ "term": { "_index": "web-2015.05.17" } }), "_topic:=web-2015.05.17 or _topic:=web");
     check(json!({ "term": { "@timestamp": "2015-05-17" } }), "_time:[2015-05-17T00:00:00Z TO 2015-05-18T00:00:00Z}");
 }
 
@@ -136,6 +145,8 @@ fn what_is_not_understood_is_named() {
         (json!({ "term": { "a": { "value": "b", "boots": 2 } } }), "boots"),
         (json!({ "match": { "a": { "query": "b", "fuzziness": "AUTO" } } }), "fuzziness"),
         (json!({ "match_phrase": { "a": { "query": "b c", "slop": 2 } } }), "slop"),
+        (json!({ "match_phrase": { "a": { "query": "b c", "operator": "and" } } }), "operator"),
+        (json!({ "match_phrase_prefix": { "a": { "query": "b c", "minimum_should_match": 1 } } }), "minimum_should_match"),
         (json!({ "regexp": { "a": "~(b)" } }), "~"),
         (json!({ "regexp": { "a": "(?i)b" } }), "(?"),
         (json!({ "regexp": { "a": "a)|(b" } }), "ends nothing"),

@@ -51,7 +51,9 @@ pub fn clause(kind: &str, body: &Value, dates: &mut Dates, left: &mut usize) -> 
     };
     let (written, words) = match value {
         Value::Object(options) => {
-            refuse_unknown(options, kind, &["query", "operator", "minimum_should_match"])?;
+            let is_phrase = matches!(how, How::Phrase | How::PhrasePrefix);
+            let own: &[&str] = if is_phrase { &["query"] } else { &["query", "operator", "minimum_should_match"] };
+            refuse_unknown(options, kind, own)?;
             let query = scalar(options.get("query").ok_or_else(|| format!("`{kind}` wants `query`"))?, kind)?;
             (query, Words::new(options, how)?)
         }
