@@ -399,12 +399,16 @@ pub trait Source: Send + Sync + Debug {
         Ok(self.dict(column)?.filter(|dict| dict.len() == counts.len()).map(|dict| Counted { dict, counts }))
     }
     /// Codes of the entries of [`Source::dict`] that pass, ascending, and how many rows have each, deleted ones too; `None` where no
-    /// index saves it from trying most entries. `wanted` is what the test wants of every string.
+    /// index tells. `wanted` is what the test wants of every string.
     ///
     /// # Errors
     /// Damage.
     fn dict_passing(&self, _column: usize, _test: &Test, _wanted: &Wanted) -> Result<Option<Vec<(u32, u64)>>, StoreError> {
         Ok(None)
+    }
+    /// Rows of a group with this code of [`Source::dict`], set bits as in [`Present`]; `None` where telling takes all codes, or damage.
+    fn rows_of_code(&self, _group: usize, _column: usize, _code: u32) -> Option<Vec<u64>> {
+        None
     }
     /// Groups that may hold a string of this column which passes, as far as an index tells: set bits as in [`Present`]; `None`
     /// where it tells nothing. `wanted` is what the test wants of every string.

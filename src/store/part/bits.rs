@@ -108,6 +108,32 @@ pub fn unpack_u32(bytes: &[u8], count: usize, width: u8) -> Option<Vec<u32>> {
     Some(all)
 }
 
+/// Which of `count` numbers of `width` bits, at most 32, are this one, as set bits; `None` where the bytes do not hold them.
+pub fn equal(bytes: &[u8], count: usize, width: u8, wanted: u32) -> Option<Vec<u64>> {
+    if width > 32 || packed_len(count, width) > bytes.len() {
+        return None;
+    }
+    let mut block = [0u32; BLOCK];
+    let mut words = Vec::with_capacity(count.div_ceil(64));
+    let step = packed_len(BLOCK, width);
+    let (mut left, mut rest) = (count, bytes);
+    while left > 0 {
+        let out = block.get_mut(..left.min(BLOCK))?;
+        unpack_block(rest, usize::from(width), out)?;
+        for numbers in out.chunks(64) {
+            // Without a branch for each: most words have none.
+            let any = numbers.iter().fold(false, |any, number| any | (*number == wanted));
+            let bits = |numbers: &[u32]| {
+                numbers.iter().enumerate().fold(0, |bits, (bit, number)| bits | u64::from(*number == wanted) << bit)
+            };
+            words.push(if any { bits(numbers) } else { 0 });
+        }
+        left -= out.len();
+        rest = rest.get(step..).unwrap_or(&[]);
+    }
+    Some(words)
+}
+
 /// A number that others of some bits are unpacked to.
 trait Unpacked: Copy + Default {
     fn of(value: u64) -> Self;
@@ -270,6 +296,13 @@ mod tests {
                 assert_eq!(unpack(&out, count, width, |values| back.extend_from_slice(values)), Some(()));
                 let small = unpack_u32(&out, count, width).map(|all| all.into_iter().map(u64::from).collect());
                 assert_eq!(small, (width <= 32).then(|| back.clone()));
+                for wanted in values.iter().copied().take(3).chain([0, 1]).filter_map(|wanted| u32::try_from(wanted).ok()) {
+                    let words = equal(&out, count, width, wanted);
+                    let rows =
+                        |words: Vec<u64>| (0..count).filter(|row| words[row / 64] >> (row % 64) & 1 == 1).collect::<Vec<_>>();
+                    let model = (0..count).filter(|row| values[*row] == u64::from(wanted)).collect();
+                    assert_eq!(words.map(rows), (width <= 32).then_some(model), "{wanted} in {width} bits");
+                }
                 assert_eq!(back, values, "{width} bits");
                 if !out.is_empty() {
                     assert_eq!(unpack(&out[1..], count, width, |_| ()), None);

@@ -7,8 +7,9 @@
 //! Codes are in the order of their entries' bytes, so those that come often lie anywhere; their ranks are small, and the others
 //! patches. `200` of a column of status codes then takes a bit, not four.
 
-use super::bits::{Reader, put_varint};
+use super::bits::{Reader, equal, packed_len, put_varint, width_of};
 use super::chunk::{self, encoding};
+use crate::store::source::Present;
 
 /// Fewer codes are not ranked.
 const FEW_CODES: usize = 256;
@@ -61,4 +62,46 @@ pub fn codes(reader: &mut Reader<'_>, encoded: u8, count: usize, entries: usize)
     let inner = reader.u8()?;
     let ranks = chunk::ints(reader, inner, count)?;
     ranks.into_iter().map(|rank| order.get(usize::try_from(rank).ok()?).copied()).collect()
+}
+
+/// Which of `total` rows have a code of [`codes`], as set bits: `Some(None)` where only all codes tell. Reads a chunk from its presence on.
+pub fn having(reader: &mut Reader<'_>, encoded: u8, total: usize, code: u32) -> Option<Option<Vec<u64>>> {
+    let (present, count) = chunk::presence(reader, total)?;
+    let none = || Some(Some(vec![0; total.div_ceil(64)]));
+    let entry = code.checked_sub(1)?;
+    if encoded == encoding::RANKED {
+        let distinct = reader.size()?;
+        for _ in 0..distinct {
+            if reader.number()? == entry {
+                return Some(None);
+            }
+        }
+        return none();
+    }
+    let base = reader.varint()?;
+    let width = reader.u8().filter(|width| *width <= 32)?;
+    match u64::from(entry).checked_sub(base).and_then(|wanted| u32::try_from(wanted).ok()) {
+        Some(wanted) if width_of(u64::from(wanted)) <= width => {
+            let found = equal(reader.take(packed_len(count, width))?, count, width, wanted)?;
+            Some(Some(spread(found, &present)))
+        }
+        _ => none(),
+    }
+}
+
+/// Puts the bits of `k` values where they belong among all rows.
+fn spread(values: Vec<u64>, present: &Present) -> Vec<u64> {
+    let Present::Some(words) = present else { return values };
+    let mut all = vec![0; words.len()];
+    let mut before = 0;
+    for (out, word) in all.iter_mut().zip(words) {
+        let mut rest = *word;
+        while rest != 0 {
+            let bit = values.get(before / 64).map_or(0, |value| value >> (before % 64) & 1);
+            *out |= bit << rest.trailing_zeros();
+            rest &= rest - 1;
+            before += 1;
+        }
+    }
+    all
 }

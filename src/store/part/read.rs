@@ -399,6 +399,13 @@ impl Source for PartSource {
         self.passing(column, test, wanted)
     }
 
+    fn rows_of_code(&self, group: usize, column: usize, code: u32) -> Option<Vec<u64>> {
+        let number = u32::try_from(column).ok()?.checked_add(FIRST_FIELD)?;
+        let (chunk, bytes) = self.raw_chunk(group, number).ok()??;
+        let has_codes = matches!(chunk.encoding, encoding::CODES | encoding::RANKED);
+        if has_codes { ranked::having(&mut Reader(bytes), chunk.encoding, self.rows(group), code)? } else { None }
+    }
+
     fn lineage(&self, group: usize) -> Result<Lineage, StoreError> {
         self.lineage_of(group)
     }

@@ -6,16 +6,18 @@
 //!    Texts that are split are asked by their shapes first, and messages by the fields that they are made of.
 //! 4. `and` asks its cheap parts first, and asks the others only about rows that are left.
 
+mod column;
 mod count;
 mod why;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use self::column::ColumnPlan;
 use super::bits::Bits;
 use super::derived;
 use super::mapped::is_equal;
 use super::out::virtual_field;
-use super::search::{DictVerdict, is_same, judge, select_text};
+use super::search::{is_same, judge, select_text};
 use super::shaped;
 use super::typed;
 use super::view::{FieldReader, GroupView, virtual_reader};
@@ -68,21 +70,6 @@ enum PerRow {
     Offset,
     N,
     Generation,
-}
-
-#[derive(Debug)]
-struct ColumnPlan {
-    column: usize,
-    kind: Kind,
-    whole: OnceLock<Option<Arc<DictVerdict>>>,
-    /// Which of its entries pass, and how many rows have each.
-    passing: OnceLock<Option<Vec<(u32, u64)>>>,
-    /// Where matches are looked for first in strings that are made of other columns.
-    fields: OnceLock<Option<derived::Fields>>,
-    /// What the test says of the shapes of texts that are split.
-    shapes: OnceLock<Option<shaped::Verdicts>>,
-    /// Groups that may hold a match; `None`: any.
-    groups: OnceLock<Option<Vec<u64>>>,
 }
 
 /// What is known of a group before its rows are read.
@@ -269,51 +256,8 @@ fn plan(leaf: &Leaf, source: &dyn Source) -> LeafPlan {
         }
     }
     let columns = source.columns().iter().enumerate().filter(|(_, column)| leaf.field.is(&column.name));
-    let columns: Vec<ColumnPlan> = columns
-        .map(|(column, own)| ColumnPlan {
-            column,
-            kind: own.kind,
-            whole: OnceLock::new(),
-            passing: OnceLock::new(),
-            fields: OnceLock::new(),
-            shapes: OnceLock::new(),
-            groups: OnceLock::new(),
-        })
-        .collect();
+    let columns: Vec<ColumnPlan> = columns.map(|(column, own)| ColumnPlan::new(column, own.kind)).collect();
     if columns.is_empty() { LeafPlan::Fixed(false) } else { LeafPlan::Columns(columns) }
-}
-
-impl ColumnPlan {
-    /// The entries of the dictionary of the whole source that pass, where an index tells.
-    fn passing(&self, asked: &Asked, source: &dyn Source) -> Option<&[(u32, u64)]> {
-        let ask = || source.dict_passing(self.column, &asked.leaf.test, &asked.wanted).ok().flatten();
-        self.passing.get_or_init(ask).as_deref()
-    }
-
-    /// The verdict over the dictionary of the whole source, if the column has one.
-    fn whole(&self, asked: &Asked, source: &dyn Source) -> Option<&Arc<DictVerdict>> {
-        let judge = || {
-            let passing = self.passing(asked, source);
-            if passing.is_some_and(<[_]>::is_empty) {
-                return Some(Arc::new(DictVerdict::of(Arc::default(), &[])));
-            }
-            // A damaged dictionary is found (and counted) again when its chunks are read; those of numbers do without.
-            let dict = source.dict(self.column).ok().flatten()?;
-            Some(Arc::new(match passing {
-                Some(passing) => DictVerdict::of(dict, passing),
-                None => judge(&asked.leaf.test, self.kind, dict),
-            }))
-        };
-        self.whole.get_or_init(judge).as_ref()
-    }
-
-    /// Whether a group may hold a match, as far as an index tells.
-    fn may_be_in(&self, asked: &Asked, source: &dyn Source, group: usize) -> bool {
-        // A damaged index rules nothing out, and no answer is the poorer for it.
-        let ask = || source.groups_with(self.column, &asked.leaf.test, &asked.wanted).ok().flatten();
-        let groups = self.groups.get_or_init(ask).as_ref();
-        groups.is_none_or(|words| words.get(group / 64).is_some_and(|word| word >> (group % 64) & 1 == 1))
-    }
 }
 
 fn foresee_leaf(asked: &Asked, plan: &LeafPlan, source: &dyn Source, group: usize) -> Foresight {
@@ -375,29 +319,39 @@ fn select_leaf(asked: &Asked, plan: &LeafPlan, view: &GroupView<'_>, among: Bits
     };
     let mut kept = Bits::none(rows);
     for column in columns {
-        if column.whole.get().is_some_and(|verdict| verdict.as_ref().is_some_and(|verdict| verdict.matching == 0)) {
-            continue;
+        if let Some(own) = select_column(asked, column, view, &among) {
+            column.note(asked, view, &own, &among);
+            kept.or(&own);
         }
-        if matches!(column.kind, Kind::Str | Kind::List) && !column.may_be_in(asked, view.source, view.group) {
-            continue;
-        }
-        let shapes = column.shapes.get_or_init(|| shaped::Verdicts::of(test, view.source, column.column));
-        if let Some((sure, rest)) = shapes.as_ref().and_then(|shapes| shapes.select(test, view, column.column, &among)) {
-            kept.or(&sure);
-            if let Some(chunk) = rest {
-                kept.or(&select_chunk(asked, column, &chunk, view, &among));
-            }
-            continue;
-        }
-        let fields = column.fields.get_or_init(|| derived::Fields::of(test, view.source, column.column));
-        if let Some(chunk) = fields.as_ref().and_then(|fields| fields.narrowed(view, column.column, &among)) {
-            kept.or(&select_chunk(asked, column, &chunk, view, &among));
-            continue;
-        }
-        let Some(chunk) = view.chunk(column.column) else { continue };
-        kept.or(&select_chunk(asked, column, &chunk, view, &among));
     }
     kept
+}
+
+/// The rows of `among` that pass by one column; none where it has nothing to say.
+fn select_column(asked: &Asked, column: &ColumnPlan, view: &GroupView<'_>, among: &Bits) -> Option<Bits> {
+    let test = &asked.leaf.test;
+    if column.whole.get().is_some_and(|verdict| verdict.as_ref().is_some_and(|verdict| verdict.matching == 0)) {
+        return None;
+    }
+    if matches!(column.kind, Kind::Str | Kind::List) && !column.may_be_in(asked, view.source, view.group) {
+        return None;
+    }
+    if let Some(own) = column.of_code(view, among) {
+        return Some(own);
+    }
+    let shapes = column.shapes.get_or_init(|| shaped::Verdicts::of(test, view.source, column.column));
+    if let Some((mut sure, rest)) = shapes.as_ref().and_then(|shapes| shapes.select(test, view, column.column, among)) {
+        if let Some(chunk) = rest {
+            sure.or(&select_chunk(asked, column, &chunk, view, among));
+        }
+        return Some(sure);
+    }
+    let fields = column.fields.get_or_init(|| derived::Fields::of(test, view.source, column.column));
+    let narrowed = fields.as_ref().and_then(|fields| fields.narrowed(view, column.column, among));
+    match narrowed {
+        Some(chunk) => Some(select_chunk(asked, column, &chunk, view, among)),
+        None => Some(select_chunk(asked, column, &*view.chunk(column.column)?, view, among)),
+    }
 }
 
 fn select_virtual(test: &Test, which: PerRow, view: &GroupView<'_>, among: &Bits) -> Bits {

@@ -18,12 +18,16 @@ const NONE: u8 = 0;
 const ALL: u8 = 1;
 /// Texts have to be asked.
 const SOME: u8 = 2;
+/// Codes that are looked at together; 64 are a multiple.
+const TOGETHER: usize = 16;
 
 /// What a test says of the texts of each shape of a column.
 #[derive(Debug)]
 pub struct Verdicts {
     /// By [`Split::codes`]; nothing of texts that are stored as they are.
     by_code: Vec<u8>,
+    /// The least of the codes of which something is said, and how far the greatest is from it.
+    said: Option<(u32, u32)>,
 }
 
 impl Verdicts {
@@ -32,7 +36,9 @@ impl Verdicts {
         let shapes = source.shapes(column).ok().flatten()?;
         let mut by_code = vec![NONE; 2];
         by_code.extend(judge(test, &shapes));
-        Some(Self { by_code })
+        let mut said = (0u32..).zip(&by_code).filter(|(_, said)| **said != NONE).map(|(code, _)| code);
+        let said = said.next().map(|least| (least, said.last().map_or(0, |greatest| greatest - least)));
+        Some(Self { by_code, said })
     }
 
     /// Rows of `among` that pass by their shapes or as they are stored, and the texts of those that have to be asked; `None` where
@@ -41,15 +47,21 @@ impl Verdicts {
         let Split { codes, ends, bytes } = view.source.split(view.group, column).ok().flatten()?;
         let said = |code: u32| self.by_code.get(code as usize).copied().unwrap_or(SOME);
         let mut seen = NONE;
-        let mut words: Vec<u64> = Vec::with_capacity(codes.len().div_ceil(64));
-        for codes in codes.chunks(64) {
-            let mut word = 0;
-            for (bit, code) in codes.iter().enumerate() {
-                let said = said(*code);
-                word |= u64::from(said & ALL) << bit;
-                seen |= said;
+        let mut words = vec![0u64; codes.len().div_ceil(64)];
+        if let Some((least, span)) = self.said {
+            for (at, codes) in codes.chunks(TOGETHER).enumerate() {
+                // Without a branch for each: shapes of one beginning have codes beside one another, and most rows have others.
+                if !codes.iter().fold(false, |any, code| any | (code.wrapping_sub(least) <= span)) {
+                    continue;
+                }
+                let mut bits = 0;
+                for (bit, code) in codes.iter().enumerate() {
+                    let said = said(*code);
+                    bits |= u64::from(said & ALL) << bit;
+                    seen |= said;
+                }
+                words[at * TOGETHER / 64] |= bits << (at * TOGETHER % 64);
             }
-            words.push(word);
         }
         let stored = select_text(test, Kind::Str, &ends, &bytes, &Bits::all(ends.len()));
         if !stored.is_empty() {

@@ -187,6 +187,7 @@ proptest! {
             let _ = chunk::floats(&mut reader.clone(), encoding, count);
             let _ = chunk::bools(&mut reader.clone(), encoding, count);
             let _ = ranked::codes(&mut reader.clone(), encoding, count, total);
+            let _ = ranked::having(&mut Reader(&bytes), encoding, total, u32::from(encoding));
             let _ = chunk::text(&mut reader.clone(), encoding, count);
             let shapes = Shapes::read([&b"a \0\x03 b"[..], &b"\0\x13"[..], &b"c"[..]].into_iter()).unwrap();
             let _ = split::decode(&mut reader.clone(), count, total, Present::All, &shapes, None);
@@ -212,6 +213,26 @@ proptest! {
         let back = ranked::codes(&mut Reader(&out), encoding, codes.len(), 6000);
         assert_eq!(back, Some(codes.iter().map(|code| code + 1).collect()));
         assert_eq!(ranked::codes(&mut Reader(&out), encoding, codes.len(), codes.iter().max().map_or(0, |most| *most as usize)), None);
+        // As a chunk, whole or with a row before each that has none.
+        for gaps in [false, true] {
+            let total = if gaps { codes.len() * 2 } else { codes.len() };
+            let mut chunk = vec![u8::from(gaps)];
+            chunk.extend(vec![0xaa; if gaps { total.div_ceil(8) } else { 0 }]);
+            if let (true, Some(last), rest @ 1..) = (gaps, chunk.last_mut(), total % 8) {
+                *last &= 0xff >> (8 - rest);
+            }
+            chunk.extend_from_slice(&out);
+            for code in [codes[0], codes[codes.len() / 2], base, base + 5000, u32::MAX - 1] {
+                let Some(words) = ranked::having(&mut Reader(&chunk), encoding, total, code + 1).unwrap() else {
+                    assert!(encoding == 31 && codes.contains(&code));
+                    continue;
+                };
+                let row = |at: usize| if gaps { at * 2 + 1 } else { at };
+                let model: Vec<usize> = codes.iter().enumerate().filter(|(_, own)| **own == code).map(|(at, _)| row(at)).collect();
+                let found: Vec<usize> = (0..total).filter(|row| words[row / 64] >> (row % 64) & 1 == 1).collect();
+                assert_eq!(found, model);
+            }
+        }
     }
 
     #[test]

@@ -227,6 +227,58 @@ fn answers_are_those_of_a_plain_reading() {
     assert!(part_bytes(&disk) < 18_000 * 90);
 }
 
+/// The dictionary says how many rows have a value: when these are found, no other group is read.
+#[test]
+fn who_has_all_that_is_counted_stops() {
+    let store = Store::open_idle(SimDisk::new(1), Arc::new(SimClock::at(TODAY)), Config::default()).unwrap().0;
+    let topic = TopicId::new();
+    let named = |i: u64| {
+        let name = match i {
+            3 | 30_000 => "user twice".to_owned(),
+            39_000 => "user newest".to_owned(),
+            2 => "user oldest".to_owned(),
+            i => format!("user n{}", i % 3000),
+        };
+        let cells = vec![("name".to_owned(), str(name)), ("odd".to_owned(), str(if i % 2 == 1 { "yes" } else { "no" }))];
+        // Some have none.
+        TestRow { cells: if i % 10 == 7 { cells[1..].to_vec() } else { cells }, ..row(i) }
+    };
+    let all: Vec<TestRow> = (0..40_000).map(named).collect();
+    store.append(topic, "t", 0, 1, &rows(&all), 40_000).unwrap();
+    store.flush_all().unwrap();
+    let questions = [
+        "name:newest",
+        "name:oldest",
+        "name:twice",
+        "name:=\"user newest\"",
+        "name:twice odd:yes",
+        "odd:no name:twice",
+        "not name:twice",
+        "name:n29 or name:oldest",
+        "name:newest or name:twice",
+        "-name:newest -name:twice -name:oldest odd:yes name:n2*",
+        "name:n2999",
+        "name:nowhere",
+    ];
+    let questions = questions.map(str::to_owned);
+    agree(&store, &all, &questions);
+    let scanned = |query: &str| {
+        let mut request = Request::new(parse(query).unwrap());
+        // One thread reads them, the newest first.
+        request.limits.alone = Duration::from_secs(60);
+        let stats = run(&store, &request, &Cancel::new(Arc::new(SimClock::at(TODAY))), &mut |_| ControlFlow::Continue(()));
+        stats.unwrap().groups_scanned
+    };
+    assert_eq!((scanned("name:newest"), scanned("name:twice"), scanned("name:oldest")), (1, 5, 5));
+    assert_eq!((scanned("name:newest odd:no"), scanned("name:=\"user newest\" or name:nowhere")), (1, 1));
+    assert_eq!(scanned("odd:no name:newest"), 5, "rows that another test left out are not counted");
+    // What is deleted is counted, and never found.
+    store.delete_rows(topic, "t", &[(0, 3, 4)]).unwrap();
+    let left: Vec<TestRow> = all.into_iter().filter(|row| row.offset != 3).collect();
+    agree(&store, &left, &questions);
+    assert_eq!(scanned("name:twice"), 5);
+}
+
 #[test]
 fn damage_costs_speed_alone() {
     let disk = SimDisk::new(1);

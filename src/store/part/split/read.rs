@@ -79,7 +79,8 @@ fn codes(reader: &mut Reader<'_>, count: usize, total: usize, present: &Present,
 /// Reads of a chunk of encoding 51, behind its presence, what takes no values.
 pub fn decode_codes(reader: &mut Reader<'_>, count: usize, total: usize, present: &Present, shapes: &Shapes) -> Option<Split> {
     let codes = codes(reader, count, total, present, shapes)?;
-    let stored = codes.iter().map(|code| usize::from(*code == 1)).sum();
+    // In 32 bits many are compared at once.
+    let stored = codes.iter().map(|code| u32::from(*code == 1)).sum::<u32>() as usize;
     for _ in 0..reader.size()? {
         reader.number()?;
         for _ in 0..reader.u8()? {

@@ -41,7 +41,7 @@ impl Selector {
 
 impl ColumnPlan {
     /// How many rows of a whole source have a value that passes.
-    fn count(&self, asked: &Asked, source: &dyn Source) -> Option<usize> {
+    pub fn count(&self, asked: &Asked, source: &dyn Source) -> Option<usize> {
         if let Some(passing) = self.passing(asked, source) {
             return usize::try_from(passing.iter().map(|(_, rows)| rows).sum::<u64>()).ok();
         }
